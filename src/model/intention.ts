@@ -1,0 +1,100 @@
+/** API types of intentions and of the configuration entry that holds them. */
+
+export type IntentionAction = 'allow' | 'deny';
+
+/** One source inside a `service-intentions` entry, as stored and as /v1/config shows it. */
+export interface SourceIntention {
+  readonly Name: string;
+  readonly Action?: IntentionAction;
+  /** L7 permissions: kept and shown; the built-in L4 sidecar treats a source that has them as denied. */
+  readonly Permissions?: readonly Readonly<Record<string, unknown>>[];
+  readonly Precedence: number;
+  readonly LegacyID?: string;
+  readonly Type: 'consul';
+  readonly Description?: string;
+  readonly LegacyMeta?: Readonly<Record<string, string>>;
+  readonly LegacyCreateTime?: string;
+  readonly LegacyUpdateTime?: string;
+  /** Source datacenters that this source is limited to; absent means any. Not in the peer. */
+  readonly Datacenters?: readonly string[];
+}
+
+export interface ServiceIntentionsEntry {
+  readonly Kind: 'service-intentions';
+  /** The destination; '*' is every service. */
+  readonly Name: string;
+  readonly Meta?: Readonly<Record<string, string>>;
+  /** Destination datacenters that the entry is limited to; absent means any. Not in the peer. */
+  readonly Datacenters?: readonly string[];
+  readonly Sources: readonly SourceIntention[];
+  readonly CreateIndex?: number;
+  readonly ModifyIndex?: number;
+}
+
+/** An intention as /v1/connect/intentions shows it: one (source, destination) pair. */
+export interface Intention {
+  readonly CreatedAt?: string;
+  readonly UpdatedAt?: string;
+  readonly ID?: string;
+  readonly Description?: string;
+  readonly SourceNS: string;
+  readonly SourceName: string;
+  /** Absent means any datacenter. Not in the peer. */
+  readonly SourceDatacenter?: string;
+  readonly DestinationNS: string;
+  readonly DestinationName: string;
+  /** Absent means any datacenter. Not in the peer. */
+  readonly DestinationDatacenter?: string;
+  readonly SourceType: string;
+  readonly Action?: IntentionAction;
+  readonly Permissions?: readonly Readonly<Record<string, unknown>>[];
+  readonly Meta?: Readonly<Record<string, string>>;
+  readonly Precedence: number;
+  readonly Hash?: string;
+  readonly CreateIndex: number;
+  readonly ModifyIndex: number;
+}
+
+/** One line of compiled authorization for a destination: the first rule that matches the source decides. */
+export interface VerdictRule {
+  /** Source service, or '*'. */
+  readonly source: string;
+  /** Absent means any. */
+  readonly sourceDatacenter?: string;
+  /** Destination as written: the service, or '*'. */
+  readonly destination: string;
+  readonly destinationDatacenter?: string;
+  readonly action: IntentionAction;
+  readonly precedence: number;
+  /** Revision at which the rule's entry was last written in the datacenter that answers. */
+  readonly revision: number;
+  readonly id?: string;
+}
+
+/** All that decides about connections to one destination in one datacenter, most specific rule first. */
+export interface Verdicts {
+  readonly destination: string;
+  readonly destinationDatacenter: string;
+  readonly rules: readonly VerdictRule[];
+  readonly defaultAction: IntentionAction;
+  readonly revision: number;
+}
+
+/** The answer of /v1/internal/explain. */
+export interface Explanation {
+  readonly Source: string;
+  readonly SourceDatacenter?: string;
+  readonly Destination: string;
+  readonly DestinationDatacenter?: string;
+  readonly Allowed: boolean;
+  /** A sentence: which rule decided, or that none matched and the default applied. */
+  readonly Reason: string;
+  readonly Rule?: VerdictRule;
+  readonly DefaultAction: IntentionAction;
+  readonly Revision: number;
+  readonly Datacenter: string;
+  /** Rules that would have matched but came after the one that decided. */
+  readonly Shadowed: readonly VerdictRule[];
+  /** The smallest change that would turn the verdict round, as a command; absent when allowed. */
+  readonly ToAllow?: string;
+}

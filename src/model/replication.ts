@@ -1,0 +1,33 @@
+/** GET /v1/internal/replication */
+export type ReplicationState = 'off' | 'connecting' | 'snapshot' | 'following' | 'stalled' | 'refused';
+
+export interface QuarantinedEntry {
+  readonly Key: string;
+  readonly Revision: number;
+  readonly Error: string;
+  readonly Since: string;
+}
+
+export interface KindReplication {
+  readonly Kind: string;
+  readonly State: ReplicationState;
+  /** Why it is stalled or refused; '' otherwise. */
+  readonly Reason: string;
+  readonly SourceDatacenter: string;
+  /** Newest revision of the source that was applied here. */
+  readonly AppliedRevision: number;
+  /** Newest revision of the source that is known here. */
+  readonly SourceRevision: number;
+  readonly LagRevisions: number;
+  readonly LagSeconds: number;
+  readonly LastError: string;
+  readonly LastSuccess: string;
+  readonly Quarantined: readonly QuarantinedEntry[];
+}
+
+export interface ReplicationStatus {
+  readonly Datacenter: string;
+  readonly PrimaryDatacenter: string;
+  readonly Primary: boolean;
+  readonly Kinds: readonly KindReplication[];
+}

@@ -1,0 +1,46 @@
+/** Arguments and small answers that more than one floor names. */
+
+/** Conditions that most lists take. */
+export interface ListArgs {
+  /** Expression in the filter grammar. */
+  readonly filter?: string;
+  /** All must match. */
+  readonly nodeMeta?: Readonly<Record<string, string>>;
+  /** Sort by round-trip time from this node ('_agent' is resolved by the edge). */
+  readonly near?: string;
+}
+
+export interface ServiceArgs extends ListArgs {
+  readonly service: string;
+  /** All must be carried by the instance. */
+  readonly tags?: readonly string[];
+  /** Instances that accept mesh connections for the service: its proxies, and native instances. */
+  readonly connect?: boolean;
+}
+
+export interface HealthServiceArgs extends ServiceArgs {
+  readonly passing?: boolean;
+}
+
+export interface IntentionPair {
+  readonly source: string;
+  readonly destination: string;
+  readonly sourceDatacenter?: string;
+  readonly destinationDatacenter?: string;
+}
+
+/** GET /v1/connect/ca/status */
+export interface CaStatus {
+  readonly Datacenter: string;
+  readonly Provider: string;
+  /** 'uninitialized' names its blocker in `Reason`. */
+  readonly State: 'uninitialized' | 'ready' | 'rotating' | 'degraded';
+  readonly Reason: string;
+  readonly TrustDomain: string;
+  readonly ActiveRootID: string;
+  readonly RootExpiresIn: number;
+  /** Seconds; equals RootExpiresIn in a primary that signs with its root. */
+  readonly IntermediateExpiresIn: number;
+  readonly IntermediateRenewsIn: number;
+  readonly LastRenewalError: string;
+}

@@ -1,0 +1,78 @@
+import type { Verdicts } from './intention.ts';
+
+/** What a sidecar needs to know, as its agent streams it. Own format; not part of the peer's API. */
+
+export interface SidecarUpstream {
+  /** Names the upstream in `endpoints` and in metrics: `<type>:<name>@<datacenter>:<port>`. */
+  readonly key: string;
+  readonly type: 'service' | 'prepared_query';
+  readonly name: string;
+  /** Datacenter dialled; the proxy's own when none was configured. */
+  readonly datacenter: string;
+  readonly bindAddress: string;
+  readonly bindPort: number;
+  /** Opaque options such as connect_timeout_ms, max_connections. */
+  readonly config: Readonly<Record<string, unknown>>;
+}
+
+export interface SidecarConfig {
+  readonly proxyId: string;
+  /** The service whose identity the sidecar carries. */
+  readonly service: string;
+  readonly datacenter: string;
+  readonly node: string;
+  /** Public listener for inbound mesh connections; port 0 picks one. Absent for a client-only proxy. */
+  readonly listen?: { readonly address: string; readonly port: number };
+  /** The application behind the sidecar. Absent for a client-only proxy. */
+  readonly local?: { readonly address: string; readonly port: number };
+  readonly upstreams: readonly SidecarUpstream[];
+  /** Opaque options such as local_connect_timeout_ms, max_inbound_connections. */
+  readonly config: Readonly<Record<string, unknown>>;
+}
+
+/** One instance that can be dialled, best first within equal weight; only passing and warning ones are listed. */
+export interface SidecarEndpoint {
+  /** Unique: `<datacenter>/<node>/<service id>`. */
+  readonly id: string;
+  readonly address: string;
+  readonly port: number;
+  /** Service and datacenter that the peer's certificate must name. */
+  readonly service: string;
+  readonly datacenter: string;
+  readonly weight: number;
+}
+
+export interface SidecarRoots {
+  readonly trustDomain: string;
+  readonly activeRootId: string;
+  /** Every root to be trusted, PEM. */
+  readonly roots: readonly { readonly id: string; readonly pem: string }[];
+}
+
+export interface SidecarLeaf {
+  /** Leaf, then intermediates, PEM. */
+  readonly certPem: string;
+  readonly keyPem: string;
+  readonly uri: string;
+  readonly validAfter: string;
+  readonly validBefore: string;
+}
+
+/** One message: only the parts that changed; the first one has all. */
+export interface SidecarUpdate {
+  /** Grows by one; the sidecar acknowledges it once it is in effect. */
+  readonly version: number;
+  readonly config?: SidecarConfig;
+  readonly roots?: SidecarRoots;
+  readonly leaf?: SidecarLeaf;
+  readonly verdicts?: Verdicts;
+  /** By upstream key; only the upstreams that changed. */
+  readonly endpoints?: Readonly<Record<string, readonly SidecarEndpoint[]>>;
+}
+
+/** Where a sidecar gets its updates: the agent over HTTP, or a fake in tests. */
+export interface SidecarSource {
+  updates(signal: AbortSignal): AsyncIterable<SidecarUpdate>;
+  /** Tells the agent that everything up to `version` is in effect. */
+  acknowledge(version: number, signal: AbortSignal): Promise<void>;
+}

@@ -1,0 +1,63 @@
+import type { CaConfiguration, CaRoots, RotationStatus } from '../../model/ca.ts';
+import type { CatalogNode, CatalogService, HealthCheck, NodeService, ServiceInstance } from '../../model/catalog.ts';
+import type { ConfigEntry } from '../../model/config-entry.ts';
+import type { Explanation, Intention, Verdicts } from '../../model/intention.ts';
+import type { Member } from '../../model/member.ts';
+import type { ReplicationStatus } from '../../model/replication.ts';
+import type { CaStatus, HealthServiceArgs, IntentionPair, ListArgs, ServiceArgs } from '../../model/requests.ts';
+
+/**
+ * Everything that can be read, each by one name. A read can be asked for once, blocked on until it changes, or
+ * watched: all three are the same definition on the server.
+ */
+export interface Reads {
+  'status.leader': { args: Record<never, never>; value: string };
+  'status.peers': { args: Record<never, never>; value: readonly string[] };
+  /** Known datacenters, nearest first. */
+  'catalog.datacenters': { args: Record<never, never>; value: readonly string[] };
+  'catalog.nodes': { args: ListArgs; value: readonly CatalogNode[] };
+  'catalog.services': { args: ListArgs; value: Readonly<Record<string, readonly string[]>> };
+  'catalog.service': { args: ServiceArgs; value: readonly CatalogService[] };
+  'catalog.node': {
+    args: { readonly node: string; readonly filter?: string };
+    value: { readonly Node: CatalogNode; readonly Services: Readonly<Record<string, NodeService>> } | null;
+  };
+  'catalog.nodeServices': {
+    args: { readonly node: string; readonly filter?: string };
+    value: { readonly Node: CatalogNode; readonly Services: readonly NodeService[] } | null;
+  };
+  'health.node': { args: { readonly node: string; readonly filter?: string }; value: readonly HealthCheck[] };
+  'health.checks': { args: ListArgs & { readonly service: string }; value: readonly HealthCheck[] };
+  'health.service': { args: HealthServiceArgs; value: readonly ServiceInstance[] };
+  'health.state': { args: ListArgs & { readonly state: string }; value: readonly HealthCheck[] };
+  'config.get': { args: { readonly kind: string; readonly name: string }; value: ConfigEntry };
+  'config.list': { args: { readonly kind: string; readonly filter?: string }; value: readonly ConfigEntry[] };
+  'intentions.list': { args: { readonly filter?: string }; value: readonly Intention[] };
+  'intentions.get': { args: { readonly id: string }; value: Intention };
+  'intentions.exact': { args: IntentionPair; value: Intention };
+  'intentions.match': {
+    args: { readonly by: 'source' | 'destination'; readonly names: readonly string[] };
+    value: Readonly<Record<string, readonly Intention[]>>;
+  };
+  'intentions.check': { args: IntentionPair; value: { readonly Allowed: boolean } };
+  'intentions.explain': { args: IntentionPair; value: Explanation };
+  /** Compiled authorization for one destination in the answering datacenter: what sidecars follow. */
+  'intentions.verdicts': { args: { readonly destination: string }; value: Verdicts };
+  'ca.roots': { args: Record<never, never>; value: CaRoots };
+  'ca.config': { args: Record<never, never>; value: CaConfiguration };
+  'ca.rotation': { args: Record<never, never>; value: RotationStatus };
+  /** The CA's own condition: state, expiry of root and intermediate in seconds, last renewal error. */
+  'ca.status': { args: Record<never, never>; value: CaStatus };
+  'replication.status': { args: Record<never, never>; value: ReplicationStatus };
+  'members.wan': { args: Record<never, never>; value: readonly Member[] };
+  'operator.raftConfiguration': { args: Record<never, never>; value: unknown };
+  'operator.autopilotHealth': { args: Record<never, never>; value: unknown };
+  'coordinate.datacenters': { args: Record<never, never>; value: unknown };
+  'discoveryChain.get': { args: { readonly service: string; readonly compileDatacenter?: string }; value: unknown };
+  'internal.uiServices': { args: ListArgs; value: unknown };
+  'internal.uiNodes': { args: ListArgs; value: unknown };
+}
+
+export type ReadName = keyof Reads;
+export type ReadArgs<N extends ReadName> = Reads[N]['args'];
+export type ReadValue<N extends ReadName> = Reads[N]['value'];

@@ -1,0 +1,39 @@
+import type { DatacenterRotation, HolderReport, IssuedCert } from '../../model/ca.ts';
+import type { DeregisterRequest, RegisterRequest } from '../../model/catalog.ts';
+import type { Intention } from '../../model/intention.ts';
+import type { IntentionPair } from '../../model/requests.ts';
+
+/** Everything that can be changed, each by one name. `args` is what the caller sent: the server validates it. */
+export interface Writes {
+  'catalog.register': { args: RegisterRequest; value: true };
+  'catalog.deregister': { args: DeregisterRequest; value: true };
+  /** `cas`: only if the entry's ModifyIndex is this (0: only if it doesn't exist); the value tells whether it was written. */
+  'config.apply': { args: { readonly entry: unknown; readonly cas?: number }; value: boolean };
+  'config.delete': { args: { readonly kind: string; readonly name: string }; value: Record<never, never> };
+  'intentions.create': { args: { readonly intention: Partial<Intention> }; value: { readonly ID: string } };
+  'intentions.update': {
+    args: { readonly id: string; readonly intention: Partial<Intention> };
+    value: { readonly ID: string };
+  };
+  'intentions.upsertExact': { args: IntentionPair & { readonly intention: Partial<Intention> }; value: true };
+  'intentions.delete': { args: { readonly id: string }; value: true };
+  'intentions.deleteExact': { args: IntentionPair; value: true };
+  'ca.setConfig': { args: { readonly config: unknown }; value: null };
+  /** Starts a rotation to a new root key made by the provider. */
+  'ca.rotate': { args: { readonly force?: boolean }; value: { readonly NewRootID: string } };
+  /** Signs a leaf for the service named in the CSR's SPIFFE URI, in this datacenter. */
+  'ca.signLeaf': { args: { readonly csr: string }; value: IssuedCert };
+  /** Primary only, called by secondaries: signs a CA certificate for a datacenter. */
+  'ca.signIntermediate': {
+    args: { readonly csr: string; readonly datacenter: string };
+    value: { readonly certPem: string; readonly rootId: string };
+  };
+  /** An agent tells which roots its verifiers hold and which leaves are live. */
+  'ca.reportHolder': { args: HolderReport; value: null };
+  /** A secondary tells the primary how far its datacenter is in a rotation. */
+  'ca.reportDatacenter': { args: DatacenterRotation; value: null };
+}
+
+export type WriteName = keyof Writes;
+export type WriteArgs<N extends WriteName> = Writes[N]['args'];
+export type WriteValue<N extends WriteName> = Writes[N]['value'];

@@ -1,0 +1,96 @@
+/**
+ * What a datacenter's store is made of: keys with values, one revision for each commit, and watches. etcd's model.
+ * `test/contract/store-engine.ts` is the suite that every engine passes.
+ */
+
+/** One key at one revision. Values are JSON texts; engines don't look inside. */
+export interface Row {
+  readonly key: string;
+  readonly value: string;
+  /** Revision of the commit that created the key (again, if it had been deleted). */
+  readonly createRevision: number;
+  /** Revision of the commit that wrote this value. */
+  readonly modRevision: number;
+}
+
+export interface RangeQuery {
+  /** All keys that start with it, in byte order. '' is the whole store. */
+  readonly prefix: string;
+  /** The state at this revision; default the newest. Throws `compacted` when it is no longer held. */
+  readonly revision?: number;
+  /** Rows at most; default all. */
+  readonly limit?: number;
+  /** Only keys after this one (for paging). */
+  readonly after?: string;
+}
+
+export interface RangeResult {
+  readonly rows: readonly Row[];
+  /** Revision of the state that was read. */
+  readonly revision: number;
+  /** True when `limit` cut the answer. */
+  readonly more: boolean;
+}
+
+/** Holds when the key's modRevision is exactly this; 0 means that the key doesn't exist. */
+export interface Compare {
+  readonly key: string;
+  readonly modRevision: number;
+}
+
+export type Op =
+  | { readonly type: 'put'; readonly key: string; readonly value: string; readonly lease?: string }
+  | { readonly type: 'delete'; readonly key: string };
+
+export interface Txn {
+  readonly compare: readonly Compare[];
+  /** Each key at most once. */
+  readonly ops: readonly Op[];
+}
+
+export interface TxnResult {
+  /** False when a comparison failed; nothing was written then. */
+  readonly succeeded: boolean;
+  /** The commit's revision; the newest revision when nothing was written (no change makes no revision). */
+  readonly revision: number;
+}
+
+export type Change =
+  | ({ readonly type: 'put' } & Row)
+  | { readonly type: 'delete'; readonly key: string; readonly modRevision: number };
+
+/** All that one commit changed. */
+export interface Commit {
+  readonly revision: number;
+  readonly changes: readonly Change[];
+}
+
+export interface WatchQuery {
+  readonly prefix: string;
+  /** The first revision wanted. Throws `compacted` when it is no longer held, with `details.revision` the oldest held. */
+  readonly fromRevision: number;
+  readonly signal: AbortSignal;
+}
+
+export interface Lease {
+  readonly id: string;
+  readonly ttlMs: number;
+}
+
+export interface Engine {
+  /** Identity of this history: new when the store is created or restored, the same over restarts. */
+  readonly epoch: string;
+  range(query: RangeQuery): Promise<RangeResult>;
+  /** Resolves once the commit is durable. */
+  txn(txn: Txn): Promise<TxnResult>;
+  /** Every commit from `fromRevision` on that touches the prefix, in order, none left out, until `signal` aborts. */
+  watch(query: WatchQuery): AsyncIterable<Commit>;
+  /** Forgets history before `revision` (the newest values stay). */
+  compact(revision: number): Promise<void>;
+  /** Keys put with a lease are deleted when it ends. */
+  grantLease(ttlMs: number): Promise<Lease>;
+  /** Throws `not_found` when the lease has ended. */
+  keepLease(id: string): Promise<void>;
+  revokeLease(id: string): Promise<void>;
+  close(): Promise<void>;
+}

@@ -1,0 +1,243 @@
+import type { Clock } from '../lib/clock.ts';
+import { hasCode, IsthmusError, invariant } from '../lib/errors.ts';
+import type { Service } from '../lib/service.ts';
+import { abortReason, withDeadline } from '../lib/signals.ts';
+import { createTaskGroup } from '../lib/task.ts';
+import type { Change, Commit, Compare, Engine, Op } from './engine.ts';
+import { type Stored, Table, type TableSpec } from './table.ts';
+import { Topics } from './topics.ts';
+
+/** One row that a commit changed, as listeners see it. */
+export interface RowChange<T = unknown> {
+  readonly table: string;
+  readonly key: string;
+  readonly before: Stored<T> | undefined;
+  readonly after: Stored<T> | undefined;
+}
+
+export interface AppliedCommit {
+  readonly revision: number;
+  readonly changes: readonly RowChange[];
+}
+
+/** Reads and writes of one atomic step. Reads see the step's own writes. What was read must not change meanwhile. */
+export interface Tx {
+  get<T>(table: Table<T>, key: string): T | undefined;
+  /** The stored row, with its revisions; own writes are not seen. */
+  row<T>(table: Table<T>, key: string): Stored<T> | undefined;
+  put<T>(table: Table<T>, entity: T): void;
+  delete<T>(table: Table<T>, key: string): void;
+}
+
+export interface TransactResult<R> {
+  readonly result: R;
+  /** The view has reached this revision when `transact` resolves. */
+  readonly revision: number;
+  /** False when the step wrote nothing. */
+  readonly changed: boolean;
+}
+
+export interface StoreDeps {
+  readonly engine: Engine;
+  readonly clock: Clock;
+  /** Told when the watch on the engine broke and is started again. */
+  readonly onError: (what: string, error: IsthmusError) => void;
+}
+
+/** A conflict is retried this often before it is reported; each retry means that someone else made progress. */
+const MAX_ATTEMPTS = 64;
+/** How long a writer waits until its own view has its write, milliseconds. */
+const VIEW_DEADLINE_MS = 10_000;
+
+/**
+ * The whole datacenter in memory, fed by the engine's watch. Reads are answered from tables; writes go to the engine
+ * and resolve once the view shows them.
+ */
+export class Store implements Service {
+  readonly name = 'store';
+  readonly topics = new Topics();
+  readonly #deps: StoreDeps;
+  readonly #tables = new Map<string, Table<never>>();
+  readonly #listeners = new Set<(commit: AppliedCommit) => void>();
+  readonly #tasks;
+  readonly #waiters = new Map<number, Set<() => void>>();
+  #revision = 0;
+  #started = false;
+
+  constructor(deps: StoreDeps) {
+    this.#deps = deps;
+    this.#tasks = createTaskGroup({ clock: deps.clock, onError: (name, error) => deps.onError(name, error) });
+  }
+
+  /** The newest revision that the view shows. */
+  get revision(): number {
+    return this.#revision;
+  }
+
+  /** Identity of this history. */
+  get epoch(): string {
+    return this.#deps.engine.epoch;
+  }
+
+  /** Declares a table; before `start`. Names must be unique and none the prefix of another. */
+  table<T>(spec: TableSpec<T>): Table<T> {
+    invariant(!this.#started, `table ${spec.name} declared after the store was started`);
+    invariant(!this.#tables.has(spec.name), `two tables are named ${spec.name}`);
+    invariant(!spec.name.includes('/'), `table name ${spec.name} holds a slash`);
+    const table = new Table(spec);
+    this.#tables.set(spec.name, table as unknown as Table<never>);
+    return table;
+  }
+
+  /** Calls `listener` for every commit, in order, right after the view shows it; returns the function that ends it. */
+  onCommit(listener: (commit: AppliedCommit) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  async start(_signal: AbortSignal): Promise<void> {
+    this.#started = true;
+    await this.#load();
+    this.#tasks.loop('store view', { backoff: { baseMs: 10, maxMs: 1_000 } }, async (signal, progress) => {
+      try {
+        const commits = this.#deps.engine.watch({ prefix: '', fromRevision: this.#revision + 1, signal });
+        for await (const commit of commits) {
+          this.#apply(commit);
+          progress();
+        }
+      } catch (error) {
+        if (!hasCode(error, 'compacted')) throw error;
+        await this.#load(); // history was cut under us: read the whole again and go on from there
+      }
+    });
+  }
+
+  async stop(): Promise<void> {
+    await this.#tasks.stop();
+  }
+
+  /**
+   * Runs `step` on the view and commits what it wrote, if nothing that it read has changed; otherwise runs it again on
+   * the newer view. `step` must be free of side effects. Errors thrown by it end the transaction with nothing written.
+   */
+  async transact<R>(step: (tx: Tx) => R, signal?: AbortSignal): Promise<TransactResult<R>> {
+    for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt += 1) {
+      if (signal?.aborted) throw abortReason(signal);
+      const tx = new Transaction();
+      const result = step(tx);
+      const { compare, ops } = tx.build();
+      if (ops.length === 0) return { result, revision: this.#revision, changed: false };
+      const outcome = await this.#deps.engine.txn({ compare, ops });
+      await this.waitFor(outcome.revision, signal);
+      if (outcome.succeeded) return { result, revision: outcome.revision, changed: true };
+    }
+    throw new IsthmusError('unavailable', 'too many writers changed the same entries; try again');
+  }
+
+  /** Resolves once the view shows `revision`. */
+  async waitFor(revision: number, signal?: AbortSignal): Promise<void> {
+    if (this.#revision >= revision) return;
+    const limit = withDeadline(this.#deps.clock, VIEW_DEADLINE_MS, `the view reaching revision ${revision}`, signal);
+    try {
+      await new Promise<void>((resolve, reject) => {
+        let waiters = this.#waiters.get(revision);
+        if (waiters === undefined) {
+          waiters = new Set();
+          this.#waiters.set(revision, waiters);
+        }
+        const all = waiters;
+        const onAbort = (): void => {
+          all.delete(wake);
+          reject(abortReason(limit.signal));
+        };
+        const wake = (): void => {
+          limit.signal.removeEventListener('abort', onAbort);
+          resolve();
+        };
+        all.add(wake);
+        limit.signal.addEventListener('abort', onAbort, { once: true });
+      });
+    } finally {
+      limit.release();
+    }
+  }
+
+  /** Reads everything from the engine and shows the difference to what the view had as one commit. */
+  async #load(): Promise<void> {
+    const { rows, revision } = await this.#deps.engine.range({ prefix: '' });
+    const changes: Change[] = [];
+    const seen = new Set<string>();
+    for (const row of rows) {
+      seen.add(row.key);
+      changes.push({ type: 'put', ...row });
+    }
+    for (const table of this.#tables.values()) {
+      for (const row of table.list()) {
+        const key = table.prefix + row.key;
+        if (!seen.has(key)) changes.push({ type: 'delete', key, modRevision: revision });
+      }
+    }
+    this.topics.setFloor(revision);
+    this.#apply({ revision, changes });
+  }
+
+  #apply(commit: Commit): void {
+    const touched = new Set<string>();
+    const rows: RowChange[] = [];
+    for (const change of commit.changes) {
+      const name = change.key.slice(0, change.key.indexOf('/'));
+      const table = this.#tables.get(name);
+      if (table === undefined) continue; // written by a newer version: kept in the store, not shown
+      const key = change.key.slice(table.prefix.length);
+      const known = table.get(key);
+      if (known !== undefined && known.modRevision >= change.modRevision && change.type === 'put') continue;
+      const { before, after } = table.apply(change);
+      touched.add(name);
+      for (const side of [before, after]) {
+        if (side !== undefined) for (const topic of table.spec.topics?.(side.value) ?? []) touched.add(topic);
+      }
+      rows.push({ table: name, key, before, after });
+    }
+    this.#revision = Math.max(this.#revision, commit.revision);
+    const applied: AppliedCommit = { revision: commit.revision, changes: rows };
+    for (const listener of this.#listeners) listener(applied);
+    this.topics.touch(touched, commit.revision);
+    for (const [revision, waiters] of this.#waiters) {
+      if (revision > this.#revision) continue;
+      this.#waiters.delete(revision);
+      for (const wake of waiters) wake();
+    }
+  }
+}
+
+class Transaction implements Tx {
+  readonly #compare = new Map<string, Compare>();
+  readonly #writes = new Map<string, { op: Op; entity: unknown }>();
+
+  get<T>(table: Table<T>, key: string): T | undefined {
+    const written = this.#writes.get(table.prefix + key);
+    if (written !== undefined) return written.entity as T | undefined;
+    return this.row(table, key)?.value;
+  }
+
+  row<T>(table: Table<T>, key: string): Stored<T> | undefined {
+    const row = table.get(key);
+    const full = table.prefix + key;
+    this.#compare.set(full, { key: full, modRevision: row?.modRevision ?? 0 });
+    return row;
+  }
+
+  put<T>(table: Table<T>, entity: T): void {
+    const key = table.prefix + table.spec.key(entity);
+    this.#writes.set(key, { op: { type: 'put', key, value: JSON.stringify(entity) }, entity });
+  }
+
+  delete<T>(table: Table<T>, key: string): void {
+    const full = table.prefix + key;
+    this.#writes.set(full, { op: { type: 'delete', key: full }, entity: undefined });
+  }
+
+  build(): { compare: Compare[]; ops: Op[] } {
+    return { compare: [...this.#compare.values()], ops: [...this.#writes.values()].map((write) => write.op) };
+  }
+}

@@ -1,0 +1,75 @@
+import type { Clock, Timer } from '../../src/lib/clock.ts';
+
+interface Armed {
+  readonly at: number;
+  readonly order: number;
+  readonly fire: () => void;
+}
+
+/** A clock that stands still until told; timers fire in order of their time. */
+export class FakeClock implements Clock {
+  #now: number;
+  #order = 0;
+  readonly #armed = new Set<Armed>();
+  readonly #watchers = new Set<() => void>();
+
+  constructor(start: number | string = '2026-01-01T00:00:00Z') {
+    this.#now = typeof start === 'number' ? start : Date.parse(start);
+  }
+
+  now(): number {
+    return this.#now;
+  }
+
+  after(ms: number, fire: () => void): Timer {
+    const armed: Armed = { at: this.#now + Math.max(0, ms), order: this.#order++, fire };
+    this.#armed.add(armed);
+    for (const watcher of this.#watchers) watcher();
+    return { cancel: () => this.#armed.delete(armed) };
+  }
+
+  /** Time of the next timer, or undefined. */
+  next(): number | undefined {
+    let next: number | undefined;
+    for (const { at } of this.#armed) if (next === undefined || at < next) next = at;
+    return next;
+  }
+
+  /** Resolves once `count` timers are armed. */
+  async waitArmed(count = 1): Promise<void> {
+    while (this.#armed.size < count) {
+      await new Promise<void>((resolve) => {
+        const watcher = (): void => {
+          this.#watchers.delete(watcher);
+          resolve();
+        };
+        this.#watchers.add(watcher);
+      });
+    }
+  }
+
+  /** Moves time on, firing each timer at its time and letting what it started settle before the next one. */
+  async advance(ms: number): Promise<void> {
+    const end = this.#now + ms;
+    for (;;) {
+      await settle();
+      let first: Armed | undefined;
+      for (const armed of this.#armed) {
+        if (armed.at > end) continue;
+        if (first === undefined || armed.at < first.at || (armed.at === first.at && armed.order < first.order))
+          first = armed;
+      }
+      if (first === undefined) break;
+      this.#armed.delete(first);
+      this.#now = Math.max(this.#now, first.at);
+      first.fire();
+    }
+    this.#now = end;
+    await settle();
+  }
+}
+
+/** Lets pending promises and immediates run. */
+export async function settle(): Promise<void> {
+  for (let turn = 0; turn < 4; turn += 1) await new Promise<void>((resolve) => setImmediate(resolve));
+}
