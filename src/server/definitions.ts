@@ -1,0 +1,17 @@
+import type { CallOptions } from '../rpc/contract/contract.ts';
+import type { ReadArgs, ReadName, ReadValue } from '../rpc/contract/reads.ts';
+import type { WriteArgs, WriteName, WriteValue } from '../rpc/contract/writes.ts';
+import type { Read } from '../store/read.ts';
+
+/** How each read of the contract is answered in this datacenter. The composition root fills it from the domains. */
+export type ReadDefinitions = { readonly [N in ReadName]: Read<ReadArgs<N>, ReadValue<N>> };
+
+/** How each write of the contract is carried out where it is decided. */
+export type WriteDefinitions = {
+  readonly [N in WriteName]: (args: WriteArgs<N>, options: CallOptions) => Promise<WriteValue<N>>;
+};
+
+/** A read whose answer lies outside the store: never blocks, never cached. */
+export function liveRead<Args, Value>(produce: (args: Args) => Value): Read<Args, Value> {
+  return { topics: () => [], produce };
+}

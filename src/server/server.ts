@@ -1,0 +1,181 @@
+import type { Clock } from '../lib/clock.ts';
+import { hasCode, IsthmusError } from '../lib/errors.ts';
+import { abortReason, withDeadline } from '../lib/signals.ts';
+import type {
+  CallOptions,
+  ReadOptions,
+  ReadResult,
+  ServerContract,
+  WatchUpdate,
+  WriteResult,
+} from '../rpc/contract/contract.ts';
+import type { ReadArgs, ReadName, ReadValue } from '../rpc/contract/reads.ts';
+import { PRIMARY_READS, WRITE_ROUTES } from '../rpc/contract/routing.ts';
+import type { WriteArgs, WriteName, WriteValue } from '../rpc/contract/writes.ts';
+import type { Store } from '../store/store.ts';
+import type { Metrics } from '../telemetry/types.ts';
+import { Answers } from './answers.ts';
+import { blockUntilNewer } from './blocking.ts';
+import type { ReadDefinitions, WriteDefinitions } from './definitions.ts';
+
+export interface ServerDeps {
+  readonly datacenter: string;
+  readonly primaryDatacenter: string;
+  readonly store: Store;
+  readonly reads: ReadDefinitions;
+  readonly writes: WriteDefinitions;
+  /** Another datacenter's servers; throws `no_path` when there is no way to it. */
+  readonly remote: (datacenter: string) => ServerContract;
+  /** Resolves once a write that the primary decided is readable here. */
+  readonly replicated: (revision: number, signal: AbortSignal) => Promise<void>;
+  readonly clock: Clock;
+  readonly metrics: Metrics;
+  /** Chance in [0, 1) for jitter. */
+  readonly random: () => number;
+}
+
+/** A write decided by the primary is waited for this long here; it arrives later anyway. Milliseconds. */
+const READ_YOUR_WRITE_MS = 3_000;
+
+/** The server contract carried out in process: forward, then block, answer or write, and meter. */
+export class Server implements ServerContract {
+  readonly #deps: ServerDeps;
+  readonly #answers: Answers;
+  readonly #readCounts = new Map<string, number>();
+  readonly #writeCounter;
+  readonly #writeSeconds;
+
+  constructor(deps: ServerDeps) {
+    this.#deps = deps;
+    this.#answers = new Answers(deps.reads, deps.store.topics);
+    deps.metrics.gauge(
+      { name: 'isthmus_server_reads', help: 'Reads answered since the start, by name', labels: ['name'] },
+      (set) => {
+        for (const [name, count] of this.#readCounts) set(count, { name });
+      },
+    );
+    deps.metrics.gauge(
+      { name: 'isthmus_server_blocked_queries', help: 'Listeners that wait for a topic to change' },
+      (set) => set(deps.store.topics.waiting),
+    );
+    this.#writeCounter = deps.metrics.counter({
+      name: 'isthmus_server_writes_total',
+      help: 'Writes by name and outcome (ok or the error code)',
+      labels: ['name', 'outcome'],
+    });
+    this.#writeSeconds = deps.metrics.histogram({
+      name: 'isthmus_server_write_seconds',
+      help: 'Time of a write until it is readable here',
+      labels: ['name'],
+    });
+  }
+
+  async read<N extends ReadName>(name: N, args: ReadArgs<N>, options: ReadOptions): Promise<ReadResult<ReadValue<N>>> {
+    const datacenter = this.#readTarget(name, options);
+    if (datacenter !== undefined) return this.#deps.remote(datacenter).read(name, args, withoutDatacenter(options));
+    this.#countRead(name);
+    const topics = this.#answers.topicsOf(name, args);
+    if (options.index !== undefined && options.index > 0 && topics.length > 0) {
+      await blockUntilNewer(
+        { topics: this.#deps.store.topics, clock: this.#deps.clock, random: this.#deps.random },
+        topics,
+        options.index,
+        options.waitMs,
+        options.signal,
+      );
+    }
+    return this.#answers.get(name, args, topics);
+  }
+
+  async write<N extends WriteName>(
+    name: N,
+    args: WriteArgs<N>,
+    options: CallOptions,
+  ): Promise<WriteResult<WriteValue<N>>> {
+    const started = this.#deps.clock.now();
+    try {
+      const result = await this.#route(name, args, options);
+      this.#writeCounter.add(1, { name, outcome: 'ok' });
+      return result;
+    } catch (error) {
+      this.#writeCounter.add(1, { name, outcome: IsthmusError.from(error).code });
+      throw error;
+    } finally {
+      this.#writeSeconds.observe((this.#deps.clock.now() - started) / 1_000, { name });
+    }
+  }
+
+  async *watch<N extends ReadName>(
+    name: N,
+    args: ReadArgs<N>,
+    options: CallOptions,
+  ): AsyncIterable<WatchUpdate<ReadValue<N>>> {
+    const datacenter = this.#readTarget(name, options);
+    if (datacenter !== undefined) {
+      yield* this.#deps.remote(datacenter).watch(name, args, withoutDatacenter(options));
+      return;
+    }
+    this.#countRead(name);
+    const topics = this.#answers.topicsOf(name, args);
+    let index = 0;
+    while (!options.signal.aborted) {
+      index = await this.#deps.store.topics.wait(topics, index, options.signal);
+      const result = this.#answers.get(name, args, topics);
+      yield { index: result.index, value: result.value };
+    }
+    throw abortReason(options.signal);
+  }
+
+  /** The datacenter to forward a read to, or undefined when it is answered here. */
+  #readTarget(name: ReadName, options: CallOptions): string | undefined {
+    const wanted = options.datacenter ?? (PRIMARY_READS.has(name) ? this.#deps.primaryDatacenter : undefined);
+    return wanted === undefined || wanted === '' || wanted === this.#deps.datacenter ? undefined : wanted;
+  }
+
+  async #route<N extends WriteName>(
+    name: N,
+    args: WriteArgs<N>,
+    options: CallOptions,
+  ): Promise<WriteResult<WriteValue<N>>> {
+    const own = this.#deps.datacenter;
+    if (WRITE_ROUTES[name] === 'primary') {
+      const primary = this.#deps.primaryDatacenter;
+      if (primary === own) return this.#carryOut(name, args, options);
+      const result = await this.#deps.remote(primary).write(name, args, withoutDatacenter(options));
+      await this.#waitReadable(result.revision, options.signal);
+      return result;
+    }
+    const wanted = options.datacenter || (args as { Datacenter?: string }).Datacenter || own;
+    if (wanted !== own) return this.#deps.remote(wanted).write(name, args, withoutDatacenter(options));
+    return this.#carryOut(name, args, options);
+  }
+
+  async #carryOut<N extends WriteName>(
+    name: N,
+    args: WriteArgs<N>,
+    options: CallOptions,
+  ): Promise<WriteResult<WriteValue<N>>> {
+    const value = await this.#deps.writes[name](args, options);
+    return { value, revision: this.#deps.store.revision };
+  }
+
+  async #waitReadable(revision: number, signal: AbortSignal): Promise<void> {
+    const limit = withDeadline(this.#deps.clock, READ_YOUR_WRITE_MS, 'replication of the write', signal);
+    try {
+      await this.#deps.replicated(revision, limit.signal);
+    } catch (error) {
+      if (!hasCode(error, 'deadline')) throw error;
+    } finally {
+      limit.release();
+    }
+  }
+
+  #countRead(name: string): void {
+    this.#readCounts.set(name, (this.#readCounts.get(name) ?? 0) + 1);
+  }
+}
+
+function withoutDatacenter<O extends CallOptions>(options: O): O {
+  const { datacenter: _dropped, ...rest } = options;
+  return rest as O;
+}
