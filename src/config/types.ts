@@ -1,0 +1,255 @@
+/** The configuration as the rest of the process sees it: merged, validated, frozen. Times are milliseconds. */
+
+export interface RuntimeConfig {
+  readonly datacenter: string;
+  /** Equals `datacenter` in the primary. */
+  readonly primaryDatacenter: string;
+  readonly nodeName: string;
+  /** A UUID; '' lets the daemon make one and keep it in the data directory. */
+  readonly nodeId: string;
+  readonly nodeMeta: Readonly<Record<string, string>>;
+  /** '' with `devMode`: nothing is kept. */
+  readonly dataDir: string;
+  readonly devMode: boolean;
+  readonly server: boolean;
+
+  /** Literal IP that servers, agents and datacenters knock at; may be 0.0.0.0 or ::. */
+  readonly bindAddr: string;
+  /** Literal IP that other nodes of the datacenter reach this one by. */
+  readonly advertiseAddr: string;
+  /** The same for other datacenters. */
+  readonly advertiseAddrWan: string;
+  /** Where each listener binds: one entry an address, none when the listener is off. */
+  readonly listeners: ListenerConfig;
+  readonly ports: PortsConfig;
+  /** TLS material of the HTTPS listener and of TLS to the API. */
+  readonly tls: TlsConfig;
+
+  readonly retryJoin: readonly string[];
+  readonly retryJoinWan: readonly string[];
+  readonly retryIntervalMs: number;
+  readonly retryIntervalWanMs: number;
+  /** 0 tries for ever. */
+  readonly retryMax: number;
+  readonly retryMaxWan: number;
+  /** Joined once at the start; a failure ends the process. */
+  readonly startJoin: readonly string[];
+  readonly startJoinWan: readonly string[];
+  readonly translateWanAddrs: boolean;
+  readonly leaveOnTerminate: boolean;
+  readonly skipLeaveOnInterrupt: boolean;
+  readonly rejoinAfterLeave: boolean;
+  readonly reconnectTimeoutMs: number;
+
+  readonly log: LogConfig;
+  readonly acl: AclConfig;
+  readonly connect: ConnectConfigSection;
+  readonly dns: DnsConfig;
+  readonly http: HttpConfig;
+  readonly limits: LimitsConfig;
+  readonly telemetry: TelemetryConfig;
+  readonly ui: UiConfig;
+
+  readonly defaultQueryTimeMs: number;
+  readonly maxQueryTimeMs: number;
+  readonly checkUpdateIntervalMs: number;
+  readonly checkOutputMaxSize: number;
+  readonly discardCheckOutput: boolean;
+  readonly disableRemoteExec: boolean;
+  readonly enableLocalScriptChecks: boolean;
+  readonly enableScriptChecks: boolean;
+
+  /** Definitions from the files, in the shape that /v1/agent/service/register takes. */
+  readonly services: readonly Definition[];
+  /** Definitions from the files, in the shape that /v1/agent/check/register takes. */
+  readonly checks: readonly Definition[];
+  /** `config_entries.bootstrap`: written by the primary when they do not exist yet. */
+  readonly bootstrapEntries: readonly Definition[];
+}
+
+export type Definition = Readonly<Record<string, unknown>>;
+
+export type ListenAddress =
+  | { readonly kind: 'tcp'; readonly host: string; readonly port: number }
+  | { readonly kind: 'unix'; readonly path: string };
+
+export interface ListenerConfig {
+  readonly http: readonly ListenAddress[];
+  readonly https: readonly ListenAddress[];
+  readonly dns: readonly ListenAddress[];
+  readonly grpc: readonly ListenAddress[];
+  /** Server to server and agent to server; only when `server`. */
+  readonly server: readonly ListenAddress[];
+  /** Where agents knock (`retry_join`). */
+  readonly serfLan: readonly ListenAddress[];
+  /** Where datacenters knock (`retry_join_wan`); only when `server`. */
+  readonly serfWan: readonly ListenAddress[];
+}
+
+/** -1 is off, 0 lets the system choose. */
+export interface PortsConfig {
+  readonly http: number;
+  readonly https: number;
+  readonly dns: number;
+  readonly grpc: number;
+  readonly server: number;
+  readonly serfLan: number;
+  readonly serfWan: number;
+  readonly sidecarMinPort: number;
+  readonly sidecarMaxPort: number;
+}
+
+/** Paths of PEM files; '' where not given. */
+export interface TlsConfig {
+  readonly caFile: string;
+  readonly caPath: string;
+  readonly certFile: string;
+  readonly keyFile: string;
+  readonly verifyIncoming: boolean;
+}
+
+export type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error';
+
+export interface LogConfig {
+  readonly level: LogLevel;
+  readonly json: boolean;
+  /** '' writes to standard error only. */
+  readonly file: string;
+}
+
+export type AclDefaultPolicy = 'allow' | 'deny';
+export type AclDownPolicy = 'allow' | 'deny' | 'extend-cache' | 'async-cache';
+
+export interface AclConfig {
+  readonly enabled: boolean;
+  readonly defaultPolicy: AclDefaultPolicy;
+  readonly downPolicy: AclDownPolicy;
+  readonly tokenTtlMs: number;
+  readonly policyTtlMs: number;
+  readonly roleTtlMs: number;
+  readonly enableTokenPersistence: boolean;
+  readonly enableTokenReplication: boolean;
+  /** Secrets; '' where not given. Never logged. */
+  readonly tokens: {
+    readonly master: string;
+    readonly agent: string;
+    readonly agentMaster: string;
+    readonly default: string;
+    readonly replication: string;
+  };
+}
+
+export interface ConnectConfigSection {
+  readonly enabled: boolean;
+  readonly caProvider: string;
+  /** As the provider reads it, in the API's names (`LeafCertTTL`, `RotationPeriod`, ...). */
+  readonly caConfig: Readonly<Record<string, unknown>>;
+  /** '' keeps CA private keys unencrypted at rest. */
+  readonly caKeyEncryptionFile: string;
+  /** How long a rotation waits for a holder that does not confirm the new root. */
+  readonly rotationHoldMs: number;
+}
+
+export interface DnsConfig {
+  /** Without dots at the ends. */
+  readonly domain: string;
+  readonly altDomain: string;
+  readonly recursors: readonly string[];
+  readonly allowStale: boolean;
+  readonly maxStaleMs: number;
+  readonly nodeTtlMs: number;
+  /** By service name; '*' is any. */
+  readonly serviceTtlMs: Readonly<Record<string, number>>;
+  readonly onlyPassing: boolean;
+  readonly enableTruncate: boolean;
+  readonly udpAnswerLimit: number;
+  readonly aRecordLimit: number;
+  readonly disableCompression: boolean;
+  readonly nodeMetaTxt: boolean;
+  readonly recursorTimeoutMs: number;
+  readonly soa: {
+    readonly refresh: number;
+    readonly retry: number;
+    readonly expire: number;
+    readonly minTtl: number;
+  };
+}
+
+export interface HttpConfig {
+  readonly responseHeaders: Readonly<Record<string, string>>;
+  /** Path prefixes that are refused with 403. */
+  readonly blockEndpoints: readonly string[];
+  /** CIDRs that may write; empty is everyone. */
+  readonly allowWriteHttpFrom: readonly string[];
+  readonly maxHeaderBytes: number;
+  readonly useCache: boolean;
+}
+
+export interface LimitsConfig {
+  /** Sockets that one client address may hold open at the HTTP listeners; 0 is without limit. */
+  readonly httpMaxConnsPerClient: number;
+  readonly kvMaxValueSize: number;
+  readonly txnMaxReqLen: number;
+}
+
+export interface TelemetryConfig {
+  /** 0 turns the Prometheus page off. */
+  readonly prometheusRetentionMs: number;
+  readonly metricsPrefix: string;
+  readonly disableHostname: boolean;
+  readonly prefixFilter: readonly string[];
+}
+
+export interface UiConfig {
+  readonly enabled: boolean;
+  readonly contentPath: string;
+}
+
+/** What a caller gives to `loadConfig`. */
+export interface LoadInput {
+  /** By flag name without dashes, as typed on the command line; repeated flags give several values. */
+  readonly flags: Readonly<Record<string, readonly string[]>>;
+  /** `-config-file` and `-config-dir`, in the order given. */
+  readonly sources: readonly ConfigSource[];
+  readonly dev: boolean;
+  /** `auto` takes the format from the file's extension. */
+  readonly format?: 'auto' | 'hcl' | 'json';
+}
+
+export interface ConfigSource {
+  readonly kind: 'file' | 'dir' | 'either';
+  readonly path: string;
+}
+
+/** What loading needs from the machine. */
+export interface ConfigDeps {
+  /** Throws as node:fs does. */
+  readFile(path: string): string;
+  /** Names of the files in a directory (no directories among them); `undefined` when `path` is a file. */
+  listDir(path: string): readonly string[] | undefined;
+  hostname(): string;
+  interfaces(): readonly InterfaceAddress[];
+}
+
+export interface InterfaceAddress {
+  readonly name: string;
+  readonly address: string;
+  readonly family: 4 | 6;
+  readonly internal: boolean;
+}
+
+export interface LoadedConfig {
+  readonly config: RuntimeConfig;
+  /** Sentences for the log, one each. */
+  readonly warnings: readonly string[];
+  /** Keys of the peer that were given and mean nothing here, sorted. */
+  readonly noEffect: readonly string[];
+}
+
+/** What a reload would do. Names are keys as written in files (`log_level`, `ports.http`). */
+export interface ReloadDiff {
+  /** Changed and taken over at once. */
+  readonly reloadable: readonly string[];
+  /** Changed, but only a restart takes them over. */
+  readonly needsRestart: readonly string[];
+}
