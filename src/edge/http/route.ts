@@ -1,0 +1,85 @@
+import type { Query } from './query.ts';
+
+/** Routes as data: the server, the 405 texts, the reference page and later the authorization read the same table. */
+
+export type Method = 'GET' | 'PUT' | 'POST' | 'DELETE';
+
+export interface QueryParameter {
+  readonly name: string;
+  /** One sentence for the reference page. */
+  readonly about: string;
+}
+
+/**
+ * What a token must grant, as the peer's documentation names it. Written down for the reference page; the decision is
+ * the server's, which gets the token with every call.
+ */
+export type AclRule =
+  | 'none'
+  | 'agent:read'
+  | 'agent:write'
+  | 'node:read'
+  | 'node:write'
+  | 'service:read'
+  | 'service:write'
+  | 'intentions:read'
+  | 'intentions:write'
+  | 'operator:read'
+  | 'operator:write';
+
+export interface ApiRequest {
+  readonly method: string;
+  /** Undecoded path, without the query. */
+  readonly path: string;
+  /** Decoded values of the path's parts. */
+  readonly params: Readonly<Record<string, string>>;
+  readonly query: Query;
+  /** From X-Consul-Token, `Authorization: Bearer` or ?token=. */
+  readonly token: string | undefined;
+  /** Aborts when the client goes away, when the edge stops, or when the request's time is up. */
+  readonly signal: AbortSignal;
+  /** The whole body; empty when there is none. At most the edge's limit. */
+  readonly body: Buffer;
+  /** Address of the client, without its port. */
+  readonly remoteAddress: string;
+  header(name: string): string | undefined;
+}
+
+/** An answer. `json`, `text`, `bytes` and `stream` exclude one another; none of them is an empty body without a type. */
+export interface ApiResponse {
+  /** Default 200. */
+  readonly status?: number;
+  readonly headers?: Readonly<Record<string, string>>;
+  /** Written as JSON, indented when ?pretty is given. */
+  readonly json?: unknown;
+  readonly text?: string;
+  readonly bytes?: Buffer;
+  /** Lines sent as they come; ends when the iterable does or the client goes away. */
+  readonly stream?: AsyncIterable<string>;
+  /** Default: application/json for `json` and `bytes`, "text/plain; charset=utf-8" for `text`. */
+  readonly contentType?: string;
+}
+
+export interface Route {
+  readonly method: Method;
+  /** `:name` is one part of the path; `*name` as the last one takes all that remains, which may be empty or hold '/'. */
+  readonly path: string;
+  /** One sentence for the reference page. */
+  readonly about: string;
+  readonly acl: AclRule;
+  readonly query?: readonly QueryParameter[];
+  /** May throw an IsthmusError: model/status.ts says which status it becomes; its message is the body. */
+  handle(request: ApiRequest): ApiResponse | Promise<ApiResponse>;
+}
+
+/** 200 with nothing in it: what most writes to the agent answer. */
+export const EMPTY: ApiResponse = {};
+
+export function jsonResponse(value: unknown, status = 200): ApiResponse {
+  return { status, json: value };
+}
+
+/** `contentType` undefined is the peer's error form, "text/plain; charset=utf-8". */
+export function textResponse(status: number, text: string, contentType?: string): ApiResponse {
+  return contentType === undefined ? { status, text } : { status, text, contentType };
+}
