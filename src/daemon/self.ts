@@ -1,0 +1,98 @@
+import { isIPv6 } from 'node:net';
+import type { RuntimeConfig } from '../config/types.ts';
+import type { RegisterRequest } from '../model/catalog.ts';
+import type { Member } from '../model/member.ts';
+import { COMPATIBLE_VERSION, VERSION } from '../model/version.ts';
+
+/** Who this agent is, once its listeners are bound. */
+export interface Identity {
+  readonly config: RuntimeConfig;
+  readonly nodeId: string;
+  readonly serverPort: number;
+  readonly lanPort: number;
+  readonly wanPort: number;
+}
+
+/** The peer's gossip protocol numbers: constants that tools show in tables. */
+const PROTOCOL = {
+  ProtocolMin: 1,
+  ProtocolMax: 5,
+  ProtocolCur: 2,
+  DelegateMin: 2,
+  DelegateMax: 5,
+  DelegateCur: 4,
+};
+
+export function memberTags(identity: Identity): Record<string, string> {
+  const { config } = identity;
+  return {
+    acls: config.acl.enabled ? '1' : '0',
+    bootstrap: '1',
+    build: `${COMPATIBLE_VERSION}:`,
+    dc: config.datacenter,
+    ft_fs: '1',
+    ft_si: '1',
+    id: identity.nodeId,
+    isthmus: VERSION,
+    port: String(identity.serverPort),
+    raft_vsn: '3',
+    role: 'consul',
+    segment: '',
+    vsn: '2',
+    vsn_max: '3',
+    vsn_min: '2',
+  };
+}
+
+/** The agent as a member of its datacenter (port `serf_lan`). Status 1 is alive. */
+export function lanMember(identity: Identity): Member {
+  return {
+    Name: identity.config.nodeName,
+    Addr: identity.config.advertiseAddr,
+    Port: identity.lanPort,
+    Tags: { ...memberTags(identity), wan_join_port: String(identity.wanPort) },
+    Status: 1,
+    ...PROTOCOL,
+  };
+}
+
+/** The lan and wan addresses of a node, with the family's own tags as the peer writes them. */
+export function taggedAddresses(config: RuntimeConfig): Record<string, string> {
+  const family = (address: string): string => (isIPv6(address) ? 'ipv6' : 'ipv4');
+  const lan = config.advertiseAddr;
+  const wan = config.advertiseAddrWan;
+  return { lan, [`lan_${family(lan)}`]: lan, wan, [`wan_${family(wan)}`]: wan };
+}
+
+/** A server's own rows in the catalog: its node, the service "consul", and the check "serfHealth". */
+export function serverRegistration(identity: Identity): RegisterRequest {
+  const { config } = identity;
+  return {
+    ID: identity.nodeId,
+    Node: config.nodeName,
+    Address: config.advertiseAddr,
+    TaggedAddresses: taggedAddresses(config),
+    NodeMeta: { 'consul-network-segment': '', ...config.nodeMeta },
+    Service: {
+      ID: 'consul',
+      Service: 'consul',
+      Port: identity.serverPort,
+      Meta: {
+        non_voter: 'false',
+        raft_version: '3',
+        read_replica: 'false',
+        serf_protocol_current: '2',
+        serf_protocol_max: '5',
+        serf_protocol_min: '1',
+        version: COMPATIBLE_VERSION,
+      },
+    },
+    Check: {
+      Node: config.nodeName,
+      CheckID: 'serfHealth',
+      Name: 'Serf Health Status',
+      Status: 'passing',
+      Output: 'Agent alive and reachable',
+    },
+  };
+}
