@@ -1,0 +1,69 @@
+// Generates the code of proto/ (`generate`), or checks that it is up to date and that no change breaks older versions
+// (`check`). Works without a network.
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, relative } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const ROOT = fileURLToPath(new URL('..', import.meta.url));
+const GENERATED = 'src/rpc/gen';
+/** What older versions speak. Replaced by `generate`, which refuses a breaking change first. */
+const BASELINE = 'proto/baseline.binpb';
+
+function buf(...args) {
+  const { status, error } = spawnSync(join(ROOT, 'node_modules/.bin/buf'), args, { cwd: ROOT, stdio: 'inherit' });
+  if (error !== undefined) throw error;
+  if (status !== 0) process.exit(status ?? 1);
+}
+
+function files(folder) {
+  return readdirSync(folder, { recursive: true })
+    .map(String)
+    .filter((name) => statSync(join(folder, name)).isFile())
+    .sort();
+}
+
+function differences(expected, actual) {
+  const names = new Set([...files(expected), ...files(actual)]);
+  return [...names].filter((name) => {
+    try {
+      return !readFileSync(join(expected, name)).equals(readFileSync(join(actual, name)));
+    } catch {
+      return true; // only on one side
+    }
+  });
+}
+
+function check() {
+  buf('lint');
+  buf('breaking', '--against', BASELINE);
+  const fresh = mkdtempSync(join(tmpdir(), 'isthmus-proto-'));
+  try {
+    buf('generate', '--output', fresh);
+    const stale = differences(join(fresh, GENERATED), join(ROOT, GENERATED));
+    buf('build', '--output', join(fresh, 'baseline.binpb'));
+    if (!readFileSync(join(fresh, 'baseline.binpb')).equals(readFileSync(join(ROOT, BASELINE)))) stale.push(BASELINE);
+    if (stale.length > 0) {
+      console.error(`not up to date, run "npm run generate": ${stale.map((name) => relative('.', name)).join(', ')}`);
+      process.exit(1);
+    }
+  } finally {
+    rmSync(fresh, { recursive: true, force: true });
+  }
+}
+
+function generate() {
+  buf('lint');
+  buf('breaking', '--against', BASELINE);
+  buf('generate');
+  buf('build', '--output', BASELINE);
+}
+
+const commands = { check, generate };
+const command = commands[process.argv[2]];
+if (command === undefined) {
+  console.error('usage: node scripts/proto.mjs check|generate');
+  process.exit(2);
+}
+command();
