@@ -1,12 +1,12 @@
-import type { Clock, Timer } from '../../lib/clock.ts';
+import type { Clock } from '../../lib/clock.ts';
 import { IsthmusError } from '../../lib/errors.ts';
 import { newUuid } from '../../lib/ids.ts';
-import { AsyncQueue } from '../../lib/queue.ts';
 import type {
   Change,
   Commit,
   Engine,
   Lease,
+  Op,
   RangeQuery,
   RangeResult,
   Row,
@@ -14,146 +14,165 @@ import type {
   TxnResult,
   WatchQuery,
 } from '../engine.ts';
+import { checkTxn, compareKeys } from '../keys.ts';
+import { Leases } from '../leases.ts';
+import { compactedError, Watchers } from '../watchers.ts';
+
+/** A commit with what it replaced, from which older states are rebuilt. */
+interface Logged {
+  readonly commit: Commit;
+  /** The row that each change replaced. */
+  readonly before: readonly (Row | undefined)[];
+}
+
+export interface MemoryEngineOptions {
+  /** How many of the newest revisions stay in the history, at least. Default 10,000. */
+  readonly keepRevisions?: number;
+}
 
 /** Keeps all in memory and nothing over a restart. For tests and for `-dev`. */
 export class MemoryEngine implements Engine {
   readonly epoch = newUuid();
-  readonly #clock: Clock;
   readonly #rows = new Map<string, Row>();
-  readonly #log: Commit[] = [];
-  readonly #watchers = new Set<{ prefix: string; queue: AsyncQueue<Commit> }>();
-  readonly #leases = new Map<string, { ttlMs: number; keys: Set<string>; timer: Timer }>();
+  /** Commits of the revisions after #compacted, without a gap. */
+  readonly #log: Logged[] = [];
+  readonly #watchers: Watchers;
+  readonly #leases: Leases;
+  readonly #keepRevisions: number;
   #revision = 0;
   #compacted = 0;
+  #closed = false;
 
-  constructor(clock: Clock) {
-    this.#clock = clock;
+  constructor(clock: Clock, options: MemoryEngineOptions = {}) {
+    this.#keepRevisions = options.keepRevisions ?? 10_000;
+    this.#leases = new Leases(clock, (id) => this.#end(id));
+    this.#watchers = new Watchers({
+      compacted: () => this.#compacted,
+      newest: () => this.#revision,
+      read: (from) => this.#log.slice(from - this.#compacted - 1).map((logged) => logged.commit),
+    });
   }
 
   async range(query: RangeQuery): Promise<RangeResult> {
+    this.#check();
     const revision = query.revision ?? this.#revision;
     const state = revision === this.#revision ? this.#rows : this.#stateAt(revision);
-    const all = [...state.values()]
-      .filter((row) => row.key.startsWith(query.prefix) && (query.after === undefined || row.key > query.after))
-      .sort((a, b) => (a.key < b.key ? -1 : a.key > b.key ? 1 : 0));
+    const all: Row[] = [];
+    for (const row of state.values()) {
+      if (!row.key.startsWith(query.prefix)) continue;
+      if (query.after === undefined || compareKeys(row.key, query.after) > 0) all.push(row);
+    }
+    all.sort((a, b) => compareKeys(a.key, b.key));
     const rows = query.limit === undefined ? all : all.slice(0, query.limit);
     return { rows, revision, more: rows.length < all.length };
   }
 
   async txn(txn: Txn): Promise<TxnResult> {
+    this.#check();
+    checkTxn(txn);
     for (const { key, modRevision } of txn.compare) {
       if ((this.#rows.get(key)?.modRevision ?? 0) !== modRevision)
         return { succeeded: false, revision: this.#revision };
     }
-    const revision = this.#revision + 1;
-    const changes: Change[] = [];
-    for (const op of txn.ops) {
-      const before = this.#rows.get(op.key);
-      if (op.type === 'delete') {
-        if (before === undefined) continue;
-        this.#rows.delete(op.key);
-        changes.push({ type: 'delete', key: op.key, modRevision: revision });
-      } else {
-        const row: Row = {
-          key: op.key,
-          value: op.value,
-          createRevision: before?.createRevision ?? revision,
-          modRevision: revision,
-        };
-        for (const lease of this.#leases.values()) lease.keys.delete(op.key);
-        if (op.lease !== undefined) this.#lease(op.lease).keys.add(op.key);
-        this.#rows.set(op.key, row);
-        changes.push({ type: 'put', ...row });
-      }
-    }
-    if (changes.length === 0) return { succeeded: true, revision: this.#revision };
-    this.#revision = revision;
-    const commit: Commit = { revision, changes };
-    this.#log.push(commit);
-    for (const watcher of this.#watchers) offer(watcher, commit);
-    return { succeeded: true, revision };
+    for (const op of txn.ops) if (op.type === 'put' && op.lease !== undefined) this.#leases.require(op.lease);
+    this.#apply(txn.ops);
+    return { succeeded: true, revision: this.#revision };
   }
 
-  async *watch(query: WatchQuery): AsyncIterable<Commit> {
-    if (query.fromRevision <= this.#compacted) throw this.#compactedError();
-    const queue = new AsyncQueue<Commit>();
-    const watcher = { prefix: query.prefix, queue };
-    for (const commit of this.#log) if (commit.revision >= query.fromRevision) offer(watcher, commit);
-    this.#watchers.add(watcher);
-    const unhook = queue.endOn(query.signal);
-    try {
-      yield* queue;
-    } finally {
-      unhook();
-      this.#watchers.delete(watcher);
-    }
+  watch(query: WatchQuery): AsyncIterable<Commit> {
+    return this.#watchers.watch(query);
   }
 
   async compact(revision: number): Promise<void> {
-    this.#compacted = Math.max(this.#compacted, Math.min(revision, this.#revision));
-    while ((this.#log[0]?.revision ?? Number.POSITIVE_INFINITY) <= this.#compacted) this.#log.shift();
+    this.#check();
+    this.#forget(Math.min(revision, this.#revision));
   }
 
   async grantLease(ttlMs: number): Promise<Lease> {
+    this.#check();
     const id = newUuid();
-    this.#leases.set(id, { ttlMs, keys: new Set(), timer: this.#expireLater(id, ttlMs) });
+    this.#leases.grant(id, ttlMs);
     return { id, ttlMs };
   }
 
   async keepLease(id: string): Promise<void> {
-    const lease = this.#lease(id);
-    lease.timer.cancel();
-    lease.timer = this.#expireLater(id, lease.ttlMs);
+    this.#check();
+    this.#leases.keep(id);
   }
 
   async revokeLease(id: string): Promise<void> {
-    const lease = this.#leases.get(id);
-    if (lease === undefined) return;
-    lease.timer.cancel();
-    this.#leases.delete(id);
-    await this.txn({ compare: [], ops: [...lease.keys].map((key) => ({ type: 'delete', key })) });
+    this.#check();
+    this.#end(id);
   }
 
   async close(): Promise<void> {
-    for (const lease of this.#leases.values()) lease.timer.cancel();
-    for (const watcher of this.#watchers) watcher.queue.fail(new IsthmusError('unavailable', 'the store is closed'));
+    this.#closed = true;
+    this.#leases.clear();
+    this.#watchers.close(closedError());
   }
 
-  #expireLater(id: string, ttlMs: number): Timer {
-    return this.#clock.after(ttlMs, () => void this.revokeLease(id));
+  #check(): void {
+    if (this.#closed) throw closedError();
   }
 
-  #lease(id: string): { ttlMs: number; keys: Set<string>; timer: Timer } {
-    const lease = this.#leases.get(id);
-    if (lease === undefined) throw new IsthmusError('not_found', `lease ${id} has ended`);
-    return lease;
+  #forget(to: number): void {
+    if (to <= this.#compacted) return;
+    this.#log.splice(0, to - this.#compacted);
+    this.#compacted = to;
   }
 
+  #end(id: string): void {
+    const keys = this.#leases.keysOf(id);
+    this.#leases.remove(id);
+    this.#apply(keys.map((key) => ({ type: 'delete', key })));
+  }
+
+  #apply(ops: readonly Op[]): void {
+    const revision = this.#revision + 1;
+    const changes: Change[] = [];
+    const replaced: (Row | undefined)[] = [];
+    for (const op of ops) {
+      const before = this.#rows.get(op.key);
+      if (op.type === 'delete') {
+        if (before === undefined) continue;
+        this.#rows.delete(op.key);
+        this.#leases.attach(op.key, undefined);
+        changes.push({ type: 'delete', key: op.key, modRevision: revision });
+      } else {
+        const createRevision = before?.createRevision ?? revision;
+        const row: Row = { key: op.key, value: op.value, createRevision, modRevision: revision };
+        this.#leases.attach(op.key, op.lease);
+        this.#rows.set(op.key, row);
+        changes.push({ type: 'put', ...row });
+      }
+      replaced.push(before);
+    }
+    if (changes.length === 0) return;
+    const commit: Commit = { revision, changes };
+    this.#revision = revision;
+    this.#log.push({ commit, before: replaced });
+    // Cutting an array moves the rest of it, so a quarter more is left to pile up first.
+    if (this.#log.length > this.#keepRevisions * 1.25) this.#forget(revision - this.#keepRevisions);
+    this.#watchers.publish(commit);
+  }
+
+  /** The newest rows, with the commits after `revision` undone. */
   #stateAt(revision: number): Map<string, Row> {
     if (revision > this.#revision) throw new IsthmusError('invalid_argument', `revision ${revision} is in the future`);
-    if (revision < this.#compacted) throw this.#compactedError();
-    const state = new Map<string, Row>();
-    // Rows that have not changed since are as they are; the others are rebuilt from the log.
-    for (const row of this.#rows.values()) if (row.modRevision <= revision) state.set(row.key, row);
-    for (const commit of this.#log) {
-      if (commit.revision > revision) break;
-      for (const change of commit.changes) {
-        if (change.type === 'delete') state.delete(change.key);
-        else state.set(change.key, change);
-      }
+    if (revision < this.#compacted) throw compactedError(this.#compacted);
+    const state = new Map(this.#rows);
+    for (let index = this.#log.length - 1; index >= revision - this.#compacted; index -= 1) {
+      const { commit, before } = this.#log[index] as Logged;
+      commit.changes.forEach((change, position) => {
+        const row = before[position];
+        if (row === undefined) state.delete(change.key);
+        else state.set(change.key, row);
+      });
     }
     return state;
   }
-
-  #compactedError(): IsthmusError {
-    const oldest = this.#compacted + 1;
-    return new IsthmusError('compacted', `the store holds revisions from ${oldest} on; read it anew`, {
-      details: { revision: oldest },
-    });
-  }
 }
 
-function offer(watcher: { prefix: string; queue: AsyncQueue<Commit> }, commit: Commit): void {
-  const changes = commit.changes.filter((change) => change.key.startsWith(watcher.prefix));
-  if (changes.length > 0) watcher.queue.push({ revision: commit.revision, changes });
+function closedError(): IsthmusError {
+  return new IsthmusError('unavailable', 'the store is closed');
 }

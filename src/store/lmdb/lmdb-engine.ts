@@ -1,0 +1,377 @@
+import type { RootDatabase } from 'lmdb';
+import type { Clock } from '../../lib/clock.ts';
+import { IsthmusError } from '../../lib/errors.ts';
+import { newUuid } from '../../lib/ids.ts';
+import type {
+  Change,
+  Commit,
+  Engine,
+  Lease,
+  Op,
+  RangeQuery,
+  RangeResult,
+  Row,
+  Txn,
+  TxnResult,
+  WatchQuery,
+} from '../engine.ts';
+import { checkTxn, compareKeys } from '../keys.ts';
+import { Leases } from '../leases.ts';
+import { compactedError, Watchers } from '../watchers.ts';
+import { openEnvironment, reason } from './files.ts';
+import { currentOwner, type Owner, ownerLives } from './owner.ts';
+import { Tables } from './tables.ts';
+
+export interface LmdbEngineOptions {
+  /** The store's own folder; made when missing. */
+  readonly path: string;
+  readonly clock: Clock;
+  /** Where the memory map starts, MiB; it grows on its own. Default 1024 (address space, not memory). */
+  readonly mapSizeMb?: number;
+  /** How many of the newest revisions stay in the history. Default 10,000. */
+  readonly keepRevisions?: number;
+  /** Told when work that nobody waits for failed: ending a lease. It is tried again. */
+  readonly onError: (what: string, error: IsthmusError) => void;
+}
+
+/** Transactions that share one disk sync, at most: bounds how long the writing blocks the event loop. */
+const GROUP_LIMIT = 512;
+/** Commits forgotten beside one group, at most, beyond as many as it adds. */
+const FORGET_LIMIT = 256;
+/** Commits that a watcher which catches up reads at a time. */
+const CATCH_UP = 256;
+/** When a lease that could not be ended is tried again, milliseconds. */
+const LEASE_RETRY_MS = 1_000;
+
+/** A step that waits for its group. `apply` runs within the group's transaction and must throw before it writes. */
+interface Step {
+  apply(): number;
+  settle(error: unknown, revision: number): void;
+}
+
+/** Opens the embedded store. Throws when the folder holds something else or another process has it open. */
+export async function openLmdbEngine(options: LmdbEngineOptions): Promise<Engine> {
+  const root = openEnvironment(options.path, options.mapSizeMb ?? 1024);
+  try {
+    const tables = new Tables(root, options.path);
+    const owner = currentOwner(newUuid());
+    root.transactionSync(() => {
+      claim(tables, owner, options.path);
+      if (tables.meta.get('format') === undefined) tables.create(newUuid());
+    });
+    return new LmdbEngine(root, tables, owner, options);
+  } catch (error) {
+    await root.close();
+    if (error instanceof IsthmusError) throw error;
+    throw new IsthmusError('internal', `the store in ${options.path} can't be read: ${reason(error)}`, {
+      cause: error,
+    });
+  }
+}
+
+/** Within a transaction: LMDB lets one process in at a time. */
+function claim(tables: Tables, owner: Owner, path: string): void {
+  const holder = tables.meta.get('owner') as Owner | null | undefined;
+  if (holder !== undefined && holder !== null && ownerLives(holder)) {
+    const who = holder.pid === owner.pid ? 'this process' : `process ${holder.pid}`;
+    throw new IsthmusError('unavailable', `the store in ${path} is already open in ${who}; stop that one first`);
+  }
+  void tables.meta.put('owner', owner);
+}
+
+class LmdbEngine implements Engine {
+  readonly epoch: string;
+  readonly #root: RootDatabase;
+  readonly #tables: Tables;
+  readonly #owner: Owner;
+  readonly #options: LmdbEngineOptions;
+  readonly #keepRevisions: number;
+  readonly #watchers: Watchers;
+  readonly #leases: Leases;
+  #queue: Step[] = [];
+  #draining: Promise<void> | undefined;
+  #closing: Promise<void> | undefined;
+  #broken: IsthmusError | undefined;
+  /** The newest revision on disk: what watchers may see. */
+  #durable: number;
+  /** The newest revision of the group being written. */
+  #revision: number;
+  #compacted: number;
+  /** Commits up to this one are no longer on disk; behind #compacted while forgetting is under way. */
+  #forgotten: number;
+  /** Commits of the group being written. */
+  #commits: Commit[] = [];
+
+  constructor(root: RootDatabase, tables: Tables, owner: Owner, options: LmdbEngineOptions) {
+    this.#root = root;
+    this.#tables = tables;
+    this.#owner = owner;
+    this.#options = options;
+    this.#keepRevisions = options.keepRevisions ?? 10_000;
+    this.epoch = tables.meta.get('epoch') as string;
+    this.#durable = this.#revision = tables.revision;
+    this.#compacted = tables.compacted;
+    this.#forgotten = (tables.oldestLogged() ?? this.#revision + 1) - 1;
+    this.#leases = new Leases(options.clock, (id) => this.#expire(id));
+    this.#loadLeases();
+    this.#watchers = new Watchers({
+      compacted: () => this.#compacted,
+      newest: () => this.#durable,
+      read: (from) => tables.commits(from, this.#durable, CATCH_UP),
+    });
+  }
+
+  async range(query: RangeQuery): Promise<RangeResult> {
+    this.#check();
+    this.#root.resetReadTxn(); // else the state of an earlier read in this turn would be answered
+    const newest = this.#tables.revision;
+    const revision = query.revision ?? newest;
+    const source =
+      revision === newest ? this.#tables.rows(query.prefix, query.after) : this.#rowsAt(revision, newest, query);
+    const rows: Row[] = [];
+    for (const row of source) {
+      if (rows.length === query.limit) return { rows, revision, more: true };
+      rows.push(row);
+    }
+    return { rows, revision, more: false };
+  }
+
+  async txn(txn: Txn): Promise<TxnResult> {
+    checkTxn(txn);
+    let succeeded = false;
+    const revision = await this.#submit(() => {
+      for (const { key, modRevision } of txn.compare) {
+        if ((this.#tables.row(key)?.modRevision ?? 0) !== modRevision) return;
+      }
+      for (const op of txn.ops) if (op.type === 'put' && op.lease !== undefined) this.#leases.require(op.lease);
+      this.#write(txn.ops);
+      succeeded = true;
+    });
+    return { succeeded, revision };
+  }
+
+  watch(query: WatchQuery): AsyncIterable<Commit> {
+    return this.#watchers.watch(query);
+  }
+
+  async compact(revision: number): Promise<void> {
+    await this.#submit(() => this.#compactTo(Math.min(revision, this.#revision)));
+    while (this.#forgotten < Math.min(revision, this.#compacted)) await this.#submit(() => undefined);
+  }
+
+  async grantLease(ttlMs: number): Promise<Lease> {
+    const id = newUuid();
+    await this.#submit(() => void this.#tables.leases.put(id, ttlMs));
+    this.#leases.grant(id, ttlMs);
+    return { id, ttlMs };
+  }
+
+  async keepLease(id: string): Promise<void> {
+    this.#check();
+    this.#leases.keep(id);
+  }
+
+  async revokeLease(id: string): Promise<void> {
+    await this.#submit(() => {
+      if (!this.#leases.has(id)) return;
+      this.#leases.end(id); // later steps of this group must not hang keys on it
+      this.#write(this.#leases.keysOf(id).map((key) => ({ type: 'delete', key })));
+      void this.#tables.leases.remove(id);
+    });
+    this.#leases.remove(id);
+  }
+
+  /** Writes what was asked for before, then lets go of the folder. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    await this.#draining;
+    this.#leases.clear();
+    this.#watchers.close(closedError());
+    this.#root.transactionSync(() => {
+      if (this.#isOurs()) void this.#tables.meta.put('owner', null);
+    });
+    await this.#root.close();
+  }
+
+  #check(): void {
+    if (this.#closing !== undefined) throw closedError();
+    if (this.#broken !== undefined) throw this.#broken;
+  }
+
+  #expire(id: string): void {
+    if (this.#closing !== undefined) return;
+    this.revokeLease(id).catch((error: unknown) => {
+      if (this.#closing !== undefined) return;
+      this.#options.onError('ending a lease', IsthmusError.from(error));
+      this.#leases.retry(id, LEASE_RETRY_MS);
+    });
+  }
+
+  /** Queues a step; resolves with the newest revision once the step's group is on disk. */
+  #submit(apply: () => void): Promise<number> {
+    return new Promise((resolve, reject) => {
+      this.#check(); // what is thrown here rejects
+      this.#queue.push({
+        apply: () => {
+          apply();
+          return this.#revision;
+        },
+        settle: (error, revision) => (error === undefined ? resolve(revision) : reject(error)),
+      });
+      this.#draining ??= this.#drain();
+    });
+  }
+
+  /** Writes group after group: while one is being synced, the next gathers. */
+  async #drain(): Promise<void> {
+    while (this.#queue.length > 0) await this.#writeGroup();
+    this.#draining = undefined;
+  }
+
+  async #writeGroup(): Promise<void> {
+    const done: { step: Step; error: unknown; revision: number }[] = [];
+    let taken: Step[] = [];
+    try {
+      // A child, because only a child is undone when the callback throws.
+      await this.#root.childTransaction(() => {
+        taken = this.#queue.splice(0, GROUP_LIMIT); // as late as possible: whoever came meanwhile is taken along
+        if (!this.#isOurs()) throw new IsthmusError('unavailable', 'another process has taken over the store');
+        for (const step of taken) done.push({ step, ...attempt(step) });
+        this.#forget();
+        if (this.#commits.length > 0) void this.#tables.meta.put('revision', this.#revision);
+      });
+    } catch (error) {
+      const failure = this.#toFailure(error);
+      if (taken.length === 0) taken = this.#queue.splice(0);
+      this.#rollBack(failure);
+      for (const step of taken) step.settle(failure, 0);
+      return;
+    }
+    this.#durable = this.#revision;
+    const commits = this.#commits;
+    this.#commits = [];
+    for (const commit of commits) this.#watchers.publish(commit);
+    for (const { step, error, revision } of done) step.settle(error, revision);
+  }
+
+  #toFailure(error: unknown): IsthmusError {
+    if (error instanceof IsthmusError) return error;
+    // LMDB's wrapper says why a commit failed in a promise of its own, which may come later.
+    const { commitError } = error as { readonly commitError?: Promise<never> };
+    commitError?.catch((cause: unknown) => {
+      const text = `the store in ${this.#options.path} did not write: ${reason(cause)}`;
+      this.#options.onError('writing the store', new IsthmusError('unavailable', text, { cause }));
+    });
+    const text = `the store in ${this.#options.path} did not write: ${reason(error)}`;
+    return new IsthmusError('unavailable', text, { cause: error });
+  }
+
+  /** Takes up again what is on disk after a group that was not written; when that fails too, the engine is of no use. */
+  #rollBack(failure: IsthmusError): void {
+    try {
+      this.#commits = [];
+      this.#root.resetReadTxn();
+      this.#revision = this.#durable = this.#tables.revision;
+      this.#compacted = this.#tables.compacted;
+      this.#forgotten = (this.#tables.oldestLogged() ?? this.#revision + 1) - 1;
+      this.#leases.reattach(this.#tables.leased());
+    } catch {
+      this.#broken = failure;
+      this.#watchers.close(failure);
+    }
+  }
+
+  #isOurs(): boolean {
+    return (this.#tables.meta.get('owner') as Owner | null)?.token === this.#owner.token;
+  }
+
+  /** One commit. Within the group's transaction. */
+  #write(ops: readonly Op[]): void {
+    const revision = this.#revision + 1;
+    const changes: Change[] = [];
+    const replaced: (Row | undefined)[] = [];
+    for (const op of ops) {
+      const before = this.#tables.row(op.key);
+      if (op.type === 'delete') {
+        if (before === undefined) continue;
+        this.#tables.removeRow(op.key);
+        this.#hang(op.key, undefined);
+        changes.push({ type: 'delete', key: op.key, modRevision: revision });
+      } else {
+        const createRevision = before?.createRevision ?? revision;
+        const row: Row = { key: op.key, value: op.value, createRevision, modRevision: revision };
+        this.#tables.putRow(row);
+        this.#hang(op.key, op.lease);
+        changes.push({ type: 'put', ...row });
+      }
+      replaced.push(before);
+    }
+    if (changes.length === 0) return;
+    const commit: Commit = { revision, changes };
+    this.#tables.log(commit, replaced);
+    this.#revision = revision;
+    this.#commits.push(commit);
+  }
+
+  #hang(key: string, lease: string | undefined): void {
+    if (this.#leases.of(key) === lease) return;
+    this.#tables.setLease(key, lease);
+    this.#leases.attach(key, lease);
+  }
+
+  #compactTo(revision: number): void {
+    if (revision <= this.#compacted) return;
+    this.#compacted = revision;
+    void this.#tables.meta.put('compacted', revision);
+  }
+
+  /** Forgets old commits, few at a time, so that no write waits long for it. Within the group's transaction. */
+  #forget(): void {
+    const step = this.#commits.length + FORGET_LIMIT;
+    // Cutting off a few together spares most groups the work.
+    const surplus = this.#revision - this.#keepRevisions - this.#compacted;
+    if (surplus >= Math.min(FORGET_LIMIT / 4, this.#keepRevisions)) this.#compactTo(this.#compacted + surplus);
+    const end = Math.min(this.#compacted, this.#forgotten + step);
+    for (let revision = this.#forgotten + 1; revision <= end; revision += 1) this.#tables.unlog(revision);
+    if (end > this.#forgotten) this.#forgotten = end;
+  }
+
+  /** The newest rows of a range with the commits after `revision` undone. */
+  *#rowsAt(revision: number, newest: number, { prefix, after }: RangeQuery): Generator<Row, void, void> {
+    if (revision > newest) throw new IsthmusError('invalid_argument', `revision ${revision} is in the future`);
+    const compacted = this.#tables.compacted;
+    if (revision < compacted) throw compactedError(compacted);
+    const replaced = this.#tables.replacedSince(revision);
+    const rows: Row[] = [];
+    for (const row of this.#tables.rows(prefix, after)) if (!replaced.has(row.key)) rows.push(row);
+    for (const row of replaced.values()) {
+      if (row === undefined || !row.key.startsWith(prefix)) continue;
+      if (after === undefined || compareKeys(row.key, after) > 0) rows.push(row);
+    }
+    rows.sort((a, b) => compareKeys(a.key, b.key));
+    yield* rows;
+  }
+
+  #loadLeases(): void {
+    for (const { key, value } of this.#tables.leases.getRange()) this.#leases.grant(key, value);
+    this.#leases.reattach(this.#tables.leased());
+  }
+}
+
+function attempt(step: Step): { error: unknown; revision: number } {
+  try {
+    return { error: undefined, revision: step.apply() };
+  } catch (error) {
+    // Ours come before the step writes; anything else may come in the middle and undoes the whole group.
+    if (error instanceof IsthmusError) return { error, revision: 0 };
+    throw error;
+  }
+}
+
+function closedError(): IsthmusError {
+  return new IsthmusError('unavailable', 'the store is closed');
+}

@@ -1,0 +1,329 @@
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { Commit, Engine, Op, Txn } from '../../src/store/engine.ts';
+import { MAX_KEY_BYTES } from '../../src/store/keys.ts';
+import { FakeClock } from '../fakes/fake-clock.ts';
+
+export interface EngineSetup {
+  /** Opens an engine over an empty store. */
+  open(clock: FakeClock): Promise<Engine>;
+  /** Removes what `open` left behind. */
+  dispose?(): Promise<void>;
+}
+
+const put = (key: string, value = '1', lease?: string): Op =>
+  lease === undefined ? { type: 'put', key, value } : { type: 'put', key, value, lease };
+const del = (key: string): Op => ({ type: 'delete', key });
+const writes = (...ops: Op[]): Txn => ({ compare: [], ops });
+
+/** Reads the next `count` commits of a watch. */
+async function take(commits: AsyncIterable<Commit>, count: number): Promise<Commit[]> {
+  const taken: Commit[] = [];
+  for await (const commit of commits) {
+    taken.push(commit);
+    if (taken.length === count) break;
+  }
+  return taken;
+}
+
+/** What every store engine must do. `setup` makes one for each test. */
+export function describeEngine(name: string, setup: () => Promise<EngineSetup>): void {
+  describe(`store engine ${name}`, () => {
+    let clock: FakeClock;
+    let engine: Engine;
+    let made: EngineSetup;
+    let ending: AbortController;
+
+    beforeEach(async () => {
+      clock = new FakeClock();
+      made = await setup();
+      engine = await made.open(clock);
+      ending = new AbortController();
+    });
+
+    afterEach(async () => {
+      ending.abort();
+      await engine.close();
+      await made.dispose?.();
+    });
+
+    const watch = (fromRevision: number, prefix = ''): AsyncIterable<Commit> =>
+      engine.watch({ prefix, fromRevision, signal: ending.signal });
+    const keys = async (prefix = '', revision?: number): Promise<string[]> => {
+      const { rows } = await engine.range(revision === undefined ? { prefix } : { prefix, revision });
+      return rows.map((row) => `${row.key}=${row.value}@${row.createRevision}/${row.modRevision}`);
+    };
+
+    describe('transactions', () => {
+      it('starts empty at revision 0', async () => {
+        expect(await engine.range({ prefix: '' })).toEqual({ rows: [], revision: 0, more: false });
+        expect(engine.epoch).toMatch(/^[0-9a-f-]{36}$/);
+      });
+
+      it('gives each commit the next revision and keeps when a key was created', async () => {
+        expect(await engine.txn(writes(put('a'), put('b')))).toEqual({ succeeded: true, revision: 1 });
+        expect(await engine.txn(writes(put('a', '2')))).toEqual({ succeeded: true, revision: 2 });
+        expect(await keys()).toEqual(['a=2@1/2', 'b=1@1/1']);
+      });
+
+      it('creates a deleted key anew', async () => {
+        await engine.txn(writes(put('a')));
+        await engine.txn(writes(del('a')));
+        await engine.txn(writes(put('a')));
+        expect(await keys()).toEqual(['a=1@3/3']);
+      });
+
+      it('makes no revision when nothing changes', async () => {
+        await engine.txn(writes(put('a')));
+        expect(await engine.txn(writes(del('none')))).toEqual({ succeeded: true, revision: 1 });
+        expect(await engine.txn(writes())).toEqual({ succeeded: true, revision: 1 });
+      });
+
+      it('writes nothing when a comparison fails', async () => {
+        await engine.txn(writes(put('a')));
+        const stale: Txn = { compare: [{ key: 'a', modRevision: 0 }], ops: [put('a', '2'), put('b')] };
+        expect(await engine.txn(stale)).toEqual({ succeeded: false, revision: 1 });
+        expect(await keys()).toEqual(['a=1@1/1']);
+        const right: Txn = {
+          compare: [
+            { key: 'a', modRevision: 1 },
+            { key: 'b', modRevision: 0 },
+          ],
+          ops: [put('b')],
+        };
+        expect(await engine.txn(right)).toEqual({ succeeded: true, revision: 2 });
+      });
+
+      it('lets one of many concurrent writers with the same comparison win', async () => {
+        const results = await Promise.all(
+          Array.from({ length: 50 }, (_, n) =>
+            engine.txn({ compare: [{ key: 'a', modRevision: 0 }], ops: [put('a', String(n))] }),
+          ),
+        );
+        expect(results.filter((result) => result.succeeded)).toEqual([{ succeeded: true, revision: 1 }]);
+        expect(results.every((result) => result.revision === 1)).toBe(true);
+      });
+
+      it('gives concurrent writers distinct, consecutive revisions', async () => {
+        const results = await Promise.all(
+          Array.from({ length: 300 }, (_, n) => engine.txn(writes(put(`k${n}`, String(n))))),
+        );
+        const revisions = results.map((result) => result.revision).sort((a, b) => a - b);
+        expect(revisions).toEqual(Array.from({ length: 300 }, (_, n) => n + 1));
+        expect((await engine.range({ prefix: 'k' })).rows).toHaveLength(300);
+      });
+
+      it('refuses keys that not every engine can hold, and goes on', async () => {
+        const long = 'k'.repeat(MAX_KEY_BYTES);
+        await engine.txn(writes(put(long)));
+        const bad = [writes(put(`${long}k`)), writes(put('')), writes(put('a\ud800')), writes(put('a'), del('a'))];
+        for (const txn of bad) await expect(engine.txn(txn)).rejects.toMatchObject({ code: 'invalid_argument' });
+        const umlauts: Txn = { compare: [{ key: 'ü'.repeat(990), modRevision: 0 }], ops: [] };
+        await expect(engine.txn(umlauts)).rejects.toMatchObject({ code: 'invalid_argument' });
+        expect(await engine.txn(writes(put('a')))).toEqual({ succeeded: true, revision: 2 });
+      });
+
+      it('keeps values of any size and content', async () => {
+        const large = JSON.stringify('x'.repeat(1_000_000));
+        await engine.txn(writes(put('large', large), put('empty', ''), put('odd', '"ü\u0000😀"')));
+        const { rows } = await engine.range({ prefix: '' });
+        expect(rows.map((row) => row.value)).toEqual(['', large, '"ü\u0000😀"']);
+      });
+    });
+
+    describe('ranges', () => {
+      it('answers a prefix in byte order, with limit and paging', async () => {
+        const names = ['a', 'a/', 'a/1', 'a/1/x', 'a0', 'b', 'a\u0000', 'a\u{1f600}', 'a\uffee'];
+        await engine.txn(writes(...names.map((name) => put(name))));
+        const all = (await engine.range({ prefix: 'a' })).rows.map((row) => row.key);
+        expect(all).toEqual(['a', 'a\u0000', 'a/', 'a/1', 'a/1/x', 'a0', 'a\uffee', 'a\u{1f600}']);
+        const first = await engine.range({ prefix: 'a', limit: 3 });
+        expect(first).toMatchObject({ more: true, revision: 1 });
+        expect(first.rows.map((row) => row.key)).toEqual(all.slice(0, 3));
+        const rest = await engine.range({ prefix: 'a', after: 'a/', limit: 5 });
+        expect(rest.more).toBe(false);
+        expect(rest.rows.map((row) => row.key)).toEqual(all.slice(3));
+        expect((await engine.range({ prefix: 'a/', after: 'a' })).rows.map((row) => row.key)).toEqual([
+          'a/',
+          'a/1',
+          'a/1/x',
+        ]);
+        expect((await engine.range({ prefix: 'a', after: 'b' })).rows).toEqual([]);
+        expect((await engine.range({ prefix: 'a', limit: 0 })).more).toBe(true);
+      });
+
+      it('answers the state at an older revision', async () => {
+        await engine.txn(writes(put('a', '1'), put('b', '1')));
+        await engine.txn(writes(put('a', '2'), del('b'), put('c', '1')));
+        await engine.txn(writes(del('a'), put('b', '2')));
+        expect(await keys('', 0)).toEqual([]);
+        expect(await keys('', 1)).toEqual(['a=1@1/1', 'b=1@1/1']);
+        expect(await keys('', 2)).toEqual(['a=2@1/2', 'c=1@2/2']);
+        expect(await keys('', 3)).toEqual(['b=2@3/3', 'c=1@2/2']);
+        expect(await keys('b', 1)).toEqual(['b=1@1/1']);
+        const page = await engine.range({ prefix: '', revision: 2, limit: 1, after: 'a' });
+        expect(page).toMatchObject({ revision: 2, more: false, rows: [{ key: 'c' }] });
+        await expect(engine.range({ prefix: '', revision: 4 })).rejects.toMatchObject({ code: 'invalid_argument' });
+      });
+    });
+
+    describe('compaction', () => {
+      it('keeps every state from the compacted revision on, also of keys written before it', async () => {
+        await engine.txn(writes(put('a', '1'), put('b', '1')));
+        await engine.txn(writes(put('c', '1')));
+        await engine.txn(writes(put('c', '2')));
+        await engine.txn(writes(put('a', '2'), del('b')));
+        await engine.compact(2);
+        expect(await keys('', 2)).toEqual(['a=1@1/1', 'b=1@1/1', 'c=1@2/2']);
+        expect(await keys('', 3)).toEqual(['a=1@1/1', 'b=1@1/1', 'c=2@2/3']);
+        expect(await keys()).toEqual(['a=2@1/4', 'c=2@2/3']);
+        await expect(engine.range({ prefix: '', revision: 1 })).rejects.toMatchObject({
+          code: 'compacted',
+          details: { revision: 3 },
+        });
+      });
+
+      it('is no error twice, backwards or beyond the newest revision', async () => {
+        await engine.txn(writes(put('a')));
+        await engine.txn(writes(put('a', '2')));
+        await engine.compact(99);
+        await engine.compact(1);
+        await engine.compact(2);
+        expect(await keys('', 2)).toEqual(['a=2@1/2']);
+        expect(await engine.txn(writes(put('a', '3')))).toEqual({ succeeded: true, revision: 3 });
+      });
+
+      it('refuses a watch from before it and tells the oldest revision that is held', async () => {
+        for (let n = 0; n < 5; n += 1) await engine.txn(writes(put('a', String(n))));
+        await engine.compact(3);
+        await expect(take(watch(3), 1)).rejects.toMatchObject({ code: 'compacted', details: { revision: 4 } });
+        expect((await take(watch(4), 2)).map((commit) => commit.revision)).toEqual([4, 5]);
+      });
+    });
+
+    describe('watches', () => {
+      it('gives the past, then what comes, with nothing left out', async () => {
+        await engine.txn(writes(put('a', '1')));
+        await engine.txn(writes(put('a', '2'), put('b', '1')));
+        const seen = take(watch(1), 4);
+        await engine.txn(writes(del('b')));
+        await engine.txn(writes(put('c')));
+        expect(await seen).toEqual([
+          { revision: 1, changes: [{ type: 'put', key: 'a', value: '1', createRevision: 1, modRevision: 1 }] },
+          {
+            revision: 2,
+            changes: [
+              { type: 'put', key: 'a', value: '2', createRevision: 1, modRevision: 2 },
+              { type: 'put', key: 'b', value: '1', createRevision: 2, modRevision: 2 },
+            ],
+          },
+          { revision: 3, changes: [{ type: 'delete', key: 'b', modRevision: 3 }] },
+          { revision: 4, changes: [{ type: 'put', key: 'c', value: '1', createRevision: 4, modRevision: 4 }] },
+        ]);
+      });
+
+      it('shows only what touches the prefix', async () => {
+        const seen = take(watch(1, 'a/'), 2);
+        await engine.txn(writes(put('b/1')));
+        await engine.txn(writes(put('a/1'), put('b/2')));
+        await engine.txn(writes(put('a')));
+        await engine.txn(writes(put('a/2')));
+        const commits = await seen;
+        expect(commits.map((commit) => [commit.revision, commit.changes.map((change) => change.key)])).toEqual([
+          [2, ['a/1']],
+          [4, ['a/2']],
+        ]);
+      });
+
+      it('waits for a revision in the future', async () => {
+        const seen = take(watch(3), 1);
+        for (let n = 0; n < 3; n += 1) await engine.txn(writes(put('a', String(n))));
+        expect((await seen).map((commit) => commit.revision)).toEqual([3]);
+      });
+
+      it('has no gap while many write', async () => {
+        const count = 500;
+        const whole = Array.from({ length: count }, (_, n) => n + 1);
+        const watches = [take(watch(1), count)];
+        const done: Promise<unknown>[] = [];
+        for (let n = 0; n < count; n += 1) {
+          done.push(engine.txn(writes(put(`k${n % 7}`, String(n)))));
+          if (n % 100 === 50) {
+            await done[done.length - 1];
+            watches.push(take(watch(1), count));
+          }
+        }
+        await Promise.all(done);
+        for (const seen of await Promise.all(watches)) expect(seen.map((commit) => commit.revision)).toEqual(whole);
+      });
+
+      it('ends with the signal and when the engine closes', async () => {
+        const waiting = take(watch(1), 1);
+        const other = take(engine.watch({ prefix: '', fromRevision: 1, signal: new AbortController().signal }), 1);
+        const otherEnd = expect(other).rejects.toMatchObject({ code: 'unavailable' });
+        await clock.advance(0);
+        ending.abort();
+        await expect(waiting).rejects.toMatchObject({ code: 'cancelled' });
+        await expect(take(watch(1), 1)).rejects.toMatchObject({ code: 'cancelled' });
+        await engine.close();
+        await otherEnd;
+      });
+    });
+
+    describe('leases', () => {
+      it('deletes the keys of a lease that ran out, in one commit', async () => {
+        const lease = await engine.grantLease(10_000);
+        expect(lease.ttlMs).toBe(10_000);
+        await engine.txn(writes(put('a', '1', lease.id), put('b', '1', lease.id), put('c')));
+        await clock.advance(9_999);
+        expect(await keys()).toHaveLength(3);
+        const seen = take(watch(2), 1);
+        await clock.advance(1);
+        expect((await seen)[0]?.changes).toEqual([
+          { type: 'delete', key: 'a', modRevision: 2 },
+          { type: 'delete', key: 'b', modRevision: 2 },
+        ]);
+        expect(await keys()).toEqual(['c=1@1/1']);
+        await expect(engine.keepLease(lease.id)).rejects.toMatchObject({ code: 'not_found' });
+      });
+
+      it('lives on when it is kept', async () => {
+        const lease = await engine.grantLease(10_000);
+        await engine.txn(writes(put('a', '1', lease.id)));
+        await clock.advance(6_000);
+        await engine.keepLease(lease.id);
+        await clock.advance(6_000);
+        expect(await keys()).toEqual(['a=1@1/1']);
+      });
+
+      it('frees a key that is put again without it, or with another one', async () => {
+        const [one, two] = [await engine.grantLease(1_000), await engine.grantLease(1_000)];
+        await engine.txn(writes(put('a', '1', one.id), put('b', '1', one.id), put('c', '1', one.id)));
+        await engine.txn(writes(put('a', '2'), put('b', '2', two.id)));
+        await engine.revokeLease(one.id);
+        expect(await keys()).toEqual(['a=2@1/2', 'b=2@1/2']);
+        await engine.revokeLease(two.id);
+        await engine.revokeLease(two.id);
+        expect(await keys()).toEqual(['a=2@1/2']);
+      });
+
+      it('writes nothing with a lease that has ended', async () => {
+        const lease = await engine.grantLease(1_000);
+        const revoked = engine.revokeLease(lease.id);
+        const late = engine.txn(writes(put('x'), put('a', '1', lease.id)));
+        await expect(late).rejects.toMatchObject({ code: 'not_found' });
+        await revoked;
+        await expect(engine.txn(writes(put('a', '1', 'none')))).rejects.toMatchObject({ code: 'not_found' });
+        expect(await engine.range({ prefix: '' })).toEqual({ rows: [], revision: 0, more: false });
+      });
+    });
+
+    it('refuses everything once closed', async () => {
+      await engine.close();
+      await engine.close();
+      await expect(engine.txn(writes(put('a')))).rejects.toMatchObject({ code: 'unavailable' });
+      await expect(engine.range({ prefix: '' })).rejects.toMatchObject({ code: 'unavailable' });
+      await expect(engine.grantLease(1)).rejects.toMatchObject({ code: 'unavailable' });
+      await expect(take(watch(1), 1)).rejects.toMatchObject({ code: 'unavailable' });
+    });
+  });
+}
