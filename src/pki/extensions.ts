@@ -1,0 +1,107 @@
+import { contextTag, DerReader, der, malformed, oid, sequence, TAG } from './der.ts';
+import { OID } from './oids.ts';
+
+const TRUE = der(TAG.boolean, Buffer.from([0xff]));
+const URI_TAG = contextTag(6, true);
+const KEY_ID_TAG = contextTag(0, true);
+
+/** One extension (RFC 5280, 4.1): its value is the DER inside the OCTET STRING. */
+export interface Extension {
+  readonly critical: boolean;
+  readonly value: Buffer;
+}
+
+export function encodeExtension(id: string, critical: boolean, value: Buffer): Buffer {
+  const octets = der(TAG.octetString, value);
+  return critical ? sequence(oid(id), TRUE, octets) : sequence(oid(id), octets);
+}
+
+/** Reads `Extensions` (a SEQUENCE OF): each identifier once. */
+export function readExtensions(list: DerReader): Map<string, Extension> {
+  const found = new Map<string, Extension>();
+  if (list.done) throw malformed('an empty list of extensions');
+  while (!list.done) {
+    const extension = list.enter(TAG.sequence);
+    const id = extension.oid();
+    const critical = extension.peek() === TAG.boolean && extension.boolean();
+    const value = extension.read(TAG.octetString);
+    extension.finish();
+    if (found.has(id)) throw malformed('an extension given twice');
+    found.set(id, { critical, value });
+  }
+  return found;
+}
+
+export function encodeKeyUsage(flags: number): Buffer {
+  let first = 0;
+  for (let bit = 0; bit < 8; bit += 1) if ((flags & (1 << bit)) !== 0) first |= 0x80 >> bit;
+  const unused = first === 0 ? 0 : 31 - Math.clz32(first & -first);
+  return encodeExtension(OID.keyUsage, true, der(TAG.bitString, Buffer.from([unused, first])));
+}
+
+export function encodeExtKeyUsage(...purposes: readonly string[]): Buffer {
+  return encodeExtension(OID.extKeyUsage, false, sequence(...purposes.map(oid)));
+}
+
+/** `pathLength` undefined: no limit. */
+export function encodeBasicConstraints(ca: boolean, pathLength?: number): Buffer {
+  const limit = pathLength === undefined ? [] : [der(TAG.integer, Buffer.from([pathLength]))];
+  return encodeExtension(OID.basicConstraints, true, ca ? sequence(TRUE, ...limit) : sequence());
+}
+
+export function readBasicConstraints(value: Buffer): { readonly ca: boolean; readonly pathLength: number | undefined } {
+  const whole = new DerReader(value);
+  const inside = whole.enter(TAG.sequence);
+  whole.finish();
+  const ca = inside.peek() === TAG.boolean && inside.boolean();
+  const pathLength = inside.peek() === TAG.integer ? inside.smallInteger() : undefined;
+  inside.finish();
+  return { ca, pathLength };
+}
+
+export function encodeSubjectKeyId(keyId: Uint8Array): Buffer {
+  return encodeExtension(OID.subjectKeyId, false, der(TAG.octetString, keyId));
+}
+
+export function readSubjectKeyId(value: Buffer): Buffer {
+  const whole = new DerReader(value);
+  const keyId = whole.read(TAG.octetString);
+  whole.finish();
+  return keyId;
+}
+
+export function encodeAuthorityKeyId(keyId: Uint8Array): Buffer {
+  return encodeExtension(OID.authorityKeyId, false, sequence(der(KEY_ID_TAG, keyId)));
+}
+
+/** The key identifier; `undefined` when the extension names its issuer another way. */
+export function readAuthorityKeyId(value: Buffer): Buffer | undefined {
+  const whole = new DerReader(value);
+  const inside = whole.enter(TAG.sequence);
+  whole.finish();
+  return inside.peek() === KEY_ID_TAG ? inside.read(KEY_ID_TAG) : undefined;
+}
+
+/** A SubjectAltName with one URI. */
+export function encodeUriName(uri: string): Buffer {
+  return encodeExtension(OID.subjectAltName, false, sequence(der(URI_TAG, Buffer.from(uri, 'latin1'))));
+}
+
+/** The names of a SubjectAltName: URIs, and how many names of other kinds there are. */
+export function readAltNames(value: Buffer): { readonly uris: readonly string[]; readonly others: number } {
+  const whole = new DerReader(value);
+  const names = whole.enter(TAG.sequence);
+  whole.finish();
+  const uris: string[] = [];
+  let others = 0;
+  if (names.done) throw malformed('an empty list of names');
+  while (!names.done) {
+    const tag = names.peek();
+    if (tag < 0x80 || (tag & 0x1f) > 8) throw malformed('a name of an unknown kind');
+    const bytes = names.read(tag);
+    if (tag !== URI_TAG) others += 1;
+    else if (bytes.some((byte) => byte < 0x20 || byte > 0x7e)) throw malformed('a URI');
+    else uris.push(bytes.toString('latin1'));
+  }
+  return { uris, others };
+}
