@@ -17,6 +17,8 @@ export interface SourceIntention {
   readonly LegacyUpdateTime?: string;
   /** Source datacenters that this source is limited to; absent means any. Not in the peer. */
   readonly Datacenters?: readonly string[];
+  /** Destination datacenters that this source is limited to, within the entry's; absent means all of those. Not in the peer. */
+  readonly DestinationDatacenters?: readonly string[];
 }
 
 export interface ServiceIntentionsEntry {
@@ -69,6 +71,8 @@ export interface VerdictRule {
   /** Revision at which the rule's entry was last written in the datacenter that answers. */
   readonly revision: number;
   readonly id?: string;
+  /** How many L7 permissions the rule has: the action is deny then, because they can't be decided on a connection. */
+  readonly permissions?: number;
 }
 
 /** All that decides about connections to one destination in one datacenter, most specific rule first. */

@@ -1,0 +1,323 @@
+import { IsthmusError } from '../../lib/errors.ts';
+import type { ConfigEntry, ConfigEntryKind } from '../../model/config-entry.ts';
+import { PROXY_DEFAULTS_NAME, type ProxyDefaults } from './kinds/proxy-defaults.ts';
+import type { ServiceDefaults } from './kinds/service-defaults.ts';
+import type { Failover, ServiceResolver } from './kinds/service-resolver.ts';
+import type { Route, ServiceRouter } from './kinds/service-router.ts';
+import type { ServiceSplitter, Split } from './kinds/service-splitter.ts';
+
+/** Finds an entry by kind and name; in a transaction, what it finds is guarded against changes. */
+export type EntryLookup = (kind: ConfigEntryKind, name: string) => ConfigEntry | undefined;
+
+export interface ChainOptions {
+  /** Datacenter that the chain is compiled for. */
+  readonly evaluateIn: string;
+  /** Datacenter that compiles. */
+  readonly own: string;
+  /** `<uuid>.consul`; names of targets end in it. */
+  readonly trustDomain: string;
+}
+
+interface ChainTarget {
+  readonly ID: string;
+  readonly Service: string;
+  readonly ServiceSubset?: string;
+  readonly Namespace: 'default';
+  readonly Datacenter: string;
+  readonly MeshGateway: { readonly Mode?: string };
+  readonly Subset: Readonly<Record<string, unknown>>;
+  readonly External?: true;
+  readonly SNI: string;
+  readonly Name: string;
+}
+
+interface ResolverNode {
+  readonly Type: 'resolver';
+  readonly Name: string;
+  readonly Resolver: {
+    readonly ConnectTimeout: string;
+    readonly Default?: true;
+    readonly Target: string;
+    readonly Failover?: { readonly Targets: readonly string[] };
+  };
+}
+
+interface SplitterNode {
+  readonly Type: 'splitter';
+  readonly Name: string;
+  readonly Splits: readonly { readonly Weight: number; readonly NextNode: string }[];
+}
+
+interface RouterNode {
+  readonly Type: 'router';
+  readonly Name: string;
+  readonly Routes: readonly { readonly Definition: Route; readonly NextNode: string }[];
+}
+
+type ChainNode = ResolverNode | SplitterNode | RouterNode;
+
+/** What the peer calls a compiled discovery chain. */
+export interface DiscoveryChain {
+  readonly ServiceName: string;
+  readonly Namespace: 'default';
+  readonly Datacenter: string;
+  readonly Protocol: string;
+  readonly StartNode: string;
+  readonly Nodes: Readonly<Record<string, ChainNode>>;
+  readonly Targets: Readonly<Record<string, ChainTarget>>;
+}
+
+/** Protocols whose requests can be told apart, and so routed and split. */
+const REQUEST_PROTOCOLS = new Set(['http', 'http2', 'grpc']);
+const DEFAULT_CONNECT_TIMEOUT = '5s';
+
+interface Place {
+  readonly service: string;
+  readonly subset: string;
+  readonly datacenter: string;
+}
+
+/** Protocol of a service: its own defaults, then those of all proxies, then tcp. */
+export function protocolOf(lookup: EntryLookup, service: string): string {
+  const own = (lookup('service-defaults', service) as ServiceDefaults | undefined)?.Protocol;
+  if (own !== undefined) return own;
+  const shared = (lookup('proxy-defaults', PROXY_DEFAULTS_NAME) as ProxyDefaults | undefined)?.Config?.protocol;
+  return typeof shared === 'string' && shared !== '' ? shared.toLowerCase() : 'tcp';
+}
+
+export function isRequestProtocol(protocol: string): boolean {
+  return REQUEST_PROTOCOLS.has(protocol);
+}
+
+/** Follows router, splitters and resolvers from a service to the targets that may serve it. */
+export function compileChain(lookup: EntryLookup, service: string, options: ChainOptions): DiscoveryChain {
+  return new ChainCompiler(lookup, service, options).compile();
+}
+
+class ChainCompiler {
+  readonly #lookup: EntryLookup;
+  readonly #service: string;
+  readonly #options: ChainOptions;
+  readonly #nodes = new Map<string, ChainNode>();
+  readonly #targets = new Map<string, ChainTarget>();
+  readonly #splitting = new Set<string>();
+  #protocol: string | undefined;
+  #advanced = false;
+
+  constructor(lookup: EntryLookup, service: string, options: ChainOptions) {
+    this.#lookup = lookup;
+    this.#service = service;
+    this.#options = options;
+  }
+
+  compile(): DiscoveryChain {
+    this.#agree(this.#service);
+    const start = this.#startNode();
+    const protocol = this.#protocol ?? 'tcp';
+    if (this.#advanced && !isRequestProtocol(protocol))
+      throw graphError(
+        `discovery chain ${quote(this.#service)} uses a protocol ${quote(protocol)} that does not permit advanced routing or splitting behavior`,
+      );
+    return {
+      ServiceName: this.#service,
+      Namespace: 'default',
+      Datacenter: this.#options.evaluateIn,
+      Protocol: protocol,
+      StartNode: start,
+      Nodes: sortedObject(this.#nodes),
+      Targets: sortedObject(this.#targets),
+    };
+  }
+
+  #startNode(): string {
+    const router = this.#lookup('service-router', this.#service) as ServiceRouter | undefined;
+    if (router === undefined) return this.#splitterOrResolver(this.#place(this.#service));
+    this.#advanced = true;
+    const name = `${this.#service}.default`;
+    const routes = (router.Routes ?? []).map((route) => {
+      const { Service = this.#service, ServiceSubset = '' } = route.Destination ?? {};
+      return { Definition: route, NextNode: this.#splitterOrResolver(this.#place(Service, ServiceSubset)) };
+    });
+    routes.push({
+      Definition: {
+        Match: { HTTP: { PathPrefix: '/' } },
+        Destination: { Service: this.#service, Namespace: 'default' },
+      },
+      NextNode: this.#splitterOrResolver(this.#place(this.#service)),
+    });
+    this.#nodes.set(`router:${name}`, { Type: 'router', Name: name, Routes: routes });
+    return `router:${name}`;
+  }
+
+  #place(service: string, subset = '', datacenter = this.#options.evaluateIn): Place {
+    return { service, subset, datacenter };
+  }
+
+  #splitterOrResolver(place: Place): string {
+    if (place.subset !== '') return this.#resolver(place);
+    const splitter = this.#lookup('service-splitter', place.service) as ServiceSplitter | undefined;
+    if (splitter === undefined) return this.#resolver(place);
+    this.#advanced = true;
+    this.#agree(place.service);
+    const name = `${place.service}.default`;
+    const id = `splitter:${name}`;
+    if (this.#nodes.has(id)) return id;
+    const splits = this.#splits(splitter, 100).map(({ Weight, NextNode }) => ({
+      Weight: Math.round(Weight * 100) / 100,
+      NextNode,
+    }));
+    this.#nodes.set(id, { Type: 'splitter', Name: name, Splits: splits });
+    return id;
+  }
+
+  /** A splitter that another one leads to is flattened into it, its weights scaled to its share. */
+  #splits(splitter: ServiceSplitter, share: number): { Weight: number; NextNode: string }[] {
+    if (this.#splitting.has(splitter.Name)) throw graphError(`detected circular reference: ${this.#circle(splitter)}`);
+    this.#splitting.add(splitter.Name);
+    const result: { Weight: number; NextNode: string }[] = [];
+    for (const split of splitter.Splits ?? []) {
+      const weight = (split.Weight * share) / 100;
+      const inner = this.#innerSplitter(splitter, split);
+      if (inner !== undefined) {
+        this.#agree(inner.Name);
+        result.push(...this.#splits(inner, weight));
+      } else {
+        const place = this.#place(split.Service ?? splitter.Name, split.ServiceSubset);
+        result.push({ Weight: weight, NextNode: this.#resolver(place) });
+      }
+    }
+    this.#splitting.delete(splitter.Name);
+    return result;
+  }
+
+  #innerSplitter(outer: ServiceSplitter, split: Split): ServiceSplitter | undefined {
+    const { Service = outer.Name, ServiceSubset } = split;
+    if (Service === outer.Name || ServiceSubset !== undefined) return undefined;
+    return this.#lookup('service-splitter', Service) as ServiceSplitter | undefined;
+  }
+
+  #circle(splitter: ServiceSplitter): string {
+    return [...this.#splitting, splitter.Name].map((name) => `splitter:${name}.default`).join(' -> ');
+  }
+
+  #resolver(from: Place): string {
+    const { place, entry } = this.#follow(from);
+    const target = this.#target(place, entry);
+    const id = `resolver:${target.ID}`;
+    if (this.#nodes.has(id)) return id;
+    const failover = this.#failoverTargets(place, entry);
+    this.#nodes.set(id, {
+      Type: 'resolver',
+      Name: target.ID,
+      Resolver: {
+        ConnectTimeout: entry?.ConnectTimeout ?? DEFAULT_CONNECT_TIMEOUT,
+        ...(entry === undefined ? { Default: true as const } : {}),
+        Target: target.ID,
+        ...(failover.length === 0 ? {} : { Failover: { Targets: failover } }),
+      },
+    });
+    return id;
+  }
+
+  /** Follows redirects and default subsets until a place stands. */
+  #follow(from: Place): { place: Place; entry: ServiceResolver | undefined } {
+    const seen = new Set<string>();
+    let place = from;
+    for (;;) {
+      const id = targetId(place);
+      if (seen.has(id)) throw graphError(`detected circular resolver redirect: ${[...seen, id].join(' -> ')}`);
+      seen.add(id);
+      this.#agree(place.service);
+      const entry = this.#lookup('service-resolver', place.service) as ServiceResolver | undefined;
+      const redirect = entry?.Redirect;
+      if (redirect !== undefined) {
+        const next = {
+          service: redirect.Service ?? place.service,
+          subset: redirect.ServiceSubset ?? (redirect.Service === undefined ? place.subset : ''),
+          datacenter: redirect.Datacenter ?? place.datacenter,
+        };
+        if (targetId(next) !== id) {
+          place = next;
+          continue;
+        }
+      }
+      if (place.subset === '' && entry?.DefaultSubset !== undefined) {
+        place = { ...place, subset: entry.DefaultSubset };
+        continue;
+      }
+      if (place.subset !== '' && entry?.Subsets?.[place.subset] === undefined)
+        throw graphError(`service ${quote(place.service)} does not have a subset named ${quote(place.subset)}`);
+      return { place, entry };
+    }
+  }
+
+  #failoverTargets(place: Place, entry: ServiceResolver | undefined): readonly string[] {
+    const failover: Failover | undefined = entry?.Failover?.[place.subset] ?? entry?.Failover?.['*'];
+    if (failover === undefined) return [];
+    const own = targetId(place);
+    const ids: string[] = [];
+    for (const datacenter of failover.Datacenters ?? [place.datacenter]) {
+      const wanted = {
+        service: failover.Service ?? place.service,
+        subset: failover.ServiceSubset ?? (failover.Service === undefined ? place.subset : ''),
+        datacenter,
+      };
+      const { place: found, entry: foundEntry } =
+        wanted.service === place.service ? { place: wanted, entry } : this.#follow(wanted);
+      if (targetId(found) === own) continue;
+      ids.push(this.#target(found, foundEntry).ID);
+    }
+    return ids;
+  }
+
+  #target(place: Place, entry: ServiceResolver | undefined): ChainTarget {
+    const id = targetId(place);
+    const known = this.#targets.get(id);
+    if (known !== undefined) return known;
+    const defaults = this.#lookup('service-defaults', place.service) as ServiceDefaults | undefined;
+    const shared = this.#lookup('proxy-defaults', PROXY_DEFAULTS_NAME) as ProxyDefaults | undefined;
+    const mode = defaults?.MeshGateway.Mode ?? shared?.MeshGateway.Mode;
+    const external = defaults?.ExternalSNI;
+    const name = `${id}.internal.${this.#options.trustDomain}`;
+    const target: ChainTarget = {
+      ID: id,
+      Service: place.service,
+      ...(place.subset === '' ? {} : { ServiceSubset: place.subset }),
+      Namespace: 'default',
+      Datacenter: place.datacenter,
+      MeshGateway: place.datacenter === this.#options.own || mode === undefined ? {} : { Mode: mode },
+      Subset: { ...(place.subset === '' ? {} : entry?.Subsets?.[place.subset]) },
+      ...(external === undefined ? {} : { External: true as const }),
+      SNI: external ?? name,
+      Name: name,
+    };
+    this.#targets.set(id, target);
+    return target;
+  }
+
+  /** All services of a chain must speak one protocol. */
+  #agree(service: string): void {
+    const protocol = protocolOf(this.#lookup, service);
+    if (this.#protocol === undefined) this.#protocol = protocol;
+    if (this.#protocol !== protocol)
+      throw graphError(
+        `discovery chain ${quote(this.#service)} uses inconsistent protocols; service ${quote(service)} has ${quote(protocol)} which is not ${quote(this.#protocol)}`,
+      );
+  }
+}
+
+function targetId(place: Place): string {
+  return `${place.subset === '' ? '' : `${place.subset}.`}${place.service}.default.${place.datacenter}`;
+}
+
+function graphError(text: string): IsthmusError {
+  return new IsthmusError('rejected', text);
+}
+
+function quote(text: string): string {
+  return JSON.stringify(text);
+}
+
+function sortedObject<T>(map: ReadonlyMap<string, T>): Readonly<Record<string, T>> {
+  return Object.fromEntries([...map].sort(([a], [b]) => (a < b ? -1 : 1)));
+}

@@ -1,0 +1,57 @@
+import type { ConfigEntry } from '../../../model/config-entry.ts';
+import type { ServiceIntentionsEntry } from '../../../model/intention.ts';
+import { normaliseIntentions, validateIntentions } from '../../../model/service-intentions.ts';
+import { COUNT, TEXT, TEXT_MAP, TEXTS } from '../schema.ts';
+import { type KindSpec, validateMeta } from './kind.ts';
+import { HEADER_MATCH } from './service-router.ts';
+
+/** Who may connect to a service. The rules are in the model, where the views on intentions find them too. */
+export const serviceIntentions: KindSpec<ServiceIntentionsEntry & ConfigEntry> = {
+  kind: 'service-intentions',
+  fields: {
+    Datacenters: TEXTS,
+    Sources: {
+      type: 'list',
+      of: {
+        Name: TEXT,
+        Action: TEXT,
+        Permissions: {
+          type: 'list',
+          of: {
+            Action: TEXT,
+            HTTP: {
+              type: 'object',
+              fields: {
+                PathExact: TEXT,
+                PathPrefix: TEXT,
+                PathRegex: TEXT,
+                Header: { type: 'list', of: HEADER_MATCH },
+                Methods: TEXTS,
+              },
+            },
+          },
+        },
+        Precedence: COUNT,
+        LegacyID: TEXT,
+        Type: TEXT,
+        Description: TEXT,
+        LegacyMeta: TEXT_MAP,
+        LegacyCreateTime: TEXT,
+        LegacyUpdateTime: TEXT,
+        Datacenters: TEXTS,
+        DestinationDatacenters: TEXTS,
+      },
+    },
+  },
+  normalise: (entry) => normaliseIntentions(entry, { legacy: false }) as ServiceIntentionsEntry & ConfigEntry,
+  validate(entry) {
+    validateIntentions(entry, { legacy: false });
+    validateMeta(entry.Meta);
+  },
+  topics: (entry) => [...new Set(entry.Sources.map((source) => sourceTopic(source.Name)))],
+};
+
+/** Touched when an entry that has this source changes. */
+export function sourceTopic(source: string): string {
+  return `intention-source:${source}`;
+}

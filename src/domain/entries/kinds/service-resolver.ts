@@ -1,0 +1,131 @@
+import { parseDuration } from '../../../lib/duration.ts';
+import type { ConfigEntry } from '../../../model/config-entry.ts';
+import { COUNT, DURATION, FLAG, TEXT, TEXTS } from '../schema.ts';
+import { type KindSpec, rejected, requireName, validateMeta } from './kind.ts';
+
+export interface Redirect {
+  readonly Service?: string;
+  readonly ServiceSubset?: string;
+  readonly Namespace?: string;
+  readonly Datacenter?: string;
+}
+
+export interface Failover {
+  readonly Service?: string;
+  readonly ServiceSubset?: string;
+  readonly Namespace?: string;
+  readonly Datacenters?: readonly string[];
+}
+
+export interface Subset {
+  readonly Filter?: string;
+  readonly OnlyPassing?: boolean;
+}
+
+export interface ServiceResolver extends ConfigEntry {
+  readonly Kind: 'service-resolver';
+  readonly ConnectTimeout?: string;
+  readonly DefaultSubset?: string;
+  readonly Subsets?: Readonly<Record<string, Subset>>;
+  readonly Redirect?: Redirect;
+  readonly Failover?: Readonly<Record<string, Failover>>;
+  readonly LoadBalancer?: Readonly<Record<string, unknown>>;
+}
+
+/** A subset's name becomes part of a DNS name. */
+const SUBSET_NAME = /^[a-z0-9]([a-z0-9-]*[a-z0-9])?$/;
+
+/** Where instances of a service are found: subsets, another service or datacenter, failover. */
+export const serviceResolver: KindSpec<ServiceResolver> = {
+  kind: 'service-resolver',
+  fields: {
+    DefaultSubset: TEXT,
+    Subsets: { type: 'map', of: { Filter: TEXT, OnlyPassing: FLAG } },
+    Redirect: {
+      type: 'object',
+      fields: { Service: TEXT, ServiceSubset: TEXT, Namespace: TEXT, Datacenter: TEXT },
+    },
+    Failover: {
+      type: 'map',
+      of: { Service: TEXT, ServiceSubset: TEXT, Namespace: TEXT, Datacenters: TEXTS },
+    },
+    ConnectTimeout: DURATION,
+    LoadBalancer: {
+      type: 'object',
+      fields: {
+        Policy: TEXT,
+        RingHashConfig: { type: 'object', fields: { MinimumRingSize: COUNT, MaximumRingSize: COUNT } },
+        LeastRequestConfig: { type: 'object', fields: { ChoiceCount: COUNT } },
+        HashPolicies: {
+          type: 'list',
+          of: {
+            Field: TEXT,
+            FieldValue: TEXT,
+            CookieConfig: { type: 'object', fields: { Session: FLAG, TTL: DURATION, Path: TEXT } },
+            SourceIP: FLAG,
+            Terminal: FLAG,
+          },
+        },
+      },
+    },
+  },
+  normalise: (entry) => entry,
+  validate(entry) {
+    requireName(entry);
+    validateMeta(entry.Meta);
+    const isSubset = (name: string): boolean => entry.Subsets !== undefined && Object.hasOwn(entry.Subsets, name);
+    for (const name of Object.keys(entry.Subsets ?? {})) {
+      if (name === '') throw rejected('Subset defined with empty name');
+      if (!SUBSET_NAME.test(name))
+        throw rejected(
+          `Subset ${quote(name)} is invalid: must be 63 characters or fewer and match [a-z0-9]([a-z0-9-]*[a-z0-9])?`,
+        );
+    }
+    if (entry.DefaultSubset !== undefined && !isSubset(entry.DefaultSubset))
+      throw rejected(`DefaultSubset ${quote(entry.DefaultSubset)} is not a valid subset`);
+    if (entry.Redirect !== undefined) validateRedirect(entry, entry.Redirect, isSubset);
+    for (const [subset, failover] of Object.entries(entry.Failover ?? {}))
+      validateFailover(entry, subset, failover, isSubset);
+    if (entry.ConnectTimeout !== undefined && parseDuration(entry.ConnectTimeout) < 0)
+      throw rejected(`Bad ConnectTimeout '${entry.ConnectTimeout}', must be >= 0`);
+  },
+  mentions(entry) {
+    const names = new Set<string>();
+    if (entry.Redirect?.Service !== undefined) names.add(entry.Redirect.Service);
+    for (const { Service } of Object.values(entry.Failover ?? {})) if (Service !== undefined) names.add(Service);
+    return [...names];
+  },
+};
+
+function validateRedirect(entry: ServiceResolver, redirect: Redirect, isSubset: (name: string) => boolean): void {
+  if (entry.Failover !== undefined) throw rejected('Redirect and Failover cannot both be set');
+  const { Service, ServiceSubset, Namespace, Datacenter } = redirect;
+  if (Service === undefined) {
+    if (ServiceSubset === undefined && Namespace === undefined && Datacenter === undefined)
+      throw rejected('Redirect is empty');
+    if (ServiceSubset !== undefined) throw rejected('Redirect.ServiceSubset defined without Redirect.Service');
+    if (Namespace !== undefined) throw rejected('Redirect.Namespace defined without Redirect.Service');
+  } else if (Service === entry.Name && ServiceSubset !== undefined && !isSubset(ServiceSubset))
+    throw rejected(`Redirect.ServiceSubset ${quote(ServiceSubset)} is not a valid subset of ${quote(Service)}`);
+}
+
+function validateFailover(
+  entry: ServiceResolver,
+  subset: string,
+  failover: Failover,
+  isSubset: (name: string) => boolean,
+): void {
+  const where = `Bad Failover[${quote(subset)}]`;
+  if (subset !== '*' && !isSubset(subset)) throw rejected(`${where}: not a valid subset`);
+  const { Service, ServiceSubset, Namespace, Datacenters } = failover;
+  if (Service === undefined && ServiceSubset === undefined && Namespace === undefined && Datacenters === undefined)
+    throw rejected(`${where} one of Service, ServiceSubset, Namespace, or Datacenters is required`);
+  const own = Service === undefined || Service === entry.Name;
+  if (ServiceSubset !== undefined && own && !isSubset(ServiceSubset))
+    throw rejected(`${where}.ServiceSubset ${quote(ServiceSubset)} is not a valid subset of ${quote(entry.Name)}`);
+  if (Datacenters?.includes('')) throw rejected(`${where}.Datacenters: found empty datacenter`);
+}
+
+function quote(text: string): string {
+  return JSON.stringify(text);
+}

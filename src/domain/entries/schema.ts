@@ -1,0 +1,214 @@
+import { formatDuration, tryParseDuration } from '../../lib/duration.ts';
+import { IsthmusError } from '../../lib/errors.ts';
+
+/** What one field of a configuration entry may hold. Fields that are empty (as Go sees it) are left out when stored. */
+export type Field =
+  | { readonly type: 'string' | 'bool' | 'integer' | 'duration' | 'strings' | 'integers' | 'stringMap' | 'opaque' }
+  /** `shown` keeps a zero. */
+  | { readonly type: 'number'; readonly shown?: boolean }
+  /** `shown` keeps an object without fields. */
+  | { readonly type: 'object'; readonly fields: Fields; readonly shown?: boolean }
+  | { readonly type: 'list'; readonly of: Fields }
+  | { readonly type: 'map'; readonly of: Fields };
+
+/** Canonical field names, in the order in which they are shown. */
+export type Fields = Readonly<Record<string, Field>>;
+
+export type Plain = Record<string, unknown>;
+
+export const TEXT: Field = { type: 'string' };
+export const FLAG: Field = { type: 'bool' };
+export const COUNT: Field = { type: 'integer' };
+export const TEXTS: Field = { type: 'strings' };
+export const TEXT_MAP: Field = { type: 'stringMap' };
+export const DURATION: Field = { type: 'duration' };
+export const COUNTS: Field = { type: 'integers' };
+export const OPAQUE: Field = { type: 'opaque' };
+
+/** Fields that every kind accepts and that are not stored: the indexes are the store's. */
+const IGNORED = new Set(['createindex', 'modifyindex']);
+
+interface Problems {
+  readonly unknown: string[];
+  readonly wrong: string[];
+}
+
+const LOOKUPS = new WeakMap<Fields, ReadonlyMap<string, string>>();
+
+/** Keys are found as the peer finds them: case does not matter, and `connect_timeout` is ConnectTimeout. */
+function lookup(fields: Fields): ReadonlyMap<string, string> {
+  let map = LOOKUPS.get(fields);
+  if (map === undefined) {
+    map = new Map(Object.keys(fields).map((name) => [plainKey(name), name]));
+    LOOKUPS.set(fields, map);
+  }
+  return map;
+}
+
+export function plainKey(key: string): string {
+  return key.toLowerCase().replaceAll('_', '');
+}
+
+export function isPlain(value: unknown): value is Plain {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+export interface DecodeOptions {
+  /** Keep what is not known instead of refusing it: entries written by a newer version must survive replication. */
+  readonly lenient?: boolean;
+}
+
+/** Reads one entry by its kind's fields. Throws the peer's text that lists every unknown key. */
+export function decodeFields(fields: Fields, raw: Plain, options: DecodeOptions = {}): Plain {
+  const problems: Problems = { unknown: [], wrong: [] };
+  const entry = decodeObject(fields, raw, '', problems, true);
+  if (problems.wrong.length > 0) {
+    const lines = problems.wrong.map((problem) => `* ${problem}`).join('\n');
+    throw badRequest(`${problems.wrong.length} error(s) decoding:\n\n${lines}`);
+  }
+  if (problems.unknown.length > 0 && options.lenient !== true) {
+    const count = problems.unknown.length;
+    const lines = problems.unknown.map((key) => `\t* invalid config key ${JSON.stringify(key)}\n`).join('');
+    throw badRequest(`${count} error${count === 1 ? '' : 's'} occurred:\n${lines}\n`);
+  }
+  return entry;
+}
+
+export function badRequest(reason: string): IsthmusError {
+  return new IsthmusError('invalid_argument', `Bad request: Request decoding failed: ${reason}`);
+}
+
+function decodeObject(fields: Fields, raw: Plain, path: string, problems: Problems, top = false): Plain {
+  const names = lookup(fields);
+  const found = new Map<string, unknown>();
+  for (const [key, value] of Object.entries(raw)) {
+    const plain = plainKey(key);
+    const name = names.get(plain);
+    if (name !== undefined) found.set(name, value);
+    else if (!(top && IGNORED.has(plain))) problems.unknown.push(path + key);
+  }
+  const result: Plain = {};
+  for (const [name, field] of Object.entries(fields)) {
+    const value = decodeValue(field, found.get(name), path + name, problems);
+    if (value !== undefined) result[name] = value;
+  }
+  return result;
+}
+
+function decodeValue(field: Field, raw: unknown, path: string, problems: Problems): unknown {
+  if (raw === undefined || raw === null) return emptyValue(field);
+  switch (field.type) {
+    case 'string':
+      return scalar(raw, path, problems, 'string', (text) => text) || undefined;
+    case 'bool':
+      if (typeof raw === 'boolean') return raw || undefined;
+      return wrong(raw, path, problems, 'bool');
+    case 'integer':
+    case 'number': {
+      const value = typeof raw === 'string' && raw.trim() !== '' ? Number(raw) : raw;
+      if (typeof value !== 'number' || !Number.isFinite(value)) return wrong(raw, path, problems, 'number');
+      return value === 0 && !(field.type === 'number' && field.shown) ? undefined : value;
+    }
+    case 'duration':
+      return duration(raw, path, problems);
+    case 'strings':
+      return strings(raw, path, problems);
+    case 'integers': {
+      const items = strings(raw, path, problems)?.map(Number);
+      return items?.every(Number.isInteger) === false ? wrong(raw, path, problems, '[]uint32') : items;
+    }
+    case 'stringMap':
+      return stringMap(raw, path, problems);
+    case 'opaque':
+      if (!isPlain(raw)) return wrong(raw, path, problems, 'map');
+      return Object.keys(raw).length === 0 ? undefined : raw;
+    case 'object': {
+      const object = single(raw);
+      if (!isPlain(object)) return wrong(raw, path, problems, 'map');
+      const value = decodeObject(field.fields, object, `${path}.`, problems);
+      return Object.keys(value).length === 0 && field.shown !== true ? emptyObject(field) : value;
+    }
+    case 'list': {
+      const items = Array.isArray(raw) ? raw : [raw];
+      const list = items.map((item, at) => element(field.of, item, `${path}[${at}]`, problems));
+      return list.length === 0 ? undefined : list;
+    }
+    case 'map': {
+      const map = single(raw);
+      if (!isPlain(map)) return wrong(raw, path, problems, 'map');
+      const pairs = Object.entries(map).map(([key, item]) => [
+        key,
+        element(field.of, single(item), `${path}[${key}]`, problems),
+      ]);
+      return pairs.length === 0 ? undefined : Object.fromEntries(pairs);
+    }
+  }
+}
+
+/** HCL writes a block as a list of one. */
+function single(raw: unknown): unknown {
+  return Array.isArray(raw) && raw.length === 1 ? raw[0] : raw;
+}
+
+function element(fields: Fields, raw: unknown, path: string, problems: Problems): Plain {
+  if (isPlain(raw)) return decodeObject(fields, raw, `${path}.`, problems);
+  wrong(raw, path, problems, 'map');
+  return {};
+}
+
+function emptyValue(field: Field): unknown {
+  if (field.type === 'object') return field.shown === true ? {} : undefined;
+  return field.type === 'number' && field.shown === true ? 0 : undefined;
+}
+
+/** An object that was written but holds nothing counts: `Redirect {}` is an error of its own. */
+function emptyObject(field: Field): unknown {
+  return field.type === 'object' ? {} : undefined;
+}
+
+function scalar(raw: unknown, path: string, problems: Problems, want: string, use: (text: string) => string) {
+  if (typeof raw === 'string') return use(raw);
+  if (typeof raw === 'number') return use(String(raw)); // the peer decodes weakly: a number is taken for its text
+  if (typeof raw === 'boolean') return use(raw ? '1' : '0');
+  return wrong(raw, path, problems, want);
+}
+
+/** Kept as Go would write it; a bare number counts nanoseconds. */
+function duration(raw: unknown, path: string, problems: Problems): string | undefined {
+  if (typeof raw === 'number') return raw === 0 ? undefined : formatDuration(raw / 1e6);
+  if (typeof raw !== 'string') return wrong(raw, path, problems, 'duration');
+  if (raw === '') return undefined;
+  const ms = tryParseDuration(raw);
+  if (ms === undefined) {
+    problems.wrong.push(`error decoding '${path}': time: invalid duration ${JSON.stringify(raw)}`);
+    return undefined;
+  }
+  return ms === 0 ? undefined : formatDuration(ms);
+}
+
+function strings(raw: unknown, path: string, problems: Problems): readonly string[] | undefined {
+  const items = Array.isArray(raw) ? raw : [raw];
+  const list: string[] = [];
+  for (const [at, item] of items.entries()) {
+    const text = scalar(item, `${path}[${at}]`, problems, 'string', (value) => value);
+    if (text !== undefined) list.push(text);
+  }
+  return list.length === 0 ? undefined : list;
+}
+
+function stringMap(raw: unknown, path: string, problems: Problems): Readonly<Record<string, string>> | undefined {
+  const map = single(raw);
+  if (!isPlain(map)) return wrong(raw, path, problems, 'map');
+  const pairs: [string, string][] = [];
+  for (const [key, item] of Object.entries(map)) {
+    const text = scalar(item, `${path}[${key}]`, problems, 'string', (value) => value);
+    if (text !== undefined) pairs.push([key, text]);
+  }
+  return pairs.length === 0 ? undefined : Object.fromEntries(pairs);
+}
+
+function wrong(raw: unknown, path: string, problems: Problems, want: string): undefined {
+  const got = Array.isArray(raw) ? '[]interface {}' : isPlain(raw) ? 'map[string]interface {}' : typeof raw;
+  problems.wrong.push(`'${path}' expected type '${want}', got unconvertible type '${got}'`);
+  return undefined;
+}
