@@ -1,0 +1,160 @@
+import type { Socket } from 'node:net';
+import {
+  type ChannelCredentials,
+  Client,
+  type ClientOptions,
+  credentials,
+  Metadata,
+  type MethodDefinition,
+} from '@grpc/grpc-js';
+import { IsthmusError } from '../../lib/errors.ts';
+import { abortReason, linkSignals } from '../../lib/signals.ts';
+import { DEFAULT_LIMITS, type LinkStream, type TransportLimits } from './handlers.ts';
+import { createDuplexLink } from './link-stream.ts';
+import { plaintext, type TransportSecurity } from './security.ts';
+import { fromStatus } from './status.ts';
+import { METHODS } from './wire.ts';
+
+export interface ChannelOptions {
+  /** `host:port` of a listener. */
+  readonly address: string;
+  readonly security?: TransportSecurity;
+  readonly limits?: TransportLimits;
+}
+
+/** A connection to one server, made when first used and made again when it broke. */
+export interface RpcChannel {
+  readonly address: string;
+  unary<I, O>(method: MethodDefinition<I, O>, request: I, signal: AbortSignal): Promise<O>;
+  stream<I, O>(method: MethodDefinition<I, O>, request: I, signal: AbortSignal): AsyncIterable<O>;
+  link(signal: AbortSignal): LinkStream;
+  /** Fails every open call with `reason` and drops the connection at once. */
+  close(reason?: IsthmusError): void;
+}
+
+export function createChannel(options: ChannelOptions): RpcChannel {
+  return new GrpcChannel(options);
+}
+
+class GrpcChannel implements RpcChannel {
+  readonly address: string;
+  readonly #client: Client;
+  readonly #sockets = new Set<Socket>();
+  readonly #closed = new AbortController();
+
+  constructor(options: ChannelOptions) {
+    this.address = options.address;
+    const limits = { ...DEFAULT_LIMITS, ...options.limits };
+    const creds = channelCredentials(options.security ?? plaintext, options.address, this.#sockets);
+    this.#client = new Client(options.address, creds, clientOptions(limits));
+  }
+
+  unary<I, O>(method: MethodDefinition<I, O>, request: I, signal: AbortSignal): Promise<O> {
+    return new Promise((resolve, reject) => {
+      const aborted = this.#abortedBy(signal);
+      if (aborted !== undefined) {
+        reject(aborted);
+        return;
+      }
+      const done = (error: unknown, reply?: O): void => {
+        signal.removeEventListener('abort', cancel);
+        this.#closed.signal.removeEventListener('abort', cancel);
+        if (reply !== undefined && error === null) resolve(reply);
+        else reject(this.#abortedBy(signal) ?? fromStatus(error, this.address));
+      };
+      const { path, requestSerialize, responseDeserialize } = method;
+      const call = this.#client.makeUnaryRequest(path, requestSerialize, responseDeserialize, request, done);
+      const cancel = (): void => call.cancel();
+      signal.addEventListener('abort', cancel, { once: true });
+      this.#closed.signal.addEventListener('abort', cancel, { once: true });
+    });
+  }
+
+  async *stream<I, O>(method: MethodDefinition<I, O>, request: I, signal: AbortSignal): AsyncIterable<O> {
+    const aborted = this.#abortedBy(signal);
+    if (aborted !== undefined) throw aborted;
+    const linked = linkSignals(signal, this.#closed.signal);
+    const { path, requestSerialize, responseDeserialize } = method;
+    const call = this.#client.makeServerStreamRequest(path, requestSerialize, responseDeserialize, request);
+    call.on('error', () => undefined); // the loop below sees it too; one that comes after the loop must not be unhandled
+    const cancel = (): void => call.cancel();
+    linked.signal.addEventListener('abort', cancel, { once: true });
+    try {
+      for await (const message of call) {
+        if (linked.signal.aborted) break;
+        yield message as O;
+      }
+    } catch (error) {
+      throw this.#abortedBy(signal) ?? fromStatus(error, this.address);
+    } finally {
+      linked.release();
+      call.cancel();
+    }
+    const late = this.#abortedBy(signal);
+    if (late !== undefined) throw late;
+  }
+
+  link(signal: AbortSignal): LinkStream {
+    const { path, requestSerialize, responseDeserialize } = METHODS.link;
+    const call = this.#client.makeBidiStreamRequest(path, requestSerialize, responseDeserialize, new Metadata());
+    const linked = linkSignals(signal, this.#closed.signal);
+    const cancel = (): void => call.cancel();
+    if (linked.signal.aborted) cancel();
+    linked.signal.addEventListener('abort', cancel, { once: true });
+    call.once('close', linked.release);
+    return createDuplexLink(call, this.address, (error) => {
+      return this.#abortedBy(signal) ?? fromStatus(error, this.address);
+    });
+  }
+
+  close(reason = new IsthmusError('unavailable', `the connection to ${this.address} was closed`)): void {
+    if (this.#closed.signal.aborted) return;
+    this.#closed.abort(reason);
+    this.#client.close();
+    // A peer that no longer answers must not keep the connection half open until the kernel gives up.
+    setImmediate(() => {
+      for (const socket of this.#sockets) socket.destroy();
+    });
+  }
+
+  #abortedBy(signal: AbortSignal): IsthmusError | undefined {
+    if (signal.aborted) return abortReason(signal);
+    return this.#closed.signal.aborted ? abortReason(this.#closed.signal) : undefined;
+  }
+}
+
+function clientOptions(limits: Required<TransportLimits>): ClientOptions {
+  return {
+    'grpc.use_local_subchannel_pool': 1,
+    'grpc.enable_http_proxy': 0,
+    'grpc.enable_retries': 0,
+    'grpc.enable_channelz': 0,
+    'grpc.service_config_disable_resolution': 1,
+    'grpc.initial_reconnect_backoff_ms': 100,
+    'grpc.min_reconnect_backoff_ms': 100,
+    'grpc.max_reconnect_backoff_ms': 3_000,
+    'grpc.keepalive_time_ms': limits.keepaliveMs,
+    'grpc.keepalive_timeout_ms': limits.keepaliveTimeoutMs,
+    'grpc.max_receive_message_length': limits.maxMessageBytes,
+    'grpc.max_send_message_length': limits.maxMessageBytes,
+  };
+}
+
+/** gRPC's credentials made of ours; also notes the sockets, so that closing a channel can end them at once. */
+function channelCredentials(security: TransportSecurity, address: string, sockets: Set<Socket>): ChannelCredentials {
+  const host = address.slice(0, address.lastIndexOf(':'));
+  const creds = credentials.createInsecure();
+  creds._isSecure = () => security.secure;
+  creds._equals = (other) => other === creds;
+  const plain = creds._createSecureConnector.bind(creds);
+  creds._createSecureConnector = (target, options, callCredentials) => {
+    const connector = plain(target, options, callCredentials);
+    connector.connect = async (raw) => {
+      sockets.add(raw);
+      raw.once('close', () => sockets.delete(raw));
+      return { socket: await security.connect(raw, host), secure: security.secure };
+    };
+    return connector;
+  };
+  return creds;
+}

@@ -1,0 +1,52 @@
+import type { MessageInitShape } from '@bufbuild/protobuf';
+import type { ChangeSource } from '../contract/changes.ts';
+import type { ServerContract } from '../contract/contract.ts';
+import type { LinkMessage, LinkMessageSchema } from '../gen/isthmus/v1/isthmus_pb.ts';
+
+export type { Hello, KnownServer, LinkMessage } from '../gen/isthmus/v1/isthmus_pb.ts';
+export type LinkMessageInit = MessageInitShape<typeof LinkMessageSchema>;
+
+/** Either end of a federation link's stream. */
+export interface LinkStream {
+  /** Address of the other end, for logs. */
+  readonly peer: string;
+  /** Everything the other end says, until it ends the stream or the connection breaks (then it throws). */
+  readonly messages: AsyncIterable<LinkMessage>;
+  /** Sends unless the stream has ended. */
+  send(message: LinkMessageInit): void;
+  /** Ends this side after what was sent. */
+  end(): void;
+}
+
+/** What a listener serves. A part that is absent is answered with `unavailable`. */
+export interface RpcHandlers {
+  readonly contract?: ServerContract;
+  readonly changes?: ChangeSource;
+  /** Holds an accepted link until it ends or `signal` aborts. */
+  readonly link?: (stream: LinkStream, signal: AbortSignal) => Promise<void>;
+}
+
+/** Bounds of a connection between servers. */
+export interface TransportLimits {
+  /** Largest message either way, bytes. Default 64 MiB. Above it the call fails with `too_large`. */
+  readonly maxMessageBytes?: number;
+  /** Calls at once on one connection; more wait on the caller's side. Default 10,000: each watch is one. */
+  readonly maxConcurrentStreams?: number;
+  /** Connections at once on one listener; more are refused. Default 8,192. */
+  readonly maxConnections?: number;
+  /** Time for a new connection to show what it speaks, milliseconds. Default 10,000. */
+  readonly handshakeMs?: number;
+  /** A connection silent for this long is probed, milliseconds. Default 30,000. */
+  readonly keepaliveMs?: number;
+  /** A probe unanswered for this long ends the connection, milliseconds. Default 10,000. */
+  readonly keepaliveTimeoutMs?: number;
+}
+
+export const DEFAULT_LIMITS: Required<TransportLimits> = {
+  maxMessageBytes: 64 * 1024 * 1024,
+  maxConcurrentStreams: 10_000,
+  maxConnections: 8_192,
+  handshakeMs: 10_000,
+  keepaliveMs: 30_000,
+  keepaliveTimeoutMs: 10_000,
+};

@@ -1,0 +1,212 @@
+import { createServer, type Server as NetServer, type Socket } from 'node:net';
+import { Server as GrpcServer, ServerCredentials } from '@grpc/grpc-js';
+import type { Clock } from '../../lib/clock.ts';
+import { IsthmusError } from '../../lib/errors.ts';
+import type { Service } from '../../lib/service.ts';
+import { createTaskGroup } from '../../lib/task.ts';
+import type { Logger, Metrics } from '../../telemetry/types.ts';
+import { DEFAULT_LIMITS, type RpcHandlers, type TransportLimits } from './handlers.ts';
+import { inspectPreface, type PrefaceVerdict } from './preface.ts';
+import { Refusals } from './refusals.ts';
+import { plaintext, type TransportSecurity } from './security.ts';
+import { createServerMethods, serviceDefinition } from './server-methods.ts';
+
+export interface ListenerSpec {
+  /** 'server', 'serf_lan' or 'serf_wan'. All speak the same protocol. */
+  readonly name: string;
+  readonly address: string;
+  /** 0: any free port. -1: not opened. */
+  readonly port: number;
+}
+
+export interface BoundAddress {
+  readonly address: string;
+  readonly port: number;
+}
+
+export interface RpcListenerDeps {
+  readonly listeners: readonly ListenerSpec[];
+  readonly handlers: RpcHandlers;
+  readonly limits?: TransportLimits;
+  readonly security?: TransportSecurity;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly metrics: Metrics;
+}
+
+export interface RpcListener extends Service {
+  /** Where each opened listener is bound, by name; once started. */
+  readonly addresses: Readonly<Record<string, BoundAddress>>;
+}
+
+/** Time for calls to end when stopping, milliseconds; then their connections are cut. */
+const DRAIN_MS = 2_000;
+
+const WHY: Readonly<Record<Exclude<PrefaceVerdict, 'http2' | 'closed'>, string>> = {
+  http1: 'it spoke HTTP/1; this port is for servers and agents, the HTTP API has a port of its own',
+  tls: 'it spoke TLS; this port expects plain text',
+  garbage: 'it did not speak HTTP/2',
+  silent: 'it said nothing',
+};
+
+const HTTP1_ANSWER =
+  'HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Type: text/plain\r\nContent-Length: 54\r\n\r\n' +
+  'This port is for servers and agents, not for HTTP/1.1\n';
+
+/** Opens the ports on which servers and agents are spoken to. */
+export function createRpcListener(deps: RpcListenerDeps): RpcListener {
+  return new Listener(deps);
+}
+
+class Listener implements RpcListener {
+  readonly name = 'rpc listener';
+  readonly addresses: Record<string, BoundAddress> = {};
+  readonly #deps: RpcListenerDeps;
+  readonly #limits: Required<TransportLimits>;
+  readonly #security: TransportSecurity;
+  readonly #refusals: Refusals;
+  readonly #grpc: GrpcServer;
+  readonly #injector: ReturnType<GrpcServer['createConnectionInjector']>;
+  readonly #accepting;
+  readonly #calls;
+  readonly #servers: NetServer[] = [];
+  readonly #sockets = new Set<Socket>();
+
+  constructor(deps: RpcListenerDeps) {
+    const { clock, log, metrics } = deps;
+    this.#deps = deps;
+    this.#limits = { ...DEFAULT_LIMITS, ...deps.limits };
+    this.#security = deps.security ?? plaintext;
+    this.#refusals = new Refusals(
+      clock,
+      log,
+      metrics.counter({
+        name: 'isthmus_rpc_refused_connections_total',
+        help: 'Connections to the server ports that were refused, by listener and reason.',
+        labels: ['listener', 'reason'],
+      }),
+    );
+    metrics.gauge({ name: 'isthmus_rpc_connections', help: 'Open connections to the server ports.' }, (set) =>
+      set(this.#sockets.size),
+    );
+    const onError = (name: string, error: IsthmusError): void =>
+      log.error('a call broke', { call: name, error: error.message });
+    this.#accepting = createTaskGroup({ clock, onError });
+    this.#calls = createTaskGroup({ clock, onError });
+    this.#grpc = new GrpcServer(serverOptions(this.#limits));
+    this.#grpc.addService(
+      serviceDefinition,
+      createServerMethods({
+        handlers: deps.handlers,
+        tasks: this.#calls,
+        log,
+        now: () => clock.now(),
+        calls: metrics.counter({
+          name: 'isthmus_rpc_calls_total',
+          help: 'Calls answered on the server ports, by method and outcome.',
+          labels: ['method', 'code'],
+        }),
+        seconds: metrics.histogram({
+          name: 'isthmus_rpc_call_seconds',
+          help: 'Time to answer calls that do not block.',
+          labels: ['method'],
+        }),
+      }),
+    );
+    this.#injector = this.#grpc.createConnectionInjector(ServerCredentials.createInsecure());
+  }
+
+  async start(_signal: AbortSignal): Promise<void> {
+    try {
+      for (const spec of this.#deps.listeners) {
+        if (spec.port < 0) continue;
+        this.addresses[spec.name] = await this.#listen(spec);
+      }
+    } catch (error) {
+      await this.stop();
+      throw error;
+    }
+  }
+
+  async stop(): Promise<void> {
+    const closed = this.#servers.splice(0).map((server) => new Promise((resolve) => server.close(resolve)));
+    await this.#accepting.stop();
+    await this.#calls.stop(); // every call ends with `unavailable`
+    this.#injector.destroy(); // says goodbye on each connection
+    const cut = this.#deps.clock.after(DRAIN_MS, () => this.#cut());
+    // A client that has nothing to send closes at once when told goodbye; one that does not is cut.
+    await Promise.race([Promise.all(closed), this.#idle()]);
+    cut.cancel();
+    this.#cut();
+    this.#grpc.forceShutdown();
+    await Promise.all(closed);
+  }
+
+  #listen(spec: ListenerSpec): Promise<BoundAddress> {
+    return new Promise((resolve, reject) => {
+      const server = createServer({ noDelay: true }, (socket) => this.#onConnection(spec.name, socket));
+      server.maxConnections = this.#limits.maxConnections;
+      server.on('drop', (data) => {
+        this.#refusals.note(spec.name, data?.remoteAddress ?? '', 'too_many', 'too many connections are open');
+      });
+      server.once('error', (cause) => {
+        const where = `${spec.address}:${spec.port}`;
+        reject(
+          new IsthmusError('unavailable', `ports.${spec.name}: can't listen on ${where}: ${cause.message}`, { cause }),
+        );
+      });
+      server.listen(spec.port, spec.address, () => {
+        const bound = server.address();
+        if (bound === null || typeof bound === 'string') return;
+        this.#servers.push(server);
+        resolve({ address: bound.address, port: bound.port });
+      });
+    });
+  }
+
+  #onConnection(listener: string, raw: Socket): void {
+    this.#sockets.add(raw);
+    raw.once('close', () => this.#sockets.delete(raw));
+    raw.on('error', () => undefined); // 'close' follows; a connection that breaks is no event worth telling
+    this.#accepting.run('accept', async () => {
+      const peer = raw.remoteAddress ?? '';
+      let socket: Socket;
+      try {
+        socket = await this.#security.accept(raw);
+      } catch (thrown) {
+        this.#refusals.note(listener, peer, 'identity', IsthmusError.from(thrown).message);
+        raw.destroy();
+        return;
+      }
+      const verdict = await inspectPreface(socket, this.#deps.clock, this.#limits.handshakeMs);
+      if (verdict === 'http2') {
+        this.#injector.injectConnection(socket);
+        return;
+      }
+      if (verdict === 'http1') socket.end(HTTP1_ANSWER);
+      if (verdict !== 'closed') this.#refusals.note(listener, peer, verdict, WHY[verdict]);
+      if (verdict !== 'http1') socket.destroy();
+      else socket.once('finish', () => socket.destroy());
+    });
+  }
+
+  #idle(): Promise<void> {
+    const open = [...this.#sockets].map((socket) => new Promise<void>((done) => socket.once('close', () => done())));
+    return Promise.all(open).then(() => undefined);
+  }
+
+  #cut(): void {
+    for (const socket of this.#sockets) socket.destroy();
+  }
+}
+
+function serverOptions(limits: Required<TransportLimits>) {
+  return {
+    'grpc.enable_channelz': 0,
+    'grpc.max_concurrent_streams': limits.maxConcurrentStreams,
+    'grpc.keepalive_time_ms': limits.keepaliveMs,
+    'grpc.keepalive_timeout_ms': limits.keepaliveTimeoutMs,
+    'grpc.max_receive_message_length': limits.maxMessageBytes,
+    'grpc.max_send_message_length': limits.maxMessageBytes,
+  };
+}

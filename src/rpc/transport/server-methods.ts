@@ -1,0 +1,251 @@
+import { create } from '@bufbuild/protobuf';
+import type {
+  ServerDuplexStream,
+  ServerUnaryCall,
+  ServerWritableStream,
+  ServiceDefinition,
+  sendUnaryData,
+  UntypedServiceImplementation,
+} from '@grpc/grpc-js';
+import { IsthmusError } from '../../lib/errors.ts';
+import { abortable, abortReason, linkSignals } from '../../lib/signals.ts';
+import type { TaskGroup } from '../../lib/task.ts';
+import type { Counter, Histogram, Logger } from '../../telemetry/types.ts';
+import type { CallOptions, Consistency, ReadOptions } from '../contract/contract.ts';
+import type { ReadArgs, ReadName } from '../contract/reads.ts';
+import type { WriteArgs, WriteName } from '../contract/writes.ts';
+import {
+  type ChangesReply,
+  type ChangesRequest,
+  type LinkMessage,
+  type ReadReply,
+  ReadReplySchema,
+  type ReadRequest,
+  type WatchReply,
+  WatchReplySchema,
+  type WatchRequest,
+  type WriteReply,
+  WriteReplySchema,
+  type WriteRequest,
+} from '../gen/isthmus/v1/isthmus_pb.ts';
+import { changesError, encodeChanges } from './changes-wire.ts';
+import type { RpcHandlers } from './handlers.ts';
+import { createDuplexLink } from './link-stream.ts';
+import { fromStatus } from './status.ts';
+import { fromJson, METHODS, toFailure, toJson } from './wire.ts';
+
+export interface ServerMethodsDeps {
+  readonly handlers: RpcHandlers;
+  /** Runs streams; stopping it ends them. */
+  readonly tasks: TaskGroup;
+  readonly log: Logger;
+  readonly now: () => number;
+  /** Labels: method, code ('ok' or the error's). */
+  readonly calls: Counter;
+  /** Label: method. Only calls that don't block. */
+  readonly seconds: Histogram;
+}
+
+export const serviceDefinition: ServiceDefinition = METHODS;
+
+/** Any of gRPC's server calls, as far as cancelling is concerned. */
+interface Cancellable {
+  readonly cancelled: boolean;
+  on(event: 'cancelled', listener: () => void): unknown;
+  getPeer(): string;
+}
+
+interface StreamOut<O> extends Cancellable {
+  write(message: O): boolean;
+  end(): void;
+  once(event: 'drain' | 'close' | 'cancelled', listener: () => void): unknown;
+  on(event: 'cancelled' | 'error', listener: () => void): unknown;
+}
+
+/** gRPC's method implementations over {@link RpcHandlers}. */
+export function createServerMethods(deps: ServerMethodsDeps): UntypedServiceImplementation {
+  const { handlers, tasks } = deps;
+  const contract = () => {
+    if (handlers.contract === undefined) throw new IsthmusError('unavailable', 'this port answers no requests');
+    return handlers.contract;
+  };
+
+  const count = (method: string, error: IsthmusError | undefined): void => {
+    deps.calls.add(1, { method, code: error?.code ?? 'ok' });
+    if (error?.code === 'internal') deps.log.error('a call failed inside', { method, error: error.message });
+  };
+
+  const unary = <I, O>(
+    method: string,
+    blocks: (request: I) => boolean,
+    answer: (request: I, signal: AbortSignal) => Promise<O>,
+    fail: (error: IsthmusError) => O,
+  ) => {
+    return (call: ServerUnaryCall<I, O>, reply: sendUnaryData<O>): void => {
+      tasks.run(method, async (stopping) => {
+        const linked = cancelledWith(call, stopping);
+        const started = deps.now();
+        try {
+          const value = await abortable(answer(call.request, linked.signal), linked.signal);
+          count(method, undefined);
+          reply(null, value);
+        } catch (thrown) {
+          const error = stopping.aborted ? STOPPING : IsthmusError.from(thrown);
+          count(method, error);
+          if (!call.cancelled) reply(null, fail(error));
+        } finally {
+          linked.release();
+          if (!blocks(call.request)) deps.seconds.observe((deps.now() - started) / 1_000, { method });
+        }
+      });
+    };
+  };
+
+  const serverStream = <I, O>(
+    method: string,
+    produce: (request: I, signal: AbortSignal) => AsyncIterable<O>,
+    fail: (error: IsthmusError) => O,
+  ) => {
+    return (call: ServerWritableStream<I, O>): void => {
+      tasks.run(method, async (stopping) => {
+        const linked = cancelledWith(call, stopping);
+        call.on('error', () => undefined); // a broken connection: 'cancelled' says it too
+        let failure: IsthmusError | undefined;
+        try {
+          for await (const message of produce(call.request, linked.signal)) {
+            if (!call.write(message)) await drained(call, linked.signal);
+          }
+        } catch (thrown) {
+          failure = stopping.aborted ? STOPPING : IsthmusError.from(thrown);
+          if (!call.cancelled) call.write(fail(failure));
+        } finally {
+          count(method, failure);
+          linked.release();
+          call.end();
+        }
+      });
+    };
+  };
+
+  return {
+    read: unary<ReadRequest, ReadReply>(
+      'read',
+      (request) => request.index !== undefined,
+      async (request, signal) => {
+        const result = await contract().read(request.name as ReadName, argsOf<ReadArgs<ReadName>>(request), {
+          ...callOptions(request, signal),
+          ...readOptions(request),
+        });
+        return create(ReadReplySchema, {
+          index: BigInt(result.index),
+          knownLeader: result.knownLeader,
+          lastContactMs: Math.max(0, Math.trunc(result.lastContactMs)),
+          json: result.json,
+        });
+      },
+      (error) => create(ReadReplySchema, { error: toFailure(error) }),
+    ),
+    write: unary<WriteRequest, WriteReply>(
+      'write',
+      () => false,
+      async (request, signal) => {
+        const args = argsOf<WriteArgs<WriteName>>(request);
+        const result = await contract().write(request.name as WriteName, args, callOptions(request, signal));
+        return create(WriteReplySchema, { revision: BigInt(result.revision), json: toJson(result.value) });
+      },
+      (error) => create(WriteReplySchema, { error: toFailure(error) }),
+    ),
+    watch: serverStream<WatchRequest, WatchReply>(
+      'watch',
+      async function* (request, signal) {
+        const args = argsOf<ReadArgs<ReadName>>(request);
+        for await (const update of contract().watch(request.name as ReadName, args, callOptions(request, signal))) {
+          yield create(WatchReplySchema, { index: BigInt(update.index), json: sharedJson(update.value) });
+        }
+      },
+      (error) => create(WatchReplySchema, { error: toFailure(error) }),
+    ),
+    changes: serverStream<ChangesRequest, ChangesReply>(
+      'changes',
+      async function* ({ kind, epoch, revision }, signal) {
+        if (handlers.changes === undefined) throw new IsthmusError('unavailable', 'this server replicates nothing');
+        const cursor = epoch === '' ? {} : { cursor: { epoch, revision: Number(revision) } };
+        for await (const message of handlers.changes.changes({ kind, ...cursor }, signal)) yield encodeChanges(message);
+      },
+      changesError,
+    ),
+    link: (call: ServerDuplexStream<LinkMessage, LinkMessage>): void => {
+      tasks.run('link', async (stopping) => {
+        const linked = cancelledWith(call, stopping);
+        const stream = createDuplexLink(call, call.getPeer(), (error) => fromStatus(error, call.getPeer()));
+        try {
+          await handlers.link?.(stream, linked.signal);
+        } finally {
+          linked.release();
+          stream.end();
+        }
+      });
+    },
+  };
+}
+
+const STOPPING = new IsthmusError('unavailable', 'the server is stopping');
+
+function cancelledWith(call: Cancellable, stopping: AbortSignal) {
+  const linked = linkSignals(stopping);
+  call.on('cancelled', () => linked.abort(new IsthmusError('cancelled', 'the caller went away')));
+  if (call.cancelled) linked.abort(new IsthmusError('cancelled', 'the caller went away'));
+  return linked;
+}
+
+function drained<O>(call: StreamOut<O>, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const onAbort = (): void => reject(abortReason(signal));
+    const done = (): void => {
+      signal.removeEventListener('abort', onAbort);
+      resolve();
+    };
+    if (signal.aborted) {
+      onAbort();
+      return;
+    }
+    signal.addEventListener('abort', onAbort, { once: true });
+    call.once('drain', done);
+    call.once('close', done);
+  });
+}
+
+function argsOf<A>(request: { readonly argsJson: Uint8Array }): A {
+  return fromJson(request.argsJson, 'the arguments') as A;
+}
+
+function callOptions(request: { datacenter: string; token: string }, signal: AbortSignal): CallOptions {
+  return {
+    signal,
+    ...(request.datacenter === '' ? {} : { datacenter: request.datacenter }),
+    ...(request.token === '' ? {} : { token: request.token }),
+  };
+}
+
+const CONSISTENCIES: ReadonlySet<string> = new Set<Consistency>(['default', 'stale', 'consistent']);
+
+function readOptions(request: ReadRequest): Omit<ReadOptions, keyof CallOptions> {
+  return {
+    ...(CONSISTENCIES.has(request.consistency) ? { consistency: request.consistency as Consistency } : {}),
+    ...(request.index === undefined ? {} : { index: Number(request.index) }),
+    ...(request.waitMs === undefined ? {} : { waitMs: request.waitMs }),
+  };
+}
+
+/** Watchers of one answer share its value, so its JSON is made once for all of them. */
+const JSON_OF = new WeakMap<object, Buffer>();
+
+function sharedJson(value: unknown): Buffer {
+  if (typeof value !== 'object' || value === null) return toJson(value);
+  let json = JSON_OF.get(value);
+  if (json === undefined) {
+    json = toJson(value);
+    JSON_OF.set(value, json);
+  }
+  return json;
+}

@@ -1,0 +1,21 @@
+import { status } from '@grpc/grpc-js';
+import { type ErrorCode, IsthmusError } from '../../lib/errors.ts';
+
+const CODES: Readonly<Record<number, ErrorCode>> = {
+  [status.CANCELLED]: 'unavailable', // our own cancelling is told apart by the caller's signal
+  [status.UNAVAILABLE]: 'unavailable',
+  [status.ABORTED]: 'unavailable',
+  [status.DEADLINE_EXCEEDED]: 'deadline',
+  [status.RESOURCE_EXHAUSTED]: 'too_large',
+  [status.PERMISSION_DENIED]: 'permission_denied',
+  [status.UNAUTHENTICATED]: 'unauthenticated',
+};
+
+/** The error behind a gRPC status: the transport failed, not the request. */
+export function fromStatus(thrown: unknown, peer: string): IsthmusError {
+  const { code, details } = thrown as { code?: number; details?: string };
+  if (typeof code !== 'number') return IsthmusError.from(thrown);
+  return new IsthmusError(CODES[code] ?? 'internal', `${peer}: ${details || (status[code] ?? 'failed')}`, {
+    cause: thrown,
+  });
+}
