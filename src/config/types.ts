@@ -1,3 +1,5 @@
+import type { Values } from './keys/table.ts';
+
 /** The configuration as the rest of the process sees it: merged, validated, frozen. Times are milliseconds. */
 
 export interface RuntimeConfig {
@@ -19,6 +21,8 @@ export interface RuntimeConfig {
   readonly advertiseAddr: string;
   /** The same for other datacenters. */
   readonly advertiseAddrWan: string;
+  /** `lan`, `lan_ipv4`, `wan`, `wan_ipv4` (or `_ipv6`), and what `tagged_addresses` adds. */
+  readonly taggedAddresses: Readonly<Record<string, string>>;
   /** Where each listener binds: one entry an address, none when the listener is off. */
   readonly listeners: ListenerConfig;
   readonly ports: PortsConfig;
@@ -55,9 +59,6 @@ export interface RuntimeConfig {
   readonly checkUpdateIntervalMs: number;
   readonly checkOutputMaxSize: number;
   readonly discardCheckOutput: boolean;
-  readonly disableRemoteExec: boolean;
-  readonly enableLocalScriptChecks: boolean;
-  readonly enableScriptChecks: boolean;
 
   /** Definitions from the files, in the shape that /v1/agent/service/register takes. */
   readonly services: readonly Definition[];
@@ -244,6 +245,8 @@ export interface LoadedConfig {
   readonly warnings: readonly string[];
   /** Keys of the peer that were given and mean nothing here, sorted. */
   readonly noEffect: readonly string[];
+  /** The value of every key before addresses were picked; what `diffReload` compares. */
+  readonly values: Values;
 }
 
 /** What a reload would do. Names are keys as written in files (`log_level`, `ports.http`). */

@@ -1,0 +1,283 @@
+import { isIPv4 } from 'node:net';
+import { IsthmusError } from '../lib/errors.ts';
+import { AddressError, addressList, advertisedFor, isUnspecified, singleAddress } from './address.ts';
+import { toApiCaConfig } from './ca-config.ts';
+import { parseServiceTtls } from './dns-values.ts';
+import type { Values } from './keys/table.ts';
+import type {
+  ConfigDeps,
+  InterfaceAddress,
+  ListenAddress,
+  ListenerConfig,
+  PortsConfig,
+  RuntimeConfig,
+} from './types.ts';
+import { checkValues } from './validate.ts';
+
+export interface BuildInput {
+  readonly values: Values;
+  readonly origins: ReadonlyMap<string, string>;
+  readonly dev: boolean;
+  readonly deps: ConfigDeps;
+  readonly warnings: string[];
+}
+
+/** Fails with the place where a key was given, when it was. */
+export type Reject = (path: keyof Values, text: string) => never;
+
+/** Turns merged values into the configuration that the process uses; refuses what can't work. */
+export function buildConfig(input: BuildInput): RuntimeConfig {
+  const { values, deps } = input;
+  const reject: Reject = (path, text) => {
+    const origin = input.origins.get(path);
+    throw new IsthmusError('invalid_argument', origin === undefined ? text : `${origin}: ${text}`);
+  };
+  checkValues(values, input.dev, reject);
+
+  const datacenter = values.datacenter.toLowerCase();
+  const addresses = resolveAddresses(values, deps.interfaces(), reject);
+  const ports = buildPorts(values);
+  if (values['acl.enabled'] && values['acl.tokens.replication'] === '' && isSecondary(values, datacenter)) {
+    input.warnings.push('acl.tokens.replication is empty: this secondary cannot replicate with access control on');
+  }
+  if (ports.https >= 0 && values.cert_file === '') {
+    input.warnings.push('"ports.https" needs "cert_file" and "key_file"; the HTTPS listener stays off');
+  }
+  return {
+    datacenter,
+    primaryDatacenter: values.primary_datacenter.toLowerCase() || datacenter,
+    nodeName: values.node_name || deps.hostname(),
+    nodeId: values.node_id.toLowerCase(),
+    nodeMeta: values.node_meta,
+    dataDir: values.data_dir,
+    devMode: input.dev,
+    server: values.server,
+    ...addresses.own,
+    listeners: buildListeners(values, addresses, ports),
+    ports,
+    tls: {
+      caFile: values.ca_file,
+      caPath: values.ca_path,
+      certFile: values.cert_file,
+      keyFile: values.key_file,
+      verifyIncoming: values.verify_incoming || values.verify_incoming_https,
+    },
+    retryJoin: values.retry_join,
+    retryJoinWan: values.retry_join_wan,
+    retryIntervalMs: values.retry_interval,
+    retryIntervalWanMs: values.retry_interval_wan,
+    retryMax: values.retry_max,
+    retryMaxWan: values.retry_max_wan,
+    startJoin: values.start_join,
+    startJoinWan: values.start_join_wan,
+    translateWanAddrs: values.translate_wan_addrs,
+    leaveOnTerminate: values.leave_on_terminate,
+    skipLeaveOnInterrupt: values.skip_leave_on_interrupt,
+    rejoinAfterLeave: values.rejoin_after_leave,
+    reconnectTimeoutMs: values.reconnect_timeout,
+    log: {
+      level: values.log_level === 'err' ? 'error' : values.log_level,
+      json: values.log_json,
+      file: values.log_file,
+    },
+    ...buildSections(values),
+    defaultQueryTimeMs: values.default_query_time,
+    maxQueryTimeMs: values.max_query_time,
+    checkUpdateIntervalMs: values.check_update_interval,
+    checkOutputMaxSize: values.check_output_max_size,
+    discardCheckOutput: values.discard_check_output,
+    services: [...values.services, ...values.service],
+    checks: [...values.checks, ...values.check],
+    bootstrapEntries: values['config_entries.bootstrap'],
+  };
+}
+
+function isSecondary(values: Values, datacenter: string): boolean {
+  return values.server && values.primary_datacenter !== '' && values.primary_datacenter.toLowerCase() !== datacenter;
+}
+
+interface Addresses {
+  readonly own: Pick<RuntimeConfig, 'bindAddr' | 'advertiseAddr' | 'advertiseAddrWan' | 'taggedAddresses'>;
+  readonly serfLan: string;
+  readonly serfWan: string;
+  readonly edges: Readonly<Record<'http' | 'https' | 'dns' | 'grpc', readonly string[]>>;
+}
+
+function resolveAddresses(values: Values, interfaces: readonly InterfaceAddress[], reject: Reject): Addresses {
+  const guard = <T>(path: keyof Values, find: () => T, named = true): T => {
+    try {
+      return find();
+    } catch (error) {
+      if (!(error instanceof AddressError)) throw error;
+      return reject(path, named ? `"${path}" ${error.message}` : error.message);
+    }
+  };
+  const single = (...paths: ('bind_addr' | keyof typeof ADDRESS_KEYS)[]): string => {
+    for (const path of paths) {
+      const address = guard(path, () => singleAddress(values[path], interfaces));
+      if (address !== '') return address;
+    }
+    return '';
+  };
+  const bindAddr = single('bind_addr');
+  if (bindAddr === '') reject('bind_addr', '"bind_addr" must not be empty');
+  const lan =
+    single('advertise_addr', 'advertise_addr_ipv4', 'advertise_addr_ipv6') ||
+    guard('bind_addr', () => advertisedFor(bindAddr, interfaces), false);
+  if (isUnspecified(lan)) reject('advertise_addr', 'Advertise address cannot be 0.0.0.0, :: or [::]');
+  const wan = single('advertise_addr_wan', 'advertise_addr_wan_ipv4', 'advertise_addr_wan_ipv6') || lan;
+  if (isUnspecified(wan)) reject('advertise_addr_wan', 'Advertise WAN address cannot be 0.0.0.0, :: or [::]');
+
+  const edge = (path: 'addresses.http' | 'addresses.https' | 'addresses.dns' | 'addresses.grpc'): readonly string[] => {
+    const sockets = path !== 'addresses.dns';
+    const own = guard(path, () => addressList(values[path], interfaces, sockets));
+    return own.length > 0 ? own : guard('client_addr', () => addressList(values.client_addr, interfaces, sockets));
+  };
+  return {
+    own: {
+      bindAddr,
+      advertiseAddr: lan,
+      advertiseAddrWan: wan,
+      taggedAddresses: {
+        lan,
+        [isIPv4(lan) ? 'lan_ipv4' : 'lan_ipv6']: lan,
+        wan,
+        [isIPv4(wan) ? 'wan_ipv4' : 'wan_ipv6']: wan,
+        ...values.tagged_addresses,
+      },
+    },
+    serfLan: single('serf_lan') || bindAddr,
+    serfWan: single('serf_wan') || bindAddr,
+    edges: {
+      http: edge('addresses.http'),
+      https: edge('addresses.https'),
+      dns: edge('addresses.dns'),
+      grpc: edge('addresses.grpc'),
+    },
+  };
+}
+
+const ADDRESS_KEYS = {
+  advertise_addr: true,
+  advertise_addr_ipv4: true,
+  advertise_addr_ipv6: true,
+  advertise_addr_wan: true,
+  advertise_addr_wan_ipv4: true,
+  advertise_addr_wan_ipv6: true,
+  serf_lan: true,
+  serf_wan: true,
+} as const;
+
+function buildPorts(values: Values): PortsConfig {
+  return {
+    http: values['ports.http'],
+    https: values['ports.https'],
+    dns: values['ports.dns'],
+    grpc: values['ports.grpc'],
+    server: values['ports.server'],
+    serfLan: values['ports.serf_lan'],
+    serfWan: values['ports.serf_wan'],
+    sidecarMinPort: values['ports.sidecar_min_port'],
+    sidecarMaxPort: values['ports.sidecar_max_port'],
+  };
+}
+
+function buildListeners(values: Values, addresses: Addresses, ports: PortsConfig): ListenerConfig {
+  const at = (hosts: readonly string[], port: number): ListenAddress[] =>
+    port < 0
+      ? []
+      : hosts.map((host) =>
+          host.startsWith('unix://')
+            ? { kind: 'unix', path: host.slice('unix://'.length) }
+            : { kind: 'tcp', host, port },
+        );
+  const { edges, own } = addresses;
+  return {
+    http: at(edges.http, ports.http),
+    https: values.cert_file === '' ? [] : at(edges.https, ports.https),
+    dns: at(edges.dns, ports.dns),
+    grpc: at(edges.grpc, ports.grpc),
+    server: values.server ? at([own.bindAddr], ports.server) : [],
+    serfLan: values.server ? at([addresses.serfLan], ports.serfLan) : [],
+    serfWan: values.server ? at([addresses.serfWan], ports.serfWan) : [],
+  };
+}
+
+function buildSections(
+  values: Values,
+): Pick<RuntimeConfig, 'acl' | 'connect' | 'dns' | 'http' | 'limits' | 'telemetry' | 'ui'> {
+  return {
+    acl: {
+      enabled: values['acl.enabled'],
+      defaultPolicy: values['acl.default_policy'],
+      downPolicy: values['acl.down_policy'],
+      tokenTtlMs: values['acl.token_ttl'],
+      policyTtlMs: values['acl.policy_ttl'],
+      roleTtlMs: values['acl.role_ttl'],
+      enableTokenPersistence: values['acl.enable_token_persistence'],
+      enableTokenReplication: values['acl.enable_token_replication'],
+      tokens: {
+        master: values['acl.tokens.master'],
+        agent: values['acl.tokens.agent'],
+        agentMaster: values['acl.tokens.agent_master'],
+        default: values['acl.tokens.default'],
+        replication: values['acl.tokens.replication'],
+      },
+    },
+    connect: {
+      enabled: values['connect.enabled'],
+      caProvider: values['connect.ca_provider'],
+      caConfig: toApiCaConfig(values['connect.ca_config']),
+      caKeyEncryptionFile: values['connect.ca_key_encryption_file'],
+      rotationHoldMs: values['connect.ca_rotation_hold_timeout'],
+    },
+    dns: {
+      domain: trimDots(values.domain),
+      altDomain: trimDots(values.alt_domain),
+      recursors: values.recursors,
+      allowStale: values['dns_config.allow_stale'],
+      maxStaleMs: values['dns_config.max_stale'],
+      nodeTtlMs: values['dns_config.node_ttl'],
+      serviceTtlMs: parseServiceTtls(values['dns_config.service_ttl']),
+      onlyPassing: values['dns_config.only_passing'],
+      enableTruncate: values['dns_config.enable_truncate'],
+      udpAnswerLimit: values['dns_config.udp_answer_limit'],
+      aRecordLimit: values['dns_config.a_record_limit'],
+      disableCompression: values['dns_config.disable_compression'],
+      nodeMetaTxt: values['dns_config.enable_additional_node_meta_txt'],
+      recursorTimeoutMs: values['dns_config.recursor_timeout'],
+      soa: {
+        refresh: values['dns_config.soa.refresh'],
+        retry: values['dns_config.soa.retry'],
+        expire: values['dns_config.soa.expire'],
+        minTtl: values['dns_config.soa.min_ttl'],
+      },
+    },
+    http: {
+      responseHeaders: values['http_config.response_headers'],
+      blockEndpoints: values['http_config.block_endpoints'],
+      allowWriteHttpFrom: values['http_config.allow_write_http_from'],
+      maxHeaderBytes: values['http_config.max_header_bytes'],
+      useCache: values['http_config.use_cache'],
+    },
+    limits: {
+      httpMaxConnsPerClient: values['limits.http_max_conns_per_client'],
+      kvMaxValueSize: values['limits.kv_max_value_size'],
+      txnMaxReqLen: values['limits.txn_max_req_len'],
+    },
+    telemetry: {
+      prometheusRetentionMs: values['telemetry.prometheus_retention_time'],
+      metricsPrefix: values['telemetry.metrics_prefix'],
+      disableHostname: values['telemetry.disable_hostname'],
+      prefixFilter: values['telemetry.prefix_filter'],
+    },
+    ui: {
+      enabled: values['ui_config.enabled'],
+      contentPath: values['ui_config.content_path'],
+    },
+  };
+}
+
+function trimDots(domain: string): string {
+  return domain.replace(/^\.+|\.+$/g, '').toLowerCase();
+}

@@ -1,0 +1,56 @@
+import { anything, type Kind } from './kind.ts';
+
+/** One row of the key table. Loading, flags, reload, the reference and `agent/self` all follow it. */
+export interface Key<T> {
+  readonly kind: Kind<T>;
+  readonly fallback: T;
+  /** One sentence for the reference and for `-h`. */
+  readonly doc: string;
+  /** Flag of `isthmus agent`, without dash. */
+  readonly flag?: string;
+  /** True when a reload takes a new value over; otherwise it needs a restart. */
+  readonly reloadable: boolean;
+  /** 'none' means: a key of the peer that is accepted and means nothing here. */
+  readonly effect: 'used' | 'none';
+  /** Never shown. */
+  readonly secret: boolean;
+  /** An older name of the peer for another key. */
+  readonly aliasOf?: string;
+}
+
+interface KeyOptions {
+  readonly flag?: string;
+  readonly reloadable?: boolean;
+  readonly secret?: boolean;
+}
+
+export function used<T>(kind: Kind<T>, fallback: NoInfer<T>, doc: string, options: KeyOptions = {}): Key<T> {
+  return {
+    kind,
+    fallback,
+    doc,
+    ...(options.flag === undefined ? {} : { flag: options.flag }),
+    reloadable: options.reloadable ?? false,
+    effect: 'used',
+    secret: options.secret ?? false,
+  };
+}
+
+/** An older name that the peer still takes; its value counts where the newer name is not given. */
+export function alias<T>(kind: Kind<T>, fallback: NoInfer<T>, aliasOf: string, flag?: string): Key<T> {
+  const base = used(kind, fallback, `Older name of \`${aliasOf}\`.`, flag === undefined ? {} : { flag });
+  return { ...base, aliasOf };
+}
+
+/** A key of the peer without meaning here; with a flag where the peer has one (`toggle` when it takes no value). */
+export function without(flag?: string, takesValue = true): Key<null> {
+  return {
+    kind: takesValue ? anything : { ...anything, toggle: true },
+    fallback: null,
+    doc: 'No effect here.',
+    ...(flag === undefined ? {} : { flag }),
+    reloadable: false,
+    effect: 'none',
+    secret: false,
+  };
+}

@@ -1,0 +1,79 @@
+import { checks, services } from './definitions.ts';
+import { alias, used } from './key.ts';
+import { choice, duration, integer, opaqueList, text, textMap, texts, toggle } from './kind.ts';
+
+/** Services, queries, DNS, HTTP, limits, logs and telemetry. */
+export const AGENT_KEYS = {
+  services: used(services, [], 'Services of this node.', { reloadable: true }),
+  service: used(services, [], 'One service of this node; may be repeated.', { reloadable: true }),
+  checks: used(checks, [], 'Checks of this node or of its services.', { reloadable: true }),
+  check: used(checks, [], 'One check; may be repeated.', { reloadable: true }),
+  'config_entries.bootstrap': used(
+    opaqueList,
+    [],
+    'Configuration entries that the primary writes when they do not exist.',
+  ),
+
+  log_level: used(choice(['trace', 'debug', 'info', 'warn', 'error', 'err']), 'info', 'Least level that is logged.', {
+    flag: 'log-level',
+    reloadable: true,
+  }),
+  log_json: used(toggle, false, 'Log JSON lines.', { flag: 'log-json' }),
+  log_file: used(text, '', 'Log to this file as well.', { flag: 'log-file' }),
+
+  default_query_time: used(duration, 300_000, 'How long a blocking query without `wait` blocks.', {
+    flag: 'default-query-time',
+  }),
+  max_query_time: used(duration, 600_000, 'Longest time that a blocking query may ask for.', {
+    flag: 'max-query-time',
+  }),
+  check_update_interval: used(duration, 300_000, 'How often a changed output alone is sent to the servers.'),
+  check_output_max_size: used(integer(1), 4096, "Bytes of a check's output that are kept.", {
+    flag: 'check_output_max_size',
+  }),
+  discard_check_output: used(toggle, false, 'Keep no output of checks.', { reloadable: true }),
+
+  domain: used(text, 'consul.', 'Domain that the DNS server answers for.', { flag: 'domain' }),
+  alt_domain: used(text, '', 'A second such domain.', { flag: 'alt-domain' }),
+  recursors: used(texts, [], 'DNS servers that are asked about other names.', { flag: 'recursor' }),
+  'dns_config.allow_stale': used(toggle, true, 'Answer from any server.'),
+  'dns_config.max_stale': used(duration, 315_360_000_000, 'How old such an answer may be.'),
+  'dns_config.node_ttl': used(duration, 0, 'TTL of answers about nodes.'),
+  'dns_config.service_ttl': used(textMap, {}, 'TTL of answers about services, by name; `*` is any.'),
+  'dns_config.only_passing': used(toggle, false, 'Leave out instances with warnings.'),
+  'dns_config.enable_truncate': used(toggle, false, 'Set the truncated bit when UDP answers are cut.'),
+  'dns_config.udp_answer_limit': used(integer(), 3, 'Most records in a UDP answer about services.'),
+  'dns_config.a_record_limit': used(integer(), 0, 'Most address records in any answer; 0 is without limit.'),
+  'dns_config.disable_compression': used(toggle, false, 'Send names uncompressed.'),
+  'dns_config.enable_additional_node_meta_txt': used(toggle, true, 'Add TXT records with the metadata of nodes.'),
+  'dns_config.recursor_timeout': used(duration, 2_000, 'How long a recursor may take.'),
+  'dns_config.soa.refresh': used(integer(), 3600, 'Seconds, in the SOA record.'),
+  'dns_config.soa.retry': used(integer(), 600, 'Seconds, in the SOA record.'),
+  'dns_config.soa.expire': used(integer(), 86_400, 'Seconds, in the SOA record.'),
+  'dns_config.soa.min_ttl': used(integer(), 0, 'Seconds, in the SOA record.'),
+
+  'http_config.response_headers': used(textMap, {}, 'Headers added to each answer.'),
+  'http_config.block_endpoints': used(texts, [], 'Path prefixes that are refused.'),
+  'http_config.allow_write_http_from': used(texts, [], 'Networks (CIDR) that may write; empty is everyone.'),
+  'http_config.max_header_bytes': used(integer(), 0, 'Most bytes of request headers; 0 takes 16 KiB.'),
+  'http_config.use_cache': used(toggle, true, 'Let `?cached` answer from the agent.'),
+  'limits.http_max_conns_per_client': used(integer(), 200, 'Connections that one address may hold; 0 is any.', {
+    reloadable: true,
+  }),
+  'limits.kv_max_value_size': used(integer(1), 524_288, 'Most bytes of a value.'),
+  'limits.txn_max_req_len': used(integer(1), 524_288, 'Most bytes of a transaction.'),
+
+  'telemetry.prometheus_retention_time': used(
+    duration,
+    60_000,
+    'Above 0, `/v1/agent/metrics?format=prometheus` answers (the peer leaves this off).',
+  ),
+  'telemetry.metrics_prefix': used(text, 'consul', 'First part of metric names in JSON.'),
+  'telemetry.disable_hostname': used(toggle, false, 'Leave the host name out of metric names.'),
+  'telemetry.prefix_filter': used(texts, [], 'Metric prefixes to keep (`+a`) or leave out (`-a`).'),
+
+  'ui_config.enabled': used(toggle, false, 'Serve the browser UI. `-dev` turns it on.', { flag: 'ui' }),
+  'ui_config.content_path': used(text, '/ui/', 'Path of the browser UI.', { flag: 'ui-content-path' }),
+  ui: alias(toggle, false, 'ui_config.enabled'),
+  ui_content_path: alias(text, '/ui/', 'ui_config.content_path'),
+} as const;

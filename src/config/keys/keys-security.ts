@@ -1,0 +1,58 @@
+import { alias, used } from './key.ts';
+import { choice, duration, opaque, text, toggle } from './kind.ts';
+
+const defaultPolicy = choice(['allow', 'deny']);
+const downPolicy = choice(['allow', 'deny', 'extend-cache', 'async-cache']);
+const secret = { secret: true, reloadable: true } as const;
+
+/** Access control, certificates and TLS. */
+export const SECURITY_KEYS = {
+  'acl.enabled': used(toggle, false, 'Check tokens on requests.'),
+  'acl.default_policy': used(defaultPolicy, 'allow', 'What happens where no rule says otherwise.'),
+  'acl.down_policy': used(downPolicy, 'extend-cache', 'What a token is worth while its authority is away.'),
+  'acl.token_ttl': used(duration, 30_000, 'How long a resolved token is kept.'),
+  'acl.policy_ttl': used(duration, 30_000, 'How long a resolved policy is kept.'),
+  'acl.role_ttl': used(duration, 30_000, 'How long a resolved role is kept.'),
+  'acl.enable_token_persistence': used(toggle, false, 'Keep tokens that were set by API over a restart.'),
+  'acl.enable_token_replication': used(toggle, false, 'Copy tokens, not only policies and roles, to this datacenter.'),
+  'acl.tokens.master': used(
+    text,
+    '',
+    'Token with all rights, made when the primary starts for the first time.',
+    secret,
+  ),
+  'acl.tokens.agent': used(text, '', 'Token for what the agent does on its own.', secret),
+  'acl.tokens.agent_master': used(text, '', 'Token for this agent while no server can be reached.', secret),
+  'acl.tokens.default': used(text, '', 'Token of requests that carry none.', secret),
+  'acl.tokens.replication': used(text, '', 'Token that a secondary replicates with.', secret),
+  acl_default_policy: alias(defaultPolicy, 'allow', 'acl.default_policy'),
+  acl_down_policy: alias(downPolicy, 'extend-cache', 'acl.down_policy'),
+  acl_ttl: alias(duration, 30_000, 'acl.token_ttl'),
+  acl_token: alias(text, '', 'acl.tokens.default'),
+  acl_agent_token: alias(text, '', 'acl.tokens.agent'),
+  acl_agent_master_token: alias(text, '', 'acl.tokens.agent_master'),
+  acl_master_token: alias(text, '', 'acl.tokens.master'),
+  acl_replication_token: alias(text, '', 'acl.tokens.replication'),
+  enable_acl_replication: alias(toggle, false, 'acl.enable_token_replication'),
+
+  'connect.enabled': used(toggle, true, 'Run the certificate authority and the mesh (the peer leaves this off).'),
+  'connect.ca_provider': used(text, 'consul', 'Who signs: `consul` is the built-in provider.'),
+  'connect.ca_config': used(opaque, {}, 'Configuration of the provider, with the names of the API or in snake case.'),
+  'connect.ca_key_encryption_file': used(
+    text,
+    '',
+    'File with the key that encrypts CA private keys at rest. Not in the peer.',
+  ),
+  'connect.ca_rotation_hold_timeout': used(
+    duration,
+    600_000,
+    'How long a rotation waits for a holder that does not confirm the new root. Not in the peer.',
+  ),
+
+  ca_file: used(text, '', 'PEM file with authorities that clients of the HTTPS listener are checked against.'),
+  ca_path: used(text, '', 'Directory with such files.'),
+  cert_file: used(text, '', 'PEM file with the certificate of the HTTPS listener.'),
+  key_file: used(text, '', 'PEM file with its private key.'),
+  verify_incoming: used(toggle, false, 'Ask clients of the HTTPS listener for a certificate.'),
+  verify_incoming_https: used(toggle, false, 'The same.'),
+} as const;

@@ -1,0 +1,199 @@
+import { formatDuration, tryParseDuration } from '../../lib/duration.ts';
+import { type ConfigNode, type ObjectNode, type Position, positionError, toPlain } from '../hcl/node.ts';
+
+/** Where a value is read: what errors name. */
+export interface Place {
+  /** File as given by the user. */
+  readonly file: string;
+  /** Key path as written in files, for example `ports.http`. */
+  readonly path: string;
+}
+
+/** A type of value: how it is read from a file and from a flag, merged, and shown. */
+export interface Kind<T> {
+  /** For the reference: "duration", "list of texts", ... */
+  readonly label: string;
+  /** True for flags that need no value. */
+  readonly toggle?: boolean;
+  /** Reads all values that one file gives for the key (more than one only for repeated HCL blocks). */
+  read(nodes: readonly ConfigNode[], place: Place): T;
+  /** Reads the values of a flag, in the order typed; throws a plain text. Absent where no flag makes sense. */
+  parse?(values: readonly string[]): T;
+  /** What an earlier source and a later one give together; absent means that the later one counts. */
+  merge?(earlier: T, later: T): T;
+  /** The default as the reference shows it. */
+  show(value: T): string;
+}
+
+export function fail(place: Place, at: Position, text: string): never {
+  throw positionError(place.file, at, `"${place.path}" ${text}`);
+}
+
+function describe(node: ConfigNode): string {
+  if (node.kind === 'list') return 'a list';
+  if (node.kind === 'object') return 'a block';
+  return typeof node.value === 'string' ? `the text ${JSON.stringify(node.value)}` : String(node.value);
+}
+
+/** HCL can't tell a block from a list with one block, and a scalar may stand in a list of one. */
+export function unwrap(nodes: readonly ConfigNode[]): ConfigNode {
+  const last = nodes.at(-1) as ConfigNode;
+  return last.kind === 'list' && last.items.length === 1 ? (last.items[0] as ConfigNode) : last;
+}
+
+/** A kind whose values are single words in a file and on the command line. */
+function scalar<T>(
+  label: string,
+  expected: string,
+  fromNode: (value: unknown) => T | undefined,
+  fromFlag: (value: string) => T | undefined,
+  show: (value: T) => string,
+): Kind<T> {
+  return {
+    label,
+    read(nodes, place) {
+      const node = unwrap(nodes);
+      const value = node.kind === 'scalar' ? fromNode(node.value) : undefined;
+      return value === undefined ? fail(place, node.at, `must be ${expected}, not ${describe(node)}`) : value;
+    },
+    parse(values) {
+      const text = values.at(-1) ?? '';
+      const value = fromFlag(text);
+      if (value === undefined) throw new TypeError(`must be ${expected}, not ${JSON.stringify(text)}`);
+      return value;
+    },
+    show,
+  };
+}
+
+export const text: Kind<string> = scalar(
+  'text',
+  'a text',
+  (value) => (typeof value === 'string' ? value : undefined),
+  (value) => value,
+  (value) => (value === '' ? '' : JSON.stringify(value)),
+);
+
+const BOOLEANS: Readonly<Record<string, boolean>> = {
+  '1': true,
+  t: true,
+  true: true,
+  '0': false,
+  f: false,
+  false: false,
+};
+
+export const toggle: Kind<boolean> = {
+  ...scalar(
+    'boolean',
+    'true or false',
+    (value) => (typeof value === 'boolean' ? value : undefined),
+    (value) => BOOLEANS[value.toLowerCase()],
+    String,
+  ),
+  toggle: true,
+};
+
+/** Whole numbers; `min` and `max` included. */
+export function integer(min = 0, max = Number.MAX_SAFE_INTEGER): Kind<number> {
+  const range = max === Number.MAX_SAFE_INTEGER ? `of at least ${min}` : `from ${min} to ${max}`;
+  const check = (value: unknown): number | undefined =>
+    Number.isSafeInteger(value) && (value as number) >= min && (value as number) <= max ? (value as number) : undefined;
+  return scalar(
+    'number',
+    `a whole number ${range}`,
+    check,
+    (value) => (/^[+-]?[0-9]+$/.test(value) ? check(Number(value)) : undefined),
+    String,
+  );
+}
+
+/** -1 turns the listener off, 0 lets the system choose. */
+export const port: Kind<number> = { ...integer(-1, 65_535), label: 'port' };
+
+/** Milliseconds inside, a Go duration outside. */
+export const duration: Kind<number> = scalar(
+  'duration',
+  'a duration such as "30s" or "1h15m"',
+  (value) => (typeof value === 'string' ? tryParseDuration(value) : undefined),
+  tryParseDuration,
+  (value) => JSON.stringify(formatDuration(value)),
+);
+
+export function choice<const T extends string>(options: readonly T[]): Kind<T> {
+  const find = (value: unknown): T | undefined =>
+    typeof value === 'string' ? options.find((option) => option === value.toLowerCase()) : undefined;
+  const list = options.map((option) => JSON.stringify(option)).join(', ');
+  return scalar(`one of ${list}`, `one of ${list}`, find, find, (value) => JSON.stringify(value));
+}
+
+export const texts: Kind<readonly string[]> = {
+  label: 'list of texts',
+  read: (nodes, place) =>
+    nodes.flatMap((node) => {
+      const items = node.kind === 'list' ? node.items : [node];
+      return items.map((item) =>
+        item.kind === 'scalar' && typeof item.value === 'string'
+          ? item.value
+          : fail(place, item.at, `must be a list of texts; it holds ${describe(item)}`),
+      );
+    }),
+  parse: (values) => values,
+  merge: (earlier, later) => [...earlier, ...later],
+  show: (value) => (value.length === 0 ? '' : JSON.stringify(value)),
+};
+
+/** The blocks among `nodes`, lists of blocks opened. */
+export function blocks(nodes: readonly ConfigNode[], place: Place): ObjectNode[] {
+  return nodes.flatMap((node) =>
+    (node.kind === 'list' ? node.items : [node]).map((item) =>
+      item.kind === 'object' ? item : fail(place, item.at, `must be a block, not ${describe(item)}`),
+    ),
+  );
+}
+
+export const textMap: Kind<Readonly<Record<string, string>>> = {
+  label: 'map of texts',
+  read(nodes, place) {
+    const pairs = blocks(nodes, place).flatMap((block) =>
+      block.entries.map((entry) => [
+        entry.key,
+        text.read([entry.value], { ...place, path: `${place.path}.${entry.key}` }),
+      ]),
+    );
+    return Object.fromEntries(pairs);
+  },
+  parse: (values) =>
+    Object.fromEntries(
+      values.map((value) => {
+        const colon = value.indexOf(':');
+        return colon === -1 ? [value, ''] : [value.slice(0, colon), value.slice(colon + 1)];
+      }),
+    ),
+  merge: (earlier, later) => ({ ...earlier, ...later }),
+  show: (value) => (Object.keys(value).length === 0 ? '' : JSON.stringify(value)),
+};
+
+/** A block whose inside someone else understands (a CA provider, a proxy). */
+export const opaque: Kind<Readonly<Record<string, unknown>>> = {
+  label: 'block',
+  read: (nodes, place) =>
+    Object.assign({}, ...blocks(nodes, place).map((block) => toPlain(block) as Record<string, unknown>)),
+  merge: (earlier, later) => ({ ...earlier, ...later }),
+  show: (value) => (Object.keys(value).length === 0 ? '' : JSON.stringify(value)),
+};
+
+export const opaqueList: Kind<readonly Readonly<Record<string, unknown>>[]> = {
+  label: 'list of blocks',
+  read: (nodes, place) => blocks(nodes, place).map((block) => toPlain(block) as Record<string, unknown>),
+  merge: (earlier, later) => [...earlier, ...later],
+  show: () => '',
+};
+
+/** For keys without effect: any value is accepted. */
+export const anything: Kind<null> = {
+  label: '',
+  read: () => null,
+  parse: () => null,
+  show: () => '',
+};

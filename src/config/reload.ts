@@ -1,0 +1,15 @@
+import { isDeepStrictEqual } from 'node:util';
+import type { Key } from './keys/key.ts';
+import { USED_KEYS, type UsedPath } from './keys/table.ts';
+import type { LoadedConfig, ReloadDiff } from './types.ts';
+
+/** What changed between two loads, by whether a reload takes it over. */
+export function diffReload(before: LoadedConfig, after: LoadedConfig): ReloadDiff {
+  const changed = Object.entries<Key<unknown>>(USED_KEYS).filter(
+    ([path]) => !isDeepStrictEqual(before.values[path as UsedPath], after.values[path as UsedPath]),
+  );
+  return {
+    reloadable: changed.filter(([, key]) => key.reloadable).map(([path]) => path),
+    needsRestart: changed.filter(([, key]) => !key.reloadable).map(([path]) => path),
+  };
+}
