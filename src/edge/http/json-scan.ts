@@ -113,16 +113,16 @@ function scanString(text: string, start: number): number | string {
     if (char < ' ') return invalid(char, 'in string literal');
     if (char !== '\\') continue;
     at += 1;
-    const escape = text[at];
-    if (escape === undefined) return UNEXPECTED_END;
-    if (escape === 'u') {
+    const escaped = text[at];
+    if (escaped === undefined) return UNEXPECTED_END;
+    if (escaped === 'u') {
       for (let digit = 0; digit < 4; digit += 1) {
         at += 1;
         const hex = text[at];
         if (hex === undefined) return UNEXPECTED_END;
         if (!/[0-9a-fA-F]/.test(hex)) return invalid(hex, 'in \\u hexadecimal character escape');
       }
-    } else if (!'"\\/bfnrt'.includes(escape)) return invalid(escape, 'in string escape code');
+    } else if (!'"\\/bfnrt'.includes(escaped)) return invalid(escaped, 'in string escape code');
   }
 }
 

@@ -60,6 +60,14 @@ export interface ApiResponse {
   readonly contentType?: string;
 }
 
+/** A call made ready from a URL; kept by the edge and run for every request with that URL. */
+export interface PreparedCall {
+  /** It may wait long: it gets a signal of its own, which aborts when the client goes away. */
+  readonly waits: boolean;
+  /** Answers that are the same object are written from the same bytes. */
+  run(token: string | undefined, signal: AbortSignal): Promise<ApiResponse>;
+}
+
 export interface Route {
   readonly method: Method;
   /** `:name` is one part of the path; `*name` as the last one takes all that remains, which may be empty or hold '/'. */
@@ -70,6 +78,8 @@ export interface Route {
   readonly query?: readonly QueryParameter[];
   /** May throw an IsthmusError: model/status.ts says which status it becomes; its message is the body. */
   handle(request: ApiRequest): ApiResponse | Promise<ApiResponse>;
+  /** For a GET that depends on nothing but its URL and token: spares repeated requests all parsing. */
+  prepare?(params: Readonly<Record<string, string>>, query: Query): PreparedCall;
 }
 
 /** 200 with nothing in it: what most writes to the agent answer. */

@@ -1,0 +1,86 @@
+import type { CaRoots, LeafCert } from '../../model/ca.ts';
+import type { Member } from '../../model/member.ts';
+import type { SidecarUpdate } from '../../model/sidecar.ts';
+
+/** What the HTTP edge needs of the agent that it belongs to, beside the server contract. */
+export interface AgentParts {
+  readonly nodeName: string;
+  /** The answer of /v1/agent/self. */
+  self(): Promise<unknown>;
+  members(options: { readonly wan: boolean; readonly segment?: string }): Promise<readonly Member[]>;
+  /** Reads the configuration again; rejects and keeps the old one when it is not valid. */
+  reload(): Promise<void>;
+  /** Leaves the datacenter and asks the process to stop; resolves before the edge is stopped. */
+  leave(): Promise<void>;
+  join(address: string, options: { readonly wan: boolean }): Promise<void>;
+  forceLeave(node: string, options: { readonly prune: boolean }): Promise<void>;
+  readonly metrics: AgentMetrics;
+  readonly leaves: {
+    get(service: string, options: CachedReadOptions): Promise<CachedAnswer<LeafCert>>;
+  };
+  readonly roots: {
+    get(options: CachedReadOptions): Promise<CachedAnswer<CaRoots>>;
+  };
+  /** Decides whether a client certificate may connect; throws `invalid_argument` with the peer's texts. */
+  authorize(request: AuthorizeRequest, options: CachedReadOptions): Promise<CachedAnswer<AuthorizeResponse>>;
+  /** Links to other datacenters, for /v1/internal/links. */
+  links(): readonly unknown[];
+  readonly sidecars: SidecarSessions;
+}
+
+export interface AgentMetrics {
+  /** The peer's JSON form. */
+  json(): Promise<unknown>;
+  /** Prometheus text exposition, with its content type. */
+  prometheus(): Promise<{ readonly contentType: string; readonly text: string }>;
+}
+
+export interface CachedReadOptions {
+  readonly signal: AbortSignal;
+  readonly token?: string;
+  /** Block until the answer's index is above this, or `waitMs` has passed. */
+  readonly index?: number;
+  readonly waitMs?: number;
+}
+
+export interface CachedAnswer<T> {
+  readonly value: T;
+  readonly index: number;
+  /** It was at hand before it was asked for. */
+  readonly cacheHit: boolean;
+  /** Time since it was last known to be true; 0 while it is followed. */
+  readonly ageMs: number;
+}
+
+export interface AuthorizeRequest {
+  readonly Target: string;
+  readonly ClientCertURI: string;
+  readonly ClientCertSerial: string;
+}
+
+export interface AuthorizeResponse {
+  readonly Authorized: boolean;
+  readonly Reason: string;
+}
+
+/** What a sidecar asks for: the configuration of a registered proxy, or a proxy that is described right here. */
+export type SidecarRequest =
+  | { readonly kind: 'registered'; readonly proxyId: string; readonly token?: string }
+  | {
+      readonly kind: 'standalone';
+      readonly service: string;
+      /** `name[.datacenter]:port`, as on the command line. */
+      readonly upstreams: readonly string[];
+      readonly token?: string;
+    };
+
+export interface SidecarSession {
+  readonly updates: AsyncIterable<SidecarUpdate>;
+  /** Everything up to `version` is in effect in the sidecar. */
+  acknowledge(version: number): void;
+}
+
+export interface SidecarSessions {
+  /** Rejects with `not_found` when there is no such proxy. The session ends when `signal` aborts. */
+  open(request: SidecarRequest, signal: AbortSignal): Promise<SidecarSession>;
+}

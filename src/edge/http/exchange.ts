@@ -1,0 +1,90 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Query } from './query.ts';
+import type { ApiRequest } from './route.ts';
+import { requestToken } from './token.ts';
+
+/** Aborts requests: each that may wait has a controller here, from its first look at `signal` until it is answered. */
+export class OpenExchanges {
+  readonly #open = new Set<AbortController>();
+  #reason: unknown;
+
+  get size(): number {
+    return this.#open.size;
+  }
+
+  add(controller: AbortController): void {
+    if (this.#reason !== undefined) controller.abort(this.#reason);
+    else this.#open.add(controller);
+  }
+
+  delete(controller: AbortController): void {
+    this.#open.delete(controller);
+  }
+
+  abortAll(reason: unknown): void {
+    this.#reason = reason;
+    for (const controller of this.#open) controller.abort(reason);
+    this.#open.clear();
+  }
+}
+
+/** A signal for one request: aborts when the client goes away or the edge stops. */
+export function exchangeSignal(response: ServerResponse, open: OpenExchanges): AbortController {
+  const controller = new AbortController();
+  open.add(controller);
+  response.once('close', () => {
+    open.delete(controller);
+    if (!response.writableFinished) controller.abort();
+  });
+  return controller;
+}
+
+export class HttpApiRequest implements ApiRequest {
+  readonly path: string;
+  readonly params: Readonly<Record<string, string>>;
+  readonly query: Query;
+  readonly body: Buffer;
+  readonly #incoming: IncomingMessage;
+  readonly #response: ServerResponse;
+  readonly #open: OpenExchanges;
+  #controller: AbortController | undefined;
+
+  constructor(
+    exchange: { readonly incoming: IncomingMessage; readonly response: ServerResponse; readonly open: OpenExchanges },
+    parts: Pick<ApiRequest, 'path' | 'params' | 'query' | 'body'>,
+  ) {
+    this.#incoming = exchange.incoming;
+    this.#response = exchange.response;
+    this.#open = exchange.open;
+    this.path = parts.path;
+    this.params = parts.params;
+    this.query = parts.query;
+    this.body = parts.body;
+  }
+
+  get method(): string {
+    return this.#incoming.method ?? 'GET';
+  }
+
+  get token(): string | undefined {
+    return requestToken(this.#incoming.rawHeaders, this.query);
+  }
+
+  get remoteAddress(): string {
+    return this.#incoming.socket.remoteAddress ?? '';
+  }
+
+  get signal(): AbortSignal {
+    return this.controller.signal;
+  }
+
+  get controller(): AbortController {
+    this.#controller ??= exchangeSignal(this.#response, this.#open);
+    return this.#controller;
+  }
+
+  header(name: string): string | undefined {
+    const value = this.#incoming.headers[name.toLowerCase()];
+    return Array.isArray(value) ? value.join(', ') : value;
+  }
+}

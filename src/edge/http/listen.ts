@@ -1,0 +1,149 @@
+import { createServer, type RequestListener, type Server, type ServerOptions } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
+import type { Socket } from 'node:net';
+import type { SecureContextOptions } from 'node:tls';
+import type { Clock } from '../../lib/clock.ts';
+import { IsthmusError } from '../../lib/errors.ts';
+import { type ConnectionLimiter, TOO_MANY_CONNECTIONS } from './connections.ts';
+import type { HttpLimits } from './limits.ts';
+
+export interface HttpTls extends Pick<SecureContextOptions, 'cert' | 'key' | 'ca'> {
+  /** Only clients with a certificate of `ca`. */
+  readonly requireClientCertificate: boolean;
+}
+
+export type HttpListener =
+  | { readonly kind: 'tcp'; readonly host: string; readonly port: number; readonly tls?: HttpTls }
+  | { readonly kind: 'unix'; readonly path: string };
+
+export interface HttpAddress {
+  readonly kind: 'http' | 'https' | 'unix';
+  /** Literal IP, or the path of a Unix socket. */
+  readonly host: string;
+  /** 0 for a Unix socket. */
+  readonly port: number;
+}
+
+export interface ListenDeps {
+  readonly limiter: ConnectionLimiter;
+  readonly limits: HttpLimits;
+  readonly clock: Clock;
+  /** A connection or request that was refused before it reached a route. */
+  readonly onRefused: (reason: RefusalReason, client: string) => void;
+}
+
+export type RefusalReason = 'connections' | 'malformed' | 'headers-too-large' | 'too-slow' | 'tls';
+
+export interface OpenListener {
+  readonly server: Server;
+  readonly address: HttpAddress;
+}
+
+/** Opens a listener; port 0 lets the system choose. */
+export async function openListener(
+  listener: HttpListener,
+  handler: RequestListener,
+  deps: ListenDeps,
+): Promise<OpenListener> {
+  const { limits, limiter } = deps;
+  const tls = listener.kind === 'tcp' ? listener.tls : undefined;
+  const options: ServerOptions = {
+    maxHeaderSize: limits.maxHeaderBytes,
+    headersTimeout: limits.headersMs,
+    requestTimeout: limits.requestMs,
+    keepAliveTimeout: limits.keepAliveMs,
+    // Slow clients are looked for this often.
+    connectionsCheckingInterval: Math.max(50, Math.min(5_000, limits.headersMs / 2)),
+    noDelay: true,
+  };
+  const server =
+    tls === undefined
+      ? createServer(options, handler)
+      : createTlsServer(
+          {
+            ...options,
+            cert: tls.cert,
+            key: tls.key,
+            ca: tls.ca,
+            requestCert: tls.requireClientCertificate,
+            rejectUnauthorized: tls.requireClientCertificate,
+            minVersion: 'TLSv1.2',
+          },
+          handler,
+        );
+  server.on('connection', (socket: Socket) => {
+    if (limiter.admit(socket)) return;
+    deps.onRefused('connections', socket.remoteAddress ?? '');
+    refuse(socket, tls === undefined ? TOO_MANY_CONNECTIONS : undefined, deps.clock);
+  });
+  server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => {
+    if (error.code === 'ECONNRESET' || !socket.writable) {
+      socket.destroy();
+      return;
+    }
+    const [reason, line] = clientErrorOf(error);
+    deps.onRefused(reason, socket.remoteAddress ?? '');
+    refuse(socket, `HTTP/1.1 ${line}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n`, deps.clock);
+  });
+  server.on('tlsClientError', (_error: Error, socket: Socket) => deps.onRefused('tls', socket.remoteAddress ?? ''));
+  await new Promise<void>((resolve, reject) => {
+    const onError = (cause: Error): void =>
+      reject(new IsthmusError('unavailable', `cannot listen on ${describe(listener)}: ${cause.message}`, { cause }));
+    server.once('error', onError);
+    const onListening = (): void => {
+      server.off('error', onError);
+      resolve();
+    };
+    if (listener.kind === 'unix') server.listen(listener.path, onListening);
+    else server.listen(listener.port, listener.host, onListening);
+  });
+  const bound = server.address();
+  const port = typeof bound === 'object' && bound !== null ? bound.port : 0;
+  const address: HttpAddress =
+    listener.kind === 'unix'
+      ? { kind: 'unix', host: listener.path, port: 0 }
+      : { kind: tls === undefined ? 'http' : 'https', host: listener.host, port };
+  return { server, address };
+}
+
+/** Stops accepting, closes idle connections, waits for the busy ones up to `drained`, then closes them too. */
+export async function closeListener(open: OpenListener, drained: Promise<void>): Promise<void> {
+  const closed = new Promise<void>((resolve) => open.server.close(() => resolve()));
+  open.server.closeIdleConnections();
+  await Promise.race([closed, drained]);
+  open.server.closeAllConnections();
+  await closed;
+}
+
+/** How long a refused client may take to read why. */
+const REFUSAL_LINGER_MS = 1_000;
+
+/** Says why and closes. Not at once: closing with unread input would reset the connection and lose the text. */
+function refuse(socket: Socket, text: string | undefined, clock: Clock): void {
+  refused.add(socket);
+  if (text === undefined) {
+    socket.destroy();
+    return;
+  }
+  const timer = clock.after(REFUSAL_LINGER_MS, () => socket.destroy());
+  socket.once('close', () => timer.cancel());
+  socket.once('end', () => socket.destroy());
+  socket.end(text);
+}
+
+const refused = new WeakSet<Socket>();
+
+/** True for a connection that was refused; a request that still arrives on it is not answered. */
+export function isRefused(socket: Socket): boolean {
+  return refused.has(socket);
+}
+
+function clientErrorOf(error: NodeJS.ErrnoException): [reason: RefusalReason, line: string] {
+  if (error.code === 'HPE_HEADER_OVERFLOW') return ['headers-too-large', '431 Request Header Fields Too Large'];
+  if (error.code === 'ERR_HTTP_REQUEST_TIMEOUT') return ['too-slow', '408 Request Timeout'];
+  return ['malformed', '400 Bad Request'];
+}
+
+function describe(listener: HttpListener): string {
+  return listener.kind === 'unix' ? listener.path : `${listener.host}:${listener.port}`;
+}

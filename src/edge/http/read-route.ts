@@ -1,0 +1,148 @@
+import { IsthmusError } from '../../lib/errors.ts';
+import type { Consistency, ReadOptions, ReadResult, ServerContract } from '../../rpc/contract/contract.ts';
+import type { ReadArgs, ReadName, ReadValue } from '../../rpc/contract/reads.ts';
+import { parseReadParameters, type ReadParameters } from './consistency.ts';
+import { errorResponse } from './error-response.ts';
+import type { Query } from './query.ts';
+import type { AclRule, ApiResponse, PreparedCall, QueryParameter, Route } from './route.ts';
+
+export interface ReadRouteDeps {
+  readonly contract: ServerContract;
+  readonly datacenter: string;
+}
+
+export interface ReadRouteSpec<N extends ReadName> {
+  readonly path: string;
+  readonly about: string;
+  readonly acl: AclRule;
+  readonly read: N;
+  readonly query?: readonly QueryParameter[];
+  /** May throw `invalid_argument`. */
+  args(params: Readonly<Record<string, string>>, query: Query): ReadArgs<N>;
+  /**
+   * Which headers tell about the index: none; index, leader and contact; or these and the effective consistency.
+   * Differs from endpoint to endpoint of the peer without a rule behind it.
+   */
+  readonly meta: 'none' | 'index' | 'consistency';
+  /** The peer sets the index headers of a failed request too (index 1, no leader). */
+  readonly metaOnError?: boolean;
+  /** The peer never fills in the leader here and says "false". */
+  readonly leaderUnknown?: boolean;
+  /** Takes ?cached and then says X-Cache and Age. */
+  readonly cached?: boolean;
+  /** Another form of the answer than its JSON; undefined keeps the JSON. */
+  render?(value: ReadValue<N>, query: Query): ApiResponse | undefined;
+}
+
+/** A GET that is one read of the contract. */
+export function readRoute<N extends ReadName>(deps: ReadRouteDeps, spec: ReadRouteSpec<N>): Route {
+  const prepare = (params: Readonly<Record<string, string>>, query: Query): PreparedCall =>
+    new PreparedReadCall(deps, spec, params, query);
+  return {
+    method: 'GET',
+    path: spec.path,
+    about: spec.about,
+    acl: spec.acl,
+    query: [...(spec.query ?? []), ...READ_PARAMETERS, ...(spec.cached ? [CACHED_PARAMETER] : [])],
+    prepare,
+    handle: (request) => prepare(request.params, request.query).run(request.token, request.signal),
+  };
+}
+
+const READ_PARAMETERS: readonly QueryParameter[] = [
+  { name: 'dc', about: 'Datacenter that answers; default the agent’s own.' },
+  { name: 'index', about: 'Wait until the answer is newer than this index.' },
+  { name: 'wait', about: 'Longest wait, such as 30s; default 5m, at most 10m.' },
+  { name: 'stale', about: 'Any server may answer.' },
+  { name: 'consistent', about: 'The answer must include every write acknowledged before.' },
+];
+
+const CACHED_PARAMETER: QueryParameter = { name: 'cached', about: 'Let the agent answer from its cache.' };
+
+const EFFECTIVE: Readonly<Record<Consistency, string>> = {
+  default: 'leader',
+  stale: 'stale',
+  consistent: 'consistent',
+};
+
+const FAILED_META = { 'X-Consul-Index': '1', 'X-Consul-Knownleader': 'false', 'X-Consul-Lastcontact': '0' };
+
+class PreparedReadCall<N extends ReadName> implements PreparedCall {
+  readonly waits: boolean;
+  readonly #deps: ReadRouteDeps;
+  readonly #spec: ReadRouteSpec<N>;
+  readonly #query: Query;
+  readonly #args: ReadArgs<N>;
+  readonly #parameters: ReadParameters;
+  readonly #pretty: boolean;
+  /** Answers by the result they were made from: the same result gives the same object. */
+  readonly #answers = new WeakMap<ReadResult<ReadValue<N>>, ApiResponse>();
+  #askedBefore = false;
+
+  constructor(deps: ReadRouteDeps, spec: ReadRouteSpec<N>, params: Readonly<Record<string, string>>, query: Query) {
+    this.#deps = deps;
+    this.#spec = spec;
+    this.#query = query;
+    this.#parameters = parseReadParameters(query, deps.datacenter);
+    this.#args = spec.args(params, query);
+    this.#pretty = query.has('pretty');
+    this.waits = this.#parameters.index !== undefined || this.#parameters.datacenter !== undefined;
+  }
+
+  async run(token: string | undefined, signal: AbortSignal): Promise<ApiResponse> {
+    const { consistency, datacenter, index, waitMs } = this.#parameters;
+    const options: ReadOptions = {
+      signal,
+      consistency,
+      ...(datacenter === undefined ? undefined : { datacenter }),
+      ...(token === undefined ? undefined : { token }),
+      ...(index === undefined ? undefined : { index }),
+      ...(waitMs === undefined ? undefined : { waitMs }),
+    };
+    let result: ReadResult<ReadValue<N>>;
+    try {
+      result = await this.#deps.contract.read(this.#spec.read, this.#args, options);
+    } catch (error) {
+      return this.#failure(IsthmusError.from(error));
+    }
+    const known = this.#answers.get(result);
+    if (known !== undefined) return known;
+    const answer = this.#answer(result);
+    // The first answer to ?cached says MISS, later ones HIT.
+    if (this.#spec.cached && this.#parameters.cached && !this.#askedBefore) this.#askedBefore = true;
+    else this.#answers.set(result, answer);
+    return answer;
+  }
+
+  #answer(result: ReadResult<ReadValue<N>>): ApiResponse {
+    const headers = this.#meta(result.index, result.knownLeader, result.lastContactMs);
+    if (this.#spec.cached && this.#parameters.cached) {
+      headers['X-Cache'] = this.#askedBefore ? 'HIT' : 'MISS';
+      if (this.#askedBefore) headers.Age = '0'; // what is kept is followed, so it is never old
+    }
+    const rendered = this.#spec.render?.(result.value, this.#query);
+    if (rendered !== undefined) return { ...rendered, headers: { ...headers, ...rendered.headers } };
+    return this.#pretty ? { headers, json: result.value } : { headers, bytes: result.json };
+  }
+
+  #failure(error: IsthmusError): ApiResponse {
+    if (error.code === 'internal' || error.code === 'cancelled') throw error; // the edge logs the one and knows what the other means
+    const { index } = error.details;
+    if (error.code === 'not_found' && this.#spec.meta !== 'none' && typeof index === 'number')
+      return errorResponse(error, this.#meta(index, true, 0, false));
+    return errorResponse(error, this.#spec.metaOnError ? FAILED_META : undefined);
+  }
+
+  #meta(index: number, knownLeader: boolean, lastContactMs: number, found = true): Record<string, string> {
+    const { meta, leaderUnknown } = this.#spec;
+    if (meta === 'none') return {};
+    return {
+      ...(meta === 'consistency' && found
+        ? { 'X-Consul-Effective-Consistency': EFFECTIVE[this.#parameters.consistency] }
+        : undefined),
+      'X-Consul-Index': String(Math.max(1, index)),
+      'X-Consul-Knownleader': String(knownLeader && leaderUnknown !== true),
+      'X-Consul-Lastcontact': String(Math.round(lastContactMs)),
+    };
+  }
+}

@@ -1,0 +1,38 @@
+import { once } from 'node:events';
+import type { ServerResponse } from 'node:http';
+import type { Clock } from '../../lib/clock.ts';
+import type { CompiledResponse } from './compiled.ts';
+
+/** Writes an answer. A client that does not read it within `writeMs` is cut off. */
+export function sendResponse(
+  response: ServerResponse,
+  compiled: CompiledResponse,
+  clock: Clock,
+  writeMs: number,
+): void {
+  if (response.destroyed || response.headersSent) return;
+  response.writeHead(compiled.status, compiled.headers as string[]);
+  response.end(compiled.body);
+  // Node hands small answers to the kernel at once; only what is left over needs a guard.
+  if ((response.socket?.writableLength ?? 0) > 0) guardSlowReader(response, clock, writeMs);
+}
+
+function guardSlowReader(response: ServerResponse, clock: Clock, writeMs: number): void {
+  const timer = clock.after(writeMs, () => response.destroy());
+  response.once('close', () => timer.cancel());
+}
+
+/** Sends what an iterable yields until it ends or the client goes away; resolves then. */
+export async function sendStream(
+  response: ServerResponse,
+  compiled: CompiledResponse,
+  signal: AbortSignal,
+): Promise<void> {
+  response.writeHead(compiled.status, compiled.headers as string[]);
+  response.flushHeaders();
+  for await (const text of compiled.stream ?? []) {
+    if (response.destroyed) break;
+    if (!response.write(text)) await once(response, 'drain', { signal });
+  }
+  response.end();
+}
