@@ -139,6 +139,7 @@ export class Store implements Service {
     if (this.#revision >= revision) return;
     const limit = withDeadline(this.#deps.clock, VIEW_DEADLINE_MS, `the view reaching revision ${revision}`, signal);
     try {
+      if (limit.signal.aborted) throw abortReason(limit.signal);
       await new Promise<void>((resolve, reject) => {
         let waiters = this.#waiters.get(revision);
         if (waiters === undefined) {
@@ -148,6 +149,7 @@ export class Store implements Service {
         const all = waiters;
         const onAbort = (): void => {
           all.delete(wake);
+          if (all.size === 0 && this.#waiters.get(revision) === all) this.#waiters.delete(revision);
           reject(abortReason(limit.signal));
         };
         const wake = (): void => {

@@ -1,10 +1,29 @@
-import { chmodSync, closeSync, fsyncSync, mkdirSync, openSync, readdirSync, statSync, truncateSync } from 'node:fs';
+import {
+  chmodSync,
+  closeSync,
+  fstatSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readSync,
+  statSync,
+  truncateSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { open, type RootDatabase } from 'lmdb';
 import { IsthmusError } from '../../lib/errors.ts';
 
 const DATA_FILE = 'data.mdb';
 const LOCK_FILE = 'lock.mdb';
+
+/** An LMDB meta page: 24 bytes of page header, then magic, version, address (8), map size (8), page size. */
+const HEADER_BYTES = 52;
+const MAGIC_AT = 24;
+const VERSION_AT = 28;
+const PAGE_SIZE_AT = 48;
+const MAGIC = 0xbeefc0de;
+const VERSION = 2;
 
 /** Opens the LMDB environment in the folder `path`, which is made when missing. Throws a text an operator can act on. */
 export function openEnvironment(path: string, mapSizeMb: number): RootDatabase {
@@ -43,10 +62,33 @@ function prepareFolder(path: string): void {
     if (files.length > 0 && !files.includes(DATA_FILE)) {
       throw new IsthmusError('internal', `${path} holds other files (${files[0]}) and no store; name an empty folder`);
     }
+    if (files.includes(DATA_FILE)) checkHeader(path);
     chmodSync(path, 0o700);
   } catch (error) {
     if (error instanceof IsthmusError) throw error;
     throw new IsthmusError('internal', `the store's folder ${path} can't be used: ${reason(error)}`, { cause: error });
+  }
+}
+
+/** LMDB's wrapper ends the process on a file that is not LMDB's, so both meta pages are looked at first. */
+function checkHeader(path: string): void {
+  const file = openSync(join(path, DATA_FILE), 'r');
+  try {
+    if (fstatSync(file).size === 0) return; // a crash right after the file was made
+    let at = 0;
+    for (let page = 0; page < 2; page += 1) {
+      const header = Buffer.alloc(HEADER_BYTES);
+      readSync(file, header, 0, HEADER_BYTES, at);
+      if (header.readUInt32LE(MAGIC_AT) !== MAGIC) {
+        throw new IsthmusError('internal', `${DATA_FILE} in ${path} is not a store, or damaged`);
+      }
+      if (header.readUInt16LE(VERSION_AT) !== VERSION) {
+        throw new IsthmusError('internal', `${DATA_FILE} in ${path} was written by another version of LMDB`);
+      }
+      at = header.readUInt32LE(PAGE_SIZE_AT);
+    }
+  } finally {
+    closeSync(file);
   }
 }
 
@@ -75,10 +117,8 @@ function syncFolder(path: string): void {
   }
 }
 
+/** An error's text for an operator. */
 export function reason(error: unknown): string {
   const message = error instanceof Error ? error.message : String(error);
-  if (message.includes('MDB_INVALID')) return `${DATA_FILE} is not a store, or damaged`;
-  if (message.includes('MDB_VERSION_MISMATCH')) return `${DATA_FILE} was written by another version of LMDB`;
-  if (message.includes('MDB_MAP_FULL')) return 'the store is full';
-  return message;
+  return message.includes('MDB_MAP_FULL') ? 'the store is full' : message;
 }

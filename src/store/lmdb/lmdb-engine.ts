@@ -124,16 +124,14 @@ class LmdbEngine implements Engine {
   async range(query: RangeQuery): Promise<RangeResult> {
     this.#check();
     this.#root.resetReadTxn(); // else the state of an earlier read in this turn would be answered
-    const newest = this.#tables.revision;
-    const revision = query.revision ?? newest;
-    const source =
-      revision === newest ? this.#tables.rows(query.prefix, query.after) : this.#rowsAt(revision, newest, query);
-    const rows: Row[] = [];
-    for (const row of source) {
-      if (rows.length === query.limit) return { rows, revision, more: true };
-      rows.push(row);
+    try {
+      return this.#read(query);
+    } catch (error) {
+      if (error instanceof IsthmusError) throw error;
+      throw new IsthmusError('internal', `the store in ${this.#options.path} can't be read: ${reason(error)}`, {
+        cause: error,
+      });
     }
-    return { rows, revision, more: false };
   }
 
   async txn(txn: Txn): Promise<TxnResult> {
@@ -338,6 +336,19 @@ class LmdbEngine implements Engine {
     const end = Math.min(this.#compacted, this.#forgotten + step);
     for (let revision = this.#forgotten + 1; revision <= end; revision += 1) this.#tables.unlog(revision);
     if (end > this.#forgotten) this.#forgotten = end;
+  }
+
+  #read(query: RangeQuery): RangeResult {
+    const newest = this.#tables.revision;
+    const revision = query.revision ?? newest;
+    const source =
+      revision === newest ? this.#tables.rows(query.prefix, query.after) : this.#rowsAt(revision, newest, query);
+    const rows: Row[] = [];
+    for (const row of source) {
+      if (rows.length === query.limit) return { rows, revision, more: true };
+      rows.push(row);
+    }
+    return { rows, revision, more: false };
   }
 
   /** The newest rows of a range with the commits after `revision` undone. */
