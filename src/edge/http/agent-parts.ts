@@ -63,9 +63,10 @@ export interface AuthorizeResponse {
   readonly Reason: string;
 }
 
-/** What a sidecar asks for: the configuration of a registered proxy, or a proxy that is described right here. */
+/** Which proxy a sidecar is: a registered one, the one beside a service, or one that is described right here. */
 export type SidecarRequest =
   | { readonly kind: 'registered'; readonly proxyId: string; readonly token?: string }
+  | { readonly kind: 'sidecar-for'; readonly serviceId: string; readonly token?: string }
   | {
       readonly kind: 'standalone';
       readonly service: string;

@@ -1,0 +1,178 @@
+import { IsthmusError } from '../../../lib/errors.ts';
+import type { AgentParts, AuthorizeRequest, CachedAnswer, CachedReadOptions } from '../agent-parts.ts';
+import { parseReadParameters } from '../consistency.ts';
+import { asString, asStruct, decodeBody } from '../decode.ts';
+import {
+  type ApiRequest,
+  type ApiResponse,
+  EMPTY,
+  jsonResponse,
+  type QueryParameter,
+  type Route,
+  textResponse,
+} from '../route.ts';
+
+export interface AgentRouteDeps {
+  readonly agent: AgentParts;
+  readonly datacenter: string;
+}
+
+const BLOCKING: readonly QueryParameter[] = [
+  { name: 'index', about: 'Wait until the answer is newer than this index.' },
+  { name: 'wait', about: 'Longest wait, such as 30s; default 5m, at most 10m.' },
+];
+
+/** /v1/agent, but for services and checks. */
+export function agentRoutes(deps: AgentRouteDeps): readonly Route[] {
+  const { agent, datacenter } = deps;
+  return [
+    {
+      method: 'GET',
+      path: '/v1/agent/self',
+      about: 'Configuration, member and counters of the agent.',
+      acl: 'agent:read',
+      handle: async () => jsonResponse(await agent.self()),
+    },
+    {
+      method: 'GET',
+      path: '/v1/agent/members',
+      about: 'Members that the agent knows.',
+      acl: 'node:read',
+      query: [
+        { name: 'wan', about: 'The servers of all datacenters.' },
+        { name: 'segment', about: 'Accepted; there are no network segments.' },
+      ],
+      handle: async ({ query }) => {
+        const segment = query.text('segment');
+        const wan = query.text('wan') !== '';
+        return jsonResponse(await agent.members({ wan, ...(segment === '' ? undefined : { segment }) }));
+      },
+    },
+    {
+      method: 'GET',
+      path: '/v1/agent/metrics',
+      about: 'What the agent measures.',
+      acl: 'agent:read',
+      query: [{ name: 'format', about: 'prometheus for the text exposition format.' }],
+      handle: async ({ query }) => {
+        if (query.text('format') !== 'prometheus') return jsonResponse(await agent.metrics.json());
+        const { text, contentType } = await agent.metrics.prometheus();
+        return textResponse(200, text, contentType);
+      },
+    },
+    action('PUT', '/v1/agent/reload', 'Read the configuration again.', () => agent.reload()),
+    action('PUT', '/v1/agent/leave', 'Leave the datacenter and stop.', () => agent.leave()),
+    action(
+      'PUT',
+      '/v1/agent/join/*address',
+      'Join another agent or, with ?wan, another datacenter.',
+      ({ params, query }) => agent.join(params.address ?? '', { wan: query.text('wan') !== '' }),
+      [{ name: 'wan', about: 'Join a server of another datacenter.' }],
+    ),
+    action(
+      'PUT',
+      '/v1/agent/force-leave/*node',
+      'Remove a member that has failed.',
+      ({ params, query }) => agent.forceLeave(params.node ?? '', { prune: query.has('prune') }),
+      [{ name: 'prune', about: 'Forget it altogether.' }],
+    ),
+    {
+      method: 'GET',
+      path: '/v1/agent/connect/ca/roots',
+      about: 'All root certificates to be trusted, from the agent’s cache.',
+      acl: 'none',
+      query: BLOCKING,
+      handle: async (request) => {
+        const answer = await agent.roots.get(cachedReadOptions(request, datacenter));
+        // The peer's cache forgets who led and how old the answer was.
+        return cachedResponse(answer, { 'X-Consul-Knownleader': 'false', 'X-Consul-Lastcontact': '0' });
+      },
+    },
+    {
+      method: 'GET',
+      path: '/v1/agent/connect/ca/leaf/*service',
+      about: 'Certificate and private key of a service on this node; renewed before it expires.',
+      acl: 'service:write',
+      query: BLOCKING,
+      handle: async (request) => {
+        const { service } = request.params;
+        if (service === undefined || service === '')
+          throw new IsthmusError('rejected', 'URI must be either service or agent');
+        return cachedResponse(await agent.leaves.get(service, cachedReadOptions(request, datacenter)));
+      },
+    },
+    {
+      method: 'POST',
+      path: '/v1/agent/connect/authorize',
+      about: 'Whether a client certificate may connect to a service of this node.',
+      acl: 'service:write',
+      handle: async (request) => {
+        const { Target, ClientCertURI, ClientCertSerial } = decodeBody(
+          request,
+          AUTHORIZE,
+          'Bad request: Request decode failed: ',
+        );
+        const question: AuthorizeRequest = {
+          Target: Target ?? '',
+          ClientCertURI: ClientCertURI ?? '',
+          ClientCertSerial: ClientCertSerial ?? '',
+        };
+        const answer = await agent.authorize(question, { signal: request.signal, ...tokenOf(request) });
+        return { headers: cacheHeaders(answer), json: answer.value };
+      },
+    },
+  ];
+}
+
+const AUTHORIZE = asStruct('structs.ConnectAuthorizeRequest', {
+  Target: asString,
+  ClientCertURI: asString,
+  ClientCertSerial: asString,
+});
+
+function action(
+  method: 'PUT',
+  path: string,
+  about: string,
+  run: (request: ApiRequest) => Promise<void>,
+  query: readonly QueryParameter[] = [],
+): Route {
+  return {
+    method,
+    path,
+    about,
+    acl: 'agent:write',
+    query,
+    handle: async (request) => {
+      await run(request);
+      return EMPTY;
+    },
+  };
+}
+
+function tokenOf(request: ApiRequest): { readonly token?: string } {
+  return request.token === undefined ? {} : { token: request.token };
+}
+
+function cachedReadOptions(request: ApiRequest, datacenter: string): CachedReadOptions {
+  const { index, waitMs } = parseReadParameters(request.query, datacenter);
+  return {
+    signal: request.signal,
+    ...tokenOf(request),
+    ...(index === undefined ? undefined : { index }),
+    ...(waitMs === undefined ? undefined : { waitMs }),
+  };
+}
+
+function cachedResponse(answer: CachedAnswer<unknown>, headers: Readonly<Record<string, string>> = {}): ApiResponse {
+  return {
+    headers: { ...cacheHeaders(answer), 'X-Consul-Index': String(Math.max(1, answer.index)), ...headers },
+    json: answer.value,
+  };
+}
+
+/** Age in whole seconds, only told when the answer was at hand. */
+function cacheHeaders(answer: CachedAnswer<unknown>): Record<string, string> {
+  if (!answer.cacheHit) return { 'X-Cache': 'MISS' };
+  return { 'X-Cache': 'HIT', Age: String(Math.max(0, Math.floor(answer.ageMs / 1_000))) };
+}

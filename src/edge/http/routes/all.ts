@@ -1,0 +1,44 @@
+import type { Clock } from '../../../lib/clock.ts';
+import type { ServerContract } from '../../../rpc/contract/contract.ts';
+import type { AgentParts } from '../agent-parts.ts';
+import { DEFAULT_LIMITS } from '../limits.ts';
+import type { Route } from '../route.ts';
+import { agentRoutes } from './agent.ts';
+import { catalogRoutes } from './catalog.ts';
+import { configRoutes } from './config.ts';
+import { connectCaRoutes } from './connect-ca.ts';
+import { healthRoutes } from './health.ts';
+import { intentionRoutes } from './intentions.ts';
+import { internalRoutes } from './internal.ts';
+import { sidecarRoutes } from './sidecar.ts';
+import { statusRoutes } from './status.ts';
+
+export interface ApiRouteDeps {
+  readonly contract: ServerContract;
+  readonly agent: AgentParts;
+  readonly datacenter: string;
+  readonly clock: Clock;
+  /** Milliseconds between two signs of life on a silent stream. */
+  readonly heartbeatMs?: number;
+}
+
+/** Every route but those of the agent's own services and checks. */
+export function apiRoutes(deps: ApiRouteDeps): readonly Route[] {
+  const { agent, clock } = deps;
+  const shared = { ...deps, nodeName: agent.nodeName };
+  return [
+    ...statusRoutes(shared),
+    ...catalogRoutes(shared),
+    ...healthRoutes(shared),
+    ...configRoutes(shared),
+    ...intentionRoutes(shared),
+    ...connectCaRoutes(shared),
+    ...agentRoutes(shared),
+    ...internalRoutes(shared),
+    ...sidecarRoutes({
+      sidecars: agent.sidecars,
+      clock,
+      heartbeatMs: deps.heartbeatMs ?? DEFAULT_LIMITS.heartbeatMs,
+    }),
+  ];
+}

@@ -1,0 +1,213 @@
+import type { DeregisterRequest, RegisterRequest } from '../../../model/catalog.ts';
+import { asAny, asBool, asInt, asList, asMap, asString, asStruct, type Decoder, decodeBody } from '../decode.ts';
+import { type ReadRouteDeps, readRoute } from '../read-route.ts';
+import type { Route } from '../route.ts';
+import { writeRoute } from '../write-route.ts';
+import { filterArgs, LIST_PARAMETERS, listArgs, required, serviceArgs, TAG_PARAMETER } from './list-args.ts';
+
+export interface CatalogRouteDeps extends ReadRouteDeps {
+  /** The agent's own node. */
+  readonly nodeName: string;
+}
+
+const FILTER = LIST_PARAMETERS.slice(0, 1);
+
+/** /v1/catalog */
+export function catalogRoutes(deps: CatalogRouteDeps): readonly Route[] {
+  const { nodeName } = deps;
+  return [
+    writeRoute(deps, {
+      method: 'PUT',
+      path: '/v1/catalog/register',
+      about: 'Write a node with a service and checks straight into the catalog.',
+      acl: 'node:write',
+      write: 'catalog.register',
+      args: (request) => decodeBody(request, REGISTER) as RegisterRequest,
+    }),
+    writeRoute(deps, {
+      method: 'PUT',
+      path: '/v1/catalog/deregister',
+      about: 'Remove a node, or one service or check of it, from the catalog.',
+      acl: 'node:write',
+      write: 'catalog.deregister',
+      args: (request) => decodeBody(request, DEREGISTER) as DeregisterRequest,
+    }),
+    readRoute(deps, {
+      path: '/v1/catalog/datacenters',
+      about: 'Known datacenters, nearest first.',
+      acl: 'none',
+      read: 'catalog.datacenters',
+      args: () => ({}),
+      meta: 'none',
+      cached: true,
+    }),
+    readRoute(deps, {
+      path: '/v1/catalog/nodes',
+      about: 'All nodes of a datacenter.',
+      acl: 'node:read',
+      read: 'catalog.nodes',
+      query: LIST_PARAMETERS,
+      args: (_params, query) => listArgs(query, nodeName),
+      meta: 'consistency',
+      metaOnError: true,
+    }),
+    readRoute(deps, {
+      path: '/v1/catalog/services',
+      about: 'Names of all services of a datacenter, each with its tags.',
+      acl: 'service:read',
+      read: 'catalog.services',
+      query: LIST_PARAMETERS,
+      args: (_params, query) => listArgs(query, nodeName),
+      meta: 'consistency',
+      metaOnError: true,
+      cached: true,
+    }),
+    readRoute(deps, {
+      path: '/v1/catalog/service/*service',
+      about: 'Instances of a service, in the flat form.',
+      acl: 'service:read',
+      read: 'catalog.service',
+      query: [...LIST_PARAMETERS, TAG_PARAMETER],
+      args: (params, query) => serviceArgs(params.service ?? '', query, nodeName),
+      meta: 'consistency',
+      metaOnError: true,
+      cached: true,
+    }),
+    readRoute(deps, {
+      path: '/v1/catalog/connect/*service',
+      about: 'Instances that accept mesh connections for a service, in the flat form.',
+      acl: 'service:read',
+      read: 'catalog.service',
+      query: [...LIST_PARAMETERS, TAG_PARAMETER],
+      args: (params, query) => ({ ...serviceArgs(params.service ?? '', query, nodeName), connect: true }),
+      meta: 'consistency',
+      metaOnError: true,
+      cached: true,
+    }),
+    readRoute(deps, {
+      path: '/v1/catalog/node/*node',
+      about: 'A node with its services by ID; null when there is none.',
+      acl: 'node:read',
+      read: 'catalog.node',
+      query: FILTER,
+      args: (params, query) => ({ node: required(params.node, 'Missing node name'), ...filterArgs(query) }),
+      meta: 'consistency',
+      metaOnError: true,
+    }),
+    readRoute(deps, {
+      path: '/v1/catalog/node-services/*node',
+      about: 'A node with the list of its services; null when there is none.',
+      acl: 'node:read',
+      read: 'catalog.nodeServices',
+      query: FILTER,
+      args: (params, query) => ({ node: required(params.node, 'Missing node name'), ...filterArgs(query) }),
+      meta: 'consistency',
+      metaOnError: true,
+    }),
+  ];
+}
+
+const STRING_MAP = asMap(asString);
+const OBJECT: Decoder<Readonly<Record<string, unknown>>> = asMap(asAny, 'map[string]interface {}');
+
+const SERVICE_ADDRESS = asStruct('structs.ServiceAddress', { Address: asString, Port: asInt });
+
+const UPSTREAM = asStruct(
+  'structs.Upstream',
+  {
+    DestinationType: asString,
+    DestinationNamespace: asString,
+    DestinationName: asString,
+    Datacenter: asString,
+    LocalBindAddress: asString,
+    LocalBindPort: asInt,
+    Config: OBJECT,
+    MeshGateway: OBJECT,
+  },
+  {
+    aliases: {
+      destination_type: 'DestinationType',
+      destination_namespace: 'DestinationNamespace',
+      destination_name: 'DestinationName',
+      local_bind_address: 'LocalBindAddress',
+      local_bind_port: 'LocalBindPort',
+      mesh_gateway: 'MeshGateway',
+    },
+  },
+);
+
+const PROXY = asStruct(
+  'structs.ConnectProxyConfig',
+  {
+    DestinationServiceName: asString,
+    DestinationServiceID: asString,
+    LocalServiceAddress: asString,
+    LocalServicePort: asInt,
+    Config: OBJECT,
+    Upstreams: asList(UPSTREAM, 'structs.Upstreams'),
+    MeshGateway: OBJECT,
+    Expose: OBJECT,
+  },
+  {
+    aliases: {
+      destination_service_name: 'DestinationServiceName',
+      destination_service_id: 'DestinationServiceID',
+      local_service_address: 'LocalServiceAddress',
+      local_service_port: 'LocalServicePort',
+      mesh_gateway: 'MeshGateway',
+    },
+  },
+);
+
+const SERVICE = asStruct('structs.NodeService', {
+  Kind: asString,
+  ID: asString,
+  Service: asString,
+  Tags: asList(asString),
+  Address: asString,
+  TaggedAddresses: asMap(SERVICE_ADDRESS, 'map[string]structs.ServiceAddress'),
+  Meta: STRING_MAP,
+  Port: asInt,
+  Weights: asStruct('structs.Weights', { Passing: asInt, Warning: asInt }),
+  EnableTagOverride: asBool,
+  Proxy: PROXY,
+  Connect: asStruct('structs.ServiceConnect', { Native: asBool, SidecarService: OBJECT }),
+  CreateIndex: asInt,
+  ModifyIndex: asInt,
+});
+
+const CHECK = asStruct('structs.HealthCheck', {
+  Node: asString,
+  CheckID: asString,
+  Name: asString,
+  Status: asString,
+  Notes: asString,
+  Output: asString,
+  ServiceID: asString,
+  ServiceName: asString,
+  ServiceTags: asList(asString),
+  Type: asString,
+  Definition: OBJECT,
+  CreateIndex: asInt,
+  ModifyIndex: asInt,
+});
+
+const REGISTER = asStruct('structs.RegisterRequest', {
+  Datacenter: asString,
+  ID: asString,
+  Node: asString,
+  Address: asString,
+  TaggedAddresses: STRING_MAP,
+  NodeMeta: STRING_MAP,
+  Service: SERVICE,
+  Check: CHECK,
+  Checks: asList(CHECK, 'structs.HealthChecks'),
+  SkipNodeUpdate: asBool,
+});
+
+const DEREGISTER = asStruct('structs.DeregisterRequest', {
+  Datacenter: asString,
+  Node: asString,
+  ServiceID: asString,
+  CheckID: asString,
+});

@@ -1,0 +1,72 @@
+import { IsthmusError } from '../../../lib/errors.ts';
+import type { AgentParts } from '../agent-parts.ts';
+import { readRoute } from '../read-route.ts';
+import { jsonResponse, type Route } from '../route.ts';
+import type { CatalogRouteDeps } from './catalog.ts';
+import { LIST_PARAMETERS, listArgs, required } from './list-args.ts';
+
+/** What the UI and operators ask, and the discovery chain. */
+export function internalRoutes(deps: CatalogRouteDeps & { readonly agent: AgentParts }): readonly Route[] {
+  const { nodeName } = deps;
+  return [
+    readRoute(deps, {
+      path: '/v1/internal/ui/services',
+      about: 'One line for each service: instances, checks, proxies.',
+      acl: 'service:read',
+      read: 'internal.uiServices',
+      query: LIST_PARAMETERS,
+      args: (_params, query) => listArgs(query, nodeName),
+      meta: 'index',
+    }),
+    readRoute(deps, {
+      path: '/v1/internal/ui/nodes',
+      about: 'All nodes with their services and checks.',
+      acl: 'node:read',
+      read: 'internal.uiNodes',
+      query: LIST_PARAMETERS,
+      args: (_params, query) => listArgs(query, nodeName),
+      meta: 'index',
+    }),
+    {
+      method: 'GET',
+      path: '/v1/internal/ui/service-topology/*service',
+      about: 'Not offered: intentions and upstreams have endpoints of their own.',
+      acl: 'service:read',
+      handle({ params, query }) {
+        required(params.service, 'Missing service name');
+        required(query.get('kind'), 'Missing service kind');
+        throw new IsthmusError('not_found', 'Service topology is not offered');
+      },
+    },
+    {
+      method: 'GET',
+      path: '/v1/internal/links',
+      about: 'Links to other datacenters: state, round-trip time, last error.',
+      acl: 'operator:read',
+      handle: () => jsonResponse(deps.agent.links()),
+    },
+    {
+      method: 'GET',
+      path: '/v1/coordinate/nodes',
+      about: 'Network coordinates of nodes within the datacenter; none are kept.',
+      acl: 'node:read',
+      handle: () => jsonResponse([]),
+    },
+    readRoute(deps, {
+      path: '/v1/discovery-chain/*service',
+      about: 'How connections to a service are resolved: targets and failover.',
+      acl: 'service:read',
+      read: 'discoveryChain.get',
+      query: [{ name: 'compile-dc', about: 'Datacenter to compile for; default the one that answers.' }],
+      args: (params, query) => {
+        const compileDatacenter = query.text('compile-dc');
+        return {
+          service: required(params.service, 'Bad request: Missing chain name'),
+          ...(compileDatacenter === '' ? undefined : { compileDatacenter }),
+        };
+      },
+      meta: 'consistency',
+      cached: true,
+    }),
+  ];
+}
