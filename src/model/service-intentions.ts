@@ -75,7 +75,6 @@ export function validateIntentions(entry: ServiceIntentionsEntry, options: Norma
   if (entry.Name === '') throw rejected('Name is required');
   rejectPartialWildcard('Name', entry.Name);
   validateDatacenters('Datacenters', entry.Datacenters);
-  if (options.legacy && entry.Meta !== undefined) throw rejected('Meta must be omitted for legacy intention writes');
   if (entry.Sources.length === 0) throw rejected('At least one source is required');
   const seen = new Map<string, SourceIntention[]>();
   for (const [at, source] of entry.Sources.entries()) {

@@ -1,18 +1,144 @@
-import type { VerdictRule, Verdicts } from './intention.ts';
+import type { IntentionAction, ServiceIntentionsEntry, SourceIntention, VerdictRule, Verdicts } from './intention.ts';
+import { datacenterRank, destinationsOf, precedenceOf, WILDCARD } from './service-intentions.ts';
 
-/** What the compiled rules say about one source. */
+/** An entry that may decide about a destination, with the revision at which it was last written. */
+export interface RuledEntry {
+  readonly entry: ServiceIntentionsEntry;
+  readonly revision: number;
+}
+
+export interface VerdictsRequest {
+  readonly destination: string;
+  readonly destinationDatacenter: string;
+  /** The destination's own entry and that of '*', as far as they exist. */
+  readonly entries: readonly RuledEntry[];
+  readonly defaultAction: IntentionAction;
+}
+
 export interface Decision {
   readonly allowed: boolean;
   /** The rule that decided; absent when none matched and the default applied. */
   readonly rule?: VerdictRule;
 }
 
-/** The first rule that matches the source decides, else the default. `*` and an absent datacenter match any. */
-export function decide(verdicts: Verdicts, source: string, sourceDatacenter: string): Decision {
-  for (const rule of verdicts.rules) {
-    if (rule.source !== '*' && rule.source !== source) continue;
-    if (rule.sourceDatacenter !== undefined && rule.sourceDatacenter !== sourceDatacenter) continue;
-    return { allowed: rule.action === 'allow', rule };
+/** Everything that decides about connections to one destination in one datacenter, what decides first first. */
+export function compileVerdicts(request: VerdictsRequest): Verdicts {
+  const rules: VerdictRule[] = [];
+  let newest = 0;
+  for (const { entry, revision } of request.entries) {
+    if (entry.Name !== request.destination && entry.Name !== WILDCARD) continue;
+    newest = Math.max(newest, revision);
+    for (const source of entry.Sources) {
+      const destinations = destinationsOf(entry, source);
+      if (destinations?.includes(request.destinationDatacenter) === false) continue;
+      for (const sourceDatacenter of source.Datacenters ?? [undefined])
+        rules.push(
+          ruleOf(
+            entry,
+            source,
+            sourceDatacenter,
+            destinations === undefined ? undefined : request.destinationDatacenter,
+            revision,
+          ),
+        );
+    }
   }
-  return { allowed: verdicts.defaultAction === 'allow' };
+  return {
+    destination: request.destination,
+    destinationDatacenter: request.destinationDatacenter,
+    rules: rules.sort(compareRules),
+    defaultAction: request.defaultAction,
+    revision: newest,
+  };
+}
+
+function ruleOf(
+  entry: ServiceIntentionsEntry,
+  source: SourceIntention,
+  sourceDatacenter: string | undefined,
+  destinationDatacenter: string | undefined,
+  revision: number,
+): VerdictRule {
+  const permissions = source.Permissions?.length ?? 0;
+  return {
+    source: source.Name,
+    ...(sourceDatacenter === undefined ? {} : { sourceDatacenter }),
+    destination: entry.Name,
+    ...(destinationDatacenter === undefined ? {} : { destinationDatacenter }),
+    action: permissions === 0 && source.Action === 'allow' ? 'allow' : 'deny',
+    precedence: precedenceOf(source.Name, entry.Name),
+    revision,
+    ...(source.LegacyID === undefined ? {} : { id: source.LegacyID }),
+    ...(permissions === 0 ? {} : { permissions }),
+  };
+}
+
+/**
+ * The peer's precedence first; then a rule that names a datacenter goes before the same one that names none, the
+ * destination's counting more. Rules that compare equal never match the same connection.
+ */
+function compareRules(a: VerdictRule, b: VerdictRule): number {
+  return (
+    b.precedence - a.precedence ||
+    rankOf(b) - rankOf(a) ||
+    compareText(a.source, b.source) ||
+    compareText(a.sourceDatacenter ?? '', b.sourceDatacenter ?? '')
+  );
+}
+
+function rankOf(rule: VerdictRule): number {
+  return datacenterRank(rule.sourceDatacenter !== undefined, rule.destinationDatacenter !== undefined);
+}
+
+function compareText(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}
+
+/** Places of the rules by the source that they name: made once, so that a decision never searches. */
+const BY_SOURCE = new WeakMap<Verdicts, ReadonlyMap<string, readonly number[]>>();
+const NO_PLACES: readonly number[] = [];
+
+function placesOf(verdicts: Verdicts): ReadonlyMap<string, readonly number[]> {
+  let places = BY_SOURCE.get(verdicts);
+  if (places === undefined) {
+    const made = new Map<string, number[]>();
+    for (const [at, { source }] of verdicts.rules.entries()) {
+      const list = made.get(source);
+      if (list === undefined) made.set(source, [at]);
+      else list.push(at);
+    }
+    places = made;
+    BY_SOURCE.set(verdicts, places);
+  }
+  return places;
+}
+
+/** The rules that match a source, the deciding one first. Without a datacenter, rules that name one don't match. */
+export function matchingRules(verdicts: Verdicts, source: string, sourceDatacenter?: string): readonly VerdictRule[] {
+  const places = placesOf(verdicts);
+  const own = source === WILDCARD ? NO_PLACES : (places.get(source) ?? NO_PLACES);
+  const any = places.get(WILDCARD) ?? NO_PLACES;
+  return [...own, ...any]
+    .sort((a, b) => a - b)
+    .map((at) => verdicts.rules[at] as VerdictRule)
+    .filter((rule) => rule.sourceDatacenter === undefined || rule.sourceDatacenter === sourceDatacenter);
+}
+
+/** May `source` in `sourceDatacenter` connect? The first rule that matches decides, otherwise the default. */
+export function decide(verdicts: Verdicts, source: string, sourceDatacenter?: string): Decision {
+  const places = placesOf(verdicts);
+  const own = firstMatch(verdicts, source === WILDCARD ? NO_PLACES : places.get(source), sourceDatacenter);
+  const any = firstMatch(verdicts, places.get(WILDCARD), sourceDatacenter);
+  const at = Math.min(own, any);
+  const rule = verdicts.rules[at];
+  if (rule === undefined) return { allowed: verdicts.defaultAction === 'allow' };
+  return { allowed: rule.action === 'allow', rule };
+}
+
+function firstMatch(verdicts: Verdicts, places: readonly number[] | undefined, sourceDatacenter?: string): number {
+  for (const at of places ?? NO_PLACES) {
+    const named = (verdicts.rules[at] as VerdictRule).sourceDatacenter;
+    if (named === undefined || named === sourceDatacenter) return at;
+  }
+  return Number.POSITIVE_INFINITY;
 }

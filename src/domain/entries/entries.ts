@@ -214,8 +214,7 @@ function asIntentions(entry: ConfigEntry): ConfigEntry & ServiceIntentionsEntry 
 /** An entry from the primary may hold sources that were written with IDs. */
 function validateReplicatedIntentions(raw: ConfigEntry, decoded: ConfigEntry): void {
   if (!Array.isArray(raw.Sources)) throw new IsthmusError('rejected', 'Sources must be a list');
-  const { Meta: _meta, ...entry } = decoded;
-  validateIntentions(entry as ConfigEntry & ServiceIntentionsEntry, { legacy: true });
+  validateIntentions(decoded as ConfigEntry & ServiceIntentionsEntry, { legacy: true });
 }
 
 function intentionEntries(table: Table<ConfigEntry>, put: (tx: Tx, entry: ConfigEntry) => void): IntentionEntries {
