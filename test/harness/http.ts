@@ -1,0 +1,60 @@
+import { type IncomingHttpHeaders, request } from 'node:http';
+
+export type HttpBody = string | Buffer | object | undefined;
+
+export interface HttpAnswer {
+  readonly status: number;
+  readonly headers: IncomingHttpHeaders;
+  readonly body: string;
+  /** The body as JSON; throws with the body's text when it is none. */
+  json<T>(): T;
+}
+
+export interface HttpRequestOptions {
+  readonly method?: string | undefined;
+  /** An object goes as JSON, a text or bytes as they are. */
+  readonly body?: HttpBody;
+  readonly headers?: Readonly<Record<string, string>> | undefined;
+  readonly signal?: AbortSignal;
+}
+
+/** One request on a connection of its own, so that none is left over from before a restart. */
+export function httpRequest(url: string, options: HttpRequestOptions = {}): Promise<HttpAnswer> {
+  const { body, signal } = options;
+  const raw = typeof body === 'string' || Buffer.isBuffer(body) || body === undefined ? body : JSON.stringify(body);
+  return new Promise((resolve, reject) => {
+    const sent = request(
+      url,
+      {
+        method: options.method ?? 'GET',
+        agent: false,
+        headers: { ...(raw !== undefined && { 'content-length': Buffer.byteLength(raw) }), ...options.headers },
+        ...(signal !== undefined && { signal }),
+      },
+      (response) => {
+        const chunks: Buffer[] = [];
+        response.on('data', (chunk: Buffer) => chunks.push(chunk));
+        response.on('error', reject);
+        response.on('end', () => resolve(answer(response.statusCode ?? 0, response.headers, Buffer.concat(chunks))));
+      },
+    );
+    sent.on('error', reject);
+    sent.end(raw);
+  });
+}
+
+function answer(status: number, headers: IncomingHttpHeaders, bytes: Buffer): HttpAnswer {
+  const body = bytes.toString();
+  return {
+    status,
+    headers,
+    body,
+    json<T>() {
+      try {
+        return JSON.parse(body) as T;
+      } catch (cause) {
+        throw new Error(`status ${status} with a body that is not JSON: ${body.slice(0, 500)}`, { cause });
+      }
+    },
+  };
+}

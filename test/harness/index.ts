@@ -1,0 +1,23 @@
+/** Real processes for tests and the demo: starting, stopping, killing, and the network between them. */
+export {
+  type AgentOptions,
+  type AgentProcess,
+  type AgentReady,
+  BINARY,
+  type SidecarOptions,
+  type SidecarProcess,
+  type SidecarReady,
+  startAgent,
+  startSidecar,
+} from './agent.ts';
+export { type HttpAnswer, type HttpBody, type HttpRequestOptions, httpRequest } from './http.ts';
+export {
+  assertNoneLeft,
+  type Exit,
+  type ManagedProcess,
+  type ProcessOptions,
+  runningProcesses,
+  startProcess,
+} from './managed-process.ts';
+export { type WaitOptions, waitFor } from './wait-for.ts';
+export { type WanProxy, type WanProxyOptions, type WanState, wanProxy } from './wan-proxy.ts';

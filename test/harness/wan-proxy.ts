@@ -1,0 +1,134 @@
+import { once } from 'node:events';
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
+
+/**
+ * - open: forwards
+ * - black hole: connections stay, also new ones are taken, but no byte and no end gets through; what was sent
+ *   meanwhile arrives when it is healed, as TCP's repetitions would
+ * - reset: all connections are reset, new ones at once
+ */
+export type WanState = 'open' | 'black hole' | 'reset';
+
+export interface WanProxyOptions {
+  /** Where it listens. Default 127.0.0.1 and a free port. */
+  readonly host?: string;
+  readonly port?: number;
+}
+
+/** A stretch of network that can be cut. */
+export interface WanProxy {
+  /** Where to connect, as host:port. */
+  readonly address: string;
+  readonly state: WanState;
+  /** Connections that are open now. */
+  readonly connections: number;
+  /** Bytes passed on so far, both ways. */
+  readonly bytes: number;
+  blackHole(): void;
+  reset(): void;
+  heal(): void;
+  /** Resets the connections there are and goes on with new ones. */
+  breakConnections(): void;
+  /** New connections go here. */
+  setTarget(target: string): void;
+  close(): Promise<void>;
+}
+
+interface Pair {
+  readonly inner: Socket;
+  outer: Socket | undefined;
+}
+
+/** Forwards TCP connections to `target` (host:port). */
+export async function wanProxy(target: string, options: WanProxyOptions = {}): Promise<WanProxy> {
+  let to = target;
+  let state: WanState = 'open';
+  let bytes = 0;
+  const pairs = new Set<Pair>();
+
+  const drop = (pair: Pair): void => {
+    pairs.delete(pair);
+    pair.inner.resetAndDestroy();
+    pair.outer?.resetAndDestroy();
+  };
+  const forward = (pair: Pair, from: Socket, into: Socket): void => {
+    from.on('data', (chunk: Buffer) => {
+      bytes += chunk.length;
+      if (!into.write(chunk)) from.pause();
+    });
+    into.on('drain', () => {
+      if (state === 'open') from.resume();
+    });
+    from.on('end', () => into.end());
+    from.on('error', () => drop(pair));
+    from.on('close', () => {
+      if (pair.inner.destroyed && pair.outer?.destroyed !== false) pairs.delete(pair);
+    });
+  };
+  const dial = (pair: Pair): void => {
+    const colon = to.lastIndexOf(':');
+    const outer = connect({ host: to.slice(0, colon), port: Number(to.slice(colon + 1)), allowHalfOpen: true });
+    pair.outer = outer;
+    forward(pair, pair.inner, outer);
+    forward(pair, outer, pair.inner);
+    pair.inner.resume();
+  };
+
+  const server = createServer({ allowHalfOpen: true, pauseOnConnect: true }, (inner) => {
+    if (state === 'reset') {
+      inner.resetAndDestroy();
+      return;
+    }
+    const pair: Pair = { inner, outer: undefined };
+    pairs.add(pair);
+    if (state === 'open') dial(pair);
+  });
+  server.listen(options.port ?? 0, options.host ?? '127.0.0.1');
+  await once(server, 'listening');
+  const bound = server.address() as AddressInfo;
+
+  return {
+    address: `${bound.address}:${bound.port}`,
+    get state() {
+      return state;
+    },
+    get connections() {
+      return pairs.size;
+    },
+    get bytes() {
+      return bytes;
+    },
+    blackHole() {
+      state = 'black hole';
+      for (const { inner, outer } of pairs) {
+        inner.pause();
+        outer?.pause();
+      }
+    },
+    reset() {
+      state = 'reset';
+      for (const pair of pairs) drop(pair);
+    },
+    heal() {
+      state = 'open';
+      for (const pair of pairs) {
+        if (pair.outer === undefined) dial(pair);
+        else {
+          pair.inner.resume();
+          pair.outer.resume();
+        }
+      }
+    },
+    breakConnections() {
+      for (const pair of pairs) drop(pair);
+    },
+    setTarget(next) {
+      to = next;
+    },
+    async close() {
+      for (const pair of pairs) drop(pair);
+      server.close();
+      await once(server, 'close');
+    },
+  };
+}
