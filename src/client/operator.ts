@@ -1,0 +1,43 @@
+import type { ReplicationStatus } from '../model/replication.ts';
+import type { CallOptions } from './options.ts';
+import type { Transport } from './transport.ts';
+
+/** One server as /v1/operator/raft/configuration lists it. */
+export interface RaftServer {
+  readonly ID: string;
+  readonly Node: string;
+  readonly Address: string;
+  readonly Leader: boolean;
+  readonly ProtocolVersion: string;
+  readonly Voter: boolean;
+}
+
+export interface OperatorApi {
+  /** Address of the leader; '' when there is none. */
+  leader(call?: CallOptions): Promise<string>;
+  peers(call?: CallOptions): Promise<readonly string[]>;
+  raftConfiguration(call?: CallOptions): Promise<readonly RaftServer[]>;
+  replication(call?: CallOptions): Promise<ReplicationStatus>;
+  /** Links to other datacenters. */
+  links(call?: CallOptions): Promise<unknown>;
+  metrics(call?: CallOptions): Promise<unknown>;
+  metricsText(call?: CallOptions): Promise<string>;
+}
+
+export function createOperatorApi(transport: Transport): OperatorApi {
+  const get = async <T>(path: string, call: CallOptions = {}): Promise<T> =>
+    (await transport.json<T>({ method: 'GET', path, call })).value;
+  return {
+    leader: (call) => get('/v1/status/leader', call),
+    peers: (call) => get('/v1/status/peers', call),
+    async raftConfiguration(call) {
+      const answer = await get<{ Servers: readonly RaftServer[] }>('/v1/operator/raft/configuration', call);
+      return answer.Servers;
+    },
+    replication: (call) => get('/v1/internal/replication', call),
+    links: (call) => get('/v1/internal/links', call),
+    metrics: (call) => get('/v1/agent/metrics', call),
+    metricsText: (call = {}) =>
+      transport.text({ method: 'GET', path: '/v1/agent/metrics', query: { format: 'prometheus' }, call }),
+  };
+}
