@@ -20,6 +20,8 @@ export interface ChannelOptions {
   readonly address: string;
   readonly security?: TransportSecurity;
   readonly limits?: TransportLimits;
+  /** Told whenever a connection was made, before HTTP/2 begins on it. */
+  readonly onConnect?: () => void;
 }
 
 /** A connection to one server, made when first used and made again when it broke. */
@@ -45,7 +47,7 @@ class GrpcChannel implements RpcChannel {
   constructor(options: ChannelOptions) {
     this.address = options.address;
     const limits = { ...DEFAULT_LIMITS, ...options.limits };
-    const creds = channelCredentials(options.security ?? plaintext, options.address, this.#sockets);
+    const creds = channelCredentials(options, this.#sockets);
     this.#client = new Client(options.address, creds, clientOptions(limits));
   }
 
@@ -141,18 +143,21 @@ function clientOptions(limits: Required<TransportLimits>): ClientOptions {
 }
 
 /** gRPC's credentials made of ours; also notes the sockets, so that closing a channel can end them at once. */
-function channelCredentials(security: TransportSecurity, address: string, sockets: Set<Socket>): ChannelCredentials {
+function channelCredentials(options: ChannelOptions, sockets: Set<Socket>): ChannelCredentials {
+  const { address, security = plaintext, onConnect } = options;
   const host = address.slice(0, address.lastIndexOf(':'));
   const creds = credentials.createInsecure();
   creds._isSecure = () => security.secure;
   creds._equals = (other) => other === creds;
   const plain = creds._createSecureConnector.bind(creds);
-  creds._createSecureConnector = (target, options, callCredentials) => {
-    const connector = plain(target, options, callCredentials);
+  creds._createSecureConnector = (target, channelOptions, callCredentials) => {
+    const connector = plain(target, channelOptions, callCredentials);
     connector.connect = async (raw) => {
       sockets.add(raw);
       raw.once('close', () => sockets.delete(raw));
-      return { socket: await security.connect(raw, host), secure: security.secure };
+      const socket = await security.connect(raw, host);
+      onConnect?.();
+      return { socket, secure: security.secure };
     };
     return connector;
   };

@@ -4,6 +4,7 @@ import type { ServerContract } from '../contract/contract.ts';
 import type { LinkMessage, LinkMessageSchema } from '../gen/isthmus/v1/isthmus_pb.ts';
 
 export type { Hello, KnownServer, LinkMessage } from '../gen/isthmus/v1/isthmus_pb.ts';
+export { HelloSchema } from '../gen/isthmus/v1/isthmus_pb.ts';
 export type LinkMessageInit = MessageInitShape<typeof LinkMessageSchema>;
 
 /** Either end of a federation link's stream. */

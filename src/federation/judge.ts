@@ -1,0 +1,74 @@
+import type { Hello } from '../rpc/transport/handlers.ts';
+import type { LinkRefusal } from './link-state.ts';
+
+/** Version of the link's protocol that is spoken, and the oldest that is understood. */
+export const PROTOCOL = 1;
+export const OLDEST_PROTOCOL = 1;
+
+/** What decides whether two servers may federate. */
+export type Party = Pick<
+  Hello,
+  'protocol' | 'datacenter' | 'node' | 'nodeId' | 'primaryDatacenter' | 'isPrimary' | 'trustDomain' | 'epoch'
+>;
+
+/**
+ * Why `own` must not federate with `other`, or undefined when it may. Both sides judge by themselves.
+ * @param alive servers that `own` holds links with at the moment
+ */
+export function judge(own: Party, other: Party, alive: Iterable<Party>): LinkRefusal | undefined {
+  if (other.protocol < OLDEST_PROTOCOL) {
+    return refuse(
+      'protocol',
+      `node "${other.node}" of datacenter "${other.datacenter}" speaks version ${other.protocol} of the federation ` +
+        `protocol; at least ${OLDEST_PROTOCOL} is needed: upgrade it`,
+    );
+  }
+  if (other.nodeId === own.nodeId) {
+    if (other.datacenter === own.datacenter && other.node === own.node)
+      return refuse('self', 'this address leads back to this server');
+    return refuse(
+      'datacenter',
+      `node "${other.node}" of datacenter "${other.datacenter}" has the same node ID as node "${own.node}" of ` +
+        `datacenter "${own.datacenter}": was a data directory copied?`,
+    );
+  }
+  if (other.datacenter === own.datacenter && other.epoch !== own.epoch) return sameName(own, other);
+  if (own.datacenter !== other.datacenter && own.isPrimary && other.isPrimary) {
+    const [first, second] = [own.datacenter, other.datacenter].sort();
+    return refuse(
+      'primary',
+      `datacenters "${first}" and "${second}" both claim to be the primary: set primary_datacenter to the same name in both`,
+    );
+  }
+  if (own.primaryDatacenter !== other.primaryDatacenter) {
+    return refuse(
+      'primary',
+      `primary_datacenter is "${own.primaryDatacenter}" in datacenter "${own.datacenter}" and ` +
+        `"${other.primaryDatacenter}" in datacenter "${other.datacenter}": set it to the same name in both`,
+    );
+  }
+  if (own.trustDomain !== '' && other.trustDomain !== '' && own.trustDomain !== other.trustDomain) {
+    return refuse(
+      'trust_domain',
+      `the trust domain of datacenter "${own.datacenter}" is "${own.trustDomain}" and that of datacenter ` +
+        `"${other.datacenter}" is "${other.trustDomain}": their certificates were made by different authorities`,
+    );
+  }
+  for (const third of alive) {
+    if (third.datacenter !== other.datacenter || third.nodeId === other.nodeId || third.epoch === other.epoch) continue;
+    return sameName(third, other);
+  }
+  return undefined;
+}
+
+function sameName(one: Party, other: Party): LinkRefusal {
+  return refuse(
+    'datacenter',
+    `nodes "${one.node}" and "${other.node}" both say that they serve datacenter "${other.datacenter}", but their ` +
+      'stores are not the same: give one datacenter another name',
+  );
+}
+
+function refuse(code: string, reason: string): LinkRefusal {
+  return { code, reason };
+}

@@ -1,0 +1,46 @@
+import type { Member } from '../model/member.ts';
+import type { Hello } from '../rpc/transport/handlers.ts';
+import type { Peer } from './peers.ts';
+
+const ALIVE = 1;
+const LEFT = 3;
+const FAILED = 4;
+
+/** A server as /v1/agent/members?wan shows it. Gossip's own versions are constants: there is no gossip. */
+export function toMember(hello: Hello, status: number): Member {
+  return {
+    Name: `${hello.node}.${hello.datacenter}`,
+    Addr: hello.wan?.host ?? '',
+    Port: hello.wan?.port ?? 0,
+    Tags: {
+      acls: '0',
+      bootstrap: '1',
+      build: `${hello.build}:`,
+      dc: hello.datacenter,
+      ft_fs: '1',
+      ft_si: '1',
+      id: hello.nodeId,
+      port: String(hello.serverPort),
+      raft_vsn: '3',
+      role: 'consul',
+      segment: '',
+      vsn: '2',
+      vsn_max: '3',
+      vsn_min: '2',
+    },
+    Status: status,
+    ProtocolMin: 1,
+    ProtocolMax: 5,
+    ProtocolCur: 2,
+    DelegateMin: 2,
+    DelegateMax: 5,
+    DelegateCur: 4,
+  };
+}
+
+/** This server and all that it has met, by name. */
+export function listMembers(own: Hello, peers: Iterable<Peer>): readonly Member[] {
+  const members = [toMember(own, ALIVE)];
+  for (const peer of peers) members.push(toMember(peer.hello, peer.left ? LEFT : peer.links > 0 ? ALIVE : FAILED));
+  return members.sort((a, b) => (a.Name < b.Name ? -1 : a.Name > b.Name ? 1 : 0));
+}

@@ -1,0 +1,297 @@
+import { Backoff } from '../lib/backoff.ts';
+import type { Clock, Timer } from '../lib/clock.ts';
+import { IsthmusError } from '../lib/errors.ts';
+import { linkSignals, sleep } from '../lib/signals.ts';
+import type { ChangeSource } from '../rpc/contract/changes.ts';
+import type { ServerContract } from '../rpc/contract/contract.ts';
+import { createChannel, type RpcChannel } from '../rpc/transport/channel.ts';
+import type { Hello, LinkMessage, LinkMessageInit, LinkStream, TransportLimits } from '../rpc/transport/handlers.ts';
+import { createRemoteChanges, createRemoteContract } from '../rpc/transport/remote-contract.ts';
+import type { TransportSecurity } from '../rpc/transport/security.ts';
+import type { Logger } from '../telemetry/types.ts';
+import { Heartbeat } from './heartbeat.ts';
+import { isUsable, type LinkRefusal, type LinkState } from './link-state.ts';
+import type { Peers } from './peers.ts';
+import type { FederationTimings } from './timings.ts';
+
+export interface OutgoingLinkDeps {
+  readonly address: string;
+  readonly peers: Peers;
+  readonly clock: Clock;
+  readonly monotonicMs: () => number;
+  readonly timings: FederationTimings;
+  readonly log: Logger;
+  readonly security?: TransportSecurity;
+  readonly limits?: TransportLimits;
+  /** This server's Hello as it is now. */
+  readonly hello: () => LinkMessageInit;
+  readonly judge: (hello: Hello) => LinkRefusal | undefined;
+  /** Learns the servers that the other side knows. */
+  readonly onHello: (hello: Hello) => void;
+  /** True while another link reaches the server: this one is not needed. */
+  readonly servedElsewhere: (nodeId: string) => boolean;
+  readonly onChange: () => void;
+}
+
+/** What calls go over, while the link is up. */
+export interface LinkCarrier {
+  readonly contract: ServerContract;
+  readonly changes: ChangeSource;
+}
+
+/** The link that this server dials to one address, for as long as the address is of interest. */
+export class OutgoingLink {
+  readonly address: string;
+  /** The server that answered there last. */
+  nodeId: string | undefined;
+  readonly #deps: OutgoingLinkDeps;
+  readonly #backoff: Backoff;
+  #state: LinkState;
+  #carrier: LinkCarrier | undefined;
+  #channel: RpcChannel | undefined;
+  #stream: LinkStream | undefined;
+  #heartbeat: Heartbeat | undefined;
+  #wake: (() => void) | undefined;
+  #refusal: LinkRefusal | undefined;
+  #farewell: Timer | undefined;
+  #lastRefusal = '';
+
+  constructor(deps: OutgoingLinkDeps, nodeId?: string) {
+    this.#deps = deps;
+    this.address = deps.address;
+    this.nodeId = nodeId;
+    this.#state = { kind: 'idle', since: deps.clock.now() };
+    this.#backoff = new Backoff({ baseMs: 100, maxMs: deps.timings.reconnectMs });
+  }
+
+  get state(): LinkState {
+    return this.#state;
+  }
+
+  /** Present while calls may go over the link. */
+  get carrier(): LinkCarrier | undefined {
+    return isUsable(this.#state) ? this.#carrier : undefined;
+  }
+
+  get rttMs(): number | undefined {
+    return this.#heartbeat?.rttMs;
+  }
+
+  /** Dials, and dials again, until `signal` aborts. */
+  async run(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      if (this.nodeId !== undefined && this.#deps.servedElsewhere(this.nodeId)) {
+        if (this.#state.kind !== 'idle') this.#become({ kind: 'idle', since: this.#deps.clock.now() });
+        await this.#changed(signal);
+        continue;
+      }
+      const pause = await this.#session(signal);
+      if (!signal.aborted && pause > 0) await this.#pause(pause, signal);
+    }
+  }
+
+  /** Something changed that may make an idle link needed again. */
+  poke(): void {
+    if (this.#state.kind === 'idle') this.#wake?.();
+  }
+
+  /** Dials at once instead of waiting for the end of a pause. */
+  hurry(): void {
+    if (this.#state.kind === 'down' || this.#state.kind === 'refused') this.#wake?.();
+  }
+
+  /** One heartbeat: asks the other side for a sign of life and judges its silence. */
+  beat(): void {
+    const heartbeat = this.#heartbeat;
+    if (heartbeat === undefined || this.#stream === undefined || !isUsable(this.#state)) return;
+    const { heartbeatMs, suspectMs, downMs } = this.#deps.timings;
+    const silentMs = heartbeat.beat() * heartbeatMs;
+    if (silentMs >= downMs) {
+      this.#channel?.close(new IsthmusError('unavailable', `nothing heard from ${this.address} for ${downMs} ms`));
+      return;
+    }
+    if (silentMs >= suspectMs && this.#state.kind === 'up')
+      this.#become({ kind: 'suspect', since: this.#deps.clock.now() });
+    this.#ping();
+  }
+
+  /** Says something to the other side, if it listens. */
+  send(message: LinkMessageInit): void {
+    if (isUsable(this.#state)) this.#stream?.send(message);
+  }
+
+  /** Ends the link because the sides turned out not to belong together. */
+  refuse(refusal: LinkRefusal): void {
+    const channel = this.#channel;
+    if (channel === undefined || this.#refusal !== undefined) return;
+    this.#refusal = refusal;
+    this.#carrier = undefined;
+    // The other side ends the stream when it has read why; it is not waited for longer than for an answer.
+    this.#stream?.send({ message: { case: 'refusal', value: { reason: refusal.code, message: refusal.reason } } });
+    this.#stream?.end();
+    this.#farewell = this.#deps.clock.after(this.#deps.timings.handshakeMs, () => channel.close());
+  }
+
+  /** One connection, from dialling to its end; returns the pause until the next, milliseconds. */
+  async #session(signal: AbortSignal): Promise<number> {
+    const { clock, timings, log } = this.#deps;
+    const session = linkSignals(signal);
+    const channel = createChannel({
+      address: this.address,
+      ...(this.#deps.security === undefined ? {} : { security: this.#deps.security }),
+      ...(this.#deps.limits === undefined ? {} : { limits: this.#deps.limits }),
+      onConnect: () => {
+        if (this.#state.kind === 'dialing') this.#become({ kind: 'handshaking', since: clock.now() });
+      },
+    });
+    this.#channel = channel;
+    this.#become({ kind: 'dialing', since: clock.now() });
+    const handshake = clock.after(timings.handshakeMs, () =>
+      channel.close(new IsthmusError('deadline', `${this.address} did not answer within ${timings.handshakeMs} ms`)),
+    );
+    let unlink: ((at: number) => void) | undefined;
+    let reason = new IsthmusError('unavailable', 'the other side ended the link');
+    try {
+      const stream = channel.link(session.signal);
+      this.#stream = stream;
+      stream.send(this.#deps.hello());
+      for await (const message of stream.messages) {
+        if (this.#refusal !== undefined) continue;
+        this.#heartbeat?.heard();
+        if (this.#state.kind === 'suspect') this.#become({ kind: 'up', since: clock.now() });
+        if (message.message.case === 'hello') {
+          const hello = message.message.value;
+          const refusal = this.#deps.judge(hello);
+          if (refusal !== undefined) {
+            this.refuse(refusal);
+            continue;
+          }
+          if (unlink === undefined) {
+            this.nodeId = hello.nodeId;
+            if (this.#deps.servedElsewhere(hello.nodeId)) return 0;
+            handshake.cancel();
+            unlink = this.#deps.peers.linked(hello, clock.now());
+            this.#up(channel, hello);
+          } else this.#deps.peers.update(hello, clock.now());
+          this.#deps.onHello(hello);
+        } else this.#onMessage(message);
+      }
+    } catch (thrown) {
+      reason = IsthmusError.from(thrown);
+    } finally {
+      handshake.cancel();
+      this.#farewell?.cancel();
+      session.release();
+      const wasUp = isUsable(this.#state);
+      this.#carrier = undefined;
+      this.#stream = undefined;
+      this.#heartbeat = undefined;
+      this.#channel = undefined;
+      channel.close(new IsthmusError('unavailable', `the link to ${this.address} was lost`));
+      if (wasUp && !signal.aborted && this.#refusal === undefined)
+        log.warn('link down', { address: this.address, node: this.nodeId, reason: reason.message });
+    }
+    return this.#ended(signal, reason, unlink);
+  }
+
+  #ended(signal: AbortSignal, reason: IsthmusError, unlink: ((at: number) => void) | undefined): number {
+    const { clock, timings, log } = this.#deps;
+    const now = clock.now();
+    if (signal.aborted) {
+      this.#state = { kind: 'idle', since: now };
+      unlink?.(now);
+      return 0;
+    }
+    if (this.#refusal !== undefined) {
+      const { code, reason: text } = this.#refusal;
+      this.#refusal = undefined;
+      const pause = timings.refusedMs;
+      this.#state = { kind: 'refused', since: now, code, reason: text, retryAt: now + pause };
+      if (this.#lastRefusal !== text) {
+        this.#lastRefusal = text;
+        if (code === 'self') log.debug('address leads back to this server', { address: this.address });
+        else log.error('refused to federate', { address: this.address, reason: text });
+      }
+      unlink?.(now);
+      this.#deps.onChange();
+      return pause;
+    }
+    const pause = this.#backoff.next();
+    this.#state = { kind: 'down', since: now, reason: reason.message, retryAt: now + pause };
+    unlink?.(now);
+    this.#deps.onChange();
+    return pause;
+  }
+
+  #up(channel: RpcChannel, hello: Hello): void {
+    const { clock, log, monotonicMs } = this.#deps;
+    this.#backoff.reset();
+    this.#lastRefusal = '';
+    this.#heartbeat = new Heartbeat(monotonicMs);
+    this.#carrier = {
+      contract: createRemoteContract({ channel, clock }),
+      changes: createRemoteChanges(channel),
+    };
+    log.info('link up', { address: this.address, node: hello.node, datacenter: hello.datacenter });
+    this.#become({ kind: 'up', since: clock.now() });
+    this.#ping();
+  }
+
+  #onMessage({ message }: LinkMessage): void {
+    switch (message.case) {
+      case 'ping':
+        this.#stream?.send({ message: { case: 'pong', value: message.value } });
+        return;
+      case 'pong': {
+        this.#heartbeat?.pong(message.value.number);
+        const peer = this.nodeId === undefined ? undefined : this.#deps.peers.get(this.nodeId);
+        if (peer !== undefined && this.rttMs !== undefined) peer.rttMs = this.rttMs;
+        return;
+      }
+      case 'refusal':
+        this.#refusal = { code: message.value.reason, reason: message.value.message };
+        this.#carrier = undefined;
+        this.#stream?.end();
+        return;
+      case 'leaving':
+        if (this.nodeId !== undefined) this.#deps.peers.markLeft(this.nodeId);
+        return;
+      default: // a message of a later version
+    }
+  }
+
+  #ping(): void {
+    const number = this.#heartbeat?.ping();
+    if (number !== undefined) this.#stream?.send({ message: { case: 'ping', value: { number } } });
+  }
+
+  #become(state: LinkState): void {
+    this.#state = state;
+    this.#deps.onChange();
+  }
+
+  /** Waits for the end of the pause, or until hurried. */
+  async #pause(ms: number, signal: AbortSignal): Promise<void> {
+    const linked = linkSignals(signal);
+    this.#wake = () => linked.abort();
+    await sleep(this.#deps.clock, ms, linked.signal).catch(() => undefined); // hurried, or the caller looks at its signal
+    this.#wake = undefined;
+    linked.release();
+  }
+
+  async #changed(signal: AbortSignal): Promise<void> {
+    await new Promise<void>((resolve) => {
+      if (signal.aborted) {
+        resolve();
+        return;
+      }
+      const done = (): void => {
+        signal.removeEventListener('abort', done);
+        this.#wake = undefined;
+        resolve();
+      };
+      this.#wake = done;
+      signal.addEventListener('abort', done, { once: true });
+    });
+  }
+}

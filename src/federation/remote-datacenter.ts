@@ -1,0 +1,94 @@
+import { Backoff } from '../lib/backoff.ts';
+import type { Clock } from '../lib/clock.ts';
+import { hasCode, IsthmusError } from '../lib/errors.ts';
+import { sleep, throwIfAborted } from '../lib/signals.ts';
+import type { ChangeSource, ChangesMessage, ChangesRequest } from '../rpc/contract/changes.ts';
+import type {
+  CallOptions,
+  ReadOptions,
+  ReadResult,
+  ServerContract,
+  WatchUpdate,
+  WriteResult,
+} from '../rpc/contract/contract.ts';
+import type { ReadArgs, ReadName, ReadValue } from '../rpc/contract/reads.ts';
+import type { WriteArgs, WriteName, WriteValue } from '../rpc/contract/writes.ts';
+import type { LinkCarrier } from './outgoing-link.ts';
+
+export interface RemoteDatacenterDeps {
+  readonly datacenter: string;
+  readonly clock: Clock;
+  /** The best link to the datacenter now. */
+  readonly pick: () => LinkCarrier | undefined;
+  /** Resolves once there is one. */
+  readonly linked: (signal: AbortSignal) => Promise<LinkCarrier>;
+}
+
+/** The text is the peer's. */
+export function noPath(datacenter: string): IsthmusError {
+  return new IsthmusError('no_path', 'No path to datacenter', { details: { datacenter } });
+}
+
+/** Longest pause before a watch that failed for a passing reason is asked for again, milliseconds. */
+const RESUME_MS = 3_000;
+
+/**
+ * Another datacenter through whichever link reaches it. Reads and writes fail at once when none does. A watch waits for
+ * a link, for ever, and goes on over the next one when it breaks: its first message then is the whole answer again. It
+ * ends when it is aborted, or when the other datacenter answers with an error that waiting does not heal.
+ */
+export class RemoteDatacenter implements ServerContract, ChangeSource {
+  readonly #deps: RemoteDatacenterDeps;
+
+  constructor(deps: RemoteDatacenterDeps) {
+    this.#deps = deps;
+  }
+
+  async read<N extends ReadName>(name: N, args: ReadArgs<N>, options: ReadOptions): Promise<ReadResult<ReadValue<N>>> {
+    return this.#carrier().contract.read(name, args, { ...options, datacenter: this.#deps.datacenter });
+  }
+
+  async write<N extends WriteName>(
+    name: N,
+    args: WriteArgs<N>,
+    options: CallOptions,
+  ): Promise<WriteResult<WriteValue<N>>> {
+    return this.#carrier().contract.write(name, args, { ...options, datacenter: this.#deps.datacenter });
+  }
+
+  async *watch<N extends ReadName>(
+    name: N,
+    args: ReadArgs<N>,
+    options: CallOptions,
+  ): AsyncIterable<WatchUpdate<ReadValue<N>>> {
+    const { signal } = options;
+    const backoff = new Backoff({ baseMs: 50, maxMs: RESUME_MS });
+    for (;;) {
+      const { contract } = await this.#deps.linked(signal);
+      try {
+        const updates = contract.watch(name, args, { ...options, datacenter: this.#deps.datacenter });
+        for await (const update of updates) {
+          backoff.reset();
+          yield update;
+        }
+        throwIfAborted(signal);
+      } catch (error) {
+        throwIfAborted(signal);
+        if (!hasCode(error, 'unavailable', 'no_path', 'deadline', 'cancelled')) throw error;
+      }
+      await sleep(this.#deps.clock, backoff.next(), signal);
+    }
+  }
+
+  /** Waits for a link; ends with an error when it breaks: the reader resumes from its own cursor. */
+  async *changes(request: ChangesRequest, signal: AbortSignal): AsyncIterable<ChangesMessage> {
+    const { changes } = await this.#deps.linked(signal);
+    yield* changes.changes(request, signal);
+  }
+
+  #carrier(): LinkCarrier {
+    const carrier = this.#deps.pick();
+    if (carrier === undefined) throw noPath(this.#deps.datacenter);
+    return carrier;
+  }
+}
