@@ -1,8 +1,9 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { RegisterRequest } from '../../model/catalog.ts';
+import { normalizeService } from '../../model/service-form.ts';
 import type { Tx } from '../../store/store.ts';
 import type { Stored } from '../../store/table.ts';
-import { normalizeCheck, normalizeService, rejected, validateService } from './normalize.ts';
+import { normalizeCheck, rejected, validateService } from './normalize.ts';
 import {
   type CatalogTables,
   checkKey,
@@ -38,7 +39,7 @@ function validateNodeId(id: string): void {
 export function register(tables: CatalogTables, datacenter: string, request: RegisterRequest, tx: Tx): void {
   const name = request.Node as string;
   ensureNode(tables, datacenter, request, tx);
-  if (request.Service) ensureService(tables, normalizeService(name, request.Service), tx);
+  if (request.Service) ensureService(tables, { Node: name, ...normalizeService(request.Service) }, tx);
   const checks = [...(request.Checks ?? []), ...(request.Check ? [request.Check] : [])];
   for (const check of checks) ensureCheck(tables, name, check, tx);
 }

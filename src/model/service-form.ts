@@ -1,0 +1,129 @@
+import type { NodeService, ProxyConfig, Upstream } from './catalog.ts';
+
+/** A service as a caller gives it. */
+export type GivenService = Readonly<Partial<NodeService>>;
+/** A service as it is kept: without the indexes of a datacenter's catalog. */
+export type ServiceForm = Omit<NodeService, 'CreateIndex' | 'ModifyIndex'>;
+
+/**
+ * Turns what a caller sent into what is stored: unknown fields dropped, defaults filled in, empty optional fields left
+ * out, fields in the order of the API. The texts of refusals are the peer's.
+ */
+
+/** Several faults in one text, as the peer lists them. */
+export function faultList(faults: readonly string[]): string {
+  const head = faults.length === 1 ? '1 error occurred' : `${faults.length} errors occurred`;
+  return `${head}:\n${faults.map((fault) => `\t* ${fault}\n`).join('')}\n`;
+}
+
+/** The service's ID: its name when none is given. */
+export function serviceId(service: GivenService): string {
+  return service.ID || service.Service || '';
+}
+
+/** What is wrong with a proxy's registration, in the peer's words; empty for every other service. */
+export function proxyFaults(service: GivenService): readonly string[] {
+  if (service.Kind !== 'connect-proxy') return [];
+  const faults: string[] = [];
+  const proxy = service.Proxy;
+  const destination = proxy?.DestinationServiceName ?? '';
+  if (destination === '') faults.push('Proxy.DestinationServiceName must be non-empty for Connect proxy services');
+  if (destination === '*')
+    faults.push('Proxy.DestinationServiceName must not be a wildcard for Connect proxy services');
+  if ((service.Port ?? 0) === 0) faults.push('Port must be set for a Connect proxy');
+  if (service.Connect?.Native === true) faults.push('A Proxy cannot also be Connect Native, only typical services');
+  faults.push(...upstreamFaults(proxy?.Upstreams ?? []));
+  return faults;
+}
+
+function upstreamFaults(upstreams: readonly Partial<Upstream>[]): string[] {
+  const faults: string[] = [];
+  const bound = new Set<string>();
+  for (const upstream of upstreams) {
+    const name = upstream.DestinationName ?? '';
+    if (name === '') faults.push('upstream destination name cannot be empty');
+    if (name === '*') faults.push('upstream destination name cannot be a wildcard');
+    if ((upstream.LocalBindPort ?? 0) === 0) faults.push('upstream local bind port cannot be zero');
+    const type = upstream.DestinationType ?? '';
+    if (type !== '' && type !== 'service' && type !== 'prepared_query')
+      faults.push(`unknown upstream destination type: ${JSON.stringify(type)}`);
+    const address = `${upstream.LocalBindAddress || '127.0.0.1'}:${upstream.LocalBindPort ?? 0}`;
+    if (bound.has(address))
+      faults.push(
+        `upstreams cannot contain duplicates by local bind address and port; ${JSON.stringify(address)} is specified twice`,
+      );
+    bound.add(address);
+  }
+  return faults;
+}
+
+export function isAnyAddress(address: string): boolean {
+  return address === '0.0.0.0' || address === '::' || address === '[::]';
+}
+
+export function normalizeService(service: GivenService): ServiceForm {
+  const { TaggedAddresses } = service;
+  return {
+    ...(service.Kind ? { Kind: service.Kind } : undefined),
+    ID: serviceId(service),
+    Service: service.Service ?? '',
+    Tags: service.Tags ?? null,
+    Address: service.Address ?? '',
+    ...(TaggedAddresses && Object.keys(TaggedAddresses).length > 0
+      ? {
+          TaggedAddresses: Object.fromEntries(
+            Object.entries(TaggedAddresses).map(([name, { Address, Port }]) => [
+              name,
+              { Address: Address ?? '', Port: Port ?? 0 },
+            ]),
+          ),
+        }
+      : undefined),
+    Meta: service.Meta ?? null,
+    Port: service.Port ?? 0,
+    Weights: normalizeWeights(service.Weights),
+    EnableTagOverride: service.EnableTagOverride ?? false,
+    Proxy: normalizeProxy(service.Proxy),
+    Connect: service.Connect?.Native === true ? { Native: true } : {},
+  };
+}
+
+/** The peer replaces weights that make no sense, rather than refuse them, where it takes them from the catalog. */
+function normalizeWeights(weights: Partial<NodeService['Weights']> | undefined): NodeService['Weights'] {
+  return weights === undefined || weights === null
+    ? { Passing: 1, Warning: 1 }
+    : { Passing: weights.Passing ?? 0, Warning: weights.Warning ?? 0 };
+}
+
+export function normalizeProxy(proxy: Partial<ProxyConfig> | undefined | null): ProxyConfig {
+  if (proxy === undefined || proxy === null) return { MeshGateway: {}, Expose: {} };
+  return {
+    ...(proxy.DestinationServiceName ? { DestinationServiceName: proxy.DestinationServiceName } : undefined),
+    ...(proxy.DestinationServiceID ? { DestinationServiceID: proxy.DestinationServiceID } : undefined),
+    ...(proxy.LocalServiceAddress ? { LocalServiceAddress: proxy.LocalServiceAddress } : undefined),
+    ...(proxy.LocalServicePort ? { LocalServicePort: proxy.LocalServicePort } : undefined),
+    ...(proxy.Config && Object.keys(proxy.Config).length > 0 ? { Config: proxy.Config } : undefined),
+    ...(proxy.Upstreams && proxy.Upstreams.length > 0
+      ? { Upstreams: proxy.Upstreams.map(normalizeUpstream) }
+      : undefined),
+    MeshGateway: meshGateway(proxy.MeshGateway),
+    Expose: proxy.Expose ?? {},
+  };
+}
+
+function normalizeUpstream(upstream: Partial<Upstream>): Upstream {
+  return {
+    DestinationType: upstream.DestinationType ?? '',
+    ...(upstream.DestinationNamespace ? { DestinationNamespace: upstream.DestinationNamespace } : undefined),
+    DestinationName: upstream.DestinationName ?? '',
+    ...(upstream.Datacenter ? { Datacenter: upstream.Datacenter } : undefined),
+    ...(upstream.LocalBindAddress ? { LocalBindAddress: upstream.LocalBindAddress } : undefined),
+    ...(upstream.LocalBindPort ? { LocalBindPort: upstream.LocalBindPort } : undefined),
+    ...(upstream.Config && Object.keys(upstream.Config).length > 0 ? { Config: upstream.Config } : undefined),
+    MeshGateway: meshGateway(upstream.MeshGateway),
+  };
+}
+
+function meshGateway(gateway: Readonly<Record<string, unknown>> | undefined | null): Readonly<Record<string, unknown>> {
+  return gateway?.Mode ? { Mode: gateway.Mode } : {};
+}
