@@ -1,0 +1,102 @@
+import type { Socket } from 'node:net';
+import { IsthmusError } from '../lib/errors.ts';
+import type { InboundDeps } from './inbound.ts';
+import type { OpenConnection } from './open-connections.ts';
+import type { Peer } from './peer.ts';
+import { type End, pump } from './pump.ts';
+import type { RefusalReason } from './refusals.ts';
+import { connectTcp, resetSocket } from './sockets.ts';
+
+export type ConnectionDeps = Pick<
+  InboundDeps,
+  'clock' | 'limits' | 'meters' | 'refusals' | 'authorizer' | 'open' | 'local'
+>;
+
+export interface Refused {
+  readonly reason: RefusalReason;
+  /** For the one who dialled. */
+  readonly details: Readonly<Record<string, unknown>>;
+}
+
+/** One connection from the mesh to the application: authorized, connected, carried, or ended by a change. */
+export class InboundConnection implements OpenConnection {
+  readonly peer: Peer;
+  readonly #deps: ConnectionDeps;
+  #local: Socket | undefined;
+  #resetFar: (() => void) | undefined;
+  #aborted = false;
+
+  constructor(peer: Peer, deps: ConnectionDeps) {
+    this.peer = peer;
+    this.#deps = deps;
+  }
+
+  /** Why it may not go on, or undefined. A refusal is counted and logged. */
+  admit(): Refused | undefined {
+    const { authorizer, clock, local, open } = this.#deps;
+    const { identity, notAfter, uri } = this.peer;
+    const decision = authorizer.decide(identity.service, identity.datacenter);
+    if (!decision.allowed) return this.#refuse('denied', authorizer.explain(decision));
+    if (clock.now() > notAfter + 999) return this.#refuse('expired', { peer: uri }); // the last second is valid
+    if (open.size >= local().maxConnections) return this.#refuse('limit', { limit: 'connections' });
+    return undefined;
+  }
+
+  /**
+   * Connects the application and carries bytes until both sides are done.
+   * @param onConnected called before the first byte moves
+   * @param onFailed called instead when the application can't be reached
+   */
+  carry(far: End, onConnected: () => void, onFailed: (refused: Refused) => void): void {
+    const { clock, limits, local, meters, open } = this.#deps;
+    const app = local();
+    const { socket, connected } = connectTcp({ ...app, timeoutMs: app.connectTimeoutMs, clock });
+    this.#local = socket;
+    this.#resetFar = far.reset;
+    open.add(this);
+    const onGone = (): void => {
+      socket.destroy(); // rejects `connected`
+    };
+    far.stream.once('close', onGone);
+    connected.then(
+      () => {
+        far.stream.removeListener('close', onGone);
+        if (this.#aborted || far.stream.destroyed) {
+          open.remove(this);
+          socket.destroy();
+          return;
+        }
+        onConnected();
+        meters.opened.add(1, { direction: 'inbound' });
+        const near = { stream: socket, reset: () => resetSocket(socket) };
+        pump(near, far, {
+          clock,
+          idleTimeoutMs: limits.idleTimeoutMs,
+          onClose: (sent, received) => {
+            open.remove(this);
+            meters.bytes.add(sent, { direction: 'inbound', flow: 'sent' });
+            meters.bytes.add(received, { direction: 'inbound', flow: 'received' });
+          },
+        });
+      },
+      (error: unknown) => {
+        far.stream.removeListener('close', onGone);
+        open.remove(this);
+        if (this.#aborted || far.stream.destroyed) return;
+        onFailed(this.#refuse('local_unreachable', { error: IsthmusError.from(error).message }));
+      },
+    );
+  }
+
+  abort(): void {
+    this.#aborted = true;
+    this.#resetFar?.();
+    if (this.#local !== undefined) resetSocket(this.#local);
+  }
+
+  #refuse(reason: RefusalReason, details: Readonly<Record<string, unknown>>): Refused {
+    const { uri } = this.peer;
+    this.#deps.refusals.refuse('inbound', reason, uri, { source: uri, ...details });
+    return { reason, details };
+  }
+}

@@ -1,0 +1,224 @@
+import type { Socket } from 'node:net';
+import { createServer, type Server, type TLSSocket } from 'node:tls';
+import type { Clock } from '../lib/clock.ts';
+import { IsthmusError } from '../lib/errors.ts';
+import type { Logger } from '../telemetry/types.ts';
+import type { Authorizer } from './authorizer.ts';
+import { InboundConnection } from './inbound-connection.ts';
+import type { SidecarLimits } from './limits.ts';
+import { listen, stopListening } from './listening.ts';
+import type { SidecarMeters } from './meters.ts';
+import type { OpenConnections } from './open-connections.ts';
+import { isTrusted, type Peer, type PeerReader, PeerRefused } from './peer.ts';
+import type { RefusalReason, Refusals } from './refusals.ts';
+import { codeOf, hostPort, ignoreError, resetSocket } from './sockets.ts';
+import type { Trust } from './trust.ts';
+import { TUNNEL_PROTOCOL } from './tunnel.ts';
+import { TunnelServer } from './tunnel-server.ts';
+
+export interface InboundDeps {
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly limits: SidecarLimits;
+  readonly meters: SidecarMeters;
+  readonly refusals: Refusals;
+  readonly peers: PeerReader;
+  readonly authorizer: Authorizer;
+  /** Connections of applications: plain ones and streams. */
+  readonly open: OpenConnections;
+  readonly tunnels: OpenConnections;
+  readonly trust: () => Trust;
+  readonly local: () => LocalApp;
+}
+
+/** The application behind the sidecar. */
+export interface LocalApp {
+  readonly address: string;
+  readonly port: number;
+  readonly connectTimeoutMs: number;
+  readonly maxConnections: number;
+}
+
+interface Accepted {
+  readonly raw: Socket;
+  readonly startedAt: number;
+}
+
+/** The listener where the mesh reaches the application: mutual TLS, then a tunnel or one connection. */
+export class Inbound {
+  readonly #deps: InboundDeps;
+  readonly #server: Server;
+  readonly #address: string;
+  readonly #wantedPort: number;
+  #port = 0;
+  /** Handshakes under way, by the address of the client. */
+  readonly #pending = new Map<string, Accepted>();
+  readonly #tunnelServers = new Set<TunnelServer>();
+
+  constructor(deps: InboundDeps, at: { readonly address: string; readonly port: number }) {
+    this.#deps = deps;
+    this.#address = at.address;
+    this.#wantedPort = at.port;
+    this.#server = createServer({
+      ...deps.trust().options,
+      requestCert: true,
+      rejectUnauthorized: false, // `#secured` decides, so that the refusal can be explained
+      handshakeTimeout: deps.limits.handshakeTimeoutMs,
+      allowHalfOpen: true,
+      noDelay: true,
+      keepAlive: true,
+      ALPNCallback: ({ protocols }) => chooseProtocol(protocols),
+    });
+    this.#server.on('connection', (raw) => this.#accept(raw));
+    this.#server.on('secureConnection', (tls) => this.#secured(tls));
+    this.#server.on('tlsClientError', (error, tls) => this.#failed(error, tls));
+  }
+
+  get address(): string {
+    return hostPort(this.#address === '' ? '127.0.0.1' : this.#address, this.#port);
+  }
+
+  async start(): Promise<void> {
+    this.#port = await listen(this.#server, this.#address, this.#wantedPort);
+    this.#server.on('error', (error) => this.#deps.log.error('listener failed', { error: error.message }));
+  }
+
+  /** New handshakes use the current trust from here on. */
+  renew(leafChanged: boolean): void {
+    this.#server.setSecureContext(this.#deps.trust().options);
+    // Those who hold tunnels make new ones, with the new leaf at this end; the streams that are open go on.
+    if (leafChanged) for (const tunnel of this.#tunnelServers) tunnel.retire();
+  }
+
+  /** Ends tunnels with peers whose roots are gone; returns how many. */
+  abortUntrusted(): number {
+    const { clock, trust, tunnels } = this.#deps;
+    const { roots } = trust();
+    return tunnels.abortWhere((peer) => !isTrusted(peer, roots, clock.now()));
+  }
+
+  /** Takes no new connections; those that are open go on. Resolves once they are gone. */
+  async stopAccepting(): Promise<void> {
+    for (const { raw } of this.#pending.values()) raw.destroy();
+    for (const tunnel of this.#tunnelServers) tunnel.retire();
+    await stopListening(this.#server);
+  }
+
+  #accept(raw: Socket): void {
+    const { clock, limits } = this.#deps;
+    raw.on('error', ignoreError);
+    if (this.#pending.size >= limits.maxPendingHandshakes) {
+      this.#refuse('limit', raw.remoteAddress ?? '', { limit: 'handshakes', from: raw.remoteAddress });
+      raw.destroy();
+      return;
+    }
+    const key = addressOf(raw);
+    const accepted: Accepted = { raw, startedAt: clock.now() };
+    this.#pending.set(key, accepted);
+    raw.once('close', () => {
+      if (this.#pending.get(key) === accepted) this.#pending.delete(key);
+    });
+  }
+
+  #secured(tls: TLSSocket): void {
+    const { clock, meters, peers, trust } = this.#deps;
+    tls.on('error', ignoreError);
+    const key = addressOf(tls);
+    const accepted = this.#pending.get(key);
+    if (accepted === undefined) {
+      tls.destroy(); // closed in the same moment
+      return;
+    }
+    this.#pending.delete(key);
+    let peer: Peer;
+    try {
+      peer = peers.ofAccepted(tls, trust().trustDomain);
+    } catch (error) {
+      const refused = error instanceof PeerRefused ? error : undefined;
+      this.#refuse(refused?.reason ?? 'untrusted', refused?.uri ?? tls.remoteAddress ?? '', {
+        source: refused?.uri,
+        from: tls.remoteAddress,
+        error: IsthmusError.from(error).message,
+      });
+      resetSocket(accepted.raw);
+      return;
+    }
+    meters.handshake.observe((clock.now() - accepted.startedAt) / 1_000, { direction: 'inbound' });
+    if (tls.alpnProtocol === TUNNEL_PROTOCOL) this.#tunnel(tls, accepted.raw, peer);
+    else this.#plain(tls, accepted.raw, peer);
+  }
+
+  #tunnel(tls: TLSSocket, raw: Socket, peer: Peer): void {
+    const { limits, meters, tunnels } = this.#deps;
+    if (this.#tunnelServers.size >= limits.maxInboundTunnels) {
+      this.#refuse('limit', peer.uri, { limit: 'tunnels', source: peer.uri });
+      resetSocket(raw);
+      return;
+    }
+    const tunnel = new TunnelServer(tls, raw, peer, {
+      ...this.#deps,
+      onClosed: () => {
+        this.#tunnelServers.delete(tunnel);
+        tunnels.remove(tunnel);
+      },
+    });
+    this.#tunnelServers.add(tunnel);
+    tunnels.add(tunnel);
+    meters.tunnelsOpened.add(1, { direction: 'inbound' });
+  }
+
+  #plain(tls: TLSSocket, raw: Socket, peer: Peer): void {
+    const connection = new InboundConnection(peer, this.#deps);
+    const far = { stream: tls, reset: () => resetSocket(raw) };
+    const refused = connection.admit();
+    if (refused !== undefined) {
+      far.reset();
+      return;
+    }
+    connection.carry(far, () => undefined, far.reset);
+  }
+
+  #failed(error: Error, tls: TLSSocket): void {
+    const code = codeOf(error);
+    const from = tls.remoteAddress;
+    this.#refuse(handshakeReason(code), `${from ?? ''} ${code}`, { from, error: code });
+    tls.destroy();
+  }
+
+  #refuse(reason: RefusalReason, subject: string, fields: Readonly<Record<string, unknown>>): void {
+    this.#deps.refusals.refuse('inbound', reason, subject, fields);
+  }
+}
+
+/**
+ * A tunnel when it is offered. A peer that names other protocols insists on one of them: the application's, which
+ * this sidecar does not know; HTTP/1.1 is what a client falls back to when none is agreed.
+ */
+function chooseProtocol(offered: readonly string[]): string | undefined {
+  if (offered.includes(TUNNEL_PROTOCOL)) return TUNNEL_PROTOCOL;
+  return offered.includes('http/1.1') ? 'http/1.1' : offered[0];
+}
+
+function addressOf(socket: Socket): string {
+  return `${socket.remotePort ?? 0} ${socket.remoteAddress ?? ''}`;
+}
+
+function handshakeReason(code: string): RefusalReason {
+  switch (code) {
+    case 'ERR_TLS_HANDSHAKE_TIMEOUT':
+      return 'handshake_timeout';
+    case 'ECONNRESET':
+    case 'EPIPE':
+    case 'ERR_STREAM_PREMATURE_CLOSE':
+      return 'hung_up';
+    case 'ERR_SSL_HTTP_REQUEST':
+    case 'ERR_SSL_HTTPS_PROXY_REQUEST':
+    case 'ERR_SSL_WRONG_VERSION_NUMBER':
+    case 'ERR_SSL_PACKET_LENGTH_TOO_LONG':
+    case 'ERR_SSL_BAD_RECORD_TYPE':
+    case 'ERR_SSL_UNEXPECTED_MESSAGE':
+      return 'plain_text';
+    default:
+      return 'handshake_failed';
+  }
+}

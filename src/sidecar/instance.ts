@@ -1,0 +1,262 @@
+import { Backoff } from '../lib/backoff.ts';
+import type { Clock } from '../lib/clock.ts';
+import { sleep } from '../lib/signals.ts';
+import type { TaskGroup } from '../lib/task.ts';
+import type { SidecarEndpoint } from '../model/sidecar.ts';
+import { DialError, type Dialer, type Dialled, isProtocolRefusal } from './dialer.ts';
+import type { SidecarLimits } from './limits.ts';
+import type { SidecarMeters } from './meters.ts';
+import { isTrusted, type Peer } from './peer.ts';
+import type { End } from './pump.ts';
+import { resetSocket } from './sockets.ts';
+import type { Trust } from './trust.ts';
+import { StreamUntouched, Tunnel } from './tunnel-client.ts';
+
+/** The far end of an application's connection. */
+export interface Far extends End {
+  readonly peer: Peer;
+}
+
+export interface InstanceDeps {
+  readonly clock: Clock;
+  readonly limits: SidecarLimits;
+  readonly meters: SidecarMeters;
+  readonly dialer: Dialer;
+  readonly tasks: TaskGroup;
+  readonly trust: () => Trust;
+}
+
+/**
+ * How the other side is spoken to:
+ * - unknown: not dialled yet; the first handshake tells
+ * - tunnel: a built-in sidecar
+ * - plain: one TLS connection each; tunnels are still offered, so that an upgrade is noticed
+ * - bare: as plain, but it ends handshakes that offer a tunnel
+ */
+type Mode = 'unknown' | 'tunnel' | 'plain' | 'bare';
+
+/** New tunnels tried for one connection when tunnels close under it. */
+const MAX_TUNNEL_TRIES = 3;
+
+/** One instance of a service: how to reach it, the tunnels to it, and how it does. */
+export class Instance {
+  readonly endpoint: SidecarEndpoint;
+  readonly #deps: InstanceDeps;
+  #mode: Mode = 'unknown';
+  readonly #tunnels = new Set<Tunnel>();
+  #establishing: Promise<void> | undefined;
+  /** A plain connection that the first handshake left behind, for who asked for it. */
+  #spare: Dialled | undefined;
+  #replacing = false;
+  #released = false;
+  /** Connections open or being opened. */
+  load = 0;
+  #failures = 0;
+  #ejectedUntil = 0;
+
+  constructor(endpoint: SidecarEndpoint, deps: InstanceDeps) {
+    this.endpoint = endpoint;
+    this.#deps = deps;
+  }
+
+  get tunnels(): number {
+    return this.#tunnels.size;
+  }
+
+  get ejectedUntil(): number {
+    return this.#ejectedUntil;
+  }
+
+  succeeded(): void {
+    this.#failures = 0;
+    this.#ejectedUntil = 0;
+  }
+
+  failed(): void {
+    const { clock, limits } = this.#deps;
+    const ms = Math.min(limits.ejectMaxMs, limits.ejectBaseMs * 2 ** Math.min(this.#failures, 20));
+    this.#failures += 1;
+    this.#ejectedUntil = clock.now() + ms;
+  }
+
+  /** A connection to the application of the instance. Throws {@link DialError}. */
+  async connect(timeoutMs: number): Promise<Far> {
+    for (let tries = 0; tries < MAX_TUNNEL_TRIES; tries += 1) {
+      if (this.#mode === 'plain' || this.#mode === 'bare') return await this.#connectPlain(timeoutMs);
+      const tunnel = this.#pick();
+      if (tunnel === undefined) {
+        await this.#establish(timeoutMs);
+        const spare = this.#takeSpare();
+        if (spare !== undefined) return plainEnd(spare);
+        continue;
+      }
+      this.#growBeside(tunnel);
+      try {
+        const end = await tunnel.connect(this.endpoint.service, timeoutMs);
+        return { ...end, peer: tunnel.peer };
+      } catch (error) {
+        if (error instanceof DialError && error.reason === 'expired') tunnel.retire();
+        else if (!(error instanceof StreamUntouched)) throw error;
+      }
+    }
+    throw new DialError('unreachable', 'tunnels close before they can be used', { retry: true });
+  }
+
+  /** The own leaf or the roots changed: new tunnels in the background, then no new streams in the old ones. */
+  refresh(): void {
+    const { trust, clock } = this.#deps;
+    const { roots, leafPem } = trust();
+    const now = clock.now();
+    let stale = false;
+    for (const tunnel of [...this.#tunnels]) {
+      if (!isTrusted(tunnel.peer, roots, now)) tunnel.abort();
+      else if (tunnel.leafPem !== leafPem && !tunnel.retired) stale = true;
+    }
+    if (stale) this.#replace();
+  }
+
+  /** No upstream names it any more: what is open goes on. */
+  release(): void {
+    this.#released = true;
+    for (const tunnel of [...this.#tunnels]) tunnel.retire();
+  }
+
+  abort(): void {
+    this.#released = true;
+    for (const tunnel of [...this.#tunnels]) tunnel.abort();
+  }
+
+  /** The least loaded tunnel, one made with the own current leaf if there is any. */
+  #pick(): Tunnel | undefined {
+    const { leafPem } = this.#deps.trust();
+    let best: Tunnel | undefined;
+    for (const tunnel of this.#tunnels) {
+      if (!tunnel.open) continue;
+      if (!tunnel.valid) {
+        tunnel.retire();
+        continue;
+      }
+      if (best === undefined || better(tunnel, best, leafPem)) best = tunnel;
+    }
+    return best;
+  }
+
+  #growBeside(least: Tunnel): void {
+    const { limits, tasks } = this.#deps;
+    if (least.streams < limits.streamsBeforeGrowth || this.#establishing !== undefined) return;
+    let open = 0;
+    for (const tunnel of this.#tunnels) if (!tunnel.retired) open += 1;
+    if (open >= limits.tunnelsPerInstance) return;
+    tasks.run('open another tunnel', async () => {
+      await this.#establish(limits.connectTimeoutMs).catch(() => undefined); // the ones that exist go on
+      this.#dropSpare();
+    });
+  }
+
+  #replace(): void {
+    if (this.#replacing || this.#released) return;
+    this.#replacing = true;
+    const { clock, limits, tasks } = this.#deps;
+    tasks.run('replace tunnels', async (signal) => {
+      const backoff = new Backoff({ baseMs: 200, maxMs: 10_000 });
+      try {
+        while (!signal.aborted && !this.#released && this.#stale().length > 0) {
+          try {
+            await this.#establish(limits.connectTimeoutMs);
+            this.#dropSpare();
+            this.#retireStale();
+          } catch {
+            await sleep(clock, backoff.next(), signal); // the old ones serve meanwhile
+          }
+        }
+      } finally {
+        this.#replacing = false;
+      }
+    });
+  }
+
+  /** Once there is something newer to use. */
+  #retireStale(): void {
+    const stale = this.#stale();
+    const fresh = [...this.#tunnels].some((tunnel) => !tunnel.retired && !stale.includes(tunnel));
+    if (fresh || this.#mode !== 'tunnel') for (const tunnel of stale) tunnel.retire();
+  }
+
+  #stale(): Tunnel[] {
+    const { leafPem } = this.#deps.trust();
+    return [...this.#tunnels].filter((tunnel) => !tunnel.retired && tunnel.leafPem !== leafPem);
+  }
+
+  /** One handshake at a time, shared by all who wait: afterwards there is a tunnel, or the mode is plain. */
+  #establish(timeoutMs: number): Promise<void> {
+    this.#establishing ??= this.#dialFirst(timeoutMs).finally(() => {
+      this.#establishing = undefined;
+    });
+    return this.#establishing;
+  }
+
+  async #dialFirst(timeoutMs: number): Promise<void> {
+    const own = this.#deps.trust();
+    const dialled = await this.#dial(timeoutMs);
+    if (dialled.tunnel) this.#adopt(dialled, own);
+    else {
+      this.#dropSpare();
+      this.#spare = dialled;
+    }
+  }
+
+  async #dial(timeoutMs: number): Promise<Dialled> {
+    const { dialer } = this.#deps;
+    const { endpoint } = this;
+    if (this.#mode === 'bare') return await dialer.dial(endpoint, { timeoutMs, offerTunnel: false });
+    try {
+      const dialled = await dialer.dial(endpoint, { timeoutMs, offerTunnel: true });
+      this.#mode = dialled.tunnel ? 'tunnel' : 'plain';
+      return dialled;
+    } catch (error) {
+      if (!isProtocolRefusal(error)) throw error;
+      this.#mode = 'bare';
+      return await dialer.dial(endpoint, { timeoutMs, offerTunnel: false });
+    }
+  }
+
+  async #connectPlain(timeoutMs: number): Promise<Far> {
+    const own = this.#deps.trust();
+    const dialled = await this.#dial(timeoutMs);
+    if (!dialled.tunnel) return plainEnd(dialled);
+    this.#adopt(dialled, own); // a built-in sidecar has taken the place of the other one
+    return await this.connect(timeoutMs);
+  }
+
+  #adopt(dialled: Dialled, own: Trust): void {
+    const { clock, limits, meters } = this.#deps;
+    const tunnel = new Tunnel(dialled, own, {
+      clock,
+      limits,
+      onClosed: (closed) => this.#tunnels.delete(closed),
+    });
+    this.#tunnels.add(tunnel);
+    meters.tunnelsOpened.add(1, { direction: 'outbound' });
+    if (this.#released) tunnel.retire();
+  }
+
+  #takeSpare(): Dialled | undefined {
+    const spare = this.#spare;
+    this.#spare = undefined;
+    return spare?.tls.destroyed === false ? spare : undefined;
+  }
+
+  #dropSpare(): void {
+    this.#takeSpare()?.tls.destroy();
+  }
+}
+
+function better(a: Tunnel, b: Tunnel, leafPem: string): boolean {
+  const fresh = (tunnel: Tunnel): boolean => tunnel.leafPem === leafPem;
+  if (fresh(a) !== fresh(b)) return fresh(a);
+  return a.streams < b.streams;
+}
+
+function plainEnd(dialled: Dialled): Far {
+  return { stream: dialled.tls, reset: () => resetSocket(dialled.raw), peer: dialled.peer };
+}

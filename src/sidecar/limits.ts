@@ -1,0 +1,69 @@
+/** Bounds of one sidecar. Every one has a default; what goes beyond is refused, counted and logged. */
+export interface SidecarLimits {
+  /** Open inbound connections (plain ones and streams in tunnels). Default 8,192. */
+  readonly maxInboundConnections: number;
+  /** Inbound TLS handshakes under way. Default 512. */
+  readonly maxPendingHandshakes: number;
+  /** Tunnels that others may hold to this sidecar. Default 4,096. */
+  readonly maxInboundTunnels: number;
+  /** Open connections of one upstream. Default 8,192; an upstream's `max_connections` goes before it. */
+  readonly maxUpstreamConnections: number;
+  /** An inbound handshake must be over by then. Default 5 s. */
+  readonly handshakeTimeoutMs: number;
+  /** Connecting to the application behind the sidecar. Default 5 s; `local_connect_timeout_ms` goes before it. */
+  readonly localConnectTimeoutMs: number;
+  /** One attempt to reach an instance: TCP, TLS and the answer. Default 5 s; `connect_timeout_ms` goes before it. */
+  readonly connectTimeoutMs: number;
+  /** Instances tried for one connection. Default 4. */
+  readonly maxAttempts: number;
+  /** A connection without traffic is closed after this. 0, the default, is never. */
+  readonly idleTimeoutMs: number;
+  /** Open connections may go on for this long on stop. Default 5 s. */
+  readonly drainMs: number;
+  /** Tunnels to one instance that load may open; beyond only when all are full. Default 4. */
+  readonly tunnelsPerInstance: number;
+  /** Streams in the least loaded tunnel above which another one is opened. Default 32. */
+  readonly streamsBeforeGrowth: number;
+  /**
+   * Streams in one tunnel. With the resets that a tunnel may send in its life (400) it stays below the 1,000 at which
+   * the HTTP/2 server takes resets for an attack. Default 500.
+   */
+  readonly streamsPerTunnel: number;
+  /** A tunnel without streams is closed after this. Default 5 min. */
+  readonly tunnelIdleMs: number;
+  /** Pause between pings in a tunnel. Default 10 s. */
+  readonly pingIntervalMs: number;
+  /** A tunnel whose ping is not answered by then is closed. Default 5 s. */
+  readonly pingTimeoutMs: number;
+  /** First and longest time that a failing instance is left out. Default 1 s and 30 s. */
+  readonly ejectBaseMs: number;
+  readonly ejectMaxMs: number;
+}
+
+export const DEFAULT_LIMITS: SidecarLimits = {
+  maxInboundConnections: 8_192,
+  maxPendingHandshakes: 512,
+  maxInboundTunnels: 4_096,
+  maxUpstreamConnections: 8_192,
+  handshakeTimeoutMs: 5_000,
+  localConnectTimeoutMs: 5_000,
+  connectTimeoutMs: 5_000,
+  maxAttempts: 4,
+  idleTimeoutMs: 0,
+  drainMs: 5_000,
+  tunnelsPerInstance: 4,
+  streamsBeforeGrowth: 32,
+  streamsPerTunnel: 500,
+  tunnelIdleMs: 300_000,
+  pingIntervalMs: 10_000,
+  pingTimeoutMs: 5_000,
+  ejectBaseMs: 1_000,
+  ejectMaxMs: 30_000,
+};
+
+/** A positive number among the opaque options of a proxy or upstream; anything else counts as not set. */
+export function option(config: Readonly<Record<string, unknown>>, key: string): number | undefined {
+  const value = config[key];
+  const number = typeof value === 'string' ? Number(value) : value;
+  return typeof number === 'number' && Number.isFinite(number) && number > 0 ? number : undefined;
+}

@@ -1,0 +1,123 @@
+import { createHash } from 'node:crypto';
+import type { DetailedPeerCertificate, TLSSocket } from 'node:tls';
+import { IsthmusError } from '../lib/errors.ts';
+import { type ServiceIdentity, tryParseSpiffe } from '../model/spiffe.ts';
+import { type Certificate, parseCertificateDer } from '../pki/certificate.ts';
+import { verifyChain } from '../pki/chain.ts';
+import type { RefusalReason } from './refusals.ts';
+
+/** Who is at the other end, read from a certificate. One object for each certificate while it is in use. */
+export interface Peer {
+  readonly uri: string;
+  readonly identity: ServiceIdentity;
+  readonly notAfter: number;
+  /** The leaf and what came with it. */
+  readonly chain: readonly Certificate[];
+}
+
+/** The peer's certificate is none that the mesh accepts. */
+export class PeerRefused extends IsthmusError {
+  readonly reason: RefusalReason;
+  /** What the certificate says it is, when it could be read. */
+  readonly uri: string | undefined;
+
+  constructor(reason: RefusalReason, message: string, uri?: string) {
+    super('permission_denied', message);
+    this.reason = reason;
+    this.uri = uri;
+  }
+}
+
+/** Certificates remembered by fingerprint. */
+const MAX_CACHED = 2_048;
+/** Certificates above the leaf that are looked at. */
+const MAX_CHAIN = 6;
+const NAMESPACE = 'default';
+
+/** Reads peers; TLS has verified the chain before. Each certificate is parsed once. */
+export class PeerReader {
+  readonly #peers = new Map<string, Peer>();
+
+  /** After a handshake on the accepting side, where TLS was told not to decide by itself. */
+  ofAccepted(socket: TLSSocket, trustDomain: string): Peer {
+    const certificate = socket.getPeerX509Certificate();
+    if (certificate === undefined) throw new PeerRefused('no_certificate', 'the client sent no certificate');
+    if (!socket.authorized) throw this.#unauthorized(socket, certificate.raw);
+    return this.#read(certificate.raw, trustDomain, () => socket.getPeerCertificate(true));
+  }
+
+  /** Inside the dialling side's identity check. */
+  ofDialled(certificate: DetailedPeerCertificate, trustDomain: string): Peer {
+    return this.#read(certificate.raw, trustDomain, () => certificate);
+  }
+
+  #read(raw: Buffer, trustDomain: string, detailed: () => DetailedPeerCertificate): Peer {
+    const fingerprint = createHash('sha256').update(raw).digest('base64');
+    let peer = this.#peers.get(fingerprint);
+    if (peer === undefined) {
+      peer = readPeer(raw, detailed());
+      const [oldest] = this.#peers.size >= MAX_CACHED ? this.#peers.keys() : [];
+      if (oldest !== undefined) this.#peers.delete(oldest);
+      this.#peers.set(fingerprint, peer);
+    }
+    if (peer.identity.trustDomain !== trustDomain)
+      throw new PeerRefused('wrong_trust_domain', 'the certificate is of another trust domain', peer.uri);
+    return peer;
+  }
+
+  #unauthorized(socket: TLSSocket, raw: Buffer): PeerRefused {
+    // Node's types call it an Error; on the accepting side it is the verifier's code.
+    const code = String(socket.authorizationError);
+    let uri: string | undefined;
+    try {
+      [uri] = parseCertificateDer(raw).uris;
+    } catch {
+      uri = undefined; // it only serves the log
+    }
+    return new PeerRefused(verificationReason(code), `the certificate does not verify: ${code}`, uri);
+  }
+}
+
+export function verificationReason(code: string): RefusalReason {
+  if (code === 'CERT_HAS_EXPIRED') return 'expired';
+  if (code === 'CERT_NOT_YET_VALID') return 'not_yet_valid';
+  return 'untrusted';
+}
+
+/** Whether the peer's chain still ends in one of `roots`. */
+export function isTrusted(peer: Peer, roots: readonly Certificate[], at: number): boolean {
+  try {
+    verifyChain(peer.chain, roots, Math.min(at, peer.notAfter)); // an open connection may outlive its certificate
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function readPeer(raw: Buffer, detailed: DetailedPeerCertificate): Peer {
+  let leaf: Certificate;
+  try {
+    leaf = parseCertificateDer(Buffer.from(raw));
+  } catch (error) {
+    throw new PeerRefused('bad_identity', `the certificate cannot be read: ${IsthmusError.from(error).message}`);
+  }
+  const [uri] = leaf.uris;
+  if (leaf.uris.length !== 1 || uri === undefined)
+    throw new PeerRefused('bad_identity', 'the certificate does not hold exactly one URI', uri);
+  const identity = tryParseSpiffe(uri);
+  if (identity?.kind !== 'service' || identity.namespace !== NAMESPACE)
+    throw new PeerRefused('bad_identity', 'the certificate is not that of a service', uri);
+  const chain = [leaf];
+  let above: DetailedPeerCertificate | undefined = detailed.issuerCertificate;
+  for (let n = 0; n < MAX_CHAIN && above?.raw !== undefined; n += 1) {
+    const { raw: der } = above;
+    if (chain.some((known) => known.der.equals(der))) break; // a root is its own issuer
+    try {
+      chain.push(parseCertificateDer(Buffer.from(der)));
+    } catch {
+      break; // TLS accepted it, so nothing but the check after a change of roots depends on it
+    }
+    above = above.issuerCertificate;
+  }
+  return { uri, identity, notAfter: leaf.notAfter, chain };
+}

@@ -1,0 +1,98 @@
+import type { Duplex } from 'node:stream';
+import type { Clock, Timer } from '../lib/clock.ts';
+
+/** One end of a connection through the sidecar. */
+export interface End {
+  readonly stream: Duplex;
+  /** Ends it so that the other side sees a failure, never a clean end. */
+  reset(): void;
+}
+
+export interface PumpOptions {
+  readonly clock: Clock;
+  /** 0 is never. */
+  readonly idleTimeoutMs: number;
+  /** Bytes that went from `near` to `far` and back, told once at the end. */
+  readonly onClose: (sent: number, received: number) => void;
+}
+
+/** From this size on, chunks are collected until the event loop has read all there is, and written in one system call. */
+const COLLECT_FROM = 8_192;
+
+let corked: Duplex[] = [];
+
+function uncorkAll(): void {
+  const streams = corked;
+  corked = [];
+  for (const stream of streams) stream.uncork();
+}
+
+function write(to: Duplex, chunk: Buffer): boolean {
+  if (chunk.length >= COLLECT_FROM && to.writableCorked === 0) {
+    to.cork();
+    if (corked.push(to) === 1) setImmediate(uncorkAll);
+  }
+  return to.write(chunk);
+}
+
+/**
+ * Moves bytes both ways until both ends are closed. A half-close is passed on as one, a failure as a reset; a reader is
+ * paused while the other side's writer is full. Both streams must be open.
+ */
+export function pump(near: End, far: End, options: PumpOptions): void {
+  const a = near.stream;
+  const b = far.stream;
+  let sent = 0;
+  let received = 0;
+  let open = 2;
+  let seen = 0;
+  let timer: Timer | undefined;
+
+  const fail = (): void => {
+    if (!a.destroyed) near.reset();
+    if (!b.destroyed) far.reset();
+  };
+
+  const { idleTimeoutMs, clock } = options;
+  if (idleTimeoutMs > 0) {
+    const check = (): void => {
+      if (seen === sent + received) fail();
+      else {
+        seen = sent + received;
+        timer = clock.after(idleTimeoutMs, check);
+      }
+    };
+    seen = -1; // the first period always passes
+    timer = clock.after(idleTimeoutMs, check);
+  }
+
+  a.on('data', (chunk: Buffer) => {
+    sent += chunk.length;
+    if (!write(b, chunk)) a.pause();
+  });
+  b.on('data', (chunk: Buffer) => {
+    received += chunk.length;
+    if (!write(a, chunk)) b.pause();
+  });
+  b.on('drain', () => a.resume());
+  a.on('drain', () => b.resume());
+
+  const wire = (from: Duplex, to: Duplex): void => {
+    from.on('end', () => {
+      if (!to.destroyed) to.end();
+    });
+    from.on('error', fail);
+    from.on('close', () => {
+      // Closed before it said all, or before it heard all: the other side must not take that for a clean end.
+      if (!from.readableEnded || !from.writableFinished) fail();
+      open -= 1;
+      if (open > 0) return;
+      timer?.cancel();
+      options.onClose(sent, received);
+    });
+  };
+  wire(a, b);
+  wire(b, a);
+  a.resume();
+  b.resume();
+}

@@ -1,0 +1,92 @@
+import type { Clock } from '../lib/clock.ts';
+import type { Service } from '../lib/service.ts';
+import { abortable, withDeadline } from '../lib/signals.ts';
+import { createTaskGroup } from '../lib/task.ts';
+import type { SidecarSource } from '../model/sidecar.ts';
+import type { Logger, Metrics } from '../telemetry/types.ts';
+import { DEFAULT_LIMITS, type SidecarLimits } from './limits.ts';
+import type { RefusalReason } from './refusals.ts';
+import { SidecarState } from './sidecar-state.ts';
+import { followSource } from './source-loop.ts';
+
+export interface SidecarDeps {
+  readonly source: SidecarSource;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly metrics: Metrics;
+  readonly limits?: Partial<SidecarLimits>;
+}
+
+export interface SidecarAddresses {
+  /** Bound address of the mesh listener; absent for a client-only proxy. */
+  readonly listen?: string;
+  /** Bound addresses by upstream key. */
+  readonly upstreams: Readonly<Record<string, string>>;
+}
+
+export interface DirectionStats {
+  readonly connections: number;
+  readonly tunnels: number;
+}
+
+export interface SidecarStats {
+  readonly inbound: DirectionStats;
+  readonly outbound: DirectionStats;
+  readonly refused: Readonly<Partial<Record<RefusalReason, number>>>;
+  /** Open connections that a change of intentions or roots ended. */
+  readonly closedByChange: number;
+  /** Newest update in effect. */
+  readonly version: number;
+}
+
+export interface Sidecar extends Service {
+  addresses(): SidecarAddresses;
+  stats(): SidecarStats;
+}
+
+/**
+ * The built-in L4 proxy. `start` resolves once the first update is in effect and all listeners are bound; from then on
+ * it follows the source, and goes on with its last state while the source is away.
+ */
+export function createSidecar(deps: SidecarDeps): Sidecar {
+  const { clock, log, metrics, source } = deps;
+  const limits: SidecarLimits = { ...DEFAULT_LIMITS, ...deps.limits };
+  const tasks = createTaskGroup({
+    clock,
+    onError: (task, error, retryInMs) => {
+      log.warn('background work failed', { task, error: error.message, retry_in_ms: retryInMs });
+    },
+  });
+  const state = new SidecarState({ clock, log, metrics, limits, tasks });
+
+  const stop = async (): Promise<void> => {
+    const stopped = state.stopAccepting();
+    const limit = withDeadline(clock, limits.drainMs, 'draining connections');
+    try {
+      await abortable(state.drained(), limit.signal);
+    } catch {
+      log.info('connections cut on stop', { connections: state.openConnections });
+    } finally {
+      limit.release();
+    }
+    state.abort();
+    await tasks.stop();
+    await stopped;
+  };
+
+  return {
+    name: 'sidecar',
+    async start(signal) {
+      const ready = followSource({ source, state, tasks, log });
+      try {
+        await abortable(ready, signal);
+      } catch (error) {
+        await stop();
+        throw error;
+      }
+    },
+    stop,
+    addresses: () => state.addresses(),
+    stats: () => state.stats(),
+  };
+}

@@ -1,0 +1,48 @@
+import { constants } from 'node:crypto';
+import { createSecureContext, type SecureContext, type SecureContextOptions } from 'node:tls';
+import { invariant } from '../lib/errors.ts';
+import type { SidecarLeaf, SidecarRoots } from '../model/sidecar.ts';
+import { type Certificate, parseCertificate } from '../pki/certificate.ts';
+
+/** What handshakes use from one change to the next. Immutable. */
+export interface Trust {
+  readonly trustDomain: string;
+  readonly roots: readonly Certificate[];
+  /** Certificate and key to present, roots to verify against. For both directions. */
+  readonly options: SecureContextOptions;
+  /** `options` made ready for dialling. */
+  readonly dialling: SecureContext;
+  readonly leafPem: string;
+  readonly leafNotAfter: number;
+}
+
+/**
+ * No session is ever resumed: a resumed one would skip the check of the peer's certificate and so outlive a change of
+ * roots or leaf.
+ */
+const SECURE_OPTIONS = constants.SSL_OP_NO_TICKET;
+
+/** Throws `invalid_argument` (or OpenSSL's error) when a PEM cannot be used; the trust before it stays in effect then. */
+export function createTrust(roots: SidecarRoots, leaf: SidecarLeaf): Trust {
+  invariant(roots.roots.length > 0, 'no root is trusted');
+  const options: SecureContextOptions = {
+    cert: leaf.certPem,
+    key: leaf.keyPem,
+    ca: roots.roots.map((root) => root.pem),
+    minVersion: 'TLSv1.2',
+    secureOptions: SECURE_OPTIONS,
+  };
+  return {
+    trustDomain: roots.trustDomain,
+    roots: roots.roots.map((root) => parseCertificate(root.pem)),
+    options,
+    dialling: createSecureContext(options),
+    leafPem: leaf.certPem,
+    leafNotAfter: Date.parse(leaf.validBefore),
+  };
+}
+
+/** Whether some root of `before` is missing in `after`. */
+export function losesRoots(before: Trust, after: Trust): boolean {
+  return before.roots.some((root) => !after.roots.some((kept) => kept.der.equals(root.der)));
+}

@@ -1,0 +1,186 @@
+import { createServer, type Server, type Socket } from 'node:net';
+import type { Clock } from '../lib/clock.ts';
+import { IsthmusError } from '../lib/errors.ts';
+import type { TaskGroup } from '../lib/task.ts';
+import type { SidecarEndpoint, SidecarUpstream } from '../model/sidecar.ts';
+import type { Logger } from '../telemetry/types.ts';
+import { Balancer } from './balancer.ts';
+import { DialError } from './dialer.ts';
+import type { Far, Instance } from './instance.ts';
+import type { Instances } from './instances.ts';
+import { option, type SidecarLimits } from './limits.ts';
+import { listen, stopListening } from './listening.ts';
+import type { SidecarMeters } from './meters.ts';
+import type { OpenConnection, OpenConnections } from './open-connections.ts';
+import { pump } from './pump.ts';
+import type { Refusals } from './refusals.ts';
+import { hostPort, ignoreError, resetSocket } from './sockets.ts';
+
+export interface UpstreamDeps {
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly limits: SidecarLimits;
+  readonly meters: SidecarMeters;
+  readonly refusals: Refusals;
+  readonly instances: Instances;
+  readonly open: OpenConnections;
+  readonly tasks: TaskGroup;
+}
+
+/** The listener of one upstream: the application connects here, and is connected to an instance of the service. */
+export class Upstream {
+  readonly config: SidecarUpstream;
+  readonly #deps: UpstreamDeps;
+  readonly #server: Server;
+  readonly #balancer = new Balancer();
+  /** Accepted connections of the application, those being connected included. */
+  readonly #accepted = new Set<Socket>();
+  readonly #maxConnections: number;
+  readonly #connectTimeoutMs: number;
+  #port = 0;
+
+  constructor(config: SidecarUpstream, deps: UpstreamDeps) {
+    this.config = config;
+    this.#deps = deps;
+    this.#maxConnections = option(config.config, 'max_connections') ?? deps.limits.maxUpstreamConnections;
+    this.#connectTimeoutMs = option(config.config, 'connect_timeout_ms') ?? deps.limits.connectTimeoutMs;
+    // Paused: what the application sends first waits in the kernel until an instance took the connection.
+    this.#server = createServer({ allowHalfOpen: true, noDelay: true, keepAlive: true, pauseOnConnect: true });
+    this.#server.on('connection', (socket) => this.#accept(socket));
+  }
+
+  get address(): string {
+    return hostPort(this.config.bindAddress === '' ? '127.0.0.1' : this.config.bindAddress, this.#port);
+  }
+
+  async start(): Promise<void> {
+    this.#port = await listen(this.#server, this.config.bindAddress, this.config.bindPort);
+    this.#server.on('error', (error) => {
+      this.#deps.log.error('listener failed', { upstream: this.config.key, error: error.message });
+    });
+  }
+
+  setEndpoints(endpoints: readonly SidecarEndpoint[]): void {
+    const before = this.#balancer.instances();
+    const held: Instance[] = [];
+    this.#balancer.set(endpoints, (endpoint) => {
+      const instance = this.#deps.instances.hold(endpoint);
+      held.push(instance);
+      return instance;
+    });
+    const now = new Set(this.#balancer.instances());
+    // Each instance is held once by an upstream, however many endpoints name it.
+    const kept = new Set<Instance>(before);
+    for (const instance of held) {
+      if (kept.has(instance)) this.#deps.instances.release(instance);
+      else kept.add(instance);
+    }
+    for (const instance of before) if (!now.has(instance)) this.#deps.instances.release(instance);
+  }
+
+  /** Takes no new connections; those that are open go on. Resolves once they are gone. */
+  async stopAccepting(): Promise<void> {
+    this.setEndpoints([]);
+    await stopListening(this.#server);
+  }
+
+  abort(): void {
+    for (const socket of this.#accepted) resetSocket(socket);
+  }
+
+  #accept(socket: Socket): void {
+    socket.on('error', ignoreError);
+    if (this.#accepted.size >= this.#maxConnections) {
+      this.#give(socket, new DialError('limit', `more than ${this.#maxConnections} connections`, { retry: false }));
+      return;
+    }
+    this.#accepted.add(socket);
+    socket.once('close', () => this.#accepted.delete(socket));
+    const startedAt = this.#deps.clock.now();
+    this.#reach(socket).then(
+      ({ far, instance }) => this.#join(socket, far, instance, startedAt),
+      (error: unknown) => this.#give(socket, error),
+    );
+  }
+
+  /** Tries instances until one takes the connection. */
+  async #reach(socket: Socket): Promise<{ far: Far; instance: Instance }> {
+    const { clock, limits, meters } = this.#deps;
+    const tried = new Set<Instance>();
+    let last: DialError | undefined;
+    while (tried.size < limits.maxAttempts && !socket.destroyed) {
+      const instance = this.#balancer.pick(clock.now(), tried);
+      if (instance === undefined) break;
+      if (tried.size > 0) meters.retries.add(1, { upstream: this.config.key });
+      tried.add(instance);
+      instance.load += 1;
+      try {
+        const far = await instance.connect(this.#connectTimeoutMs);
+        instance.succeeded();
+        return { far, instance };
+      } catch (error) {
+        instance.load -= 1;
+        last = error instanceof DialError ? error : new DialError('unreachable', String(error), { retry: true });
+        if (!last.retry) break;
+        instance.failed();
+        if (tried.size < limits.maxAttempts && tried.size < this.#balancer.size) this.#note(last, instance);
+      }
+    }
+    throw last ?? new DialError('no_instance', 'no healthy instance', { retry: false });
+  }
+
+  #join(socket: Socket, far: Far, instance: Instance, startedAt: number): void {
+    const { clock, limits, meters, open } = this.#deps;
+    if (socket.destroyed || far.stream.destroyed) {
+      instance.load -= 1;
+      resetSocket(socket);
+      far.reset();
+      return;
+    }
+    const near = { stream: socket, reset: () => resetSocket(socket) };
+    const connection: OpenConnection = {
+      peer: far.peer,
+      abort: () => {
+        near.reset();
+        far.reset();
+      },
+    };
+    open.add(connection);
+    meters.opened.add(1, { direction: 'outbound' });
+    meters.connect.observe((clock.now() - startedAt) / 1_000);
+    pump(near, far, {
+      clock,
+      idleTimeoutMs: limits.idleTimeoutMs,
+      onClose: (sent, received) => {
+        open.remove(connection);
+        instance.load -= 1;
+        meters.bytes.add(sent, { direction: 'outbound', flow: 'sent' });
+        meters.bytes.add(received, { direction: 'outbound', flow: 'received' });
+      },
+    });
+  }
+
+  /** One instance failed, the next one is tried. */
+  #note(error: DialError, instance: Instance): void {
+    const { address, port } = instance.endpoint;
+    this.#deps.log.debug('instance left out for a while', {
+      upstream: this.config.key,
+      instance: hostPort(address, port),
+      reason: error.reason,
+      error: error.message,
+    });
+  }
+
+  #give(socket: Socket, error: unknown): void {
+    resetSocket(socket);
+    const failure = error instanceof DialError ? error : undefined;
+    const reason = failure?.reason ?? 'unreachable';
+    this.#deps.refusals.refuse('outbound', reason, this.config.key, {
+      upstream: this.config.key,
+      service: this.config.name,
+      datacenter: this.config.datacenter,
+      error: IsthmusError.from(error).message,
+      ...(failure?.details ?? {}),
+    });
+  }
+}
