@@ -25,7 +25,7 @@ export interface Tx {
   get<T>(table: Table<T>, key: string): T | undefined;
   /** The stored row, with its revisions; own writes are not seen. */
   row<T>(table: Table<T>, key: string): Stored<T> | undefined;
-  put<T>(table: Table<T>, entity: T): void;
+  put<T>(table: Table<T>, entity: NoInfer<T>): void;
   delete<T>(table: Table<T>, key: string): void;
 }
 
@@ -229,7 +229,7 @@ class Transaction implements Tx {
     return row;
   }
 
-  put<T>(table: Table<T>, entity: T): void {
+  put<T>(table: Table<T>, entity: NoInfer<T>): void {
     const key = table.prefix + table.spec.key(entity);
     this.#writes.set(key, { op: { type: 'put', key, value: JSON.stringify(entity) }, entity });
   }

@@ -1,0 +1,305 @@
+import type { Clock } from '../../lib/clock.ts';
+import { IsthmusError } from '../../lib/errors.ts';
+import type { Service } from '../../lib/service.ts';
+import { createTaskGroup } from '../../lib/task.ts';
+import type { DatacenterRotation, HolderReport, IssuedCert, RotationPhase } from '../../model/ca.ts';
+import type { CaStatus } from '../../model/requests.ts';
+import { trustDomainOf } from '../../model/spiffe.ts';
+import { colonHex } from '../../pki/keys.ts';
+import type { Store } from '../../store/store.ts';
+import type { Logger, Metrics } from '../../telemetry/types.ts';
+import { canonicalKeys, DEFAULT_CONFIG, readConfigRequest, readSettings } from './config.ts';
+import { recordDatacenter } from './datacenters.ts';
+import { Inventory, isoSeconds } from './inventory.ts';
+import { createKeyStore } from './keystore.ts';
+import { SignatureLimiter } from './limiter.ts';
+import { PrimaryManager } from './manager.ts';
+import { createMeters } from './metrics.ts';
+import { type CaReads, createReads } from './reads.ts';
+import { Rotator } from './rotator.ts';
+import { type PrimaryCa, SecondaryManager } from './secondary.ts';
+import { Signer } from './sign.ts';
+import { caStatus, secondaryRotation } from './status.ts';
+import { declareTables, ONLY, rotationOf } from './tables.ts';
+import { leafTemplate } from './template.ts';
+import { validateLeaf } from './validate.ts';
+
+export type { PrimaryCa } from './secondary.ts';
+export { KEY_TABLE } from './tables.ts';
+
+export interface CaDeps {
+  readonly store: Store;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly metrics: Metrics;
+  readonly datacenter: string;
+  /** Equal to `datacenter` in the primary. */
+  readonly primaryDatacenter: string;
+  /** Used once, when the store holds no CA yet. */
+  readonly initialConfig?: {
+    /** Default "consul". */
+    readonly provider?: string;
+    readonly config?: Readonly<Record<string, unknown>>;
+    /** The trust domain's UUID; made up when absent. */
+    readonly clusterId?: string;
+  };
+  /** 32 bytes; CA keys are encrypted at rest with it. */
+  readonly keyEncryptionKey?: Buffer;
+  /** In secondaries: the way to the primary. */
+  readonly primary?: PrimaryCa;
+  /** Datacenters that are federated now; the primary waits for them in a rotation. */
+  readonly knownDatacenters?: () => readonly string[];
+  readonly random?: () => number;
+}
+
+export interface CaOptions {
+  /** How long a new root waits for verifiers that have not confirmed it, milliseconds. Default 30,000. */
+  readonly distributeBoundMs?: number;
+  /** How long the moving of leaves is waited for before what is left counts as draining. Default 300,000. */
+  readonly moveBoundMs?: number;
+  /** Shortest stay of an old root after the new one became active. Default 10,000. */
+  readonly minDrainMs?: number;
+  /** Silence after which a holder does not hold up a rotation any more. Default 300,000; holders report every minute. */
+  readonly holderTtlMs?: number;
+}
+
+/** A datacenter's certificate authority. */
+export interface Ca {
+  /** Start after the store. Never waits for the primary. */
+  readonly service: Service;
+  readonly reads: CaReads;
+  /** Signs a leaf for the service or agent named in the request, of this datacenter. */
+  signLeaf(args: { readonly csr: string }): Promise<IssuedCert>;
+  /** Primary only: signs a secondary's intermediate. */
+  signIntermediate(args: {
+    readonly csr: string;
+    readonly datacenter: string;
+  }): Promise<{ readonly certPem: string; readonly rootId: string }>;
+  /** Primary only; a change of key or provider starts a rotation. */
+  setConfig(args: { readonly config: unknown }): Promise<null>;
+  /** Primary only: starts a rotation to a root with a new key. */
+  rotate(args: { readonly force?: boolean }): Promise<{ readonly NewRootID: string }>;
+  reportHolder(report: HolderReport): Promise<null>;
+  /** Primary only. */
+  reportDatacenter(report: DatacenterRotation): Promise<null>;
+  /** `<uuid>.consul`; undefined while it is not known. */
+  trustDomain(): string | undefined;
+  status(): CaStatus;
+}
+
+const MINUTE = 60_000;
+
+/** Declares its tables, so create it before the store is started. */
+export function createCa(deps: CaDeps, options: CaOptions = {}): Ca {
+  const { store, clock, datacenter, primaryDatacenter } = deps;
+  const isPrimary = datacenter === primaryDatacenter;
+  const log = deps.log.child({ component: 'ca' });
+  const now = (): number => clock.now();
+  const tables = declareTables(store);
+  const keys = createKeyStore(store, tables, deps.keyEncryptionKey);
+  const signer = new Signer(tables, keys, isPrimary);
+  const inventory = new Inventory(
+    { store, tables, datacenter, now },
+    { holderTtlMs: options.holderTtlMs ?? 5 * MINUTE },
+  );
+  const limiter = new SignatureLimiter(clock);
+  const onStep = (step: string, fields: Readonly<Record<string, unknown>>): void => log.info(step, fields);
+  const onFailure = (what: string, error: IsthmusError, retryInMs?: number): void => {
+    meters.failures.add();
+    log.warn(`${what} failed`, {
+      error: error.message,
+      code: error.code,
+      ...(retryInMs === undefined ? {} : { retryInMs }),
+    });
+  };
+  const tasks = createTaskGroup({ clock, onError: onFailure });
+
+  const manager = new PrimaryManager(
+    {
+      store,
+      clock,
+      tables,
+      keys,
+      signer,
+      inventory,
+      initialConfig: {
+        provider: deps.initialConfig?.provider ?? 'consul',
+        config: { ...DEFAULT_CONFIG, ...canonicalKeys(deps.initialConfig?.config ?? {}) },
+        forceWithoutCrossSigning: false,
+      },
+      clusterId: deps.initialConfig?.clusterId,
+      knownDatacenters: deps.knownDatacenters ?? (() => []),
+      onStep,
+    },
+    {
+      distributeBoundMs: options.distributeBoundMs ?? 30_000,
+      moveBoundMs: options.moveBoundMs ?? 5 * MINUTE,
+      minDrainMs: options.minDrainMs ?? 10_000,
+    },
+  );
+  const secondary =
+    isPrimary || deps.primary === undefined
+      ? undefined
+      : new SecondaryManager({
+          store,
+          clock,
+          tables,
+          keys,
+          inventory,
+          primary: deps.primary,
+          datacenter,
+          primaryDatacenter,
+          tasks,
+          random: deps.random ?? Math.random,
+          onStep,
+          onFailure,
+        });
+  const rotator = new Rotator({ clock, tasks, inventory, tables, store, signer, ...(isPrimary ? { manager } : {}) });
+
+  const blocker = (): string => {
+    try {
+      if (signer.current !== undefined) return '';
+    } catch (error) {
+      return IsthmusError.from(error).message;
+    }
+    if (isPrimary) return 'the first root has not been made yet';
+    return secondary?.blocker ?? `no way to ${primaryDatacenter} is configured`;
+  };
+  const status = (): CaStatus =>
+    caStatus({
+      datacenter,
+      tables,
+      now: now(),
+      blocker: blocker(),
+      lastRenewalError: isPrimary ? rotator.lastError : (secondary?.lastRenewalError ?? ''),
+      renewsAt: isPrimary ? manager.plannedRotation() : secondary?.renewsAt,
+    });
+  const phase = (): RotationPhase =>
+    isPrimary ? rotationOf(tables).phase : secondaryRotation(tables, inventory, now()).Phase;
+  const meters = createMeters(deps.metrics, status, phase);
+  const primaryOnly = (what: string): void => {
+    if (!isPrimary)
+      throw new IsthmusError('rejected', `${what} is done in the primary datacenter ${primaryDatacenter}`);
+  };
+
+  let leafTtl = { revision: -1, ms: 0, perSecond: 0 };
+  const leafSettings = (): { readonly ms: number; readonly perSecond: number } => {
+    const row = tables.config.get(ONLY);
+    const revision = row?.modRevision ?? 0;
+    if (leafTtl.revision !== revision) {
+      const settings = readSettings(row?.value.config ?? {});
+      leafTtl = { revision, ms: settings.leafTtlMs, perSecond: settings.csrMaxPerSecond };
+    }
+    return leafTtl;
+  };
+
+  async function signLeaf(csrPem: string): Promise<IssuedCert> {
+    const at = now();
+    let authority = signer.current;
+    if (authority !== undefined && at > authority.chainGoodUntil) {
+      signer.refresh(at);
+      authority = signer.current;
+    }
+    if (authority === undefined)
+      throw new IsthmusError('unavailable', `CA is uninitialized and unable to sign certificates yet: ${blocker()}`);
+    const { root, issuer, chain } = authority;
+    const { csr, identity } = validateLeaf(csrPem, root.clusterId, datacenter);
+    const settings = leafSettings();
+    limiter.take(settings.perSecond);
+    const template = leafTemplate(csr, identity, at, settings.ms);
+    const signed = await issuer.signLeaf(template);
+    meters.leafSigned.add(1, { kind: identity.kind });
+    const index = store.revision;
+    return {
+      SerialNumber: colonHex(signed.serial),
+      CertPEM: signed.pem + chain,
+      Service: identity.kind === 'service' ? identity.service : '',
+      ServiceURI: template.uri,
+      ValidAfter: isoSeconds(signed.notBefore),
+      ValidBefore: isoSeconds(signed.notAfter),
+      RootID: root.id,
+      CreateIndex: index,
+      ModifyIndex: index,
+    };
+  }
+
+  return {
+    service: {
+      name: 'ca',
+      async start() {
+        const sealed = await keys.sealAll();
+        if (sealed > 0) log.info('CA keys encrypted at rest', { count: sealed });
+        inventory.started();
+        if (isPrimary) await manager.bootstrap();
+        signer.refresh(now());
+        if (tables.config.get(ONLY) !== undefined) void signer.current; // an unreadable key is told at the start
+        store.onCommit((commit) => {
+          if (commit.changes.some((change) => SIGNING_TABLES.has(change.table))) signer.refresh(now());
+          if (commit.changes.some((change) => ROTATION_TABLES.has(change.table))) {
+            rotator.changed();
+            secondary?.changed();
+          }
+        });
+        rotator.start();
+        secondary?.start();
+      },
+      async stop() {
+        await tasks.stop();
+      },
+    },
+    reads: createReads({
+      tables,
+      now,
+      status,
+      blocker,
+      rotation: () => (isPrimary ? manager.status() : secondaryRotation(tables, inventory, now())),
+    }),
+    async signLeaf({ csr }) {
+      try {
+        return await signLeaf(csr);
+      } catch (error) {
+        meters.leafRefused.add(1, { code: IsthmusError.from(error).code });
+        throw error;
+      }
+    },
+    async signIntermediate(args) {
+      primaryOnly('signing an intermediate');
+      const signed = await manager.signIntermediate(args.csr, args.datacenter);
+      meters.intermediateSigned.add();
+      return signed;
+    },
+    async setConfig({ config }) {
+      primaryOnly('changing the CA configuration');
+      await manager.setConfig(readConfigRequest(config));
+      return null;
+    },
+    async rotate({ force }) {
+      primaryOnly('a rotation');
+      return { NewRootID: await manager.rotate(force ?? false) };
+    },
+    async reportHolder(report) {
+      await inventory.record(report);
+      return null;
+    },
+    async reportDatacenter(report) {
+      primaryOnly('collecting reports of datacenters');
+      await recordDatacenter(store, tables, report, now());
+      return null;
+    },
+    trustDomain() {
+      const clusterId = tables.roots.list()[0]?.value.clusterId;
+      return clusterId === undefined ? undefined : trustDomainOf(clusterId);
+    },
+    status,
+  };
+}
+
+const SIGNING_TABLES: ReadonlySet<string> = new Set(['ca-roots', 'ca-intermediate', 'ca-keys']);
+const ROTATION_TABLES: ReadonlySet<string> = new Set([
+  'ca-roots',
+  'ca-rotation',
+  'ca-config',
+  'ca-holders',
+  'ca-datacenters',
+  'ca-issued',
+]);

@@ -1,0 +1,49 @@
+import { IsthmusError } from '../../lib/errors.ts';
+import { isSealed, openKey, sealKey } from '../../pki/seal.ts';
+import type { Store, Tx } from '../../store/store.ts';
+import type { CaTables } from './tables.ts';
+
+/** The only door to the CA's private keys: encrypted at rest when the operator gave a key for that. */
+export interface KeyStore {
+  /** Writes a key within a transaction. */
+  put(tx: Tx, id: string, secret: string): void;
+  remove(tx: Tx, id: string): void;
+  /** Throws `rejected` when it is encrypted and can't be opened, `not_found` when there is none. */
+  get(id: string): string;
+  /** Encrypts keys that are stored in the clear, now that there is a key for that. */
+  sealAll(): Promise<number>;
+}
+
+export function createKeyStore(store: Store, tables: CaTables, encryptionKey: Buffer | undefined): KeyStore {
+  const protect = (id: string, secret: string): string =>
+    encryptionKey === undefined ? secret : sealKey(secret, id, encryptionKey);
+
+  return {
+    put: (tx, id, secret) => tx.put(tables.keys, { id, key: protect(id, secret) }),
+    remove: (tx, id) => tx.delete(tables.keys, id),
+    get(id) {
+      const row = tables.keys.get(id);
+      if (row === undefined) throw new IsthmusError('not_found', `the CA key ${id} is not in the store`);
+      const { key } = row.value;
+      if (!isSealed(key)) return key;
+      if (encryptionKey === undefined)
+        throw new IsthmusError(
+          'rejected',
+          'the CA keys are encrypted: set connect.ca_key_encryption_file to their key',
+        );
+      return openKey(key, id, encryptionKey);
+    },
+    async sealAll() {
+      if (encryptionKey === undefined) return 0;
+      const { result } = await store.transact((tx) => {
+        const open = tables.keys.list().filter((row) => !isSealed(row.value.key));
+        for (const row of open) {
+          const now = tx.get(tables.keys, row.key);
+          if (now !== undefined) tx.put(tables.keys, { id: now.id, key: protect(now.id, now.key) });
+        }
+        return open.length;
+      });
+      return result;
+    },
+  };
+}

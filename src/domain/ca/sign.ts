@@ -1,0 +1,98 @@
+import { IsthmusError } from '../../lib/errors.ts';
+import { parseCertificate } from '../../pki/certificate.ts';
+import { joinPem } from '../../pki/pem.ts';
+import type { KeyStore } from './keystore.ts';
+import { findProvider } from './providers/builtin.ts';
+import type { CertificateIssuer } from './providers/provider.ts';
+import { activeRoot, type CaTables, ONLY, type RootRow } from './tables.ts';
+
+/** What leaves are signed with now. */
+export interface SigningAuthority {
+  readonly root: RootRow;
+  readonly issuer: CertificateIssuer;
+  /** The certificates that follow a leaf: this datacenter's intermediate, then cross-signed roots. */
+  readonly chain: string;
+  /** The first time at which `chain` holds an expired certificate. */
+  readonly chainGoodUntil: number;
+}
+
+/** Certificates after the leaf at most: an intermediate and two cross-signed roots. */
+const MAX_CROSS_SIGNED = 2;
+
+/** Keeps the issuer for what the tables say is active; rebuilt only when they change. */
+export class Signer {
+  readonly #tables: CaTables;
+  readonly #keys: KeyStore;
+  readonly #primary: boolean;
+  readonly #issuers = new Map<string, CertificateIssuer>();
+  #current: SigningAuthority | undefined;
+  #failure: IsthmusError | undefined;
+
+  constructor(tables: CaTables, keys: KeyStore, primary: boolean) {
+    this.#tables = tables;
+    this.#keys = keys;
+    this.#primary = primary;
+  }
+
+  /** Throws when the key can't be read. */
+  get current(): SigningAuthority | undefined {
+    if (this.#failure !== undefined) throw this.#failure;
+    return this.#current;
+  }
+
+  /** Reads the tables again; `now` decides which cross-signed roots are still good. */
+  refresh(now: number): void {
+    try {
+      this.#current = this.#read(now);
+      this.#failure = undefined;
+    } catch (error) {
+      this.#current = undefined;
+      this.#failure = IsthmusError.from(error);
+    }
+  }
+
+  /** The issuer of a root whose key is here. */
+  ofRoot(root: RootRow): CertificateIssuer {
+    return this.#issuer(root.provider, root.pem, root.keyId);
+  }
+
+  #read(now: number): SigningAuthority | undefined {
+    const intermediate = this.#tables.intermediate.get(ONLY)?.value;
+    const root = this.#primary ? activeRoot(this.#tables) : this.#rootOf(intermediate?.rootId);
+    if (root === undefined) return undefined;
+    const cross = root.crossSigned.filter((pem) => parseCertificate(pem).notAfter > now).slice(0, MAX_CROSS_SIGNED);
+    const ends = cross.map((pem) => parseCertificate(pem).notAfter);
+    if (this.#primary) {
+      const issuer = this.ofRoot(root);
+      this.#forgetAllBut(root.keyId + root.pem);
+      return { root, issuer, chain: joinPem(cross), chainGoodUntil: Math.min(...ends) };
+    }
+    if (intermediate === undefined) return undefined;
+    const issuer = this.#issuer(intermediate.provider, intermediate.pem, intermediate.keyId);
+    this.#forgetAllBut(intermediate.keyId + intermediate.pem);
+    return {
+      root,
+      issuer,
+      chain: joinPem([intermediate.pem, ...cross]),
+      chainGoodUntil: Math.min(intermediate.notAfter, ...ends),
+    };
+  }
+
+  #rootOf(id: string | undefined): RootRow | undefined {
+    return this.#tables.roots.list().find((row) => row.value.id === id)?.value;
+  }
+
+  #issuer(provider: string, pem: string, keyId: string): CertificateIssuer {
+    const name = keyId + pem;
+    let issuer = this.#issuers.get(name);
+    if (issuer === undefined) {
+      issuer = findProvider(provider).issuer(pem, this.#keys.get(keyId));
+      this.#issuers.set(name, issuer);
+    }
+    return issuer;
+  }
+
+  #forgetAllBut(name: string): void {
+    for (const known of this.#issuers.keys()) if (known !== name) this.#issuers.delete(known);
+  }
+}
