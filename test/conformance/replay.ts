@@ -18,7 +18,7 @@ export interface SkippedRecording {
   readonly reason: string;
 }
 
-export type Send = (dc: string, method: string, path: string, body: string | undefined) => Promise<Answer>;
+export type Send = (dc: Recording['dc'], method: string, path: string, body: string | undefined) => Promise<Answer>;
 
 /** How long a read may take to become what was recorded: replication and checks work in the background. Milliseconds. */
 const SETTLE_MS = 5_000;

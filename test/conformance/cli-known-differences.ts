@@ -1,0 +1,30 @@
+export interface KnownCommandDifference {
+  /** Words that the command's arguments start with. */
+  readonly command: string;
+  readonly at: 'status' | 'stdout' | 'stderr';
+  readonly reason: string;
+}
+
+/** Where commands differ from the peer's on purpose. An entry that no longer differs fails the suite. */
+export const KNOWN_COMMAND_DIFFERENCES: readonly KnownCommandDifference[] = [
+  {
+    command: 'members -detailed',
+    at: 'stdout',
+    reason: 'a tag more, isthmus, tells the program’s own version',
+  },
+  {
+    command: 'connect proxy',
+    at: 'stdout',
+    reason: 'the first line names the program',
+  },
+];
+
+/** Recorded commands that are not run: what they belong to is not part of this program. */
+export const SKIPPED_COMMANDS: readonly { readonly command: string; readonly reason: string }[] = [
+  { command: 'connect envoy', reason: 'bootstraps Envoy, which the agent does not configure' },
+  { command: 'operator raft', reason: 'there is no consensus group to operate' },
+  { command: 'operator autopilot', reason: 'there is no consensus group to operate' },
+  { command: 'rtt', reason: 'round-trip times are measured on the links and shown there' },
+  { command: 'kv', reason: 'there is no key-value store' },
+  { command: 'snapshot', reason: 'the store is backed up as a file' },
+];
