@@ -1,0 +1,96 @@
+/**
+ * The floors of the house: which folder may import which. `check-imports.mjs` enforces it and draws it.
+ * Everyone but `lib` may import `lib`; everyone above floor 1 may import `model` and `telemetry/types.ts`.
+ */
+
+/** @typedef {{ folder: string, floor: number, holds: string, may: readonly string[], also?: readonly { file: RegExp, may: readonly string[], text: string }[] }} Layer */
+
+/** Folders are below src/; a folder's own files may import each other. The longest matching folder counts. */
+/** @type {readonly Layer[]} */
+export const LAYERS = [
+  {
+    folder: 'cli',
+    floor: 9,
+    holds: 'one command a file; the only place that ends the process',
+    may: ['client', 'config'],
+    also: [
+      { file: /\/agent[^/]*\.ts$/, may: ['daemon', 'telemetry'], text: 'agent: daemon' },
+      { file: /\/[^/]*proxy[^/]*\.ts$/, may: ['sidecar', 'pki', 'telemetry'], text: 'connect proxy: sidecar' },
+    ],
+  },
+  {
+    folder: 'daemon',
+    floor: 8,
+    holds: 'the composition root of the agent: builds, starts, reloads, stops',
+    may: [
+      'config',
+      'pki',
+      'telemetry',
+      'store',
+      'domain/*',
+      'rpc/*',
+      'federation',
+      'server',
+      'agent/*',
+      'edge/*',
+      'sidecar',
+    ],
+  },
+  { folder: 'client', floor: 7, holds: 'typed client of the HTTP API', may: [] },
+  { folder: 'edge/http', floor: 6, holds: 'the HTTP API: routes as data', may: ['rpc/contract', 'agent/*'] },
+  { folder: 'edge/dns', floor: 6, holds: 'DNS', may: ['rpc/contract', 'agent/*'] },
+  { folder: 'edge/xds', floor: 6, holds: 'Envoy', may: ['rpc/contract', 'agent/*'] },
+  { folder: 'sidecar', floor: 6, holds: 'the built-in L4 proxy', may: ['pki'] },
+  { folder: 'agent/local', floor: 5, holds: 'services and checks of a node, sync', may: ['rpc/contract', 'pki'] },
+  { folder: 'agent/cache', floor: 5, holds: 'streamed views, leaves, roots', may: ['rpc/contract', 'pki'] },
+  { folder: 'agent/proxycfg', floor: 5, holds: 'one snapshot for each sidecar', may: ['rpc/contract', 'pki'] },
+  {
+    folder: 'server',
+    floor: 5,
+    holds: 'the contract over the domains',
+    may: ['pki', 'store', 'domain/*', 'rpc/*', 'federation'],
+  },
+  { folder: 'federation', floor: 4, holds: 'links, forwarding, replication', may: ['rpc/*'] },
+  { folder: 'rpc/contract', floor: 4, holds: 'what servers can be asked', may: [] },
+  { folder: 'rpc/transport', floor: 4, holds: 'its carrier over mutual TLS', may: ['rpc/contract', 'rpc/gen', 'pki'] },
+  { folder: 'rpc/gen', floor: 4, holds: 'generated from proto/', may: [] },
+  { folder: 'domain/catalog', floor: 3, holds: 'nodes, services, health', may: ['store'] },
+  { folder: 'domain/intentions', floor: 3, holds: 'who may talk to whom', may: ['store'] },
+  { folder: 'domain/ca', floor: 3, holds: 'roots, rotation, signing', may: ['store', 'pki'] },
+  { folder: 'domain/entries', floor: 3, holds: 'configuration entries', may: ['store'] },
+  { folder: 'domain/acl', floor: 3, holds: 'tokens and policies', may: ['store'] },
+  { folder: 'domain/queries', floor: 3, holds: 'prepared queries', may: ['store'] },
+  { folder: 'store', floor: 2, holds: 'tables, watches, engines', may: [] },
+  { folder: 'config', floor: 1, holds: 'load, merge, validate', may: [] },
+  { folder: 'pki', floor: 1, holds: 'keys, CSRs, X.509, chains', may: [] },
+  { folder: 'telemetry', floor: 1, holds: 'logs, metrics', may: [] },
+  { folder: 'model', floor: 1, holds: 'types, names, codes', may: [] },
+  { folder: 'lib', floor: 0, holds: 'errors, clock, tasks, signals, queues', may: [] },
+];
+
+/** Importable by all above it. */
+export const TELEMETRY_TYPES = 'telemetry/types.ts';
+
+/** Packages that only some folders may import; all others only need to be in package.json's dependencies. */
+export const PACKAGES = {
+  lmdb: ['store/lmdb'],
+  etcd3: ['store/etcd'],
+  fastify: ['edge/http'],
+  'dns-packet': ['edge/dns'],
+  '@grpc/grpc-js': ['rpc/transport'],
+  '@bufbuild/protobuf': ['rpc/transport', 'rpc/gen', 'federation', 'edge/xds'],
+  '@peculiar/x509': ['pki'],
+  'reflect-metadata': ['pki'],
+  pino: ['telemetry'],
+  'prom-client': ['telemetry'],
+  commander: ['cli'],
+};
+
+/** What must not be used below a floor, except in the files named. */
+export const BANNED = [
+  { pattern: /\bprocess\.env\b/, name: 'process.env', below: 8, why: 'configuration is handed down by the daemon' },
+  { pattern: /\bDate\.now\(|\bnew Date\(\)/, name: 'the real time', below: 8, why: 'take a Clock' },
+  { pattern: /\bset(Timeout|Interval)\(|['"]node:timers/, name: 'a timer', below: 8, why: 'take a Clock' },
+  { pattern: /\bprocess\.exit\(/, name: 'process.exit', below: 9, why: 'only the command line ends the process' },
+];
+export const CLOCK = 'lib/clock.ts';

@@ -1,0 +1,67 @@
+/**
+ * `npm test`: installs what is missing, checks, builds, runs all tests, and ends with the line `<N> passed, <N> failed`.
+ * Works on a fresh clone with nothing but Node and npm. Arguments go to vitest.
+ */
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+const ROOT = join(import.meta.dirname, '..');
+const NEEDED = [20, 19];
+
+let passed = 0;
+let failed = 0;
+
+/** Ends with the line that every run ends with. A step that did not hold counts as a failed test. */
+function end() {
+  if (passed === 0 && failed === 0) failed = 1;
+  console.log(`${passed} passed, ${failed} failed`);
+  process.exit(failed > 0 ? 1 : 0);
+}
+
+function step(what, command, args) {
+  console.log(`--- ${what}`);
+  const { status, error } = spawnSync(command, args, { cwd: ROOT, stdio: ['ignore', 'inherit', 'inherit'] });
+  if (status === 0) return true;
+  console.error(`--- ${what} failed${error === undefined ? '' : `: ${error.message}`}`);
+  return false;
+}
+
+const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
+if (major < NEEDED[0] || (major === NEEDED[0] && minor < NEEDED[1])) {
+  console.error(`Node ${NEEDED.join('.')} or newer is needed; this is ${process.versions.node}`);
+  failed = 1;
+  end();
+}
+
+if (
+  !existsSync(join(ROOT, 'node_modules', '.package-lock.json')) &&
+  !step('install', 'npm', ['ci', '--no-audit', '--no-fund'])
+) {
+  failed = 1;
+  end();
+}
+
+// The tests run even when a check fails: one run shows all that is wrong. Without a build there is nothing to run.
+if (!step('check', 'npm', ['run', '--silent', 'check'])) failed += 1;
+if (!step('build', 'npm', ['run', '--silent', 'build'])) {
+  failed += 1;
+  end();
+}
+
+const folder = mkdtempSync(join(tmpdir(), 'isthmus-test-'));
+const report = join(folder, 'report.json');
+const vitest = join(ROOT, 'node_modules', 'vitest', 'vitest.mjs');
+const reporters = ['--reporter=default', '--reporter=json', `--outputFile.json=${report}`];
+const green = step('tests', process.execPath, [vitest, 'run', ...reporters, ...process.argv.slice(2)]);
+if (existsSync(report)) {
+  const { numPassedTests, numFailedTests, testResults } = JSON.parse(readFileSync(report, 'utf8'));
+  passed += numPassedTests;
+  failed += numFailedTests;
+  // A file that could not even be loaded has no tests to count.
+  failed += testResults.filter((file) => file.status === 'failed' && file.assertionResults.length === 0).length;
+}
+rmSync(folder, { recursive: true, force: true });
+if (!green && failed === 0) failed = 1; // an error outside of any test
+end();
