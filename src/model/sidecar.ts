@@ -68,6 +68,8 @@ export interface SidecarUpdate {
   readonly verdicts?: Verdicts;
   /** By upstream key; only the upstreams that changed. */
   readonly endpoints?: Readonly<Record<string, readonly SidecarEndpoint[]>>;
+  /** By upstream key: why its endpoints can't be followed now ('' once they can again); the last known ones stay. */
+  readonly problems?: Readonly<Record<string, string>>;
 }
 
 /** Where a sidecar gets its updates: the agent over HTTP, or a fake in tests. */

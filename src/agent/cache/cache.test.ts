@@ -136,7 +136,7 @@ describe('roots cache', () => {
     const { clock, server, roots, signal } = await start();
     const first = await roots.get({ signal });
     expect(first.value.ActiveRootID).toBe('r1');
-    expect(await roots.get({ signal })).toMatchObject({ hit: true, ageMs: 0, index: first.index });
+    expect(await roots.get({ signal })).toMatchObject({ cacheHit: true, ageMs: 0, index: first.index });
     const next = roots.get({ signal, index: first.index });
     server.setRoots(makeRoots('r2', 'r1'));
     expect(await next).toMatchObject({ value: { ActiveRootID: 'r2' } });
@@ -145,7 +145,7 @@ describe('roots cache', () => {
     expect((await roots.get({ signal })).ageMs).toBe(5_000);
     server.heal();
     await clock.advance(20_000);
-    expect(await roots.get({ signal })).toMatchObject({ hit: true, ageMs: 0 });
+    expect(await roots.get({ signal })).toMatchObject({ cacheHit: true, ageMs: 0 });
   });
 
   it('returns the same answer when the wait is over', async () => {
@@ -163,7 +163,7 @@ describe('leaf manager', () => {
     const [a, b] = await Promise.all([leaves.get('web', { signal }), leaves.get('web', { signal })]);
     expect(server.signed).toEqual(['web']);
     expect(a.value).toEqual(b.value);
-    expect(a).toMatchObject({ hit: false });
+    expect(a).toMatchObject({ cacheHit: false });
     expect(a.value).toMatchObject({
       Service: 'web',
       ServiceURI: `spiffe://${TRUST_DOMAIN}/ns/default/dc/dc1/svc/web`,
@@ -171,7 +171,7 @@ describe('leaf manager', () => {
     });
     expect(Object.keys(a.value)).not.toContain('RootID');
     await clock.advance(7_000);
-    expect(await leaves.get('web', { signal })).toMatchObject({ hit: true, ageMs: 7_000, index: a.index });
+    expect(await leaves.get('web', { signal })).toMatchObject({ cacheHit: true, ageMs: 7_000, index: a.index });
     expect(leaves.counts).toEqual({ new: 1, renewal: 0, root_changed: 0 });
   });
 
@@ -215,7 +215,7 @@ describe('leaf manager', () => {
     await leaves.get('web', { signal });
     server.down = true;
     await clock.advance(LIFE_MS * 0.9);
-    expect((await leaves.get('web', { signal })).hit).toBe(true);
+    expect((await leaves.get('web', { signal })).cacheHit).toBe(true);
     server.heal();
     await clock.advance(2 * 60_000);
     expect(server.signed).toHaveLength(2);

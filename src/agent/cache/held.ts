@@ -7,9 +7,9 @@ export interface Version<T> {
   readonly index: number;
 }
 
-/** An answer from a cache: the edge turns `hit` and `ageMs` into X-Cache and Age. */
+/** An answer from a cache: the edge turns `cacheHit` and `ageMs` into X-Cache and Age. */
 export interface CachedAnswer<T> extends Version<T> {
-  readonly hit: boolean;
+  readonly cacheHit: boolean;
   readonly ageMs: number;
 }
 

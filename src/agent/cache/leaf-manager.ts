@@ -136,12 +136,13 @@ export class LeafManager implements Service {
   async get(service: string, options: CachedRead): Promise<CachedAnswer<LeafCert>> {
     const leaf = this.#leaf(service);
     leaf.usedAt = this.#deps.clock.now();
-    const hit = this.#isFresh(leaf);
-    if (!hit) await abortable(this.#issue(leaf, leaf.held.current === undefined ? 'new' : 'renewal'), options.signal);
+    const cacheHit = this.#isFresh(leaf);
+    if (!cacheHit)
+      await abortable(this.#issue(leaf, leaf.held.current === undefined ? 'new' : 'renewal'), options.signal);
     const version = await leaf.held.wait(options);
     if (version === undefined) throw new IsthmusError('unavailable', 'the certificate was not issued in time');
     leaf.usedAt = this.#deps.clock.now();
-    return { ...version, hit, ageMs: this.#deps.clock.now() - leaf.fetchedAt };
+    return { ...version, cacheHit, ageMs: this.#deps.clock.now() - leaf.fetchedAt };
   }
 
   /** The leaf of a service, then every later one. Failures to issue are retried until `signal` aborts. */

@@ -65,14 +65,14 @@ export class RootsCache implements Service, RootsSource {
 
   /** The roots at once if they are known, otherwise when they arrive. Throws `unavailable` when the wait is over first. */
   async get(options: CachedRead): Promise<CachedAnswer<CaRoots>> {
-    const hit = this.held.current !== undefined;
+    const cacheHit = this.held.current !== undefined;
     const version = await this.held.wait(options);
     if (version === undefined)
       throw new IsthmusError(
         'unavailable',
         'CA is uninitialized and unable to sign certificates yet: no root certificate',
       );
-    return { ...version, hit, ageMs: this.#lostAt === undefined ? 0 : this.#deps.clock.now() - this.#lostAt };
+    return { ...version, cacheHit, ageMs: this.#lostAt === undefined ? 0 : this.#deps.clock.now() - this.#lostAt };
   }
 }
 

@@ -1,0 +1,116 @@
+import type { Clock } from '../../lib/clock.ts';
+import { IsthmusError } from '../../lib/errors.ts';
+import type { Service } from '../../lib/service.ts';
+import { createTaskGroup, type TaskGroup } from '../../lib/task.ts';
+import type { ServerContract } from '../../rpc/contract/contract.ts';
+import type { ReadArgs, ReadName, ReadValue } from '../../rpc/contract/reads.ts';
+import type { Logger, Metrics } from '../../telemetry/types.ts';
+
+/** What is known of a followed answer. After a first value, the newest one is kept however long the watch is broken. */
+export interface Followed<T> {
+  readonly value?: T;
+  readonly index: number;
+  /** Why the watch is broken now. */
+  readonly problem?: string;
+}
+
+export interface FollowOptions {
+  readonly datacenter?: string;
+  readonly token?: string;
+}
+
+export interface WatchPoolDeps {
+  readonly contract: Pick<ServerContract, 'watch'>;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly metrics: Metrics;
+}
+
+interface Shared {
+  state: Followed<unknown> | undefined;
+  readonly listeners: Set<(state: Followed<unknown>) => void>;
+  readonly tasks: TaskGroup;
+}
+
+/** Watches on the servers, one for each question however many follow it. */
+export class WatchPool implements Service {
+  readonly name = 'watch pool';
+  readonly #deps: WatchPoolDeps;
+  readonly #shared = new Map<string, Shared>();
+  readonly #stopping = new Set<Promise<void>>();
+
+  constructor(deps: WatchPoolDeps) {
+    this.#deps = deps;
+    deps.metrics.gauge({ name: 'isthmus_agent_watches', help: 'Watches that this agent holds on its servers' }, (set) =>
+      set(this.#shared.size),
+    );
+  }
+
+  async start(): Promise<void> {}
+
+  async stop(): Promise<void> {
+    for (const key of [...this.#shared.keys()]) this.#end(key);
+    await Promise.all(this.#stopping);
+  }
+
+  /** Calls `onState` with what is known, now and after every change; returns the function that ends it. */
+  follow<N extends ReadName>(
+    name: N,
+    args: ReadArgs<N>,
+    options: FollowOptions,
+    onState: (state: Followed<ReadValue<N>>) => void,
+  ): () => void {
+    const key = JSON.stringify([name, args, options.datacenter ?? '', options.token ?? '']);
+    let shared = this.#shared.get(key);
+    if (shared === undefined) {
+      shared = this.#begin(name, args, options);
+      this.#shared.set(key, shared);
+    }
+    const own = shared;
+    const listener = (state: Followed<unknown>): void => onState(state as Followed<ReadValue<N>>);
+    own.listeners.add(listener);
+    if (own.state !== undefined) listener(own.state);
+    return () => {
+      own.listeners.delete(listener);
+      if (own.listeners.size === 0 && this.#shared.get(key) === own) this.#end(key);
+    };
+  }
+
+  #begin<N extends ReadName>(name: N, args: ReadArgs<N>, options: FollowOptions): Shared {
+    const { contract, clock, log } = this.#deps;
+    const tasks = createTaskGroup({
+      clock,
+      onError: (_task, error, retryInMs) => {
+        log.debug('watch broken', { read: name, datacenter: options.datacenter, error: error.message, retryInMs });
+        tell({ ...shared.state, index: shared.state?.index ?? 0, problem: error.message });
+      },
+    });
+    const shared: Shared = { state: undefined, listeners: new Set(), tasks };
+    const tell = (state: Followed<unknown>): void => {
+      shared.state = state;
+      for (const listener of [...shared.listeners]) listener(state);
+    };
+    const { datacenter, token } = options;
+    tasks.loop(name, { backoff: { baseMs: 100, maxMs: 5_000 } }, async (signal, progress) => {
+      const updates = contract.watch(name, args, {
+        signal,
+        ...(datacenter === undefined ? {} : { datacenter }),
+        ...(token === undefined ? {} : { token }),
+      });
+      for await (const { value, index } of updates) {
+        progress();
+        tell({ value, index });
+      }
+      throw new IsthmusError('unavailable', 'the watch ended');
+    });
+    return shared;
+  }
+
+  #end(key: string): void {
+    const shared = this.#shared.get(key);
+    if (shared === undefined) return;
+    this.#shared.delete(key);
+    const stopped = shared.tasks.stop().finally(() => this.#stopping.delete(stopped));
+    this.#stopping.add(stopped);
+  }
+}
