@@ -48,10 +48,10 @@ const ALGORITHMS = {
 
 const generate = promisify(generateKeyPair);
 
-/** Makes a key without blocking the event loop. */
+/** Makes a key: RSA on another thread (it takes seconds), EC at once (at most a millisecond). */
 export async function generateKey(spec: KeySpec): Promise<KeyObject> {
   if (spec.type === 'rsa') return (await generate('rsa', { modulusLength: spec.bits })).privateKey;
-  return (await generate('ec', { namedCurve: curveOf(spec.bits).node })).privateKey;
+  return generateKeyPairSync('ec', { namedCurve: curveOf(spec.bits).node }).privateKey;
 }
 
 /** A P-256 key for a leaf, at once (about 50 µs). */

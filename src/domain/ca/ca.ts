@@ -103,14 +103,18 @@ export function createCa(deps: CaDeps, options: CaOptions = {}): Ca {
     { holderTtlMs: options.holderTtlMs ?? 5 * MINUTE },
   );
   const limiter = new SignatureLimiter(clock);
-  const onStep = (step: string, fields: Readonly<Record<string, unknown>>): void => log.info(step, fields);
+  const told = new Map<string, string>();
+  const onStep = (step: string, fields: Readonly<Record<string, unknown>>): void => {
+    told.clear();
+    log.info(step, fields);
+  };
   const onFailure = (what: string, error: IsthmusError, retryInMs?: number): void => {
-    meters.failures.add();
-    log.warn(`${what} failed`, {
-      error: error.message,
-      code: error.code,
-      ...(retryInMs === undefined ? {} : { retryInMs }),
-    });
+    if (RENEWALS.has(what)) meters.failures.add();
+    const fields = { error: error.message, code: error.code, ...(retryInMs === undefined ? {} : { retryInMs }) };
+    // The same failure again and again is told once, until something has worked.
+    if (told.get(what) === error.message) log.debug(`${what} failed again`, fields);
+    else log.warn(`${what} failed`, fields);
+    told.set(what, error.message);
   };
   const tasks = createTaskGroup({ clock, onError: onFailure });
 
@@ -193,6 +197,8 @@ export function createCa(deps: CaDeps, options: CaOptions = {}): Ca {
     return leafTtl;
   };
 
+  let unhook = (): void => undefined;
+
   async function signLeaf(csrPem: string): Promise<IssuedCert> {
     const at = now();
     let authority = signer.current;
@@ -233,7 +239,7 @@ export function createCa(deps: CaDeps, options: CaOptions = {}): Ca {
         if (isPrimary) await manager.bootstrap();
         signer.refresh(now());
         if (tables.config.get(ONLY) !== undefined) void signer.current; // an unreadable key is told at the start
-        store.onCommit((commit) => {
+        unhook = store.onCommit((commit) => {
           if (commit.changes.some((change) => SIGNING_TABLES.has(change.table))) signer.refresh(now());
           if (commit.changes.some((change) => ROTATION_TABLES.has(change.table))) {
             rotator.changed();
@@ -244,6 +250,7 @@ export function createCa(deps: CaDeps, options: CaOptions = {}): Ca {
         secondary?.start();
       },
       async stop() {
+        unhook();
         await tasks.stop();
       },
     },
@@ -294,6 +301,8 @@ export function createCa(deps: CaDeps, options: CaOptions = {}): Ca {
   };
 }
 
+/** Failures that bring a certificate nearer to its end. */
+const RENEWALS: ReadonlySet<string> = new Set(['renewing the intermediate', 'ca rotation']);
 const SIGNING_TABLES: ReadonlySet<string> = new Set(['ca-roots', 'ca-intermediate', 'ca-keys']);
 const ROTATION_TABLES: ReadonlySet<string> = new Set([
   'ca-roots',

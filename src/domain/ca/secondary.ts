@@ -42,6 +42,8 @@ export interface SecondaryDeps {
   readonly onFailure: (what: string, error: IsthmusError) => void;
 }
 
+/** Near the end of its root's life an intermediate lives short: it is not renewed in a tight loop then. */
+const MIN_RENEWAL_MS = 120_000;
 /** While the link works, the primary's configuration is read again this often. */
 const CONFIG_REFRESH_MS = 15_000;
 /** Reports are collected this long: a burst of agents makes one report. */
@@ -104,7 +106,8 @@ export class SecondaryManager {
   /** When the intermediate is replaced by plan; `undefined` while there is none. */
   get renewsAt(): number | undefined {
     const row = this.#deps.tables.intermediate.get(ONLY)?.value;
-    return row === undefined ? undefined : row.notBefore + (row.notAfter - row.notBefore) / 2;
+    if (row === undefined) return undefined;
+    return row.notBefore + Math.max((row.notAfter - row.notBefore) / 2, MIN_RENEWAL_MS);
   }
 
   async #follow(signal: AbortSignal, progress: () => void): Promise<void> {
@@ -112,6 +115,7 @@ export class SecondaryManager {
       let first = true;
       for await (const roots of this.#deps.primary.watchRoots(signal)) {
         await this.#apply(roots);
+        await this.#readConfig(signal); // before the intermediate: it says what kind of key that has
         if (first) this.#contact();
         first = false;
         progress();
@@ -131,6 +135,7 @@ export class SecondaryManager {
     this.#linked = true;
     this.#linkError = '';
     this.#sent = undefined; // the primary may have forgotten: tell it again
+    this.#deps.onStep('primary reached', { datacenter: this.#deps.primaryDatacenter });
   }
 
   async #apply(roots: CaRoots): Promise<void> {
@@ -149,13 +154,16 @@ export class SecondaryManager {
     if (changed) this.#deps.onStep('roots taken over', { roots: roots.Roots.map((root) => root.ID) });
   }
 
+  /** Changes of the configuration alone don't show in the roots. */
   async #followConfig(signal: AbortSignal): Promise<void> {
-    while (!signal.aborted) {
-      if (this.#linked)
-        await this.#readConfig(signal).catch((error: unknown) =>
-          this.#failed('reading the CA configuration', error, signal),
-        );
-      await sleep(this.#deps.clock, this.#linked ? CONFIG_REFRESH_MS : MAX_LINK_RETRY_MS, signal);
+    for (;;) {
+      await sleep(this.#deps.clock, CONFIG_REFRESH_MS, signal);
+      if (!this.#linked) continue;
+      try {
+        await this.#readConfig(signal);
+      } catch (error) {
+        this.#failed('reading the CA configuration', error, signal);
+      }
     }
   }
 
