@@ -6,6 +6,7 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { installDependencies } from './install.mjs';
 
 const ROOT = join(import.meta.dirname, '..');
 const NEEDED = [20, 19];
@@ -35,10 +36,8 @@ if (major < NEEDED[0] || (major === NEEDED[0] && minor < NEEDED[1])) {
   end();
 }
 
-if (
-  !existsSync(join(ROOT, 'node_modules', '.package-lock.json')) &&
-  !step('install', 'npm', ['ci', '--no-audit', '--no-fund'])
-) {
+console.log('--- install');
+if (!installDependencies()) {
   failed = 1;
   end();
 }

@@ -1,0 +1,22 @@
+// `npm run demo`: installs and builds what is missing, then runs the demo with its arguments.
+import { spawnSync } from 'node:child_process';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { installDependencies } from './install.mjs';
+
+const root = join(dirname(fileURLToPath(import.meta.url)), '..');
+
+function run(what, command, args) {
+  process.stdout.write(`${what} …\n`);
+  const { status } = spawnSync(command, args, { cwd: root, stdio: ['ignore', 'ignore', 'inherit'] });
+  if (status !== 0) {
+    process.stderr.write(`${what} failed: ${command} ${args.join(' ')}\n`);
+    process.exit(status ?? 1);
+  }
+}
+
+process.stdout.write('installing dependencies …\n');
+if (!installDependencies()) process.exit(1);
+run('building', 'npm', ['run', '--silent', 'build']);
+run('building the demo', join(root, 'node_modules', '.bin', 'tsc'), ['-p', 'tsconfig.tools.json']);
+await import('../.tmp/tools/demo/main.js');
