@@ -104,7 +104,7 @@ export class Dialer {
         rejectUnauthorized: true,
         checkServerIdentity: (_host: string, certificate: PeerCertificate): Error | undefined => {
           try {
-            peer = peers.ofDialled(certificate as DetailedPeerCertificate, trustDomain); // Node passes the detailed one
+            peer = peers.ofDialled(certificate as DetailedPeerCertificate, trustDomain, endpoint.address); // Node passes the detailed one
             checkService(peer, endpoint);
             return undefined;
           } catch (error) {

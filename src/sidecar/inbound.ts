@@ -90,11 +90,11 @@ export class Inbound {
     if (leafChanged) for (const tunnel of this.#tunnelServers) tunnel.retire();
   }
 
-  /** Ends tunnels with peers whose roots are gone; returns how many. */
-  abortUntrusted(): number {
-    const { clock, trust, tunnels } = this.#deps;
+  /** No new streams from peers whose roots are gone. */
+  retireUntrusted(): void {
+    const { clock, trust } = this.#deps;
     const { roots } = trust();
-    return tunnels.abortWhere((peer) => !isTrusted(peer, roots, clock.now()));
+    for (const tunnel of this.#tunnelServers) if (!isTrusted(tunnel.peer, roots, clock.now())) tunnel.retire();
   }
 
   /** Takes no new connections; those that are open go on. Resolves once they are gone. */

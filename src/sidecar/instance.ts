@@ -102,17 +102,13 @@ export class Instance {
     throw new DialError('unreachable', 'tunnels close before they can be used', { retry: true });
   }
 
-  /** The own leaf or the roots changed: new tunnels in the background, then no new streams in the old ones. */
+  /** The own leaf or the roots changed: a new tunnel in the background, then no new streams in the old ones. */
   refresh(): void {
     const { trust, clock } = this.#deps;
-    const { roots, leafPem } = trust();
+    const { roots } = trust();
     const now = clock.now();
-    let stale = false;
-    for (const tunnel of [...this.#tunnels]) {
-      if (!isTrusted(tunnel.peer, roots, now)) tunnel.abort();
-      else if (tunnel.leafPem !== leafPem && !tunnel.retired) stale = true;
-    }
-    if (stale) this.#replace();
+    for (const tunnel of [...this.#tunnels]) if (!isTrusted(tunnel.peer, roots, now)) tunnel.retire();
+    this.#replace();
   }
 
   /** No upstream names it any more: what is open goes on. */
@@ -153,38 +149,41 @@ export class Instance {
     });
   }
 
+  /**
+   * Whoever has a tunnel keeps a current one, even if only streams in old tunnels are left: by it both sides show
+   * their newest certificates to each other.
+   */
   #replace(): void {
-    if (this.#replacing || this.#released) return;
+    if (this.#replacing || !this.#outdated()) return;
     this.#replacing = true;
     const { clock, limits, tasks } = this.#deps;
     tasks.run('replace tunnels', async (signal) => {
       const backoff = new Backoff({ baseMs: 200, maxMs: 10_000 });
       try {
-        while (!signal.aborted && !this.#released && this.#stale().length > 0) {
+        while (!signal.aborted && this.#outdated()) {
           try {
             await this.#establish(limits.connectTimeoutMs);
             this.#dropSpare();
-            this.#retireStale();
+            if (this.#mode !== 'tunnel') break;
           } catch {
             await sleep(clock, backoff.next(), signal); // the old ones serve meanwhile
           }
         }
+        for (const tunnel of this.#tunnels) if (!this.#current(tunnel)) tunnel.retire();
       } finally {
         this.#replacing = false;
       }
     });
   }
 
-  /** Once there is something newer to use. */
-  #retireStale(): void {
-    const stale = this.#stale();
-    const fresh = [...this.#tunnels].some((tunnel) => !tunnel.retired && !stale.includes(tunnel));
-    if (fresh || this.#mode !== 'tunnel') for (const tunnel of stale) tunnel.retire();
+  #outdated(): boolean {
+    if (this.#released || this.#tunnels.size === 0) return false;
+    for (const tunnel of this.#tunnels) if (this.#current(tunnel)) return false;
+    return true;
   }
 
-  #stale(): Tunnel[] {
-    const { leafPem } = this.#deps.trust();
-    return [...this.#tunnels].filter((tunnel) => !tunnel.retired && tunnel.leafPem !== leafPem);
+  #current(tunnel: Tunnel): boolean {
+    return !tunnel.retired && tunnel.leafPem === this.#deps.trust().leafPem;
   }
 
   /** One handshake at a time, shared by all who wait: afterwards there is a tunnel, or the mode is plain. */
@@ -233,6 +232,7 @@ export class Instance {
     const tunnel = new Tunnel(dialled, own, {
       clock,
       limits,
+      onRefused: () => this.#replace(),
       onClosed: (closed) => this.#tunnels.delete(closed),
     });
     this.#tunnels.add(tunnel);

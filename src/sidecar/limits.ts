@@ -35,6 +35,11 @@ export interface SidecarLimits {
   readonly pingIntervalMs: number;
   /** A tunnel whose ping is not answered by then is closed. Default 5 s. */
   readonly pingTimeoutMs: number;
+  /**
+   * When a root is no longer trusted, peers below it have this long to show a newer certificate before their open
+   * connections are closed. New ones are refused at once. Default 2 s.
+   */
+  readonly rootGraceMs: number;
   /** First and longest time that a failing instance is left out. Default 1 s and 30 s. */
   readonly ejectBaseMs: number;
   readonly ejectMaxMs: number;
@@ -57,6 +62,7 @@ export const DEFAULT_LIMITS: SidecarLimits = {
   tunnelIdleMs: 300_000,
   pingIntervalMs: 10_000,
   pingTimeoutMs: 5_000,
+  rootGraceMs: 2_000,
   ejectBaseMs: 1_000,
   ejectMaxMs: 30_000,
 };

@@ -6,11 +6,13 @@ import { type Certificate, parseCertificateDer } from '../pki/certificate.ts';
 import { verifyChain } from '../pki/chain.ts';
 import type { RefusalReason } from './refusals.ts';
 
-/** Who is at the other end, read from a certificate. One object for each certificate while it is in use. */
+/** Who is at the other end, read from a certificate. One object for each certificate and address while remembered. */
 export interface Peer {
   readonly uri: string;
   readonly identity: ServiceIdentity;
   readonly notAfter: number;
+  /** IP address it was seen at. */
+  readonly address: string;
   /** The leaf and what came with it. */
   readonly chain: readonly Certificate[];
 }
@@ -28,7 +30,7 @@ export class PeerRefused extends IsthmusError {
   }
 }
 
-/** Certificates remembered by fingerprint. */
+/** Certificates remembered. */
 const MAX_CACHED = 2_048;
 /** Certificates above the leaf that are looked at. */
 const MAX_CHAIN = 6;
@@ -37,31 +39,44 @@ const NAMESPACE = 'default';
 /** Reads peers; TLS has verified the chain before. Each certificate is parsed once. */
 export class PeerReader {
   readonly #peers = new Map<string, Peer>();
+  /** The newest certificate seen of each identity and address. */
+  readonly #newest = new Map<string, Peer>();
 
   /** After a handshake on the accepting side, where TLS was told not to decide by itself. */
   ofAccepted(socket: TLSSocket, trustDomain: string): Peer {
     const certificate = socket.getPeerX509Certificate();
     if (certificate === undefined) throw new PeerRefused('no_certificate', 'the client sent no certificate');
     if (!socket.authorized) throw this.#unauthorized(socket, certificate.raw);
-    return this.#read(certificate.raw, trustDomain, () => socket.getPeerCertificate(true));
+    const { remoteAddress = '' } = socket;
+    return this.#read(certificate.raw, trustDomain, remoteAddress, () => socket.getPeerCertificate(true));
   }
 
   /** Inside the dialling side's identity check. */
-  ofDialled(certificate: DetailedPeerCertificate, trustDomain: string): Peer {
-    return this.#read(certificate.raw, trustDomain, () => certificate);
+  ofDialled(certificate: DetailedPeerCertificate, trustDomain: string, address: string): Peer {
+    return this.#read(certificate.raw, trustDomain, address, () => certificate);
   }
 
-  #read(raw: Buffer, trustDomain: string, detailed: () => DetailedPeerCertificate): Peer {
-    const fingerprint = createHash('sha256').update(raw).digest('base64');
-    let peer = this.#peers.get(fingerprint);
+  /**
+   * Whether `peer` is trusted under `roots`: by its own certificate, or because the same identity has shown a newer one
+   * from the same address since, as a sidecar does when its certificate is replaced. So a rotation's end closes
+   * nothing of those who took part in it.
+   */
+  isTrusted(peer: Peer, roots: readonly Certificate[], at: number): boolean {
+    if (isTrusted(peer, roots, at)) return true;
+    const newest = this.#newest.get(nameOf(peer));
+    return newest !== undefined && newest !== peer && isTrusted(newest, roots, at);
+  }
+
+  #read(raw: Buffer, trustDomain: string, address: string, detailed: () => DetailedPeerCertificate): Peer {
+    const key = `${createHash('sha256').update(raw).digest('base64')} ${address}`;
+    let peer = this.#peers.get(key);
     if (peer === undefined) {
-      peer = readPeer(raw, detailed());
-      const [oldest] = this.#peers.size >= MAX_CACHED ? this.#peers.keys() : [];
-      if (oldest !== undefined) this.#peers.delete(oldest);
-      this.#peers.set(fingerprint, peer);
+      peer = readPeer(raw, address, detailed());
+      remember(this.#peers, key, peer);
     }
     if (peer.identity.trustDomain !== trustDomain)
       throw new PeerRefused('wrong_trust_domain', 'the certificate is of another trust domain', peer.uri);
+    if (this.#newest.get(nameOf(peer)) !== peer) remember(this.#newest, nameOf(peer), peer);
     return peer;
   }
 
@@ -94,7 +109,18 @@ export function isTrusted(peer: Peer, roots: readonly Certificate[], at: number)
   }
 }
 
-function readPeer(raw: Buffer, detailed: DetailedPeerCertificate): Peer {
+function nameOf(peer: Peer): string {
+  return `${peer.uri} ${peer.address}`;
+}
+
+function remember(peers: Map<string, Peer>, key: string, peer: Peer): void {
+  peers.delete(key);
+  const [oldest] = peers.size >= MAX_CACHED ? peers.keys() : [];
+  if (oldest !== undefined) peers.delete(oldest);
+  peers.set(key, peer);
+}
+
+function readPeer(raw: Buffer, address: string, detailed: DetailedPeerCertificate): Peer {
   let leaf: Certificate;
   try {
     leaf = parseCertificateDer(Buffer.from(raw));
@@ -119,5 +145,5 @@ function readPeer(raw: Buffer, detailed: DetailedPeerCertificate): Peer {
     }
     above = above.issuerCertificate;
   }
-  return { uri, identity, notAfter: leaf.notAfter, chain };
+  return { uri, identity, notAfter: leaf.notAfter, address, chain };
 }

@@ -6,6 +6,8 @@ export interface End {
   readonly stream: Duplex;
   /** Ends it so that the other side sees a failure, never a clean end. */
   reset(): void;
+  /** It was reset, though its stream may say that it ended (as HTTP/2 streams do). */
+  failed?(): boolean;
 }
 
 export interface PumpOptions {
@@ -77,22 +79,25 @@ export function pump(near: End, far: End, options: PumpOptions): void {
   b.on('drain', () => a.resume());
   a.on('drain', () => b.resume());
 
-  const wire = (from: Duplex, to: Duplex): void => {
+  const wire = (end: End, to: Duplex): void => {
+    const from = end.stream;
     from.on('end', () => {
-      if (!to.destroyed) to.end();
+      // A destroyed stream may still say `end`; only what the other side sent is one.
+      if (from.destroyed || end.failed?.() === true) fail();
+      else if (!to.destroyed) to.end();
     });
     from.on('error', fail);
     from.on('close', () => {
       // Closed before it said all, or before it heard all: the other side must not take that for a clean end.
-      if (!from.readableEnded || !from.writableFinished) fail();
+      if (end.failed?.() === true || !from.readableEnded || !from.writableFinished) fail();
       open -= 1;
       if (open > 0) return;
       timer?.cancel();
       options.onClose(sent, received);
     });
   };
-  wire(a, b);
-  wire(b, a);
+  wire(near, b);
+  wire(far, a);
   a.resume();
   b.resume();
 }

@@ -18,7 +18,7 @@ import { Instances } from './instances.ts';
 import { option, type SidecarLimits } from './limits.ts';
 import { createMeters, type SidecarMeters } from './meters.ts';
 import { OpenConnections } from './open-connections.ts';
-import { isTrusted, PeerReader } from './peer.ts';
+import { type Peer, PeerReader } from './peer.ts';
 import { Refusals } from './refusals.ts';
 import type { SidecarAddresses, SidecarStats } from './sidecar.ts';
 import { createTrust, losesRoots, type Trust } from './trust.ts';
@@ -185,14 +185,21 @@ export class SidecarState {
     const leafChanged = before.leafPem !== now.leafPem;
     this.#inbound?.renew(leafChanged);
     if (losesRoots(before, now)) {
-      const { clock } = this.#deps;
-      const untrusted = (peer: Parameters<typeof isTrusted>[0]): boolean => !isTrusted(peer, now.roots, clock.now());
-      const count = this.#inboundOpen.abortWhere(untrusted) + this.#outboundOpen.abortWhere(untrusted);
-      this.#inboundTunnels.abortWhere(untrusted);
-      this.#countClosed(count, 'roots');
+      this.#inbound?.retireUntrusted();
+      this.#deps.tasks.run('close untrusted connections', (signal) => this.#closeUntrusted(signal));
     }
     this.#instances.refresh();
     if (leafChanged) this.#deps.log.info('certificate replaced', { expires: new Date(now.leafNotAfter).toISOString() });
+  }
+
+  async #closeUntrusted(signal: AbortSignal): Promise<void> {
+    const { clock, limits } = this.#deps;
+    await sleep(clock, limits.rootGraceMs, signal);
+    const { roots } = this.#currentTrust();
+    const untrusted = (peer: Peer): boolean => !this.#peers.isTrusted(peer, roots, clock.now());
+    const count = this.#inboundOpen.abortWhere(untrusted) + this.#outboundOpen.abortWhere(untrusted);
+    this.#inboundTunnels.abortWhere(untrusted);
+    this.#countClosed(count, 'roots');
   }
 
   #endForbidden(): void {

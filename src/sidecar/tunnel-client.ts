@@ -13,6 +13,7 @@ import {
   SESSION_MEMORY_MB,
   SESSION_WINDOW,
   STATUS,
+  streamEnd,
   TUNNEL_PROTOCOL,
   TUNNEL_SETTINGS,
 } from './tunnel.ts';
@@ -27,6 +28,8 @@ export interface TunnelLimits {
 export interface TunnelDeps {
   readonly clock: Clock;
   readonly limits: TunnelLimits;
+  /** Called when the other side takes no new streams any more. */
+  readonly onRefused: () => void;
   /** Called once when it is gone. */
   readonly onClosed: (tunnel: Tunnel) => void;
 }
@@ -78,7 +81,10 @@ export class Tunnel {
     });
     this.#session.once('connect', () => this.#session.setLocalWindowSize(SESSION_WINDOW));
     this.#session.on('error', ignoreError); // `close` follows
-    this.#session.once('goaway', () => this.retire());
+    this.#session.once('goaway', () => {
+      this.retire();
+      deps.onRefused();
+    });
     this.#session.once('close', () => this.#closed());
     this.#timer = this.#nextPing();
   }
@@ -139,7 +145,7 @@ export class Tunnel {
         timer.cancel();
         const status = headers[':status'] ?? 0;
         if (status === STATUS.connected) {
-          resolve({ stream, reset: () => this.#reset(stream) });
+          resolve(streamEnd(stream, () => this.#reset(stream)));
           return;
         }
         stream.resume();

@@ -19,6 +19,7 @@ import {
   SESSION_MEMORY_MB,
   SESSION_WINDOW,
   STATUS,
+  streamEnd,
   TUNNEL_SETTINGS,
 } from './tunnel.ts';
 
@@ -74,7 +75,7 @@ export class TunnelServer implements OpenConnection {
       return;
     }
     connection.carry(
-      { stream, reset: () => resetStream(stream) },
+      streamEnd(stream, () => resetStream(stream)),
       () => stream.respond({ ':status': STATUS.connected }),
       (failed) => answer(stream, failed),
     );

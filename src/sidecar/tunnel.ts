@@ -1,4 +1,5 @@
 import { constants, type Http2Stream, type Settings } from 'node:http2';
+import type { End } from './pump.ts';
 import type { RefusalReason } from './refusals.ts';
 
 /** What two built-in sidecars agree on: HTTP/2 (RFC 9113) where each CONNECT stream is one connection. */
@@ -57,6 +58,14 @@ export function reasonOf(status: number): RefusalReason {
   }
 }
 
+/** Only RST_STREAM goes out: left to itself, Node ends the stream first, and the other side sees a clean end. */
 export function resetStream(stream: Http2Stream): void {
-  if (!stream.closed && !stream.destroyed) stream.close(RESET_CODE);
+  if (stream.closed || stream.destroyed) return;
+  stream._final = (done) => done();
+  stream.close(RESET_CODE);
+}
+
+/** A stream as one end of a connection. `reset` says how it is reset. */
+export function streamEnd(stream: Http2Stream, reset: () => void): End {
+  return { stream, reset, failed: () => stream.rstCode !== constants.NGHTTP2_NO_ERROR };
 }
