@@ -83,6 +83,9 @@ class Edge implements HttpEdge {
   readonly #open: OpenListener[] = [];
   readonly #refused;
   readonly #failures;
+  /** Requests whose answer is not written yet. */
+  #underWay = 0;
+  readonly #onNoneUnderWay: (() => void)[] = [];
   #app: FastifyInstance | undefined;
 
   constructor(deps: HttpEdgeDeps, options: HttpEdgeOptions) {
@@ -188,12 +191,30 @@ class Edge implements HttpEdge {
     const reason = new IsthmusError('cancelled', 'the agent is stopping');
     this.#stopping.abort(reason);
     this.#exchanges.abortAll(reason);
-    const drained = new Promise<void>((resolve) => {
-      this.#deps.clock.after(this.#limits.drainMs, resolve);
-    });
-    await Promise.all(this.#open.splice(0).map((open) => closeListener(open, drained)));
+    const closing = this.#open.splice(0).map((open) => closeListener(open, this.#drained()));
+    await Promise.all(closing);
     await this.#app?.close();
   }
+
+  /** Resolves once no request is under way, or after `drainMs`. */
+  #drained(): Promise<void> {
+    return new Promise((resolve) => {
+      if (this.#underWay === 0) {
+        resolve();
+        return;
+      }
+      const timer = this.#deps.clock.after(this.#limits.drainMs, resolve);
+      this.#onNoneUnderWay.push(() => {
+        timer.cancel();
+        resolve();
+      });
+    });
+  }
+
+  readonly #onClosed = (): void => {
+    this.#underWay -= 1;
+    if (this.#underWay === 0) for (const tell of this.#onNoneUnderWay.splice(0)) tell();
+  };
 
   /**
    * The way of every request. A GET whose URL was asked for before skips routing and parsing: with Fastify in the path
@@ -202,6 +223,8 @@ class Edge implements HttpEdge {
    */
   readonly #onRequest = (incoming: IncomingMessage, response: ServerResponse): void => {
     if (isRefused(incoming.socket)) return;
+    this.#underWay += 1;
+    response.once('close', this.#onClosed);
     if (this.#stopping.signal.aborted) response.shouldKeepAlive = false;
     const kept = incoming.method === 'GET' ? this.#kept.get(incoming.url as string) : undefined;
     if (kept === undefined) this.#app?.routing(incoming, response);

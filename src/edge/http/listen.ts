@@ -106,10 +106,9 @@ export async function openListener(
   return { server, address };
 }
 
-/** Stops accepting, closes idle connections, waits for the busy ones up to `drained`, then closes them too. */
+/** Stops accepting, waits for `drained`, and closes all connections. */
 export async function closeListener(open: OpenListener, drained: Promise<void>): Promise<void> {
   const closed = new Promise<void>((resolve) => open.server.close(() => resolve()));
-  open.server.closeIdleConnections();
   await Promise.race([closed, drained]);
   open.server.closeAllConnections();
   await closed;

@@ -30,8 +30,8 @@ export interface ReadRouteSpec<N extends ReadName> {
   readonly leaderUnknown?: boolean;
   /** Takes ?cached and then says X-Cache and Age. */
   readonly cached?: boolean;
-  /** Another form of the answer than its JSON; undefined keeps the JSON. */
-  render?(value: ReadValue<N>, query: Query): ApiResponse | undefined;
+  /** Another form of the answer than its JSON; undefined keeps the JSON. Takes the value only if it needs it. */
+  render?(result: ReadResult<ReadValue<N>>, query: Query): ApiResponse | undefined;
 }
 
 /** A GET that is one read of the contract. */
@@ -120,7 +120,7 @@ class PreparedReadCall<N extends ReadName> implements PreparedCall {
       headers['X-Cache'] = this.#askedBefore ? 'HIT' : 'MISS';
       if (this.#askedBefore) headers.Age = '0'; // what is kept is followed, so it is never old
     }
-    const rendered = this.#spec.render?.(result.value, this.#query);
+    const rendered = this.#spec.render?.(result, this.#query);
     if (rendered !== undefined) return { ...rendered, headers: { ...headers, ...rendered.headers } };
     return this.#pretty ? { headers, json: result.value } : { headers, bytes: result.json };
   }

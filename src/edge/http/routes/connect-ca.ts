@@ -18,7 +18,7 @@ export function connectCaRoutes(deps: ReadRouteDeps): readonly Route[] {
       args,
       meta: 'index',
       leaderUnknown: true,
-      render: (roots, query) => (query.has('pem') ? pemResponse(roots, query.text('pem')) : undefined),
+      render: (result, query) => (query.has('pem') ? pemResponse(result.value, query.text('pem')) : undefined),
     }),
     readRoute(deps, {
       path: '/v1/connect/ca/configuration',
