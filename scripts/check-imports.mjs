@@ -33,8 +33,9 @@ function layerOf(file) {
   return found;
 }
 
+/** `agent/*` stands for src/agent and all of its folders. */
 const covers = (pattern, folder) =>
-  pattern === folder || (pattern.endsWith('/*') && folder.startsWith(pattern.slice(0, -1)));
+  pattern === folder || (pattern.endsWith('/*') && `${folder}/`.startsWith(pattern.slice(0, -1)));
 
 function mayImport(from, layer, target, targetLayer) {
   if (layer === targetLayer) return true;

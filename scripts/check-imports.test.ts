@@ -62,6 +62,10 @@ describe('check-imports', () => {
       'src/edge/http/routes.test.ts',
       "import { run } from '../../daemon/run.ts';\nimport { it } from 'vitest';\nDate.now();\n",
     );
+    write('src/agent/proxycfg/a.ts', "import { a } from '../cache/a.ts';\n");
+    write('src/agent/cache/a.ts', 'export const a = 1;\n');
+    write('src/agent/authorizer.ts', "import { a } from './cache/a.ts';\n");
+    write('src/edge/dns/a.ts', "import { a } from '../../agent/authorizer.ts';\n");
     write('src/lib/clock.ts', 'setTimeout(() => 1, Date.now());\n');
     write(
       'src/lib/task.ts',
@@ -82,6 +86,12 @@ describe('check-imports', () => {
       'src/domain/ca/a.ts',
       "export { a } from '../catalog/a.ts';",
       'src/domain/ca (floor 3) may not import src/domain/catalog (floor 3)',
+    ],
+    [
+      'a part of the agent that imports the one above it',
+      'src/agent/cache/a.ts',
+      "import { a } from '../proxycfg/a.ts';",
+      'src/agent/cache (floor 5) may not import src/agent/proxycfg',
     ],
     [
       'an import of a type',

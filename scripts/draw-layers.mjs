@@ -3,7 +3,7 @@
 const WIDTH = 1120;
 const MARGIN = 16;
 const LABEL = 64;
-const BOX = { height: 74, gap: 10 };
+const BOX = { height: 68, gap: 10 };
 const FLOOR_GAP = 12;
 const CHARS = { name: 8.2, small: 5.9 };
 
