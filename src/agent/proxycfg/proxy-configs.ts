@@ -1,0 +1,118 @@
+import type { Clock } from '../../lib/clock.ts';
+import { IsthmusError } from '../../lib/errors.ts';
+import type { Service } from '../../lib/service.ts';
+import { linkSignals, throwIfAborted } from '../../lib/signals.ts';
+import { createTaskGroup } from '../../lib/task.ts';
+import type { LeafCert } from '../../model/ca.ts';
+import type { SidecarUpdate } from '../../model/sidecar.ts';
+import type { Logger, Metrics } from '../../telemetry/types.ts';
+import type { RootsSource } from '../cache/roots-cache.ts';
+import type { WatchPool } from '../cache/watch-pool.ts';
+import type { LocalServices } from './local-services.ts';
+import { ProxySession } from './proxy-session.ts';
+import { type ProxyRequest, proxyIdOf, registeredConfig, standaloneConfig } from './request.ts';
+import { createServiceResolver, type UpstreamResolvers } from './upstream-resolver.ts';
+import { Verifiers } from './verifiers.ts';
+
+export interface ProxyConfigsDeps {
+  readonly pool: Pick<WatchPool, 'follow'>;
+  readonly local: LocalServices;
+  readonly leaves: { watch(service: string, signal: AbortSignal): AsyncIterable<LeafCert> };
+  readonly roots: RootsSource;
+  readonly datacenter: string;
+  readonly node: string;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly metrics: Metrics;
+  /** Beside 'service', or in its place. */
+  readonly resolvers?: UpstreamResolvers;
+}
+
+export interface ProxySessionHandle {
+  readonly updates: AsyncIterable<SidecarUpdate>;
+  acknowledge(version: number): void;
+}
+
+/** What each sidecar of this agent must know, derived from watches that the sidecars share. */
+export interface ProxyConfigs extends Service {
+  /** Sidecars that verify with the roots of this agent, for reports during a rotation. */
+  readonly verifiers: Verifiers;
+  /** Rejects with `not_found` when there is no such proxy. The session ends when `signal` aborts. */
+  open(request: ProxyRequest, signal: AbortSignal): Promise<ProxySessionHandle>;
+}
+
+/** Sidecars that can be connected at the same time. */
+const MAX_SESSIONS = 4_096;
+
+export function createProxyConfigs(deps: ProxyConfigsDeps): ProxyConfigs {
+  const { pool, local, leaves, roots, datacenter, node, clock, log } = deps;
+  const verifiers = new Verifiers(clock);
+  const resolvers: UpstreamResolvers = {
+    service: createServiceResolver({ pool, datacenter, clock }),
+    ...deps.resolvers,
+  };
+  const tasks = createTaskGroup({
+    clock,
+    onError: (task, error) => log.warn('sidecar task failed', { task, error: error.message }),
+  });
+  let sessions = 0;
+  deps.metrics.gauge({ name: 'isthmus_agent_sidecars', help: 'Sidecars that follow this agent' }, (set) =>
+    set(sessions),
+  );
+
+  return {
+    name: 'proxy configuration',
+    verifiers,
+    async start() {},
+    async stop() {
+      await tasks.stop();
+      verifiers.close();
+    },
+    async open(request, signal) {
+      throwIfAborted(signal);
+      throwIfAborted(tasks.signal);
+      if (sessions >= MAX_SESSIONS)
+        throw new IsthmusError('unavailable', `this agent serves ${MAX_SESSIONS} sidecars, its limit`);
+      const where = { datacenter, node };
+      const configOf = configSource(request, local, where);
+      const name = configOf({}).proxyId; // throws before anything is begun
+      const life = linkSignals(signal, tasks.signal);
+      const verifier = verifiers.join(name);
+      const session = new ProxySession(
+        {
+          pool,
+          roots,
+          leaves,
+          resolvers,
+          verifier,
+          tasks,
+          configOf,
+          onLocalChange: (listener) => local.onChange(listener),
+          ...(request.token === undefined ? {} : { token: request.token }),
+        },
+        life,
+      );
+      sessions += 1;
+      life.signal.addEventListener(
+        'abort',
+        () => {
+          sessions -= 1;
+          log.info('sidecar disconnected', { proxy: name });
+        },
+        { once: true },
+      );
+      log.info('sidecar connected', { proxy: name, service: session.config.service });
+      return { updates: session.updates(), acknowledge: (version) => session.acknowledge(version) };
+    },
+  };
+}
+
+function configSource(
+  request: ProxyRequest,
+  local: LocalServices,
+  where: { readonly datacenter: string; readonly node: string },
+): (defaults: Readonly<Record<string, unknown>>) => ReturnType<typeof standaloneConfig> {
+  if (request.kind === 'standalone') return (defaults) => standaloneConfig(request, where, defaults);
+  const proxyId = proxyIdOf(request, local);
+  return (defaults) => registeredConfig(proxyId, local, where, defaults);
+}
