@@ -1,0 +1,168 @@
+import type { Clock, Timer } from '../../lib/clock.ts';
+import { linkSignals, sleep } from '../../lib/signals.ts';
+import type { TaskGroup } from '../../lib/task.ts';
+import type { HealthCheck } from '../../model/catalog.ts';
+import { checkKind } from './check-type.ts';
+import { aliasResult } from './checks/alias.ts';
+import { DEFAULT_TIMEOUT_MS } from './checks/dial-error.ts';
+import { probeHttp } from './checks/http.ts';
+import {
+  type CheckResult,
+  type CheckRunner,
+  MAX_OUTPUT,
+  type ReportResult,
+  startIntervalCheck,
+  withThresholds,
+} from './checks/runner.ts';
+import { probeTcp } from './checks/tcp.ts';
+import { startTtlCheck, type TtlCheck } from './checks/ttl.ts';
+import type { CheckType } from './definitions.ts';
+import type { LocalCheck, Registry } from './registry.ts';
+
+export interface CheckRunnersDeps {
+  readonly node: string;
+  readonly registry: Registry;
+  readonly clock: Clock;
+  readonly tasks: TaskGroup;
+  /** Chance in [0, 1). */
+  readonly random: () => number;
+  /** The checks of another node, again whenever they change. */
+  readonly watchNodeChecks: (node: string, signal: AbortSignal) => AsyncIterable<readonly HealthCheck[]>;
+}
+
+/** Pause before another node's checks are asked for again after a failure, milliseconds. */
+const ALIAS_RETRY_MS = 5_000;
+
+/** Carries out the checks of the registry: one runner for each check that has a type. */
+export class CheckRunners {
+  readonly #deps: CheckRunnersDeps;
+  readonly #runners = new Map<string, CheckRunner>();
+  readonly #ttls = new Map<string, TtlCheck>();
+  readonly #aliases = new Map<string, () => void>();
+  #aliasTimer: Timer | undefined;
+
+  constructor(deps: CheckRunnersDeps) {
+    this.#deps = deps;
+    deps.registry.onChange(({ kind }) => {
+      if (kind !== 'service' || this.#aliases.size > 0) this.#refreshAliases();
+    });
+  }
+
+  /** @param ttlLeftMs time left of a TTL that ran before a restart. */
+  start(check: LocalCheck, ttlLeftMs?: number): void {
+    const id = check.form.CheckID;
+    this.stop(id);
+    const { type } = check;
+    if (type === undefined) return;
+    const report: ReportResult = ({ status, output }) =>
+      this.#deps.registry.updateCheck(id, status, output, this.#deps.clock.now());
+    switch (checkKind(type)) {
+      case 'ttl':
+        this.#startTtl(check, type.TTL ?? 0, ttlLeftMs, report);
+        return;
+      case 'alias':
+        this.#startAlias(id, type, report);
+        return;
+      default:
+        this.#startProbe(id, type, report);
+    }
+  }
+
+  stop(id: string): void {
+    this.#runners.get(id)?.stop();
+    this.#runners.delete(id);
+    this.#ttls.delete(id);
+    this.#aliases.delete(id);
+  }
+
+  stopAll(): void {
+    for (const id of [...this.#runners.keys()]) this.stop(id);
+    this.#aliasTimer?.cancel();
+  }
+
+  /** The TTL of a check, when it is one. */
+  ttl(id: string): TtlCheck | undefined {
+    return this.#ttls.get(id);
+  }
+
+  #startTtl(check: LocalCheck, ttlMs: number, leftMs: number | undefined, report: ReportResult): void {
+    const ttl = startTtlCheck(this.#deps.clock, ttlMs, leftMs ?? ttlMs, check.form.Output, report);
+    this.#ttls.set(check.form.CheckID, ttl);
+    this.#runners.set(check.form.CheckID, ttl);
+  }
+
+  #startProbe(id: string, type: CheckType, report: ReportResult): void {
+    const { clock } = this.#deps;
+    const counted = withThresholds(type.SuccessBeforePassing ?? 0, type.FailuresBeforeCritical ?? 0, report);
+    const probe = (signal: AbortSignal): Promise<CheckResult> =>
+      type.HTTP
+        ? probeHttp(
+            clock,
+            {
+              url: type.HTTP,
+              ...(type.Method === undefined ? {} : { method: type.Method }),
+              ...(type.Header === undefined ? {} : { headers: type.Header }),
+              ...(type.Body === undefined ? {} : { body: type.Body }),
+              ...(type.Timeout === undefined ? {} : { timeoutMs: type.Timeout }),
+              maxOutput: Math.min(type.OutputMaxSize || MAX_OUTPUT, MAX_OUTPUT),
+              skipVerify: type.TLSSkipVerify === true,
+              ...(type.TLSServerName === undefined ? {} : { serverName: type.TLSServerName }),
+            },
+            signal,
+          )
+        : probeTcp(clock, type.TCP ?? '', type.Timeout || DEFAULT_TIMEOUT_MS, signal);
+    this.#runners.set(id, startIntervalCheck(this.#deps, type.Interval ?? 0, probe, counted));
+  }
+
+  #startAlias(id: string, type: CheckType, report: ReportResult): void {
+    const node = type.AliasNode ?? '';
+    const service = type.AliasService ?? '';
+    if (node !== '' && node.toLowerCase() !== this.#deps.node.toLowerCase()) {
+      this.#runners.set(id, this.#followNode(node, service, report));
+      return;
+    }
+    this.#aliases.set(id, () => report(this.#localAlias(id, service)));
+    this.#runners.set(id, { stop: () => undefined });
+    this.#refreshAliases();
+  }
+
+  /** The checks of a local service and of this node, but for the alias itself. */
+  #localAlias(id: string, service: string): CheckResult {
+    const { registry, node } = this.#deps;
+    if (service !== '' && registry.service(service) === undefined)
+      return { status: 'critical', output: `Service ${service} could not be found on node ${node}` };
+    const checks = registry
+      .checks()
+      .map((check) => check.form)
+      .filter((form) => form.CheckID !== id && (form.ServiceID === '' || form.ServiceID === service));
+    return aliasResult(checks);
+  }
+
+  /** Aliases follow in a turn of their own: one that looks at another must not run within its change. */
+  #refreshAliases(): void {
+    if (this.#aliases.size === 0 || this.#aliasTimer !== undefined) return;
+    this.#aliasTimer = this.#deps.clock.after(0, () => {
+      this.#aliasTimer = undefined;
+      for (const refresh of [...this.#aliases.values()]) refresh();
+    });
+  }
+
+  #followNode(node: string, service: string, report: ReportResult): CheckRunner {
+    const { clock, tasks, watchNodeChecks } = this.#deps;
+    const linked = linkSignals(tasks.signal);
+    tasks.run('alias check of another node', async () => {
+      while (!linked.signal.aborted) {
+        try {
+          for await (const checks of watchNodeChecks(node, linked.signal))
+            report(aliasResult(checks.filter((check) => check.ServiceID === '' || check.ServiceID === service)));
+        } catch {
+          if (linked.signal.aborted) break;
+          report({ status: 'critical', output: `Checks of node ${node} could not be read` });
+        }
+        await sleep(clock, ALIAS_RETRY_MS, linked.signal).catch(() => undefined); // only an abort rejects it
+      }
+      linked.release();
+    });
+    return { stop: () => linked.abort() };
+  }
+}

@@ -1,0 +1,80 @@
+import type { Clock, Timer } from '../../../lib/clock.ts';
+import type { TaskGroup } from '../../../lib/task.ts';
+
+/** A check at work, until it is stopped. */
+export interface CheckRunner {
+  stop(): void;
+}
+
+/** What a run of a check found. */
+export interface CheckResult {
+  readonly status: 'passing' | 'warning' | 'critical';
+  readonly output: string;
+}
+
+export type ReportResult = (result: CheckResult) => void;
+
+export interface RunnerDeps {
+  readonly clock: Clock;
+  readonly tasks: TaskGroup;
+  /** Chance in [0, 1). */
+  readonly random: () => number;
+}
+
+/** Checks run no more often than this, milliseconds. */
+const MIN_INTERVAL_MS = 1_000;
+
+/** Runs `probe` every `intervalMs`, the first time at a random moment within it so that checks don't run in step. */
+export function startIntervalCheck(
+  deps: RunnerDeps,
+  intervalMs: number,
+  probe: (signal: AbortSignal) => Promise<CheckResult>,
+  report: ReportResult,
+): CheckRunner {
+  const interval = Math.max(MIN_INTERVAL_MS, intervalMs);
+  const controller = new AbortController();
+  let timer: Timer;
+  const run = async (): Promise<void> => {
+    const result = await probe(controller.signal);
+    if (controller.signal.aborted) return;
+    report(result);
+    timer = deps.clock.after(interval, fire);
+  };
+  const fire = (): void => deps.tasks.run('check', run);
+  timer = deps.clock.after(deps.random() * interval, fire);
+  return {
+    stop: () => {
+      controller.abort();
+      timer.cancel();
+    },
+  };
+}
+
+/** Lets a status through only after it was found often enough in a row. Both counts 0 or 1: at once. */
+export function withThresholds(successes: number, failures: number, report: ReportResult): ReportResult {
+  if (successes <= 1 && failures <= 1) return report;
+  let good = 0;
+  let bad = 0;
+  return (result) => {
+    if (result.status === 'critical') {
+      good = 0;
+      bad += 1;
+      if (bad >= failures) report(result);
+    } else {
+      bad = 0;
+      good += 1;
+      if (good >= successes) report(result);
+    }
+  };
+}
+
+/** Bytes of output kept of a check when its definition does not say otherwise. */
+export const MAX_OUTPUT = 4_096;
+
+/** The first `limit` bytes, with a note of what was cut. */
+export function truncateOutput(output: string, limit: number): string {
+  const total = Buffer.byteLength(output);
+  if (total <= limit) return output;
+  const head = new TextDecoder().decode(Buffer.from(output).subarray(0, limit), { stream: true });
+  return `${head} ... (captured ${limit} of ${total} bytes)`;
+}

@@ -1,0 +1,307 @@
+import { IsthmusError } from '../../lib/errors.ts';
+import { createTaskGroup } from '../../lib/task.ts';
+import type { NodeService } from '../../model/catalog.ts';
+import type { Metrics } from '../../telemetry/types.ts';
+import { CheckRunners } from './check-runners.ts';
+import { badRequest, checkFault, isStatus } from './check-type.ts';
+import { MAX_OUTPUT, truncateOutput } from './checks/runner.ts';
+import {
+  type CheckDefinition,
+  decodeCheckDefinition,
+  decodeServiceDefinition,
+  type ServiceDefinition,
+} from './definitions.ts';
+import { RegistrationFiles } from './files.ts';
+import {
+  type AgentService,
+  agentCheck,
+  agentService,
+  agentServiceWithHash,
+  type ServiceHealth,
+  serviceHealth,
+} from './forms.ts';
+import { REAP_INTERVAL_MS, reapCritical } from './reaper.ts';
+import { newCheck, Registrations } from './registrations.ts';
+import { type LocalService, Registry, type Source } from './registry.ts';
+import {
+  allocateSidecarPort,
+  checksOf,
+  expandSidecar,
+  serviceForm,
+  sidecarId,
+  validateServiceDefinition,
+} from './service-definition.ts';
+import { CatalogSync } from './sync.ts';
+import { type LocalState, type LocalStateSettings, OWN_META, type RegisterOptions } from './types.ts';
+
+export type { LocalState, LocalStateSettings, RegisterOptions };
+
+const DEFAULT_FULL_SYNC_MS = 60_000;
+const DEFAULT_OUTPUT_DELAY_MS = 300_000;
+const DEFAULT_SIDECAR_PORTS = { min: 21_000, max: 21_255 };
+
+/** The services and checks of this agent's node: registered, carried out, kept over a restart, synced to the catalog. */
+export function createLocalState(settings: LocalStateSettings): LocalState {
+  const { clock, contract, log, metrics, node, datacenter } = settings;
+  const random = settings.random ?? Math.random;
+  const tasks = createTaskGroup({
+    clock,
+    onError: (task, error) => log.warn('background task failed', { task, error: error.message }),
+  });
+  const registry = new Registry();
+  const files = new RegistrationFiles(settings.dataDir || undefined, (file, error) =>
+    log.warn('registration file skipped', { file, error: error.message }),
+  );
+  const runners = new CheckRunners({
+    node,
+    registry,
+    clock,
+    tasks,
+    random,
+    async *watchNodeChecks(other, signal) {
+      for await (const update of contract.watch('health.node', { node: other }, { signal })) yield update.value;
+    },
+  });
+  const registrations = new Registrations({ registry, runners, files, clock });
+  const sync = new CatalogSync(
+    {
+      info: {
+        node,
+        nodeId: settings.nodeId,
+        address: settings.address,
+        taggedAddresses: settings.taggedAddresses,
+        nodeMeta: { ...OWN_META, ...settings.nodeMeta },
+      },
+      registry,
+      contract,
+      clock,
+      tasks,
+      log,
+      metrics,
+      random,
+      token: settings.token,
+    },
+    {
+      fullIntervalMs: settings.fullSyncIntervalMs ?? DEFAULT_FULL_SYNC_MS,
+      outputDelayMs: settings.checkUpdateIntervalMs ?? DEFAULT_OUTPUT_DELAY_MS,
+    },
+  );
+  declareMetrics(metrics, registry);
+
+  let restored: Promise<void> | undefined;
+  const restore = (): Promise<void> => {
+    restored ??= registrations.restore();
+    return restored;
+  };
+
+  const known = (id: string): LocalService => {
+    const service = registry.service(id);
+    if (service === undefined) throw new IsthmusError('not_found', `unknown service ID: ${id}`);
+    return service;
+  };
+
+  const addDefinition = async (
+    definition: ServiceDefinition,
+    source: Source,
+    given: RegisterOptions,
+  ): Promise<void> => {
+    const form = serviceForm(definition);
+    const sidecar = expandSidecar(definition, () =>
+      allocateSidecarPort(
+        settings.sidecarPorts ?? DEFAULT_SIDECAR_PORTS,
+        registry.services().map((service) => service.form),
+        sidecarId(form.ID),
+      ),
+    );
+    const token = definition.Token || given.token || '';
+    const replaceChecks = given.replaceExistingChecks === true;
+    const checks = checksOf(definition);
+    const added = [registrations.addService({ form, checks, token, source, replaceChecks })];
+    if (sidecar !== undefined) {
+      const own = { ...sidecar, token: sidecar.token || token, source, sidecarOf: form.ID };
+      added.push(registrations.addService({ ...own, replaceChecks }));
+    }
+    return (await Promise.all(added)).flatMap((ids) => [...ids]);
+  };
+
+  const validateCheck = (definition: CheckDefinition): void => {
+    if (!definition.Name) throw badRequest('Missing check name');
+    if (definition.Status && !isStatus(definition.Status)) throw badRequest('Bad check status');
+    const fault = checkFault(definition);
+    if (fault !== undefined) throw badRequest(`Invalid check: ${fault}`);
+  };
+
+  const addCheck = async (definition: CheckDefinition, source: Source, given: RegisterOptions): Promise<void> => {
+    const service = definition.ServiceID ? registry.service(definition.ServiceID) : undefined;
+    const form = newCheck(definition, service);
+    const token = definition.Token || given.token || '';
+    await registrations.addCheck({ form, type: definition, token, source }, source === 'file');
+  };
+
+  const health = (service: LocalService): ServiceHealth => {
+    const checks = [...registry.checksOf(service.form.ID), ...registry.checksOf('')];
+    return serviceHealth(service, checks, node, datacenter);
+  };
+
+  return {
+    service: {
+      name: 'local state',
+      async start() {
+        await restore();
+        sync.start();
+        tasks.loop('reap critical services', { pauseMs: REAP_INTERVAL_MS }, () =>
+          reapCritical({ registry, clock, log, remove: (id) => registrations.removeService(id) }),
+        );
+      },
+      async stop() {
+        runners.stopAll();
+        sync.stop();
+        await tasks.stop();
+        await files.settle();
+      },
+    },
+    services: {
+      get: (id) => nodeService(registry.service(id)),
+      list: () => registry.services().map((service) => nodeService(service)),
+      onChange: (listener) =>
+        registry.onChange((change) => {
+          if (change.kind === 'service') listener();
+        }),
+    },
+
+    listServices: () => registry.services().map((service) => agentService(service, datacenter)),
+    getService: (id) => agentServiceWithHash(known(id), datacenter),
+    waitService(id, hash, waitMs, signal) {
+      const now = (): AgentService => agentServiceWithHash(known(id), datacenter);
+      return new Promise((resolve, reject) => {
+        const finish = (): void => {
+          timer.cancel();
+          unsubscribe();
+          signal.removeEventListener('abort', finish);
+          try {
+            resolve(now());
+          } catch (error) {
+            reject(error);
+          }
+        };
+        const timer = clock.after(waitMs, finish);
+        const unsubscribe = registry.onChange((change) => {
+          if (change.kind !== 'service' || change.id !== id) return;
+          if (registry.service(id) === undefined || now().ContentHash !== hash) finish();
+        });
+        signal.addEventListener('abort', finish, { once: true });
+        if (signal.aborted || registry.service(id) === undefined || now().ContentHash !== hash) finish();
+      });
+    },
+    listChecks: () => registry.checks().map((check) => agentCheck(check, node)),
+    healthById: (id) => {
+      const service = registry.service(id);
+      return service === undefined ? undefined : health(service);
+    },
+    healthByName: (name) =>
+      registry
+        .services()
+        .filter((service) => service.form.Service === name)
+        .map(health),
+
+    async registerService(definition, given = {}) {
+      validateServiceDefinition(definition);
+      await addDefinition(definition, 'api', given);
+    },
+    async deregisterService(id) {
+      await registrations.removeService(id);
+    },
+    async setServiceMaintenance(id, enable, reason, given = {}) {
+      const service = registry.service(id);
+      if (service === undefined)
+        throw new IsthmusError('not_found', `No service registered with ID ${JSON.stringify(id)}`);
+      await registrations.setMaintenance(service, enable, reason, given.token ?? '');
+    },
+    setNodeMaintenance: (enable, reason, given = {}) =>
+      registrations.setMaintenance(undefined, enable, reason, given.token ?? ''),
+    async registerCheck(definition, given = {}) {
+      validateCheck(definition);
+      await addCheck(definition, 'api', given);
+    },
+    deregisterCheck: (id) => registrations.removeCheck(id),
+    updateTtl(id, status, output) {
+      const ttl = runners.ttl(id);
+      const check = registry.check(id);
+      if (ttl === undefined || check?.type === undefined)
+        throw new IsthmusError('rejected', `CheckID ${JSON.stringify(id)} does not have associated TTL`);
+      const limit = check.type.OutputMaxSize || settings.checkOutputMaxSize || MAX_OUTPUT;
+      const text = settings.discardCheckOutput === true ? '' : truncateOutput(output, limit);
+      registry.updateCheck(id, status, text, clock.now());
+      ttl.heard(text);
+      const expires = clock.now() + (check.type.TTL ?? 0);
+      tasks.run('save TTL', () => files.saveTtl({ id, status, output: text, expires }));
+    },
+
+    async loadDefinitions(services, checks) {
+      await restore();
+      const newServices = services.map((value) =>
+        explained('service', value, decodeServiceDefinition, validateServiceDefinition),
+      );
+      const newChecks = checks.map((value) => explained('check', value, decodeCheckDefinition, validateCheck));
+      const ids = new Set(newServices.flatMap((definition) => idsOf(definition)));
+      const checkIds = new Set(newChecks.map((definition) => definition.ID || definition.Name || ''));
+      for (const { source, form } of registry.services())
+        if (source === 'file' && !ids.has(form.ID)) await registrations.removeService(form.ID);
+      for (const definition of newServices)
+        for (const id of await addDefinition(definition, 'file', {})) checkIds.add(id);
+      for (const { source, form } of registry.checks())
+        if (source === 'file' && !checkIds.has(form.CheckID)) await registrations.removeCheck(form.CheckID);
+      for (const definition of newChecks) await addCheck(definition, 'file', {});
+    },
+
+    onChange: (listener) => registry.onChange(listener),
+    counts: () => {
+      const checks = registry.checks();
+      const ttls = checks.filter((check) => check.form.Type === 'ttl').length;
+      return { services: registry.services().length, checks: checks.length, ttls };
+    },
+    requestSync: () => sync.requestFull(),
+    get synced() {
+      return sync.idle;
+    },
+  };
+}
+
+function nodeService(service: LocalService): NodeService;
+function nodeService(service: LocalService | undefined): NodeService | undefined;
+function nodeService(service: LocalService | undefined): NodeService | undefined {
+  return service === undefined ? undefined : { ...service.form, CreateIndex: 0, ModifyIndex: 0 };
+}
+
+/** Decodes and validates a definition of a file; a refusal names it. */
+function explained<D extends { readonly ID?: string; readonly Name?: string }>(
+  what: 'service' | 'check',
+  value: unknown,
+  decode: (value: unknown) => D,
+  validate: (definition: D) => void,
+): D {
+  try {
+    const definition = decode(value);
+    validate(definition);
+    return definition;
+  } catch (error) {
+    const name = (value as { readonly ID?: string; readonly Name?: string } | null)?.Name ?? '';
+    const cause = IsthmusError.from(error);
+    throw new IsthmusError('invalid_argument', `${what} ${JSON.stringify(name)}: ${cause.message}`, { cause });
+  }
+}
+
+function idsOf(definition: ServiceDefinition): readonly string[] {
+  const id = definition.ID || definition.Name || '';
+  return definition.Connect?.SidecarService === undefined ? [id] : [id, sidecarId(id)];
+}
+
+function declareMetrics(metrics: Metrics, registry: Registry): void {
+  metrics.gauge({ name: 'isthmus_agent_services', help: 'Services registered with this agent' }, (set) =>
+    set(registry.services().length),
+  );
+  metrics.gauge({ name: 'isthmus_agent_checks', help: 'Checks of this agent by status', labels: ['status'] }, (set) => {
+    for (const status of ['passing', 'warning', 'critical'])
+      set(registry.checks().filter((check) => check.form.Status === status).length, { status });
+  });
+}

@@ -1,0 +1,119 @@
+import type { HealthCheck } from '../../model/catalog.ts';
+import type { ServiceForm } from '../../model/service-form.ts';
+import type { CheckType } from './definitions.ts';
+
+/** Who a registration came from: what files define goes when it is no longer in them. */
+export type Source = 'api' | 'file';
+
+export interface LocalService {
+  readonly form: ServiceForm;
+  /** ACL token that the catalog is written with; '' is the agent's own. */
+  readonly token: string;
+  readonly source: Source;
+  /** The service that this sidecar was registered inside of, and goes with. */
+  readonly sidecarOf?: string;
+}
+
+/** A check as it goes to the catalog, without the node's name. */
+export type CheckForm = Omit<HealthCheck, 'Node' | 'Definition' | 'CreateIndex' | 'ModifyIndex'>;
+
+export interface LocalCheck {
+  readonly form: CheckForm;
+  /** How it is carried out; absent for maintenance. */
+  readonly type?: CheckType;
+  readonly token: string;
+  readonly source: Source;
+  /** Since when it has been critical without a break, milliseconds; absent when it is not. */
+  readonly criticalSince?: number;
+}
+
+/**
+ * - service, check: added, changed or removed
+ * - status: a check's status changed
+ * - output: a check's output alone changed
+ */
+export interface LocalChange {
+  readonly kind: 'service' | 'check' | 'status' | 'output';
+  readonly id: string;
+}
+
+export type ChangeListener = (change: LocalChange) => void;
+
+/** The services and checks of this agent, in memory. Tells every change to those who listen. */
+export class Registry {
+  readonly #services = new Map<string, LocalService>();
+  readonly #checks = new Map<string, LocalCheck>();
+  readonly #listeners = new Set<ChangeListener>();
+
+  /** Returns the function that ends it. */
+  onChange(listener: ChangeListener): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  service(id: string): LocalService | undefined {
+    return this.#services.get(id);
+  }
+
+  /** By ID. */
+  services(): readonly LocalService[] {
+    return [...this.#services.values()].sort((a, b) => compare(a.form.ID, b.form.ID));
+  }
+
+  check(id: string): LocalCheck | undefined {
+    return this.#checks.get(id);
+  }
+
+  /** By ID. */
+  checks(): readonly LocalCheck[] {
+    return [...this.#checks.values()].sort((a, b) => compare(a.form.CheckID, b.form.CheckID));
+  }
+
+  /** Checks of a service; '' those of the node. */
+  checksOf(serviceId: string): readonly LocalCheck[] {
+    return this.checks().filter((check) => check.form.ServiceID === serviceId);
+  }
+
+  putService(service: LocalService): void {
+    this.#services.set(service.form.ID, service);
+    this.#tell({ kind: 'service', id: service.form.ID });
+  }
+
+  removeService(id: string): boolean {
+    const removed = this.#services.delete(id);
+    if (removed) this.#tell({ kind: 'service', id });
+    return removed;
+  }
+
+  putCheck(check: LocalCheck): void {
+    this.#checks.set(check.form.CheckID, check);
+    this.#tell({ kind: 'check', id: check.form.CheckID });
+  }
+
+  removeCheck(id: string): boolean {
+    const removed = this.#checks.delete(id);
+    if (removed) this.#tell({ kind: 'check', id });
+    return removed;
+  }
+
+  /** What a run of the check found. Nothing happens when that is what is known. */
+  updateCheck(id: string, status: string, output: string, now: number): void {
+    const check = this.#checks.get(id);
+    if (check === undefined || (check.form.Status === status && check.form.Output === output)) return;
+    const { criticalSince, ...rest } = check;
+    this.#checks.set(id, {
+      ...rest,
+      form: { ...check.form, Status: status, Output: output },
+      ...(status === 'critical' ? { criticalSince: criticalSince ?? now } : {}),
+    });
+    this.#tell({ kind: check.form.Status === status ? 'output' : 'status', id });
+  }
+
+  #tell(change: LocalChange): void {
+    for (const listener of [...this.#listeners]) listener(change);
+  }
+}
+
+function compare(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}

@@ -1,0 +1,198 @@
+import { isIPv4, isIPv6 } from 'node:net';
+import type { ServiceAddress } from '../../model/catalog.ts';
+import {
+  faultList,
+  type GivenService,
+  isAnyAddress,
+  normalizeService,
+  proxyFaults,
+  type ServiceForm,
+} from '../../model/service-form.ts';
+import { badRequest, checkFault, isStatus } from './check-type.ts';
+import type { CheckType, ServiceDefinition, SidecarDefinition } from './definitions.ts';
+
+/** The kinds of service that the peer knows. */
+const PROXY_KIND = 'connect-proxy';
+/** Of a service's weight: DNS carries it in 16 bits. */
+const MAX_WEIGHT = 65_535;
+/** Of meta: pairs, bytes of a key, bytes of a value. */
+const MAX_META = { pairs: 64, key: 128, value: 512 };
+
+/** Throws `invalid_argument` with the peer's text, in the order in which the peer looks. */
+export function validateServiceDefinition(definition: ServiceDefinition): void {
+  if (!definition.Name) throw badRequest('Missing service name');
+  if (isAnyAddress(definition.Address ?? '')) throw badRequest('Invalid service address');
+  const weights = definition.Weights;
+  if (weights !== undefined) {
+    const fault = weightFault(weights.Passing ?? 0, weights.Warning ?? 0);
+    if (fault !== undefined) throw badRequest(`Invalid Weights: ${fault}`);
+  }
+  const meta = metaFault(definition.Meta ?? {});
+  if (meta !== undefined) throw badRequest(`Invalid Service Meta: ${meta}`);
+  const faults = [...proxyFaults(toGiven(definition)), ...nestedFaults(definition.Connect?.SidecarService)];
+  if (faults.length > 0) throw badRequest(faultList(faults));
+  validateChecks(checksOf(definition), 'Invalid check');
+  const sidecar = definition.Connect?.SidecarService;
+  if (sidecar !== undefined) validateChecks(checksOf(sidecar), 'Invalid check in sidecar_service');
+}
+
+function weightFault(passing: number, warning: number): string | undefined {
+  if (passing < 1) return 'Passing must be greater than 0';
+  if (warning < 0) return 'Warning must be greater or equal than 0';
+  if (passing > MAX_WEIGHT || warning > MAX_WEIGHT) return 'DNS Weight must be between 0 and 65535';
+  return undefined;
+}
+
+function metaFault(meta: Readonly<Record<string, string>>): string | undefined {
+  const pairs = Object.entries(meta);
+  if (pairs.length > MAX_META.pairs) return `Node metadata cannot contain more than ${MAX_META.pairs} key/value pairs`;
+  for (const [key, value] of pairs) {
+    const start = `Couldn't load metadata pair ('${key}', '${value}'): `;
+    if (key === '') return `${start}Key cannot be blank`;
+    if (!/^[a-zA-Z0-9_-]+$/.test(key)) return `${start}Key contains invalid characters`;
+    if (key.length > MAX_META.key) return `${start}Key is too long (limit: ${MAX_META.key} characters)`;
+    if (key.startsWith('consul-') && key !== 'consul-network-segment')
+      return `${start}Key prefix 'consul-' is reserved for internal use`;
+    if (Buffer.byteLength(value) > MAX_META.value)
+      return `${start}Value is too long (limit: ${MAX_META.value} characters)`;
+  }
+  return undefined;
+}
+
+function nestedFaults(sidecar: SidecarDefinition | undefined): string[] {
+  const faults: string[] = [];
+  if (sidecar?.ID) faults.push('A SidecarService cannot specify an ID as this is managed by the agent');
+  const nested = Object.keys(sidecar?.Connect ?? {}).some((key) => /^sidecar_?service$/i.test(key));
+  if (nested) faults.push('A SidecarService cannot have a nested SidecarService');
+  return faults;
+}
+
+function validateChecks(checks: readonly CheckType[], prefix: string): void {
+  for (const check of checks) {
+    const fault = checkFault(check);
+    if (fault !== undefined) throw badRequest(`${prefix}: ${fault}`);
+  }
+  for (const { Status } of checks) {
+    if (Status && !isStatus(Status)) throw badRequest("Status for checks must 'passing', 'warning', 'critical'");
+  }
+}
+
+/** `Check`, when anything is set in it, then `Checks`. */
+export function checksOf(definition: ServiceDefinition | SidecarDefinition): readonly CheckType[] {
+  const { Check: single, Checks: several = [] } = definition;
+  return single === undefined || Object.keys(single).length === 0 ? several : [single, ...several];
+}
+
+function toGiven(definition: ServiceDefinition | SidecarDefinition): GivenService {
+  const { Name, Proxy: proxy, Connect, Weights: weights, Check, Checks, Token, Namespace, ...rest } = definition;
+  return {
+    ...rest,
+    ...(Name === undefined ? {} : { Service: Name }),
+    ...(weights === undefined ? {} : { Weights: { Passing: weights.Passing ?? 0, Warning: weights.Warning ?? 0 } }),
+    ...(proxy === undefined
+      ? {}
+      : {
+          Proxy: {
+            ...proxy,
+            ...(proxy.Upstreams === undefined ? {} : { Upstreams: proxy.Upstreams.map(upstreamOf) }),
+          },
+        }),
+    ...(Connect?.Native === true ? { Connect: { Native: true } } : {}),
+  } as GivenService;
+}
+
+/** An agent fills in the type that the catalog leaves open. */
+function upstreamOf<U extends { readonly DestinationType?: string }>(
+  upstream: U,
+): U & { readonly DestinationType: string } {
+  return { ...upstream, DestinationType: upstream.DestinationType || 'service' };
+}
+
+/** The service as the agent keeps it and as it goes to the catalog. */
+export function serviceForm(definition: ServiceDefinition): ServiceForm {
+  const form = normalizeService(toGiven(definition));
+  return { ...form, ...withTaggedAddresses(form), Tags: form.Tags ?? [], Meta: form.Meta ?? {} };
+}
+
+/** An address is also offered under its family's tags, unless those were given. */
+function withTaggedAddresses(form: ServiceForm): Pick<ServiceForm, 'TaggedAddresses'> {
+  const family = isIPv4(form.Address) ? 'ipv4' : isIPv6(form.Address) ? 'ipv6' : undefined;
+  if (family === undefined) return {};
+  const own: ServiceAddress = { Address: form.Address, Port: form.Port };
+  return { TaggedAddresses: { [`lan_${family}`]: own, [`wan_${family}`]: own, ...form.TaggedAddresses } };
+}
+
+export interface SidecarExpansion {
+  readonly form: ServiceForm;
+  readonly checks: readonly CheckType[];
+  readonly token: string | undefined;
+}
+
+export function sidecarId(serviceId: string): string {
+  return `${serviceId}-sidecar-proxy`;
+}
+
+/**
+ * What a service's `Connect.SidecarService` stands for: a proxy registration of its own, with all that was not given
+ * taken from the service. Undefined when it has none.
+ */
+export function expandSidecar(definition: ServiceDefinition, allocatePort: () => number): SidecarExpansion | undefined {
+  const sidecar = definition.Connect?.SidecarService;
+  if (sidecar === undefined) return undefined;
+  const name = definition.Name ?? '';
+  const id = definition.ID || name;
+  const proxy = sidecar.Proxy ?? {};
+  const tags = sidecar.Tags ?? definition.Tags;
+  const meta = sidecar.Meta ?? definition.Meta;
+  const form = serviceForm({
+    ...sidecar,
+    ID: sidecarId(id),
+    Kind: sidecar.Kind || PROXY_KIND,
+    Name: sidecar.Name || `${name}-sidecar-proxy`,
+    ...(tags === undefined ? {} : { Tags: tags }),
+    ...(meta === undefined ? {} : { Meta: meta }),
+    Port: sidecar.Port || allocatePort(),
+    Connect: {},
+    Proxy: {
+      ...proxy,
+      DestinationServiceName: proxy.DestinationServiceName || name,
+      DestinationServiceID: proxy.DestinationServiceID || id,
+      LocalServiceAddress: proxy.LocalServiceAddress || '127.0.0.1',
+      LocalServicePort: proxy.LocalServicePort || definition.Port || 0,
+    },
+  });
+  const given = checksOf(sidecar);
+  return { form, checks: given.length > 0 ? given : defaultChecks(form, id), token: sidecar.Token };
+}
+
+/** Is the proxy listening, and is the service behind it well? */
+function defaultChecks(sidecar: ServiceForm, serviceId: string): readonly CheckType[] {
+  const host = sidecar.Address || sidecar.Proxy.LocalServiceAddress || '127.0.0.1';
+  return [
+    {
+      Name: 'Connect Sidecar Listening',
+      TCP: isIPv6(host) ? `[${host}]:${sidecar.Port}` : `${host}:${sidecar.Port}`,
+      Interval: 10_000,
+    },
+    { Name: `Connect Sidecar Aliasing ${serviceId}`, AliasService: serviceId },
+  ];
+}
+
+/** The first port of the range that no other registered service uses; a sidecar that is there keeps its own. */
+export function allocateSidecarPort(
+  range: { readonly min: number; readonly max: number },
+  services: Iterable<ServiceForm>,
+  sidecar: string,
+): number {
+  const used = new Set<number>();
+  for (const service of services) {
+    if (service.ID !== sidecar) used.add(service.Port);
+    else if (service.Port >= range.min && service.Port <= range.max) return service.Port;
+  }
+  if (range.min > 0) {
+    for (let port = range.min; port <= range.max; port += 1) if (!used.has(port)) return port;
+  }
+  throw badRequest(
+    `Invalid SidecarService: no port provided for sidecar_service and none left to allocate in the configured range [${range.min}, ${range.max}]`,
+  );
+}
