@@ -5,6 +5,15 @@ export interface ChangesCursor {
   /** Identity of the source's store history. */
   readonly epoch: string;
   readonly revision: number;
+  /** A change that was applied. With it the source can tell a reader of its own history from one of a lost future. */
+  readonly proof?: ChangeProof;
+}
+
+export interface ChangeProof {
+  readonly key: string;
+  readonly revision: number;
+  /** SHA-256 of the row's JSON, of nothing when it was deleted; base64. */
+  readonly digest: string;
 }
 
 /** One row as a commit left it. */
@@ -27,6 +36,8 @@ export type ChangesMessage =
       /** True: rows follow. False: changes after the cursor follow. */
       readonly snapshot: boolean;
       readonly datacenter: string;
+      /** True: the cursor does not belong to the source's history, although the epoch is the same; nothing follows. */
+      readonly diverged?: boolean;
     }
   /** Some of the rows at the revision that `begin` told. */
   | { readonly type: 'snapshot'; readonly changes: readonly RowDelta[] }

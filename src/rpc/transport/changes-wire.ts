@@ -1,8 +1,40 @@
 import { create } from '@bufbuild/protobuf';
 import { IsthmusError } from '../../lib/errors.ts';
-import type { ChangesMessage, RowDelta } from '../contract/changes.ts';
-import { type Change, type ChangesReply, ChangesReplySchema, ChangesSchema } from '../gen/isthmus/v1/isthmus_pb.ts';
+import type { ChangesCursor, ChangesMessage, ChangesRequest, RowDelta } from '../contract/changes.ts';
+import {
+  type Change,
+  type ChangesReply,
+  ChangesReplySchema,
+  ChangesRequestSchema,
+  ChangesSchema,
+  type ChangesRequest as WireRequest,
+} from '../gen/isthmus/v1/isthmus_pb.ts';
 import { buffer, fromFailure, toFailure } from './wire.ts';
+
+export function encodeRequest({ kind, cursor }: ChangesRequest): WireRequest {
+  return create(ChangesRequestSchema, {
+    kind,
+    epoch: cursor?.epoch ?? '',
+    revision: BigInt(cursor?.revision ?? 0),
+    ...(cursor?.proof === undefined
+      ? {}
+      : {
+          proof: {
+            key: cursor.proof.key,
+            revision: BigInt(cursor.proof.revision),
+            digest: Buffer.from(cursor.proof.digest, 'base64'),
+          },
+        }),
+  });
+}
+
+export function decodeRequest({ kind, epoch, revision, proof }: WireRequest): ChangesRequest {
+  if (epoch === '') return { kind };
+  const cursor: ChangesCursor = { epoch, revision: Number(revision) };
+  if (proof === undefined) return { kind, cursor };
+  const digest = buffer(proof.digest).toString('base64');
+  return { kind, cursor: { ...cursor, proof: { key: proof.key, revision: Number(proof.revision), digest } } };
+}
 
 export function changesError(error: IsthmusError): ChangesReply {
   return create(ChangesReplySchema, { message: { case: 'error', value: toFailure(error) } });
@@ -11,9 +43,10 @@ export function changesError(error: IsthmusError): ChangesReply {
 export function encodeChanges(message: ChangesMessage): ChangesReply {
   switch (message.type) {
     case 'begin': {
-      const { epoch, snapshot, datacenter } = message;
+      const { epoch, snapshot, datacenter, diverged = false } = message;
+      const revision = BigInt(message.revision);
       return create(ChangesReplySchema, {
-        message: { case: 'begin', value: { epoch, snapshot, datacenter, revision: BigInt(message.revision) } },
+        message: { case: 'begin', value: { epoch, snapshot, datacenter, diverged, revision } },
       });
     }
     case 'snapshot':
@@ -36,8 +69,8 @@ export function decodeChanges(reply: ChangesReply): ChangesMessage | undefined {
     case 'error':
       throw fromFailure(message.value);
     case 'begin': {
-      const { epoch, snapshot, datacenter } = message.value;
-      return { type: 'begin', epoch, snapshot, datacenter, revision: Number(message.value.revision) };
+      const { epoch, snapshot, datacenter, diverged } = message.value;
+      return { type: 'begin', epoch, snapshot, datacenter, diverged, revision: Number(message.value.revision) };
     }
     case 'snapshot':
       return { type: 'snapshot', changes: message.value.changes.map(delta) };

@@ -13,13 +13,8 @@ import type {
 import type { ReadArgs, ReadName, ReadValue } from '../contract/reads.ts';
 import { makeResult } from '../contract/result.ts';
 import type { WriteArgs, WriteName, WriteValue } from '../contract/writes.ts';
-import {
-  ChangesRequestSchema,
-  ReadRequestSchema,
-  WatchRequestSchema,
-  WriteRequestSchema,
-} from '../gen/isthmus/v1/isthmus_pb.ts';
-import { decodeChanges } from './changes-wire.ts';
+import { ReadRequestSchema, WatchRequestSchema, WriteRequestSchema } from '../gen/isthmus/v1/isthmus_pb.ts';
+import { decodeChanges, encodeRequest } from './changes-wire.ts';
 import type { RpcChannel } from './channel.ts';
 import { buffer, fromFailure, fromJson, METHODS, toJson } from './wire.ts';
 
@@ -43,13 +38,8 @@ export function createRemoteContract(deps: RemoteContractDeps): ServerContract {
 /** Replication's side of the same connection. */
 export function createRemoteChanges(channel: RpcChannel): ChangeSource {
   return {
-    async *changes({ kind, cursor }, signal) {
-      const request = create(ChangesRequestSchema, {
-        kind,
-        epoch: cursor?.epoch ?? '',
-        revision: BigInt(cursor?.revision ?? 0),
-      });
-      for await (const reply of channel.stream(METHODS.changes, request, signal)) {
+    async *changes(request, signal) {
+      for await (const reply of channel.stream(METHODS.changes, encodeRequest(request), signal)) {
         const message = decodeChanges(reply);
         if (message !== undefined) yield message;
       }

@@ -28,7 +28,7 @@ import {
   WriteReplySchema,
   type WriteRequest,
 } from '../gen/isthmus/v1/isthmus_pb.ts';
-import { changesError, encodeChanges } from './changes-wire.ts';
+import { changesError, decodeRequest, encodeChanges } from './changes-wire.ts';
 import type { RpcHandlers } from './handlers.ts';
 import { createDuplexLink } from './link-stream.ts';
 import { fromStatus } from './status.ts';
@@ -167,10 +167,10 @@ export function createServerMethods(deps: ServerMethodsDeps): UntypedServiceImpl
     ),
     changes: serverStream<ChangesRequest, ChangesReply>(
       'changes',
-      async function* ({ kind, epoch, revision }, signal) {
+      async function* (request, signal) {
         if (handlers.changes === undefined) throw new IsthmusError('unavailable', 'this server replicates nothing');
-        const cursor = epoch === '' ? {} : { cursor: { epoch, revision: Number(revision) } };
-        for await (const message of handlers.changes.changes({ kind, ...cursor }, signal)) yield encodeChanges(message);
+        const messages = handlers.changes.changes(decodeRequest(request), signal);
+        for await (const message of messages) yield encodeChanges(message);
       },
       changesError,
     ),

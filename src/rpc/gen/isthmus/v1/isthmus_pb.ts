@@ -16,7 +16,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file isthmus/v1/isthmus.proto.
  */
 export const file_isthmus_v1_isthmus: GenFile = /*@__PURE__*/
-  fileDesc("Chhpc3RobXVzL3YxL2lzdGhtdXMucHJvdG8SCmlzdGhtdXMudjEiPgoHRmFpbHVyZRIMCgRjb2RlGAEgASgJEg8KB21lc3NhZ2UYAiABKAkSFAoMZGV0YWlsc19qc29uGAMgASgMIqYBCgtSZWFkUmVxdWVzdBIMCgRuYW1lGAEgASgJEhEKCWFyZ3NfanNvbhgCIAEoDBISCgpkYXRhY2VudGVyGAMgASgJEg0KBXRva2VuGAQgASgJEhIKBWluZGV4GAUgASgESACIAQESFAoHd2FpdF9tcxgGIAEoDUgBiAEBEhMKC2NvbnNpc3RlbmN5GAcgASgJQggKBl9pbmRleEIKCghfd2FpdF9tcyJ7CglSZWFkUmVwbHkSIgoFZXJyb3IYASABKAsyEy5pc3RobXVzLnYxLkZhaWx1cmUSDQoFaW5kZXgYAiABKAQSFAoMa25vd25fbGVhZGVyGAMgASgIEhcKD2xhc3RfY29udGFjdF9tcxgEIAEoDRIMCgRqc29uGAUgASgMIlIKDFdyaXRlUmVxdWVzdBIMCgRuYW1lGAEgASgJEhEKCWFyZ3NfanNvbhgCIAEoDBISCgpkYXRhY2VudGVyGAMgASgJEg0KBXRva2VuGAQgASgJIlAKCldyaXRlUmVwbHkSIgoFZXJyb3IYASABKAsyEy5pc3RobXVzLnYxLkZhaWx1cmUSEAoIcmV2aXNpb24YAiABKAQSDAoEanNvbhgDIAEoDCJSCgxXYXRjaFJlcXVlc3QSDAoEbmFtZRgBIAEoCRIRCglhcmdzX2pzb24YAiABKAwSEgoKZGF0YWNlbnRlchgDIAEoCRINCgV0b2tlbhgEIAEoCSJNCgpXYXRjaFJlcGx5EiIKBWVycm9yGAEgASgLMhMuaXN0aG11cy52MS5GYWlsdXJlEg0KBWluZGV4GAIgASgEEgwKBGpzb24YAyABKAwiTgoOQ2hhbmdlc1JlcXVlc3QSDAoEa2luZBgBIAEoCRINCgV0b2tlbhgCIAEoCRINCgVlcG9jaBgDIAEoCRIQCghyZXZpc2lvbhgEIAEoBCLnAQoMQ2hhbmdlc1JlcGx5EiQKBWVycm9yGAEgASgLMhMuaXN0aG11cy52MS5GYWlsdXJlSAASKQoFYmVnaW4YAiABKAsyGC5pc3RobXVzLnYxLkNoYW5nZXNCZWdpbkgAEicKCHNuYXBzaG90GAMgASgLMhMuaXN0aG11cy52MS5DaGFuZ2VzSAASFgoMc25hcHNob3RfZW5kGAQgASgESAASJgoHY2hhbmdlcxgFIAEoCzITLmlzdGhtdXMudjEuQ2hhbmdlc0gAEhIKCHByb2dyZXNzGAYgASgESABCCQoHbWVzc2FnZSJVCgxDaGFuZ2VzQmVnaW4SDQoFZXBvY2gYASABKAkSEAoIcmV2aXNpb24YAiABKAQSEAoIc25hcHNob3QYAyABKAgSEgoKZGF0YWNlbnRlchgEIAEoCSJACgdDaGFuZ2VzEiMKB2NoYW5nZXMYASADKAsyEi5pc3RobXVzLnYxLkNoYW5nZRIQCghyZXZpc2lvbhgCIAEoBCI1CgZDaGFuZ2USCwoDa2V5GAEgASgJEhAKCHJldmlzaW9uGAIgASgEEgwKBGpzb24YAyABKAwi0AEKC0xpbmtNZXNzYWdlEiIKBWhlbGxvGAEgASgLMhEuaXN0aG11cy52MS5IZWxsb0gAEiAKBHBpbmcYAiABKAsyEC5pc3RobXVzLnYxLlBpbmdIABIgCgRwb25nGAMgASgLMhAuaXN0aG11cy52MS5QaW5nSAASJgoHcmVmdXNhbBgEIAEoCzITLmlzdGhtdXMudjEuUmVmdXNhbEgAEiYKB2xlYXZpbmcYBSABKAsyEy5pc3RobXVzLnYxLkxlYXZpbmdIAEIJCgdtZXNzYWdlIpECCgVIZWxsbxIQCghwcm90b2NvbBgBIAEoDRISCgpkYXRhY2VudGVyGAIgASgJEgwKBG5vZGUYAyABKAkSDwoHbm9kZV9pZBgEIAEoCRIgCgN3YW4YBSABKAsyEy5pc3RobXVzLnYxLkFkZHJlc3MSGgoScHJpbWFyeV9kYXRhY2VudGVyGAYgASgJEhIKCmlzX3ByaW1hcnkYByABKAgSFAoMdHJ1c3RfZG9tYWluGAggASgJEg0KBWVwb2NoGAkgASgJEg0KBWJ1aWxkGAogASgJEigKB3NlcnZlcnMYCyADKAsyFy5pc3RobXVzLnYxLktub3duU2VydmVyEhMKC3NlcnZlcl9wb3J0GAwgASgNIiUKB0FkZHJlc3MSDAoEaG9zdBgBIAEoCRIMCgRwb3J0GAIgASgNImIKC0tub3duU2VydmVyEhIKCmRhdGFjZW50ZXIYASABKAkSDAoEbm9kZRgCIAEoCRIPCgdub2RlX2lkGAMgASgJEiAKA3dhbhgEIAEoCzITLmlzdGhtdXMudjEuQWRkcmVzcyIWCgRQaW5nEg4KBm51bWJlchgBIAEoBCIqCgdSZWZ1c2FsEg4KBnJlYXNvbhgBIAEoCRIPCgdtZXNzYWdlGAIgASgJIgkKB0xlYXZpbmcyuQIKBlNlcnZlchI2CgRSZWFkEhcuaXN0aG11cy52MS5SZWFkUmVxdWVzdBoVLmlzdGhtdXMudjEuUmVhZFJlcGx5EjkKBVdyaXRlEhguaXN0aG11cy52MS5Xcml0ZVJlcXVlc3QaFi5pc3RobXVzLnYxLldyaXRlUmVwbHkSOwoFV2F0Y2gSGC5pc3RobXVzLnYxLldhdGNoUmVxdWVzdBoWLmlzdGhtdXMudjEuV2F0Y2hSZXBseTABEkEKB0NoYW5nZXMSGi5pc3RobXVzLnYxLkNoYW5nZXNSZXF1ZXN0GhguaXN0aG11cy52MS5DaGFuZ2VzUmVwbHkwARI8CgRMaW5rEhcuaXN0aG11cy52MS5MaW5rTWVzc2FnZRoXLmlzdGhtdXMudjEuTGlua01lc3NhZ2UoATABYgZwcm90bzM");
+  fileDesc("Chhpc3RobXVzL3YxL2lzdGhtdXMucHJvdG8SCmlzdGhtdXMudjEiPgoHRmFpbHVyZRIMCgRjb2RlGAEgASgJEg8KB21lc3NhZ2UYAiABKAkSFAoMZGV0YWlsc19qc29uGAMgASgMIqYBCgtSZWFkUmVxdWVzdBIMCgRuYW1lGAEgASgJEhEKCWFyZ3NfanNvbhgCIAEoDBISCgpkYXRhY2VudGVyGAMgASgJEg0KBXRva2VuGAQgASgJEhIKBWluZGV4GAUgASgESACIAQESFAoHd2FpdF9tcxgGIAEoDUgBiAEBEhMKC2NvbnNpc3RlbmN5GAcgASgJQggKBl9pbmRleEIKCghfd2FpdF9tcyJ7CglSZWFkUmVwbHkSIgoFZXJyb3IYASABKAsyEy5pc3RobXVzLnYxLkZhaWx1cmUSDQoFaW5kZXgYAiABKAQSFAoMa25vd25fbGVhZGVyGAMgASgIEhcKD2xhc3RfY29udGFjdF9tcxgEIAEoDRIMCgRqc29uGAUgASgMIlIKDFdyaXRlUmVxdWVzdBIMCgRuYW1lGAEgASgJEhEKCWFyZ3NfanNvbhgCIAEoDBISCgpkYXRhY2VudGVyGAMgASgJEg0KBXRva2VuGAQgASgJIlAKCldyaXRlUmVwbHkSIgoFZXJyb3IYASABKAsyEy5pc3RobXVzLnYxLkZhaWx1cmUSEAoIcmV2aXNpb24YAiABKAQSDAoEanNvbhgDIAEoDCJSCgxXYXRjaFJlcXVlc3QSDAoEbmFtZRgBIAEoCRIRCglhcmdzX2pzb24YAiABKAwSEgoKZGF0YWNlbnRlchgDIAEoCRINCgV0b2tlbhgEIAEoCSJNCgpXYXRjaFJlcGx5EiIKBWVycm9yGAEgASgLMhMuaXN0aG11cy52MS5GYWlsdXJlEg0KBWluZGV4GAIgASgEEgwKBGpzb24YAyABKAwidgoOQ2hhbmdlc1JlcXVlc3QSDAoEa2luZBgBIAEoCRINCgV0b2tlbhgCIAEoCRINCgVlcG9jaBgDIAEoCRIQCghyZXZpc2lvbhgEIAEoBBImCgVwcm9vZhgFIAEoCzIXLmlzdGhtdXMudjEuQ2hhbmdlUHJvb2YiPAoLQ2hhbmdlUHJvb2YSCwoDa2V5GAEgASgJEhAKCHJldmlzaW9uGAIgASgEEg4KBmRpZ2VzdBgDIAEoDCLnAQoMQ2hhbmdlc1JlcGx5EiQKBWVycm9yGAEgASgLMhMuaXN0aG11cy52MS5GYWlsdXJlSAASKQoFYmVnaW4YAiABKAsyGC5pc3RobXVzLnYxLkNoYW5nZXNCZWdpbkgAEicKCHNuYXBzaG90GAMgASgLMhMuaXN0aG11cy52MS5DaGFuZ2VzSAASFgoMc25hcHNob3RfZW5kGAQgASgESAASJgoHY2hhbmdlcxgFIAEoCzITLmlzdGhtdXMudjEuQ2hhbmdlc0gAEhIKCHByb2dyZXNzGAYgASgESABCCQoHbWVzc2FnZSJnCgxDaGFuZ2VzQmVnaW4SDQoFZXBvY2gYASABKAkSEAoIcmV2aXNpb24YAiABKAQSEAoIc25hcHNob3QYAyABKAgSEgoKZGF0YWNlbnRlchgEIAEoCRIQCghkaXZlcmdlZBgFIAEoCCJACgdDaGFuZ2VzEiMKB2NoYW5nZXMYASADKAsyEi5pc3RobXVzLnYxLkNoYW5nZRIQCghyZXZpc2lvbhgCIAEoBCI1CgZDaGFuZ2USCwoDa2V5GAEgASgJEhAKCHJldmlzaW9uGAIgASgEEgwKBGpzb24YAyABKAwi0AEKC0xpbmtNZXNzYWdlEiIKBWhlbGxvGAEgASgLMhEuaXN0aG11cy52MS5IZWxsb0gAEiAKBHBpbmcYAiABKAsyEC5pc3RobXVzLnYxLlBpbmdIABIgCgRwb25nGAMgASgLMhAuaXN0aG11cy52MS5QaW5nSAASJgoHcmVmdXNhbBgEIAEoCzITLmlzdGhtdXMudjEuUmVmdXNhbEgAEiYKB2xlYXZpbmcYBSABKAsyEy5pc3RobXVzLnYxLkxlYXZpbmdIAEIJCgdtZXNzYWdlIpECCgVIZWxsbxIQCghwcm90b2NvbBgBIAEoDRISCgpkYXRhY2VudGVyGAIgASgJEgwKBG5vZGUYAyABKAkSDwoHbm9kZV9pZBgEIAEoCRIgCgN3YW4YBSABKAsyEy5pc3RobXVzLnYxLkFkZHJlc3MSGgoScHJpbWFyeV9kYXRhY2VudGVyGAYgASgJEhIKCmlzX3ByaW1hcnkYByABKAgSFAoMdHJ1c3RfZG9tYWluGAggASgJEg0KBWVwb2NoGAkgASgJEg0KBWJ1aWxkGAogASgJEigKB3NlcnZlcnMYCyADKAsyFy5pc3RobXVzLnYxLktub3duU2VydmVyEhMKC3NlcnZlcl9wb3J0GAwgASgNIiUKB0FkZHJlc3MSDAoEaG9zdBgBIAEoCRIMCgRwb3J0GAIgASgNImIKC0tub3duU2VydmVyEhIKCmRhdGFjZW50ZXIYASABKAkSDAoEbm9kZRgCIAEoCRIPCgdub2RlX2lkGAMgASgJEiAKA3dhbhgEIAEoCzITLmlzdGhtdXMudjEuQWRkcmVzcyIWCgRQaW5nEg4KBm51bWJlchgBIAEoBCIqCgdSZWZ1c2FsEg4KBnJlYXNvbhgBIAEoCRIPCgdtZXNzYWdlGAIgASgJIgkKB0xlYXZpbmcyuQIKBlNlcnZlchI2CgRSZWFkEhcuaXN0aG11cy52MS5SZWFkUmVxdWVzdBoVLmlzdGhtdXMudjEuUmVhZFJlcGx5EjkKBVdyaXRlEhguaXN0aG11cy52MS5Xcml0ZVJlcXVlc3QaFi5pc3RobXVzLnYxLldyaXRlUmVwbHkSOwoFV2F0Y2gSGC5pc3RobXVzLnYxLldhdGNoUmVxdWVzdBoWLmlzdGhtdXMudjEuV2F0Y2hSZXBseTABEkEKB0NoYW5nZXMSGi5pc3RobXVzLnYxLkNoYW5nZXNSZXF1ZXN0GhguaXN0aG11cy52MS5DaGFuZ2VzUmVwbHkwARI8CgRMaW5rEhcuaXN0aG11cy52MS5MaW5rTWVzc2FnZRoXLmlzdGhtdXMudjEuTGlua01lc3NhZ2UoATABYgZwcm90bzM");
 
 /**
  * An error of the closed set in src/lib/errors.ts. It travels inside replies, not as a gRPC status, so that its text has
@@ -289,6 +289,13 @@ export type ChangesRequest = Message<"isthmus.v1.ChangesRequest"> & {
    * @generated from field: uint64 revision = 4;
    */
   revision: bigint;
+
+  /**
+   * A change that the reader applied: tells apart two histories that share an epoch, as a store and an old copy of it do.
+   *
+   * @generated from field: isthmus.v1.ChangeProof proof = 5;
+   */
+  proof?: ChangeProof | undefined;
 };
 
 /**
@@ -297,6 +304,35 @@ export type ChangesRequest = Message<"isthmus.v1.ChangesRequest"> & {
  */
 export const ChangesRequestSchema: GenMessage<ChangesRequest> = /*@__PURE__*/
   messageDesc(file_isthmus_v1_isthmus, 7);
+
+/**
+ * @generated from message isthmus.v1.ChangeProof
+ */
+export type ChangeProof = Message<"isthmus.v1.ChangeProof"> & {
+  /**
+   * @generated from field: string key = 1;
+   */
+  key: string;
+
+  /**
+   * @generated from field: uint64 revision = 2;
+   */
+  revision: bigint;
+
+  /**
+   * SHA-256 of the row's JSON; of nothing when it was deleted.
+   *
+   * @generated from field: bytes digest = 3;
+   */
+  digest: Uint8Array;
+};
+
+/**
+ * Describes the message isthmus.v1.ChangeProof.
+ * Use `create(ChangeProofSchema)` to create a new message.
+ */
+export const ChangeProofSchema: GenMessage<ChangeProof> = /*@__PURE__*/
+  messageDesc(file_isthmus_v1_isthmus, 8);
 
 /**
  * @generated from message isthmus.v1.ChangesReply
@@ -361,7 +397,7 @@ export type ChangesReply = Message<"isthmus.v1.ChangesReply"> & {
  * Use `create(ChangesReplySchema)` to create a new message.
  */
 export const ChangesReplySchema: GenMessage<ChangesReply> = /*@__PURE__*/
-  messageDesc(file_isthmus_v1_isthmus, 8);
+  messageDesc(file_isthmus_v1_isthmus, 9);
 
 /**
  * @generated from message isthmus.v1.ChangesBegin
@@ -390,6 +426,13 @@ export type ChangesBegin = Message<"isthmus.v1.ChangesBegin"> & {
    * @generated from field: string datacenter = 4;
    */
   datacenter: string;
+
+  /**
+   * True: the reader's proof is not part of this history; nothing follows.
+   *
+   * @generated from field: bool diverged = 5;
+   */
+  diverged: boolean;
 };
 
 /**
@@ -397,7 +440,7 @@ export type ChangesBegin = Message<"isthmus.v1.ChangesBegin"> & {
  * Use `create(ChangesBeginSchema)` to create a new message.
  */
 export const ChangesBeginSchema: GenMessage<ChangesBegin> = /*@__PURE__*/
-  messageDesc(file_isthmus_v1_isthmus, 9);
+  messageDesc(file_isthmus_v1_isthmus, 10);
 
 /**
  * @generated from message isthmus.v1.Changes
@@ -421,7 +464,7 @@ export type Changes = Message<"isthmus.v1.Changes"> & {
  * Use `create(ChangesSchema)` to create a new message.
  */
 export const ChangesSchema: GenMessage<Changes> = /*@__PURE__*/
-  messageDesc(file_isthmus_v1_isthmus, 10);
+  messageDesc(file_isthmus_v1_isthmus, 11);
 
 /**
  * @generated from message isthmus.v1.Change
@@ -450,7 +493,7 @@ export type Change = Message<"isthmus.v1.Change"> & {
  * Use `create(ChangeSchema)` to create a new message.
  */
 export const ChangeSchema: GenMessage<Change> = /*@__PURE__*/
-  messageDesc(file_isthmus_v1_isthmus, 11);
+  messageDesc(file_isthmus_v1_isthmus, 12);
 
 /**
  * @generated from message isthmus.v1.LinkMessage
@@ -505,7 +548,7 @@ export type LinkMessage = Message<"isthmus.v1.LinkMessage"> & {
  * Use `create(LinkMessageSchema)` to create a new message.
  */
 export const LinkMessageSchema: GenMessage<LinkMessage> = /*@__PURE__*/
-  messageDesc(file_isthmus_v1_isthmus, 12);
+  messageDesc(file_isthmus_v1_isthmus, 13);
 
 /**
  * @generated from message isthmus.v1.Hello
@@ -585,7 +628,7 @@ export type Hello = Message<"isthmus.v1.Hello"> & {
  * Use `create(HelloSchema)` to create a new message.
  */
 export const HelloSchema: GenMessage<Hello> = /*@__PURE__*/
-  messageDesc(file_isthmus_v1_isthmus, 13);
+  messageDesc(file_isthmus_v1_isthmus, 14);
 
 /**
  * @generated from message isthmus.v1.Address
@@ -607,7 +650,7 @@ export type Address = Message<"isthmus.v1.Address"> & {
  * Use `create(AddressSchema)` to create a new message.
  */
 export const AddressSchema: GenMessage<Address> = /*@__PURE__*/
-  messageDesc(file_isthmus_v1_isthmus, 14);
+  messageDesc(file_isthmus_v1_isthmus, 15);
 
 /**
  * @generated from message isthmus.v1.KnownServer
@@ -639,7 +682,7 @@ export type KnownServer = Message<"isthmus.v1.KnownServer"> & {
  * Use `create(KnownServerSchema)` to create a new message.
  */
 export const KnownServerSchema: GenMessage<KnownServer> = /*@__PURE__*/
-  messageDesc(file_isthmus_v1_isthmus, 15);
+  messageDesc(file_isthmus_v1_isthmus, 16);
 
 /**
  * @generated from message isthmus.v1.Ping
@@ -656,7 +699,7 @@ export type Ping = Message<"isthmus.v1.Ping"> & {
  * Use `create(PingSchema)` to create a new message.
  */
 export const PingSchema: GenMessage<Ping> = /*@__PURE__*/
-  messageDesc(file_isthmus_v1_isthmus, 16);
+  messageDesc(file_isthmus_v1_isthmus, 17);
 
 /**
  * @generated from message isthmus.v1.Refusal
@@ -680,7 +723,7 @@ export type Refusal = Message<"isthmus.v1.Refusal"> & {
  * Use `create(RefusalSchema)` to create a new message.
  */
 export const RefusalSchema: GenMessage<Refusal> = /*@__PURE__*/
-  messageDesc(file_isthmus_v1_isthmus, 17);
+  messageDesc(file_isthmus_v1_isthmus, 18);
 
 /**
  * @generated from message isthmus.v1.Leaving
@@ -693,7 +736,7 @@ export type Leaving = Message<"isthmus.v1.Leaving"> & {
  * Use `create(LeavingSchema)` to create a new message.
  */
 export const LeavingSchema: GenMessage<Leaving> = /*@__PURE__*/
-  messageDesc(file_isthmus_v1_isthmus, 18);
+  messageDesc(file_isthmus_v1_isthmus, 19);
 
 /**
  * @generated from service isthmus.v1.Server

@@ -1,0 +1,313 @@
+import { Backoff } from '../../lib/backoff.ts';
+import type { Clock } from '../../lib/clock.ts';
+import { IsthmusError } from '../../lib/errors.ts';
+import { type LinkedSignal, linkSignals, sleep, throwIfAborted } from '../../lib/signals.ts';
+import type { KindReplication, ReplicationState } from '../../model/replication.ts';
+import type { ChangeSource, ChangesCursor, ChangesMessage, RowDelta } from '../../rpc/contract/changes.ts';
+import type { Store } from '../../store/store.ts';
+import type { Logger } from '../../telemetry/types.ts';
+import { Applier } from './applier.ts';
+import { Inbox } from './inbox.ts';
+import type { ReplicatedKind } from './kinds.ts';
+import { proofOf } from './proof.ts';
+import type { ReplicaTables, StoredCursor } from './replica-tables.ts';
+import { diffSnapshot, refuseMassDelete } from './snapshot.ts';
+import { Waiters } from './waiters.ts';
+
+export interface ReplicationTimings {
+  /** Silence after which replication counts as stalled, milliseconds. Default 10,000; a source is never silent for 2,500. */
+  readonly stalledMs: number;
+  /** Pause before a source that was refused is asked again, milliseconds. Default 5,000. */
+  readonly refusedMs: number;
+  /** Longest pause before a broken stream is asked for again, milliseconds. Default 3,000. */
+  readonly reconnectMs: number;
+}
+
+export interface FollowerDeps {
+  readonly kind: ReplicatedKind;
+  readonly source: ChangeSource;
+  readonly sourceDatacenter: string;
+  readonly store: Store;
+  readonly tables: ReplicaTables;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly timings: ReplicationTimings;
+}
+
+/** When this many rows wait to be written, no more are read: the source waits. */
+const MAX_PENDING_ROWS = 50_000;
+
+/** One stream from the source, from asking for it to its end. */
+interface Session {
+  readonly startedAt: number;
+  readonly life: LinkedSignal;
+  readonly inbox: Inbox;
+  /** True: the operator has said that whatever the source holds is right. */
+  readonly accepting: boolean;
+  /** What was asked to go on from. */
+  readonly cursor: StoredCursor | undefined;
+  /** Set by the first message. */
+  epoch: string | undefined;
+  /** Rows so far, while a snapshot is coming. */
+  snapshot: Map<string, RowDelta> | undefined;
+}
+
+/** Follows one table of another datacenter. */
+export class Follower {
+  readonly #deps: FollowerDeps;
+  readonly #applier: Applier;
+  readonly #waiters = new Waiters();
+  #state: ReplicationState = 'connecting';
+  #reason = '';
+  #lastError = '';
+  /** Newest revision of the source that was applied, and that is known of. */
+  #applied = 0;
+  #known = 0;
+  /** When a message last came, and when everything known was last applied; at first, when this began to follow. */
+  #heardAt: number;
+  #inSyncAt: number;
+  #everInSync = false;
+  #session: Session | undefined;
+  #hurry: (() => void) | undefined;
+  #accept = false;
+
+  constructor(deps: FollowerDeps) {
+    this.#deps = deps;
+    const { store, tables, kind, clock } = deps;
+    this.#applier = new Applier({ store, tables, kind, now: () => clock.now() });
+    this.#heardAt = clock.now();
+    this.#inSyncAt = this.#heardAt;
+  }
+
+  get name(): string {
+    return this.#deps.kind.name;
+  }
+
+  status(): KindReplication {
+    const { clock, sourceDatacenter, timings } = this.#deps;
+    const now = clock.now();
+    const silent = now - this.#heardAt > timings.stalledMs / 2;
+    const inSync = this.#state === 'following' && this.#applied >= this.#known && !silent;
+    return {
+      Kind: this.name,
+      State: this.#state,
+      Reason: this.#reason,
+      SourceDatacenter: sourceDatacenter,
+      AppliedRevision: this.#applied,
+      SourceRevision: this.#known,
+      LagRevisions: Math.max(0, this.#known - this.#applied),
+      LagSeconds: inSync ? 0 : Math.max(0, now - this.#inSyncAt) / 1_000,
+      LastError: this.#lastError,
+      LastSuccess: !this.#everInSync ? '' : new Date(this.#inSyncAt).toISOString(),
+      Quarantined: this.#applier.quarantined.map(({ value }) => ({
+        Key: value.key,
+        Revision: value.revision,
+        Error: value.error,
+        Since: new Date(value.since).toISOString(),
+      })),
+    };
+  }
+
+  /** Resolves once this datacenter shows everything that the source had at `revision`. */
+  waitApplied(revision: number, signal: AbortSignal): Promise<void> {
+    return this.#waiters.wait(revision, this.#applied, signal);
+  }
+
+  /** Takes the source's store as it is, once, even if it is older or another one. */
+  acceptSource(): void {
+    this.#accept = true;
+    this.#session?.life.abort(new IsthmusError('cancelled', 'starting over'));
+    this.#hurry?.();
+  }
+
+  /** Follows until `signal` aborts. */
+  async run(signal: AbortSignal): Promise<void> {
+    const { clock, timings } = this.#deps;
+    const backoff = new Backoff({ baseMs: 50, maxMs: timings.reconnectMs });
+    this.#applied = this.#applier.cursor?.revision ?? 0;
+    this.#known = this.#applied;
+    this.#heardAt = clock.now();
+    this.#inSyncAt = this.#heardAt;
+    while (!signal.aborted) {
+      try {
+        await this.#follow(signal, () => backoff.reset());
+      } catch (thrown) {
+        if (signal.aborted) return;
+        const error = IsthmusError.from(thrown);
+        this.#lastError = error.message;
+        if (this.#state === 'following' || this.#state === 'snapshot') {
+          this.#deps.log.warn('replication interrupted', { kind: this.name, reason: error.message });
+          this.#become('connecting', '');
+        }
+      }
+      if (this.#accept) continue;
+      await this.#pause(this.#state === 'refused' ? timings.refusedMs : backoff.next(), signal);
+    }
+  }
+
+  /** Looks whether the source has been silent for too long; called every second or so. */
+  watch(): void {
+    const { clock, timings, sourceDatacenter } = this.#deps;
+    if (clock.now() - this.#heardAt < timings.stalledMs || this.#state === 'refused') return;
+    const since = new Date(this.#heardAt).toISOString();
+    this.#become('stalled', `nothing heard from datacenter "${sourceDatacenter}" since ${since}`);
+    const session = this.#session; // one that was just asked for may take its time
+    if (session !== undefined && clock.now() - session.startedAt >= timings.stalledMs)
+      session.life.abort(new IsthmusError('unavailable', 'the source is silent'));
+  }
+
+  async #follow(signal: AbortSignal, progress: () => void): Promise<void> {
+    const { source, kind, clock } = this.#deps;
+    const accepting = this.#accept;
+    const cursor = this.#applier.cursor;
+    const life = linkSignals(signal);
+    const startedAt = clock.now();
+    const session: Session = {
+      startedAt,
+      life,
+      inbox: new Inbox(),
+      accepting,
+      cursor,
+      epoch: undefined,
+      snapshot: undefined,
+    };
+    this.#session = session;
+    let writing: Promise<void> | undefined;
+    try {
+      const request = cursor === undefined || accepting ? {} : { cursor: toWire(cursor) };
+      for await (const message of source.changes({ kind: kind.name, ...request }, life.signal)) {
+        this.#heardAt = clock.now();
+        if (message.type === 'begin') {
+          if (!this.#begin(session, message)) return;
+        } else if (message.type === 'snapshot') {
+          for (const row of message.changes) session.snapshot?.set(row.key, row);
+        } else if (message.type === 'snapshotEnd') {
+          if (!(await this.#takeSnapshot(session, message.revision))) return;
+        } else {
+          session.inbox.push(message.type === 'changes' ? message.changes : [], message.revision);
+          if (message.revision > this.#known) this.#known = message.revision;
+          writing ??= this.#writeAll(session).catch((error: unknown) => life.abort(IsthmusError.from(error)));
+          if (session.inbox.size > MAX_PENDING_ROWS) await session.inbox.emptied(life.signal);
+          progress();
+        }
+      }
+      throwIfAborted(life.signal);
+      throw new IsthmusError('unavailable', 'the source ended the stream');
+    } finally {
+      life.abort(new IsthmusError('cancelled', 'the stream has ended'));
+      life.release();
+      await writing;
+      this.#session = undefined;
+    }
+  }
+
+  /** False when the source is not to be followed. */
+  #begin(session: Session, message: Extract<ChangesMessage, { type: 'begin' }>): boolean {
+    const { epoch, revision, diverged = false } = message;
+    const { sourceDatacenter: source } = this.#deps;
+    const { cursor, accepting } = session;
+    if (cursor !== undefined && cursor.epoch === epoch && !accepting) {
+      const newest = Math.max(this.#applied, this.#known);
+      if (revision < newest) {
+        this.#refuse(
+          `the store of datacenter "${source}" went back in time: it is at revision ${revision}, but revision ${newest} ` +
+            'was seen here; restore the right store there, or accept this one',
+        );
+        return false;
+      }
+      if (diverged) {
+        this.#refuse(
+          `the store of datacenter "${source}" does not hold what was replicated from it before (up to revision ` +
+            `${this.#applied}); restore the right store there, or accept this one`,
+        );
+        return false;
+      }
+    } else if (cursor?.epoch !== epoch || accepting) this.#applied = 0;
+    session.epoch = epoch;
+    this.#known = revision;
+    if (message.snapshot) {
+      session.snapshot = new Map();
+      if (this.#state !== 'refused') this.#become('snapshot', ''); // a refused source may be refused again
+    } else this.#become('following', '');
+    return true;
+  }
+
+  async #takeSnapshot(session: Session, revision: number): Promise<boolean> {
+    const { kind, sourceDatacenter, log } = this.#deps;
+    const rows = session.snapshot ?? new Map<string, RowDelta>();
+    session.snapshot = undefined;
+    const quarantined = new Set(this.#applier.quarantined.map(({ value }) => value.key));
+    const { changes, deletes } = diffSnapshot(kind.table, rows, quarantined, revision);
+    const trusted = session.accepting || session.cursor?.epoch === session.epoch;
+    const refusal = trusted ? undefined : refuseMassDelete(sourceDatacenter, kind.table.size, rows.size, deletes);
+    if (refusal !== undefined) {
+      this.#refuse(refusal);
+      return false;
+    }
+    this.#accept &&= !session.accepting;
+    await this.#write(session, changes, revision, proofOf([...rows.values()]));
+    log.info('replication snapshot applied', { kind: this.name, rows: rows.size, changed: changes.length, deletes });
+    this.#become('following', '');
+    return true;
+  }
+
+  async #writeAll(session: Session): Promise<void> {
+    for (;;) {
+      const { changes, revision } = await session.inbox.take(session.life.signal);
+      await this.#write(session, changes, revision, proofOf(changes) ?? this.#applier.cursor?.proof);
+    }
+  }
+
+  async #write(
+    session: Session,
+    changes: readonly RowDelta[],
+    revision: number,
+    proof: StoredCursor['proof'],
+  ): Promise<void> {
+    const { log } = this.#deps;
+    const cursor: StoredCursor | undefined =
+      revision === 0
+        ? undefined
+        : { kind: this.name, epoch: session.epoch ?? '', revision, ...(proof === undefined ? {} : { proof }) };
+    const known = new Map(this.#applier.quarantined.map(({ value }) => [value.key, value.error]));
+    const { refused } = await this.#applier.apply(changes, cursor, session.life.signal);
+    for (const { key, error } of refused)
+      if (known.get(key) !== error) log.warn('entry quarantined', { kind: this.name, key, reason: error });
+    if (revision === 0) return;
+    this.#applied = revision;
+    if (this.#applied >= this.#known) {
+      this.#inSyncAt = this.#deps.clock.now();
+      this.#everInSync = true;
+    }
+    this.#waiters.advance(revision);
+  }
+
+  #refuse(reason: string): void {
+    if (this.#reason !== reason) this.#deps.log.error('replication refused', { kind: this.name, reason });
+    this.#lastError = reason;
+    this.#become('refused', reason);
+  }
+
+  #become(state: ReplicationState, reason: string): void {
+    if (state === 'stalled' && this.#state !== 'stalled')
+      this.#deps.log.warn('replication stalled', { kind: this.name, reason });
+    if (state === 'following' && this.#state !== 'following') {
+      this.#lastError = '';
+      this.#deps.log.info('replication follows', { kind: this.name });
+    }
+    this.#state = state;
+    this.#reason = reason;
+  }
+
+  async #pause(ms: number, signal: AbortSignal): Promise<void> {
+    const linked = linkSignals(signal);
+    this.#hurry = () => linked.abort();
+    await sleep(this.#deps.clock, ms, linked.signal).catch(() => undefined); // hurried, or the caller looks at its signal
+    this.#hurry = undefined;
+    linked.release();
+  }
+}
+
+function toWire({ epoch, revision, proof }: StoredCursor): ChangesCursor {
+  return proof === undefined ? { epoch, revision } : { epoch, revision, proof };
+}

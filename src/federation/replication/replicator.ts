@@ -1,0 +1,159 @@
+import type { Clock } from '../../lib/clock.ts';
+import { IsthmusError } from '../../lib/errors.ts';
+import type { Service } from '../../lib/service.ts';
+import { createTaskGroup } from '../../lib/task.ts';
+import type { KindReplication, ReplicationState, ReplicationStatus } from '../../model/replication.ts';
+import type { ChangeSource } from '../../rpc/contract/changes.ts';
+import type { Read } from '../../store/read.ts';
+import type { Store } from '../../store/store.ts';
+import type { Logger, Metrics } from '../../telemetry/types.ts';
+import { Follower, type ReplicationTimings } from './follower.ts';
+import type { ReplicatedKind } from './kinds.ts';
+import { CURSOR_TOPIC, declareReplicaTables, QUARANTINE_TOPIC } from './replica-tables.ts';
+
+export interface ReplicatorDeps {
+  readonly datacenter: string;
+  readonly primaryDatacenter: string;
+  readonly kinds: readonly ReplicatedKind[];
+  /** The primary's tables; unused in the primary. */
+  readonly source: ChangeSource;
+  readonly store: Store;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly metrics: Metrics;
+  readonly timings?: Partial<ReplicationTimings>;
+}
+
+export interface Replicator {
+  /** Runs where one server of the datacenter replicates: there must not be two at once. */
+  readonly service: Service;
+  readonly reads: { readonly 'replication.status': Read<Record<never, never>, ReplicationStatus> };
+  /** Resolves once this datacenter shows what the primary had at `revision`; at once in the primary. */
+  waitApplied(kind: string, revision: number, signal: AbortSignal): Promise<void>;
+  /** An operator's word that the primary's store is right although it is older or another one. */
+  acceptSource(kind: string): void;
+}
+
+const DEFAULT_TIMINGS: ReplicationTimings = { stalledMs: 10_000, refusedMs: 5_000, reconnectMs: 3_000 };
+/** Between two looks at who is silent, milliseconds. */
+const WATCH_MS = 1_000;
+const STATES: readonly ReplicationState[] = ['connecting', 'snapshot', 'following', 'stalled', 'refused'];
+
+/** Keeps this datacenter's copies of the primary's tables equal to it. Declares tables: create it before the store starts. */
+export function createReplicator(deps: ReplicatorDeps): Replicator {
+  const { datacenter, primaryDatacenter, store, clock, log, metrics } = deps;
+  const primary = datacenter === primaryDatacenter;
+  const tables = declareReplicaTables(store);
+  const timings = { ...DEFAULT_TIMINGS, ...deps.timings };
+  const followers = new Map<string, Follower>();
+  for (const kind of primary ? [] : deps.kinds) {
+    followers.set(
+      kind.name,
+      new Follower({
+        kind,
+        source: deps.source,
+        sourceDatacenter: primaryDatacenter,
+        store,
+        tables,
+        clock,
+        log,
+        timings,
+      }),
+    );
+  }
+  const tasks = createTaskGroup({
+    clock,
+    onError: (task, error) => log.error('replication task failed', { task, error: error.message }),
+  });
+  const follower = (kind: string): Follower => {
+    const found = followers.get(kind);
+    if (found === undefined) throw new IsthmusError('not_found', `"${kind}" is not replicated`);
+    return found;
+  };
+  declareMetrics(metrics, followers);
+
+  return {
+    service: {
+      name: 'replication',
+      async start() {
+        if (primary) return;
+        for (const [kind, one] of followers) tasks.run(`replicate ${kind}`, (signal) => one.run(signal));
+        tasks.loop('watch replication', { pauseMs: WATCH_MS }, async () => {
+          for (const one of followers.values()) one.watch();
+        });
+      },
+      stop: () => tasks.stop(),
+    },
+    reads: {
+      'replication.status': {
+        topics: () => [CURSOR_TOPIC, QUARANTINE_TOPIC],
+        produce: () => ({
+          Datacenter: datacenter,
+          PrimaryDatacenter: primaryDatacenter,
+          Primary: primary,
+          Kinds: primary ? deps.kinds.map(({ name }) => off(name)) : [...followers.values()].map((one) => one.status()),
+        }),
+      },
+    },
+    async waitApplied(kind, revision, signal) {
+      if (!primary) await follower(kind).waitApplied(revision, signal);
+    },
+    acceptSource(kind) {
+      follower(kind).acceptSource();
+    },
+  };
+}
+
+/** The primary replicates from nobody. */
+function off(kind: string): KindReplication {
+  return {
+    Kind: kind,
+    State: 'off',
+    Reason: '',
+    SourceDatacenter: '',
+    AppliedRevision: 0,
+    SourceRevision: 0,
+    LagRevisions: 0,
+    LagSeconds: 0,
+    LastError: '',
+    LastSuccess: '',
+    Quarantined: [],
+  };
+}
+
+function declareMetrics(metrics: Metrics, followers: ReadonlyMap<string, Follower>): void {
+  const gauge = (name: string, help: string, value: (status: KindReplication) => number): void => {
+    metrics.gauge({ name, help, labels: ['kind'] }, (set) => {
+      for (const [kind, one] of followers) set(value(one.status()), { kind });
+    });
+  };
+  gauge(
+    'isthmus_replication_lag_seconds',
+    'Time since everything known of the primary was applied.',
+    (s) => s.LagSeconds,
+  );
+  gauge(
+    'isthmus_replication_lag_revisions',
+    'Revisions of the primary that are not applied yet.',
+    (s) => s.LagRevisions,
+  );
+  gauge(
+    'isthmus_replication_applied_revision',
+    'Newest revision of the primary that was applied.',
+    (s) => s.AppliedRevision,
+  );
+  gauge('isthmus_replication_quarantined_entries', 'Entries that could not be applied.', (s) => s.Quarantined.length);
+  metrics.gauge(
+    {
+      name: 'isthmus_replication_state',
+      help: '1 for the present state of replication, 0 for the others.',
+      labels: ['kind', 'state'],
+    },
+    (set) => {
+      for (const [kind, one] of followers) {
+        const now = one.status().State;
+        for (const state of STATES) set(state === now ? 1 : 0, { kind, state });
+      }
+    },
+  );
+}
