@@ -11,8 +11,8 @@ export interface CaApi {
   rootsPem(call?: CallOptions): Promise<string>;
   configuration(call?: CallOptions): Promise<CaConfiguration>;
   setConfiguration(configuration: CaConfigurationInput, call?: CallOptions): Promise<void>;
-  /** Starts a rotation to a new root. */
-  rotate(call?: CallOptions): Promise<void>;
+  /** Starts a rotation to a new root; `force` even while another one is under way. */
+  rotate(options?: { readonly force?: boolean }, call?: CallOptions): Promise<void>;
   rotation(call?: CallOptions): Promise<Answer<RotationStatus>>;
   status(call?: CallOptions): Promise<CaStatus>;
 }
@@ -28,8 +28,8 @@ export function createCaApi(transport: Transport): CaApi {
     async setConfiguration(configuration, call = {}) {
       await transport.text({ method: 'PUT', path: '/v1/connect/ca/configuration', body: configuration, call });
     },
-    async rotate(call = {}) {
-      await transport.text({ method: 'PUT', path: '/v1/connect/ca/rotate', call });
+    async rotate({ force } = {}, call = {}) {
+      await transport.text({ method: 'PUT', path: '/v1/connect/ca/rotate', query: { force }, call });
     },
     rotation: (call) => get('rotation', call),
     status: async (call) => (await get<CaStatus>('status', call)).value,

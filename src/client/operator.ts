@@ -12,6 +12,23 @@ export interface RaftServer {
   readonly Voter: boolean;
 }
 
+/** One link of the asked server to a server of another datacenter. */
+export interface LinkInfo {
+  readonly address: string;
+  /** Who answered there last; '' before. */
+  readonly nodeId: string;
+  readonly node: string;
+  readonly datacenter: string;
+  readonly rttMs?: number;
+  readonly state: {
+    readonly kind: string;
+    /** Milliseconds since the Unix epoch. */
+    readonly since: number;
+    readonly reason?: string;
+    readonly retryAt?: number;
+  };
+}
+
 export interface OperatorApi {
   /** Address of the leader; '' when there is none. */
   leader(call?: CallOptions): Promise<string>;
@@ -19,7 +36,7 @@ export interface OperatorApi {
   raftConfiguration(call?: CallOptions): Promise<readonly RaftServer[]>;
   replication(call?: CallOptions): Promise<ReplicationStatus>;
   /** Links to other datacenters. */
-  links(call?: CallOptions): Promise<unknown>;
+  links(call?: CallOptions): Promise<readonly LinkInfo[]>;
   metrics(call?: CallOptions): Promise<unknown>;
   metricsText(call?: CallOptions): Promise<string>;
 }

@@ -1,0 +1,71 @@
+import type { Command } from './command.ts';
+import { agent } from './commands/agent.ts';
+import { catalogDatacenters } from './commands/catalog-datacenters.ts';
+import { catalogNodes } from './commands/catalog-nodes.ts';
+import { catalogServices } from './commands/catalog-services.ts';
+import { configDelete } from './commands/config-delete.ts';
+import { configList } from './commands/config-list.ts';
+import { configRead } from './commands/config-read.ts';
+import { configWrite } from './commands/config-write.ts';
+import { connectCaGetConfig } from './commands/connect-ca-get-config.ts';
+import { connectCaRotate } from './commands/connect-ca-rotate.ts';
+import { connectCaSetConfig } from './commands/connect-ca-set-config.ts';
+import { connectCaStatus } from './commands/connect-ca-status.ts';
+import { connectProxy } from './commands/connect-proxy.ts';
+import { federationStatus } from './commands/federation-status.ts';
+import { forceLeave } from './commands/force-leave.ts';
+import { info } from './commands/info.ts';
+import { intentionCheck } from './commands/intention-check.ts';
+import { intentionCreate } from './commands/intention-create.ts';
+import { intentionDelete } from './commands/intention-delete.ts';
+import { intentionExplain } from './commands/intention-explain.ts';
+import { intentionGet } from './commands/intention-get.ts';
+import { intentionList } from './commands/intention-list.ts';
+import { intentionMatch } from './commands/intention-match.ts';
+import { join } from './commands/join.ts';
+import { leave } from './commands/leave.ts';
+import { members } from './commands/members.ts';
+import { operatorRaftListPeers } from './commands/operator-raft-list-peers.ts';
+import { reload } from './commands/reload.ts';
+import { replicationStatus } from './commands/replication-status.ts';
+import { servicesDeregister } from './commands/services-deregister.ts';
+import { servicesRegister } from './commands/services-register.ts';
+import { validate } from './commands/validate.ts';
+import { version } from './commands/version.ts';
+
+/** Every command of `isthmus`. */
+export const COMMANDS: readonly Command[] = [
+  agent,
+  catalogDatacenters,
+  catalogNodes,
+  catalogServices,
+  configDelete,
+  configList,
+  configRead,
+  configWrite,
+  connectCaGetConfig,
+  connectCaRotate,
+  connectCaSetConfig,
+  connectCaStatus,
+  connectProxy,
+  federationStatus,
+  forceLeave,
+  info,
+  intentionCheck,
+  intentionCreate,
+  intentionDelete,
+  intentionExplain,
+  intentionGet,
+  intentionList,
+  intentionMatch,
+  join,
+  leave,
+  members,
+  operatorRaftListPeers,
+  reload,
+  replicationStatus,
+  servicesDeregister,
+  servicesRegister,
+  validate,
+  version,
+];

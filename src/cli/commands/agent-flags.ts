@@ -1,0 +1,38 @@
+import { KEY_FLAGS } from '../../config/keys/table.ts';
+import type { ConfigSource, LoadInput } from '../../config/types.ts';
+import { type FlagSpec, type Flags, UsageError } from '../flags.ts';
+
+const SOURCE_FLAGS: readonly FlagSpec[] = [
+  { name: 'config-file', kind: 'list', placeholder: 'path', about: 'A configuration file, HCL or JSON.' },
+  { name: 'config-dir', kind: 'list', placeholder: 'path', about: 'A directory of configuration files.' },
+  { name: 'config-format', kind: 'text', placeholder: 'hcl|json', about: 'Read all files in this format.' },
+  { name: 'dev', kind: 'bool', about: 'A server in memory on loopback with everything on; needs no configuration.' },
+];
+
+/** Flags of `isthmus agent`: those of the key table, and where configuration comes from. */
+export const AGENT_FLAGS: readonly FlagSpec[] = [
+  ...SOURCE_FLAGS,
+  ...KEY_FLAGS.map(({ name, key }) => ({
+    name,
+    kind: key.kind.toggle === true ? ('bool' as const) : ('list' as const),
+    about: key.effect === 'none' ? 'Accepted; no effect here.' : key.doc.replaceAll('`', ''),
+  })),
+];
+
+export function configFormat(flags: Flags): Pick<LoadInput, 'format'> {
+  const format = flags.text('config-format');
+  if (format === '') return {};
+  if (format === 'hcl' || format === 'json') return { format };
+  throw new UsageError('-config-format must be either "hcl" or "json"');
+}
+
+/** What the command line says about the configuration. */
+export function loadInput(flags: Flags): LoadInput {
+  const own = new Set(SOURCE_FLAGS.map((flag) => flag.name));
+  // Files and directories count in the order typed, whichever of the two flags names them.
+  const sources: ConfigSource[] = flags.given
+    .filter(([name]) => name === 'config-file' || name === 'config-dir')
+    .map(([, path]) => ({ kind: 'either', path }));
+  const given = [...flags.all()].filter(([name]) => !own.has(name) && name !== 'format');
+  return { flags: Object.fromEntries(given), sources, dev: flags.bool('dev'), ...configFormat(flags) };
+}

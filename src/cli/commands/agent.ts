@@ -1,0 +1,20 @@
+import type { Command } from '../command.ts';
+import { UsageError } from '../flags.ts';
+import { AGENT_FLAGS, loadInput } from './agent-flags.ts';
+
+export const agent: Command = {
+  path: ['agent'],
+  synopsis: 'Run an agent: a server of a datacenter, or the agent of a node',
+  about:
+    'Runs until it is stopped by SIGTERM or SIGINT; SIGHUP reads the configuration again. "isthmus agent -dev" needs nothing else.\n\n' +
+    'Once it works, it prints one line: ==> Isthmus agent ready: {"node": …, "http": …}. Its log goes to standard error. ' +
+    'docs/configuration.md lists every key and flag.',
+  flags: AGENT_FLAGS,
+  api: 'none',
+  async run({ args, flags }) {
+    if (args.length > 0) throw new UsageError(`Unexpected extra arguments: [${args.join(' ')}]`);
+    const input = loadInput(flags);
+    const { runAgent } = await import('../../daemon/main.ts');
+    return runAgent({ input });
+  },
+};

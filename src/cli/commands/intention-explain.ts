@@ -1,0 +1,50 @@
+import type { Explanation, VerdictRule } from '../../model/intention.ts';
+import { type Command, doing } from '../command.ts';
+import { columns } from '../output.ts';
+import { DATACENTER_FLAGS, sideText, twoNames } from './intention-common.ts';
+
+const DENIED = 1;
+const FAILED = 2;
+
+export const intentionExplain: Command = {
+  path: ['intention', 'explain'],
+  synopsis: 'Tell why a service may, or may not, connect to another one',
+  argsUsage: 'SRC DST',
+  about:
+    'Shows the verdict, the rule that decides with its precedence and revision, the rules behind it, and what would allow the ' +
+    'connection. Exit code 0 when allowed, 1 when denied, 2 when it could not be told.',
+  failureCode: FAILED,
+  flags: DATACENTER_FLAGS,
+  api: 'server',
+  async run(context) {
+    const pair = twoNames(context, 'Error: requires exactly two arguments: source and destination');
+    const explanation = await doing('Error explaining the connection', context.client().intentions.explain(pair));
+    if (context.json) context.printJson(explanation);
+    else context.print(describe(explanation));
+    return explanation.Allowed ? 0 : DENIED;
+  },
+};
+
+function describe(explanation: Explanation): string {
+  const source = sideText(explanation.Source, explanation.SourceDatacenter);
+  const destination = sideText(explanation.Destination, explanation.DestinationDatacenter);
+  const rows = [
+    ['Connection:', `${source} => ${destination}`],
+    ['Verdict:', explanation.Allowed ? 'Allowed' : 'Denied'],
+    ['Reason:', explanation.Reason],
+    [
+      'Rule:',
+      explanation.Rule === undefined ? `none; default is ${explanation.DefaultAction}` : rule(explanation.Rule),
+    ],
+    ...explanation.Shadowed.map((shadowed, index) => [index === 0 ? 'Behind it:' : '', rule(shadowed)]),
+    ['Decided in:', `${explanation.Datacenter}, revision ${explanation.Revision}`],
+  ];
+  if (explanation.ToAllow !== undefined) rows.push(['To allow it:', explanation.ToAllow]);
+  return columns(rows);
+}
+
+function rule(rule: VerdictRule): string {
+  const source = sideText(rule.source, rule.sourceDatacenter);
+  const destination = sideText(rule.destination, rule.destinationDatacenter);
+  return `${source} => ${destination} (${rule.action}), precedence ${rule.precedence}, revision ${rule.revision}`;
+}

@@ -1,0 +1,51 @@
+import { readFileSync, writeSync } from 'node:fs';
+import { text } from 'node:stream/consumers';
+import { systemClock } from '../lib/clock.ts';
+import { IsthmusError } from '../lib/errors.ts';
+import type { Io } from './command.ts';
+
+const STDOUT = 1;
+const STDERR = 2;
+
+/** Written at once and in order, so that nothing is lost when the process ends. */
+function write(descriptor: number, content: string): void {
+  let rest = Buffer.from(content);
+  while (rest.length > 0) {
+    try {
+      rest = rest.subarray(writeSync(descriptor, rest));
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException;
+      if (code === 'EPIPE') return; // the reader had enough
+      if (code !== 'EAGAIN') throw error;
+    }
+  }
+}
+
+/** The real world. */
+export function systemIo(): Io {
+  let stop: AbortController | undefined;
+  return {
+    out: (content) => write(STDOUT, content),
+    err: (content) => write(STDERR, content),
+    env: process.env,
+    readFile: (path) => readFileSync(path, 'utf8'),
+    readStdin: () => text(process.stdin),
+    outIsTerminal: process.stdout.isTTY === true,
+    errIsTerminal: process.stderr.isTTY === true,
+    clock: systemClock,
+    stopSignal() {
+      if (stop === undefined) {
+        const controller = new AbortController();
+        const onSignal = (): void => {
+          // A second signal ends the process at once.
+          if (controller.signal.aborted) process.exit(1);
+          controller.abort(new IsthmusError('cancelled', 'stopped by a signal'));
+        };
+        process.on('SIGINT', onSignal);
+        process.on('SIGTERM', onSignal);
+        stop = controller;
+      }
+      return stop.signal;
+    },
+  };
+}
