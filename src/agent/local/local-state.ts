@@ -1,6 +1,5 @@
 import { IsthmusError } from '../../lib/errors.ts';
 import { createTaskGroup } from '../../lib/task.ts';
-import type { NodeService } from '../../model/catalog.ts';
 import type { Metrics } from '../../telemetry/types.ts';
 import { CheckRunners } from './check-runners.ts';
 import { badRequest, checkFault, isStatus } from './check-type.ts';
@@ -32,24 +31,31 @@ import {
   validateServiceDefinition,
 } from './service-definition.ts';
 import { CatalogSync } from './sync.ts';
-import { type LocalState, type LocalStateSettings, OWN_META, type RegisterOptions } from './types.ts';
+import {
+  type LocalState,
+  type LocalStateDeps,
+  type LocalStateOptions,
+  OWN_META,
+  type RegisterOptions,
+} from './types.ts';
 
-export type { LocalState, LocalStateSettings, RegisterOptions };
+export type { LocalState, LocalStateDeps, LocalStateOptions, RegisterOptions };
 
 const DEFAULT_FULL_SYNC_MS = 60_000;
 const DEFAULT_OUTPUT_DELAY_MS = 300_000;
 const DEFAULT_SIDECAR_PORTS = { min: 21_000, max: 21_255 };
 
 /** The services and checks of this agent's node: registered, carried out, kept over a restart, synced to the catalog. */
-export function createLocalState(settings: LocalStateSettings): LocalState {
-  const { clock, contract, log, metrics, node, datacenter } = settings;
-  const random = settings.random ?? Math.random;
+export function createLocalState(deps: LocalStateDeps, options: LocalStateOptions): LocalState {
+  const { clock, contract, log, metrics } = deps;
+  const { node, datacenter } = options;
+  const random = deps.random ?? Math.random;
   const tasks = createTaskGroup({
     clock,
     onError: (task, error) => log.warn('background task failed', { task, error: error.message }),
   });
   const registry = new Registry();
-  const files = new RegistrationFiles(settings.dataDir || undefined, (file, error) =>
+  const files = new RegistrationFiles(options.dataDir || undefined, (file, error) =>
     log.warn('registration file skipped', { file, error: error.message }),
   );
   const runners = new CheckRunners({
@@ -67,10 +73,10 @@ export function createLocalState(settings: LocalStateSettings): LocalState {
     {
       info: {
         node,
-        nodeId: settings.nodeId,
-        address: settings.address,
-        taggedAddresses: settings.taggedAddresses,
-        nodeMeta: { ...OWN_META, ...settings.nodeMeta },
+        nodeId: options.nodeId,
+        address: options.address,
+        taggedAddresses: options.taggedAddresses,
+        nodeMeta: { ...OWN_META, ...options.nodeMeta },
       },
       registry,
       contract,
@@ -79,11 +85,11 @@ export function createLocalState(settings: LocalStateSettings): LocalState {
       log,
       metrics,
       random,
-      token: settings.token,
+      token: deps.token,
     },
     {
-      fullIntervalMs: settings.fullSyncIntervalMs ?? DEFAULT_FULL_SYNC_MS,
-      outputDelayMs: settings.checkUpdateIntervalMs ?? DEFAULT_OUTPUT_DELAY_MS,
+      fullIntervalMs: options.fullSyncIntervalMs ?? DEFAULT_FULL_SYNC_MS,
+      outputDelayMs: options.checkUpdateIntervalMs ?? DEFAULT_OUTPUT_DELAY_MS,
     },
   );
   declareMetrics(metrics, registry);
@@ -100,15 +106,16 @@ export function createLocalState(settings: LocalStateSettings): LocalState {
     return service;
   };
 
+  /** Returns the IDs of the checks that came with it. */
   const addDefinition = async (
     definition: ServiceDefinition,
     source: Source,
     given: RegisterOptions,
-  ): Promise<void> => {
+  ): Promise<readonly string[]> => {
     const form = serviceForm(definition);
     const sidecar = expandSidecar(definition, () =>
       allocateSidecarPort(
-        settings.sidecarPorts ?? DEFAULT_SIDECAR_PORTS,
+        options.sidecarPorts ?? DEFAULT_SIDECAR_PORTS,
         registry.services().map((service) => service.form),
         sidecarId(form.ID),
       ),
@@ -144,33 +151,24 @@ export function createLocalState(settings: LocalStateSettings): LocalState {
   };
 
   return {
-    service: {
-      name: 'local state',
-      async start() {
-        await restore();
-        sync.start();
-        tasks.loop('reap critical services', { pauseMs: REAP_INTERVAL_MS }, () =>
-          reapCritical({ registry, clock, log, remove: (id) => registrations.removeService(id) }),
-        );
-      },
-      async stop() {
-        runners.stopAll();
-        sync.stop();
-        await tasks.stop();
-        await files.settle();
-      },
+    name: 'local state',
+    async start() {
+      await restore();
+      sync.start();
+      tasks.loop('reap critical services', { pauseMs: REAP_INTERVAL_MS }, () =>
+        reapCritical({ registry, clock, log, remove: (id) => registrations.removeService(id) }),
+      );
     },
-    services: {
-      get: (id) => nodeService(registry.service(id)),
-      list: () => registry.services().map((service) => nodeService(service)),
-      onChange: (listener) =>
-        registry.onChange((change) => {
-          if (change.kind === 'service') listener();
-        }),
+    async stop() {
+      runners.stopAll();
+      sync.stop();
+      await tasks.stop();
+      await files.settle();
     },
 
-    listServices: () => registry.services().map((service) => agentService(service, datacenter)),
-    getService: (id) => agentServiceWithHash(known(id), datacenter),
+    services: () => registry.services().map((service) => agentService(service, datacenter)),
+    service: (id) => agentServiceWithHash(known(id), datacenter),
+    serviceForm: (id) => registry.service(id)?.form,
     waitService(id, hash, waitMs, signal) {
       const now = (): AgentService => agentServiceWithHash(known(id), datacenter);
       return new Promise((resolve, reject) => {
@@ -193,7 +191,7 @@ export function createLocalState(settings: LocalStateSettings): LocalState {
         if (signal.aborted || registry.service(id) === undefined || now().ContentHash !== hash) finish();
       });
     },
-    listChecks: () => registry.checks().map((check) => agentCheck(check, node)),
+    checks: () => registry.checks().map((check) => agentCheck(check, node)),
     healthById: (id) => {
       const service = registry.service(id);
       return service === undefined ? undefined : health(service);
@@ -229,8 +227,8 @@ export function createLocalState(settings: LocalStateSettings): LocalState {
       const check = registry.check(id);
       if (ttl === undefined || check?.type === undefined)
         throw new IsthmusError('rejected', `CheckID ${JSON.stringify(id)} does not have associated TTL`);
-      const limit = check.type.OutputMaxSize || settings.checkOutputMaxSize || MAX_OUTPUT;
-      const text = settings.discardCheckOutput === true ? '' : truncateOutput(output, limit);
+      const limit = check.type.OutputMaxSize || options.checkOutputMaxSize || MAX_OUTPUT;
+      const text = options.discardCheckOutput === true ? '' : truncateOutput(output, limit);
       registry.updateCheck(id, status, text, clock.now());
       ttl.heard(text);
       const expires = clock.now() + (check.type.TTL ?? 0);
@@ -265,12 +263,6 @@ export function createLocalState(settings: LocalStateSettings): LocalState {
       return sync.idle;
     },
   };
-}
-
-function nodeService(service: LocalService): NodeService;
-function nodeService(service: LocalService | undefined): NodeService | undefined;
-function nodeService(service: LocalService | undefined): NodeService | undefined {
-  return service === undefined ? undefined : { ...service.form, CreateIndex: 0, ModifyIndex: 0 };
 }
 
 /** Decodes and validates a definition of a file; a refusal names it. */

@@ -1,6 +1,7 @@
 import type { Clock } from '../../lib/clock.ts';
 import type { Service } from '../../lib/service.ts';
-import type { HealthCheck, NodeService } from '../../model/catalog.ts';
+import type { HealthCheck } from '../../model/catalog.ts';
+import type { ServiceForm } from '../../model/service-form.ts';
 import type { ServerContract } from '../../rpc/contract/contract.ts';
 import type { Logger, Metrics } from '../../telemetry/types.ts';
 import type { CheckDefinition, ServiceDefinition } from './definitions.ts';
@@ -10,8 +11,7 @@ import type { ChangeListener } from './registry.ts';
 /** Meta that every node carries, as the peer's agents write it. */
 export const OWN_META: Readonly<Record<string, string>> = { 'consul-network-segment': '' };
 
-/** What it needs, and how it is set up. */
-export interface LocalStateSettings {
+export interface LocalStateDeps {
   readonly contract: ServerContract;
   readonly clock: Clock;
   readonly log: Logger;
@@ -20,6 +20,9 @@ export interface LocalStateSettings {
   readonly random?: () => number;
   /** The agent's own token for the catalog. */
   readonly token?: () => string | undefined;
+}
+
+export interface LocalStateOptions {
   readonly node: string;
   readonly nodeId: string;
   readonly datacenter: string;
@@ -46,27 +49,18 @@ export interface RegisterOptions {
   readonly replaceExistingChecks?: boolean;
 }
 
-/** The registered services as the configuration of sidecars needs them. */
-export interface RegisteredServices {
-  get(id: string): NodeService | undefined;
-  /** By ID. */
-  list(): readonly NodeService[];
-  /** Calls `listener` after a registration changed; returns the function that ends it. */
-  onChange(listener: () => void): () => void;
-}
-
-export interface LocalState {
-  /** Its life: what was kept is taken up on start, then checks run and rows are synced. */
-  readonly service: Service;
-  readonly services: RegisteredServices;
+/** Once started, checks run and rows are synced. */
+export interface LocalState extends Service {
   /** By ID, as /v1/agent/services shows them. */
-  listServices(): readonly AgentService[];
+  services(): readonly AgentService[];
   /** With its content hash; throws `not_found`. */
-  getService(id: string): AgentService;
+  service(id: string): AgentService;
+  /** As it goes to the catalog: what a proxy's configuration is made of. */
+  serviceForm(id: string): ServiceForm | undefined;
   /** The service once its content hash is not `hash`, or as it is when `waitMs` has passed; throws `not_found`. */
   waitService(id: string, hash: string, waitMs: number, signal: AbortSignal): Promise<AgentService>;
   /** By ID, as /v1/agent/checks shows them. */
-  listChecks(): readonly HealthCheck[];
+  checks(): readonly HealthCheck[];
   healthById(id: string): ServiceHealth | undefined;
   healthByName(name: string): readonly ServiceHealth[];
   /** Throws `invalid_argument` with the peer's texts; resolves once the registration outlives a crash. */
