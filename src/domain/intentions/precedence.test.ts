@@ -82,7 +82,7 @@ describe('precedence', () => {
               }
         await store.stop();
       }),
-      { numRuns: 150 },
+      { numRuns: 80 },
     );
   });
 });
