@@ -11,7 +11,10 @@ export function loadNodeId(configured: string, dataDir: string): string {
   try {
     const known = readFileSync(file, 'utf8').trim();
     if (!isUuid(known)) {
-      throw new IsthmusError('invalid_argument', `${file} does not hold a UUID; correct it, or delete it to get a new ID`);
+      throw new IsthmusError(
+        'invalid_argument',
+        `${file} does not hold a UUID; correct it, or delete it to get a new ID`,
+      );
     }
     return known;
   } catch (error) {

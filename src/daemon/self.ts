@@ -1,4 +1,3 @@
-import { isIPv6 } from 'node:net';
 import type { RuntimeConfig } from '../config/types.ts';
 import type { RegisterRequest } from '../model/catalog.ts';
 import type { Member } from '../model/member.ts';
@@ -56,12 +55,9 @@ export function lanMember(identity: Identity): Member {
   };
 }
 
-/** The lan and wan addresses of a node, with the family's own tags as the peer writes them. */
-export function taggedAddresses(config: RuntimeConfig): Record<string, string> {
-  const family = (address: string): string => (isIPv6(address) ? 'ipv6' : 'ipv4');
-  const lan = config.advertiseAddr;
-  const wan = config.advertiseAddrWan;
-  return { lan, [`lan_${family(lan)}`]: lan, wan, [`wan_${family(wan)}`]: wan };
+/** All of a node's meta, as every writer of the node's row gives it. */
+export function nodeMeta(config: RuntimeConfig): Record<string, string> {
+  return { 'consul-network-segment': '', ...config.nodeMeta };
 }
 
 /** A server's own rows in the catalog: its node, the service "consul", and the check "serfHealth". */
@@ -71,8 +67,8 @@ export function serverRegistration(identity: Identity): RegisterRequest {
     ID: identity.nodeId,
     Node: config.nodeName,
     Address: config.advertiseAddr,
-    TaggedAddresses: taggedAddresses(config),
-    NodeMeta: { 'consul-network-segment': '', ...config.nodeMeta },
+    TaggedAddresses: config.taggedAddresses,
+    NodeMeta: nodeMeta(config),
     Service: {
       ID: 'consul',
       Service: 'consul',

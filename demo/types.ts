@@ -1,0 +1,3 @@
+export type { CaRoots, RotationStatus } from '../src/model/ca.ts';
+export type { Explanation } from '../src/model/intention.ts';
+export type { CaStatus } from '../src/model/requests.ts';

@@ -1,0 +1,180 @@
+import { join } from 'node:path';
+import type { LoadedConfig } from '../config/types.ts';
+import { createFederation, type Federation } from '../federation/federation.ts';
+import { createChangeSource } from '../federation/replication/change-source.ts';
+import { createReplicator } from '../federation/replication/replicator.ts';
+import type { Clock } from '../lib/clock.ts';
+import type { Service } from '../lib/service.ts';
+import { VERSION } from '../model/version.ts';
+import { createRpcListener, type ListenerSpec, type RpcListener } from '../rpc/transport/listener.ts';
+import { Server } from '../server/server.ts';
+import type { Engine } from '../store/engine.ts';
+import { openLmdbEngine } from '../store/lmdb/lmdb-engine.ts';
+import { MemoryEngine } from '../store/memory/memory-engine.ts';
+import { Store } from '../store/store.ts';
+import type { Logger, Metrics } from '../telemetry/types.ts';
+import { readDefinitions, writeDefinitions } from './definitions.ts';
+import { createDomains, type Domains } from './domains.ts';
+import { createOperatorReads } from './operator-reads.ts';
+import { remotePrimaryCa } from './primary-ca.ts';
+import { CONFIG_ENTRIES, replicatedKinds } from './replicated-kinds.ts';
+import { type Identity, serverRegistration } from './self.ts';
+
+/** The part of an agent that is an authority of its datacenter. */
+export interface Authority {
+  readonly server: Server;
+  readonly store: Store;
+  readonly domains: Domains;
+  readonly federation: Federation;
+  readonly listener: RpcListener;
+  /** In the order of starting. */
+  readonly services: readonly Service[];
+  identity(): Identity;
+}
+
+export interface AuthorityDeps {
+  readonly loaded: LoadedConfig;
+  readonly nodeId: string;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly metrics: Metrics;
+}
+
+async function openEngine({ loaded, clock, log }: AuthorityDeps): Promise<Engine> {
+  const { config } = loaded;
+  if (config.dataDir === '') return new MemoryEngine(clock);
+  return openLmdbEngine({
+    path: join(config.dataDir, 'store'),
+    clock,
+    onError: (what, error) => log.warn('store work failed', { what, error: error.message }),
+  });
+}
+
+/** Puts a server together; nothing runs yet but the store's files are open. */
+export async function createAuthority(deps: AuthorityDeps): Promise<Authority> {
+  const { loaded, nodeId, clock, log, metrics } = deps;
+  const { config } = loaded;
+  const primary = config.primaryDatacenter === config.datacenter;
+  const engine = await openEngine(deps);
+  const store = new Store({
+    engine,
+    clock,
+    onError: (what, error) => log.error('the view lost its store', { what, error: error.message }),
+  });
+
+  const identity = (): Identity => ({
+    config,
+    nodeId,
+    serverPort: listener.addresses.server?.port ?? 0,
+    lanPort: listener.addresses.serf_lan?.port ?? 0,
+    wanPort: listener.addresses.serf_wan?.port ?? 0,
+  });
+
+  const domains = createDomains({
+    config,
+    store,
+    clock,
+    log,
+    metrics,
+    knownDatacenters: () => [config.datacenter, ...federation.connected()],
+    ...(primary ? {} : { primaryCa: remotePrimaryCa(() => federation.contract(config.primaryDatacenter)) }),
+  });
+
+  const kinds = replicatedKinds(domains.entries);
+  const changes = createChangeSource({ datacenter: config.datacenter, store, history: engine, kinds, clock });
+  const replicator = createReplicator({
+    datacenter: config.datacenter,
+    primaryDatacenter: config.primaryDatacenter,
+    kinds,
+    source: { changes: (request, signal) => federation.changes(config.primaryDatacenter).changes(request, signal) },
+    store,
+    clock,
+    log: log.child({ component: 'replication' }),
+    metrics,
+  });
+
+  const operator = createOperatorReads({
+    identity,
+    revision: () => store.revision,
+    startedAt: clock.now(),
+    wanMembers: () => federation.members(),
+    datacenters: () => federation.datacenters(),
+  });
+
+  const server = new Server({
+    datacenter: config.datacenter,
+    primaryDatacenter: config.primaryDatacenter,
+    store,
+    reads: readDefinitions(domains, operator, replicator.reads),
+    writes: writeDefinitions(domains),
+    remote: (datacenter) => federation.contract(datacenter),
+    replicated: (revision, signal) => replicator.waitApplied(CONFIG_ENTRIES, revision, signal),
+    clock,
+    metrics,
+    random: Math.random,
+  });
+
+  const federation = createFederation({
+    datacenter: config.datacenter,
+    node: config.nodeName,
+    nodeId,
+    primaryDatacenter: config.primaryDatacenter,
+    build: VERSION,
+    advertiseWan: () => ({ address: config.advertiseAddrWan, port: identity().wanPort }),
+    serverPort: () => identity().serverPort,
+    retryJoinWan: config.retryJoinWan,
+    local: server,
+    identity: () => {
+      const trustDomain = domains.ca.trustDomain();
+      return { epoch: store.epoch, isPrimary: primary, ...(trustDomain === undefined ? {} : { trustDomain }) };
+    },
+    clock,
+    monotonicMs: () => performance.now(),
+    log: log.child({ component: 'federation' }),
+    metrics,
+  });
+
+  const listener = createRpcListener({
+    listeners: rpcListeners(loaded),
+    handlers: { contract: server, changes, ...federation.handlers },
+    clock,
+    log: log.child({ component: 'rpc' }),
+    metrics,
+  });
+
+  const registration: Service = {
+    name: 'registration of this server',
+    start: async (signal) => {
+      await server.write('catalog.register', serverRegistration(identity()), { signal });
+    },
+    stop: async () => undefined,
+  };
+
+  return {
+    server,
+    store,
+    domains,
+    federation,
+    listener,
+    identity,
+    services: [
+      { name: 'store engine', start: async () => undefined, stop: () => engine.close() },
+      store,
+      domains.ca.service,
+      listener,
+      registration,
+      federation.service,
+      replicator.service,
+    ],
+  };
+}
+
+function rpcListeners({ config }: LoadedConfig): ListenerSpec[] {
+  const { server, serfLan, serfWan } = config.listeners;
+  const named = { server, serf_lan: serfLan, serf_wan: serfWan };
+  return Object.entries(named).flatMap(([name, addresses]) =>
+    addresses.flatMap((address) =>
+      address.kind === 'tcp' ? [{ name, address: address.host, port: address.port }] : [],
+    ),
+  );
+}

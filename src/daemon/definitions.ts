@@ -1,0 +1,56 @@
+import type { Replicator } from '../federation/replication/replicator.ts';
+import type { ReadDefinitions, WriteDefinitions } from '../server/definitions.ts';
+import type { Domains } from './domains.ts';
+import type { createOperatorReads } from './operator-reads.ts';
+
+/** Which domain answers each read of the contract. */
+export function readDefinitions(
+  domains: Domains,
+  operator: ReturnType<typeof createOperatorReads>,
+  replication: Replicator['reads'],
+): ReadDefinitions {
+  return {
+    ...operator,
+    ...domains.catalog.reads,
+    ...domains.entries.reads,
+    ...domains.intentions.reads,
+    ...domains.ca.reads,
+    ...replication,
+  };
+}
+
+/** Which domain carries out each write of the contract. */
+export function writeDefinitions({ catalog, entries, intentions, ca }: Domains): WriteDefinitions {
+  return {
+    'catalog.register': async (args) => {
+      await catalog.register(args);
+      return true;
+    },
+    'catalog.deregister': async (args) => {
+      await catalog.deregister(args);
+      return true;
+    },
+    'config.apply': (args) => entries.apply(args),
+    'config.delete': (args) => entries.delete(args),
+    'intentions.create': (args) => intentions.create(args),
+    'intentions.update': (args) => intentions.update(args),
+    'intentions.upsertExact': (args) => intentions.upsertExact(args),
+    'intentions.delete': (args) => intentions.delete(args),
+    'intentions.deleteExact': (args) => intentions.deleteExact(args),
+    'ca.setConfig': async (args) => {
+      await ca.setConfig(args);
+      return null;
+    },
+    'ca.rotate': (args) => ca.rotate(args),
+    'ca.signLeaf': (args) => ca.signLeaf(args),
+    'ca.signIntermediate': (args) => ca.signIntermediate(args),
+    'ca.reportHolder': async (args) => {
+      await ca.reportHolder(args);
+      return null;
+    },
+    'ca.reportDatacenter': async (args) => {
+      await ca.reportDatacenter(args);
+      return null;
+    },
+  };
+}

@@ -1,0 +1,88 @@
+import { readFileSync } from 'node:fs';
+import type { RuntimeConfig } from '../config/types.ts';
+import { type Ca, createCa, type PrimaryCa } from '../domain/ca/ca.ts';
+import { type Catalog, createCatalog } from '../domain/catalog/catalog.ts';
+import { createEntries, type Entries } from '../domain/entries/entries.ts';
+import { createIntentions, type Intentions } from '../domain/intentions/intentions.ts';
+import type { Clock } from '../lib/clock.ts';
+import { IsthmusError } from '../lib/errors.ts';
+import type { Store } from '../store/store.ts';
+import type { Logger, Metrics } from '../telemetry/types.ts';
+
+export interface Domains {
+  readonly catalog: Catalog;
+  readonly entries: Entries;
+  readonly intentions: Intentions;
+  readonly ca: Ca;
+}
+
+export interface DomainDeps {
+  readonly config: RuntimeConfig;
+  readonly store: Store;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly metrics: Metrics;
+  /** Datacenters that are federated now, this one included. */
+  readonly knownDatacenters: () => readonly string[];
+  /** Absent in the primary. */
+  readonly primaryCa?: PrimaryCa;
+}
+
+/** Everything that owns tables; each is handed what it needs of the others. */
+export function createDomains(deps: DomainDeps): Domains {
+  const { config, store, clock, log, metrics } = deps;
+  const { datacenter } = config;
+  const catalog = createCatalog({ store, datacenter });
+  const entries = createEntries({
+    store,
+    datacenter,
+    trustDomain: () => ca.trustDomain() ?? '',
+  });
+  const intentions = createIntentions({
+    store,
+    entries: entries.intentionEntries,
+    datacenter,
+    defaultPolicy: config.acl.enabled ? config.acl.defaultPolicy : 'allow',
+    clock,
+  });
+  const keyEncryptionKey = readKeyFile(config.connect.caKeyEncryptionFile);
+  const { cluster_id: clusterId, ...caConfig } = config.connect.caConfig as Record<string, unknown>;
+  const ca = createCa(
+    {
+      store,
+      clock,
+      log,
+      metrics,
+      datacenter,
+      primaryDatacenter: config.primaryDatacenter,
+      initialConfig: {
+        provider: config.connect.caProvider,
+        config: caConfig,
+        ...(typeof clusterId === 'string' ? { clusterId } : {}),
+      },
+      knownDatacenters: deps.knownDatacenters,
+      ...(keyEncryptionKey === undefined ? {} : { keyEncryptionKey }),
+      ...(deps.primaryCa === undefined ? {} : { primary: deps.primaryCa }),
+    },
+    { distributeBoundMs: config.connect.rotationHoldMs },
+  );
+  return { catalog, entries, intentions, ca };
+}
+
+/** 32 bytes as base64 or hexadecimal digits. */
+function readKeyFile(path: string): Buffer | undefined {
+  if (path === '') return undefined;
+  let text: string;
+  try {
+    text = readFileSync(path, 'utf8').trim();
+  } catch (cause) {
+    throw new IsthmusError('invalid_argument', `connect.ca_key_encryption_file ${path} can't be read`, { cause });
+  }
+  const key = /^[0-9a-f]{64}$/i.test(text) ? Buffer.from(text, 'hex') : Buffer.from(text, 'base64');
+  if (key.length !== 32)
+    throw new IsthmusError(
+      'invalid_argument',
+      `connect.ca_key_encryption_file ${path} must hold 32 bytes, as base64 or 64 hexadecimal digits`,
+    );
+  return key;
+}

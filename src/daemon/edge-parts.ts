@@ -1,0 +1,64 @@
+import type { LoadedConfig } from '../config/types.ts';
+import type { AgentParts } from '../edge/http/agent-parts.ts';
+import type { Clock } from '../lib/clock.ts';
+import { IsthmusError } from '../lib/errors.ts';
+import type { MetricsRegistry } from '../telemetry/metrics.ts';
+import { agentSelf } from './agent-self.ts';
+import type { Authority } from './authority.ts';
+import { knock } from './knock.ts';
+import type { NodeAgent } from './node-agent.ts';
+import { lanMember } from './self.ts';
+
+export interface EdgePartsDeps {
+  /** The configuration in force; a reload changes it. */
+  readonly loaded: () => LoadedConfig;
+  readonly authority: Authority;
+  readonly agent: NodeAgent;
+  readonly metrics: MetricsRegistry;
+  readonly reload: () => Promise<void>;
+  /** Asks the process to stop after having left. */
+  readonly stop: (reason: string) => void;
+  readonly signal: AbortSignal;
+  readonly clock: Clock;
+}
+
+/** What the HTTP edge asks of this agent. */
+export function createEdgeParts(deps: EdgePartsDeps): AgentParts {
+  const { authority, agent, metrics } = deps;
+  const { federation, store } = authority;
+  return {
+    nodeName: deps.loaded().config.nodeName,
+    self: async () =>
+      agentSelf({
+        loaded: deps.loaded(),
+        identity: authority.identity(),
+        counts: agent.local.counts(),
+        datacenters: federation.datacenters().length,
+        wanMembers: federation.members().length,
+        revision: store.revision,
+      }),
+    members: async ({ wan }) => (wan ? federation.members() : [lanMember(authority.identity())]),
+    reload: deps.reload,
+    async leave() {
+      federation.leave();
+      deps.stop('asked to leave');
+    },
+    async join(address, { wan }) {
+      if (wan) await federation.join([address], deps.signal);
+      else await knock(address, deps.clock); // the only server there is: nothing more to join within the datacenter
+    },
+    async forceLeave(node) {
+      if (federation.forceLeave(node) === 0)
+        throw new IsthmusError('rejected', `agent: No node found with name '${node}'`);
+    },
+    metrics: {
+      json: () => metrics.json(),
+      prometheus: async () => ({ contentType: metrics.prometheusType, text: await metrics.prometheus() }),
+    },
+    leaves: agent.leaves,
+    roots: agent.roots,
+    authorize: (request, options) => agent.authorizer.authorize(request, options),
+    links: () => federation.links(),
+    sidecars: agent.sidecars,
+  };
+}

@@ -1,0 +1,70 @@
+import { readFileSync } from 'node:fs';
+import type { LoadedConfig } from '../config/types.ts';
+import type { AgentParts } from '../edge/http/agent-parts.ts';
+import { createHttpEdge, type HttpEdge } from '../edge/http/edge.ts';
+import type { HttpListener, HttpTls } from '../edge/http/listen.ts';
+import { apiRoutes } from '../edge/http/routes/all.ts';
+import type { Clock } from '../lib/clock.ts';
+import { IsthmusError } from '../lib/errors.ts';
+import type { ServerContract } from '../rpc/contract/contract.ts';
+import type { Logger, Metrics } from '../telemetry/types.ts';
+
+export interface HttpDeps {
+  readonly loaded: LoadedConfig;
+  readonly contract: ServerContract;
+  readonly agent: AgentParts;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly metrics: Metrics;
+}
+
+/** The HTTP API with the listeners and limits of the configuration. */
+export function createHttp(deps: HttpDeps): HttpEdge {
+  const { contract, agent, clock, metrics } = deps;
+  const { config } = deps.loaded;
+  return createHttpEdge(
+    {
+      routes: apiRoutes({ contract, agent, datacenter: config.datacenter, clock }),
+      clock,
+      log: deps.log.child({ component: 'http' }),
+      metrics,
+    },
+    {
+      listeners: httpListeners(deps.loaded),
+      defaultPolicy: config.acl.enabled ? config.acl.defaultPolicy : 'allow',
+      limits: {
+        maxConnectionsPerClient: config.limits.httpMaxConnsPerClient,
+        maxHeaderBytes: config.http.maxHeaderBytes,
+      },
+      responseHeaders: config.http.responseHeaders,
+      blockEndpoints: config.http.blockEndpoints,
+      allowWriteHttpFrom: config.http.allowWriteHttpFrom,
+    },
+  );
+}
+
+function httpListeners({ config }: LoadedConfig): HttpListener[] {
+  const tls = config.listeners.https.length === 0 ? undefined : readTls(config.tls);
+  const plain = config.listeners.http.map((address) => address as HttpListener);
+  const secure = config.listeners.https.map((address): HttpListener => {
+    if (address.kind === 'unix' || tls === undefined) return address as HttpListener;
+    return { ...address, tls };
+  });
+  return [...plain, ...secure];
+}
+
+function readTls(files: LoadedConfig['config']['tls']): HttpTls {
+  const read = (key: string, path: string): Buffer => {
+    try {
+      return readFileSync(path);
+    } catch (cause) {
+      throw new IsthmusError('invalid_argument', `${key} ${JSON.stringify(path)} can't be read`, { cause });
+    }
+  };
+  return {
+    cert: read('cert_file', files.certFile),
+    key: read('key_file', files.keyFile),
+    ...(files.caFile === '' ? {} : { ca: read('ca_file', files.caFile) }),
+    requireClientCertificate: files.verifyIncoming,
+  };
+}

@@ -1,0 +1,128 @@
+import { loadConfig } from '../config/load.ts';
+import { diffReload } from '../config/reload.ts';
+import { systemConfigDeps } from '../config/system-deps.ts';
+import type { LoadedConfig, LoadInput } from '../config/types.ts';
+import { systemClock } from '../lib/clock.ts';
+import { IsthmusError } from '../lib/errors.ts';
+import { createServiceGroup } from '../lib/service.ts';
+import { createTaskGroup } from '../lib/task.ts';
+import { createMetrics } from '../telemetry/metrics.ts';
+import { createAuthority } from './authority.ts';
+import { createEdgeParts } from './edge-parts.ts';
+import { createHttp } from './http.ts';
+import { type Logging, startLogging } from './logging.ts';
+import { createNodeAgent, type NodeAgent } from './node-agent.ts';
+import { loadNodeId, prepareDataDir } from './node-id.ts';
+import { readyAddresses, readyLine } from './ready.ts';
+
+export interface RunAgentOptions {
+  /** What the command line said; read again by a reload. */
+  readonly input: LoadInput;
+}
+
+/** Each part is given this long to stop, milliseconds. */
+const STOP_DEADLINE_MS = 10_000;
+
+/** Runs an agent until it is told to stop; resolves with the process's exit code. */
+export async function runAgent({ input }: RunAgentOptions): Promise<number> {
+  const loaded = loadConfig(input, systemConfigDeps);
+  const { config } = loaded;
+  requireServer(loaded);
+  const clock = systemClock;
+  const logging = startLogging(config.log, config.nodeName, clock);
+  const { log } = logging;
+  tellConfiguration(loaded, logging);
+  prepareDataDir(config.dataDir);
+  const nodeId = loadNodeId(config.nodeId, config.dataDir);
+  const metrics = createMetrics({
+    clock,
+    onError: (name, error) => log.warn('reading a metric failed', { name, error: error.message }),
+  });
+
+  const stopping = new AbortController();
+  const stop = (reason: string): void => {
+    if (stopping.signal.aborted) return;
+    log.info('stopping', { reason });
+    stopping.abort(new IsthmusError('cancelled', reason));
+  };
+  let inForce = loaded;
+  const reload = async (): Promise<void> => {
+    inForce = await takeOver(inForce, loadConfig(input, systemConfigDeps), agent, logging);
+  };
+
+  const authority = await createAuthority({ loaded, nodeId, clock, log, metrics });
+  const agent = createNodeAgent({ loaded, nodeId, contract: authority.server, clock, log, metrics });
+  const parts = createEdgeParts({
+    loaded: () => inForce,
+    authority,
+    agent,
+    metrics,
+    reload,
+    stop,
+    signal: stopping.signal,
+    clock,
+  });
+  const http = createHttp({ loaded, contract: authority.server, agent: parts, clock, log, metrics });
+
+  const group = createServiceGroup([...authority.services, ...agent.services, http], clock);
+  const tasks = createTaskGroup({
+    clock,
+    onError: (task, error) => log.error('task failed', { task, error: error.message }),
+  });
+  const onHangup = (): void => tasks.run('reload', reload);
+  const onTerminate = (): void => stop('SIGTERM');
+  const onInterrupt = (): void => stop('SIGINT');
+  process.on('SIGHUP', onHangup);
+  process.on('SIGTERM', onTerminate);
+  process.on('SIGINT', onInterrupt);
+  try {
+    await group.start(stopping.signal);
+    const ready = readyAddresses(config, authority.listener.addresses, http.addresses);
+    process.stdout.write(readyLine(ready));
+    log.info('agent is ready', { addresses: ready });
+    await new Promise<void>((resolve) => {
+      if (stopping.signal.aborted) resolve();
+      else stopping.signal.addEventListener('abort', () => resolve(), { once: true });
+    });
+    if (config.leaveOnTerminate) authority.federation.leave();
+    await tasks.stop();
+    await group.stop(STOP_DEADLINE_MS);
+    log.info('stopped');
+    return 0;
+  } finally {
+    process.off('SIGHUP', onHangup);
+    process.off('SIGTERM', onTerminate);
+    process.off('SIGINT', onInterrupt);
+    logging.close();
+  }
+}
+
+/** A node without a server of its own needs client agents, which this version does not have. */
+function requireServer({ config }: LoadedConfig): void {
+  if (!config.server)
+    throw new IsthmusError(
+      'invalid_argument',
+      'this version runs one server for each datacenter and no client agents: start it with -server (or server = true), or with -dev',
+    );
+}
+
+function tellConfiguration(loaded: LoadedConfig, { log }: Logging): void {
+  for (const warning of loaded.warnings) log.warn('configuration', { warning });
+  if (loaded.noEffect.length > 0) log.info('keys without effect here', { keys: loaded.noEffect });
+}
+
+/** Takes over what changed and can be; the rest is named. A configuration that is not valid changes nothing. */
+async function takeOver(
+  before: LoadedConfig,
+  after: LoadedConfig,
+  agent: NodeAgent,
+  logging: Logging,
+): Promise<LoadedConfig> {
+  const { log } = logging;
+  const diff = diffReload(before, after);
+  await agent.local.loadDefinitions(after.config.services, after.config.checks);
+  logging.setLevel(after.config.log.level);
+  for (const key of diff.needsRestart) log.warn('changed key needs a restart', { key });
+  log.info('configuration reloaded', { changed: diff.reloadable, needsRestart: diff.needsRestart });
+  return after;
+}

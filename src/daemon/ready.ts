@@ -1,0 +1,48 @@
+import type { RuntimeConfig } from '../config/types.ts';
+import type { HttpAddress } from '../edge/http/listen.ts';
+import type { BoundAddress } from '../rpc/transport/listener.ts';
+
+/** Where a started agent is reached; absent where a listener is off. */
+export interface ReadyAddresses {
+  readonly node: string;
+  readonly datacenter: string;
+  readonly http?: string;
+  readonly https?: string;
+  readonly server?: string;
+  readonly serf_lan?: string;
+  readonly serf_wan?: string;
+  readonly pid: number;
+}
+
+export function readyAddresses(
+  config: RuntimeConfig,
+  rpc: Readonly<Record<string, BoundAddress>>,
+  http: readonly HttpAddress[],
+): ReadyAddresses {
+  const of = (name: string): string | undefined => {
+    const bound = rpc[name];
+    return bound === undefined ? undefined : hostPort(bound.address, bound.port);
+  };
+  const api = (kind: HttpAddress['kind']): string | undefined => {
+    const bound = http.find((address) => address.kind === kind);
+    return bound === undefined ? undefined : hostPort(bound.host, bound.port);
+  };
+  const addresses = {
+    http: api('http'),
+    https: api('https'),
+    server: of('server'),
+    serf_lan: of('serf_lan'),
+    serf_wan: of('serf_wan'),
+  };
+  const open = Object.fromEntries(Object.entries(addresses).filter(([, address]) => address !== undefined));
+  return { node: config.nodeName, datacenter: config.datacenter, ...open, pid: process.pid };
+}
+
+/** The one line on standard output that says that the agent works. */
+export function readyLine(addresses: ReadyAddresses): string {
+  return `==> Isthmus agent ready: ${JSON.stringify(addresses)}\n`;
+}
+
+function hostPort(host: string, port: number): string {
+  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
+}
