@@ -20,7 +20,7 @@ function load(address: string): { progress(): Promise<void>; stop(): Promise<voi
       count += 1;
     }
   };
-  const workers = Promise.all(Array.from({ length: 8 }, worker)).catch((error: unknown) => {
+  const workers = Promise.all(Array.from({ length: 4 }, worker)).catch((error: unknown) => {
     failure = error;
   });
   const check = (): void => {
@@ -28,7 +28,7 @@ function load(address: string): { progress(): Promise<void>; stop(): Promise<voi
   };
   return {
     async progress() {
-      for (const end = count + 20; count < end; check()) await exchange(address, 'tick');
+      for (const end = count + 6; count < end; check()) await exchange(address, 'tick');
     },
     async stop() {
       running = false;

@@ -44,6 +44,9 @@ export interface Sidecar extends Service {
   stats(): SidecarStats;
 }
 
+/** A failing task is logged once in this time. */
+const REPEAT_MS = 60_000;
+
 /**
  * The built-in L4 proxy. `start` resolves once the first update is in effect and all listeners are bound; from then on
  * it follows the source, and goes on with its last state while the source is away.
@@ -51,9 +54,14 @@ export interface Sidecar extends Service {
 export function createSidecar(deps: SidecarDeps): Sidecar {
   const { clock, log, metrics, source } = deps;
   const limits: SidecarLimits = { ...DEFAULT_LIMITS, ...deps.limits };
+  const told = new Map<string, number>();
   const tasks = createTaskGroup({
     clock,
     onError: (task, error, retryInMs) => {
+      // The agent may be away for hours; the same news again and again hides other lines.
+      const now = clock.now();
+      if (now < (told.get(task) ?? 0)) return;
+      told.set(task, now + REPEAT_MS);
       log.warn('background work failed', { task, error: error.message, retry_in_ms: retryInMs });
     },
   });
@@ -77,7 +85,7 @@ export function createSidecar(deps: SidecarDeps): Sidecar {
   return {
     name: 'sidecar',
     async start(signal) {
-      const ready = followSource({ source, state, tasks, log });
+      const ready = followSource({ source, state, tasks, log, clock });
       try {
         await abortable(ready, signal);
       } catch (error) {
