@@ -94,7 +94,6 @@ export const PACKAGES = {
   'reflect-metadata': ['pki'],
   pino: ['telemetry'],
   'prom-client': ['telemetry'],
-  commander: ['cli'],
 };
 
 /** What must not be used below a floor, except in the files named. */

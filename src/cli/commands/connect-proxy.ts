@@ -1,7 +1,8 @@
+import type { SidecarTarget } from '../../client/sidecar-source.ts';
 import { IsthmusError } from '../../lib/errors.ts';
 import { type Command, type CommandContext, doing } from '../command.ts';
 import { type MetricsPage, serveMetrics } from './metrics-page.ts';
-import { hostPort, PROXY_FLAGS, type ProxyIdentity, proxyIdentity } from './proxy-options.ts';
+import { hostPort, PROXY_FLAGS, proxyTarget } from './proxy-options.ts';
 import { upstreamsByName, watchSource } from './proxy-source.ts';
 
 const DEFAULT_METRICS = '127.0.0.1:0';
@@ -18,18 +19,18 @@ export const connectProxy: Command = {
   async run(context) {
     const { flags, print, complain } = context;
     print('==> Isthmus connect proxy starting...');
-    const identity = proxyIdentity(flags);
-    if (identity === undefined) {
+    const target = proxyTarget(flags);
+    if (target === undefined) {
       complain(
         '==> Error preparing configuration: -service or -proxy-id must be specified so that proxy can configure itself.',
       );
       return 1;
     }
-    return runProxy(context, identity);
+    return runProxy(context, target);
   },
 };
 
-async function runProxy(context: CommandContext, identity: ProxyIdentity): Promise<number> {
+async function runProxy(context: CommandContext, target: SidecarTarget): Promise<number> {
   const { io, flags, print } = context;
   const stopping = io.stopSignal();
   // The sidecar and its libraries are loaded only here, so that other commands start fast.
@@ -48,15 +49,11 @@ async function runProxy(context: CommandContext, identity: ProxyIdentity): Promi
     );
   }
   const name =
-    identity.kind === 'registered'
-      ? identity.proxyId
-      : identity.kind === 'standalone'
-        ? identity.service
-        : identity.serviceId;
+    target.kind === 'proxy' ? target.proxyId : target.kind === 'standalone' ? target.service : target.serviceId;
   const { clock } = io;
   const log = createLogger({ level, clock, name, destination: { write: (line) => io.err(line) } });
   const metrics = createMetrics({ clock });
-  const source = watchSource(createSidecarSource(context.client().transport, identity), identity);
+  const source = watchSource(createSidecarSource({ transport: context.client().transport, clock }, target));
   const sidecar = createSidecar({ source, clock, log, metrics });
 
   let page: MetricsPage | undefined;
@@ -69,7 +66,7 @@ async function runProxy(context: CommandContext, identity: ProxyIdentity): Promi
     await sidecar.start(stopping);
     const { listen, upstreams } = sidecar.addresses();
     const config = source.config();
-    if (flags.bool('register') && listen !== undefined) registered = await register(context, identity, listen);
+    if (flags.bool('register') && listen !== undefined) registered = await register(context, target, listen);
     const ready = {
       proxy: config?.proxyId ?? name,
       ...(listen === undefined ? {} : { listen }),
@@ -95,9 +92,9 @@ function aborted(signal: AbortSignal): Promise<void> {
   });
 }
 
-async function register(context: CommandContext, identity: ProxyIdentity, listen: string): Promise<string | undefined> {
-  if (identity.kind !== 'standalone') return undefined;
-  const { service } = identity;
+async function register(context: CommandContext, target: SidecarTarget, listen: string): Promise<string | undefined> {
+  if (target.kind !== 'standalone') return undefined;
+  const { service } = target;
   const id = context.flags.text('register-id') || `${service}-proxy`;
   const { address, port } = hostPort(listen, 'listen');
   const definition = {

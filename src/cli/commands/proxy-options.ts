@@ -1,21 +1,10 @@
+import type { SidecarTarget } from '../../client/sidecar-source.ts';
 import { type FlagSpec, type Flags, UsageError } from '../flags.ts';
 
 export interface HostPort {
   readonly address: string;
   readonly port: number;
 }
-
-/** Which proxy to be, as the command line says. */
-export type ProxyIdentity =
-  | { readonly kind: 'registered'; readonly proxyId: string }
-  | { readonly kind: 'sidecar-for'; readonly serviceId: string }
-  | {
-      readonly kind: 'standalone';
-      readonly service: string;
-      readonly upstreams: readonly string[];
-      readonly local?: HostPort;
-      readonly listen?: HostPort;
-    };
 
 export const PROXY_FLAGS: readonly FlagSpec[] = [
   { name: 'sidecar-for', kind: 'text', placeholder: 'id', about: 'ID of a service of this agent; be its sidecar.' },
@@ -64,9 +53,9 @@ export function hostPort(text: string, flag: string): HostPort {
   return { address: (match[1] || '0.0.0.0').replace(/^\[|\]$/g, ''), port };
 }
 
-/** `undefined` when nothing says which proxy. */
-export function proxyIdentity(flags: Flags): ProxyIdentity | undefined {
-  if (flags.has('proxy-id')) return { kind: 'registered', proxyId: flags.text('proxy-id') };
+/** Which proxy to be, as the command line says; `undefined` when it does not. */
+export function proxyTarget(flags: Flags): SidecarTarget | undefined {
+  if (flags.has('proxy-id')) return { kind: 'proxy', proxyId: flags.text('proxy-id') };
   if (flags.has('sidecar-for')) return { kind: 'sidecar-for', serviceId: flags.text('sidecar-for') };
   const service = flags.text('service');
   if (service === '') return undefined;
