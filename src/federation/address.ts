@@ -1,3 +1,4 @@
+import { isIPv6 } from 'node:net';
 import { IsthmusError } from '../lib/errors.ts';
 
 export interface WanAddress {
@@ -11,9 +12,8 @@ const DEFAULT_WAN_PORT = 8302;
 /** `host:port` of what an operator wrote: "10.0.0.1", "dc2.example.com:8302", "[::1]:8302", "::1". */
 export function parseWanAddress(text: string): string {
   const trimmed = text.trim();
-  const bare = trimmed.split(':').length > 2 && !trimmed.startsWith('['); // an IPv6 address without brackets
-  const match = bare ? null : /^(\[[^\]]+\]|[^:[\]]+)(?::([0-9]{1,5}))?$/.exec(trimmed);
-  if (bare) return `[${trimmed}]:${DEFAULT_WAN_PORT}`;
+  if (isIPv6(trimmed)) return `[${trimmed}]:${DEFAULT_WAN_PORT}`;
+  const match = /^(\[[0-9a-fA-F:.%]+\]|[A-Za-z0-9._-]+)(?::([0-9]{1,5}))?$/.exec(trimmed);
   const port = match?.[2] === undefined ? DEFAULT_WAN_PORT : Number(match[2]);
   if (match === null || port < 1 || port > 65_535)
     throw new IsthmusError('invalid_argument', `${JSON.stringify(text)} is no address: write host or host:port`);

@@ -1,9 +1,12 @@
 import { afterEach, describe, expect, it } from 'vitest';
+import { FakeClock, settle } from '../../test/fakes/fake-clock.ts';
 import { TcpProxy } from '../../test/fakes/tcp-proxy.ts';
 import { type DatacenterOptions, startDatacenter, type TestDatacenter, until } from '../../test/harness/datacenter.ts';
 import { IsthmusError } from '../lib/errors.ts';
 import type { CallOptions, ReadOptions, ServerContract } from '../rpc/contract/contract.ts';
 import { makeResult } from '../rpc/contract/result.ts';
+import { noLog } from '../telemetry/types.ts';
+import type { FederationIdentity } from './federation.ts';
 
 const never = new AbortController().signal;
 const cleanup: (() => Promise<void>)[] = [];
@@ -162,5 +165,214 @@ describe('three datacenters', () => {
     expect(answer.value).toMatchObject({ name: 'dc3' });
     expect([...dc3.federation.datacenters()].sort()).toEqual(['dc1', 'dc2', 'dc3']);
     expect(dc3.federation.members()).toHaveLength(3);
+  });
+});
+
+describe('what does not belong together', () => {
+  async function refusedBetween(first: DatacenterOptions, second: DatacenterOptions): Promise<string[]> {
+    const one = await start(first);
+    const two = await start({ ...second, join: [one.wanPort] });
+    await until(two.federation, () => two.federation.links().some(({ state }) => state.kind === 'refused'));
+    expect(one.federation.connected()).toEqual([]);
+    expect(two.federation.connected()).toEqual([]);
+    return two.federation
+      .links()
+      .map(({ state }) => (state.kind === 'refused' ? `${state.code}: ${state.reason}` : ''));
+  }
+  const identity = (part: Partial<FederationIdentity>) => ({
+    identity: () => ({ epoch: 'own', isPrimary: false, ...part }),
+  });
+
+  it('is refused when both claim to be the primary', async () => {
+    const reasons = await refusedBetween(
+      { datacenter: 'dc1' },
+      { datacenter: 'dc2', overrides: { primaryDatacenter: 'dc2', ...identity({ isPrimary: true }) } },
+    );
+    expect(reasons).toEqual([
+      'primary: datacenters "dc1" and "dc2" both claim to be the primary: set primary_datacenter to the same name in both',
+    ]);
+  });
+
+  it('is refused when the primary is not the same', async () => {
+    const reasons = await refusedBetween(
+      { datacenter: 'dc1' },
+      { datacenter: 'dc2', overrides: { primaryDatacenter: 'dc9' } },
+    );
+    expect(reasons[0]).toMatch(
+      /^primary: primary_datacenter is "dc1" in datacenter "dc1" and "dc9" in datacenter "dc2"/,
+    );
+  });
+
+  it('is refused when the trust domains differ', async () => {
+    const reasons = await refusedBetween(
+      { datacenter: 'dc1', overrides: identity({ isPrimary: true, trustDomain: 'a.consul' }) },
+      { datacenter: 'dc2', overrides: identity({ trustDomain: 'b.consul' }) },
+    );
+    expect(reasons[0]).toMatch(
+      /^trust_domain: the trust domain of datacenter "dc1" is "a\.consul" and that of datacenter "dc2" is "b\.consul"/,
+    );
+  });
+
+  it('is refused when two stores have the name of one datacenter', async () => {
+    const reasons = await refusedBetween(
+      { datacenter: 'dc1' },
+      { datacenter: 'dc1', overrides: { node: 'other', nodeId: 'id-of-other', ...identity({}) } },
+    );
+    expect(reasons[0]).toMatch(/^datacenter: nodes "dc1-s1" and "other" both say that they serve datacenter "dc1"/);
+    const third = await start({ datacenter: 'dc2' });
+    const impostor = await start({
+      datacenter: 'dc3',
+      join: [third.wanPort],
+    });
+    await third.federation.whenConnected('dc3', never);
+    const late = await start({
+      datacenter: 'dc3',
+      join: [third.wanPort],
+      overrides: { node: 'late', nodeId: 'id-of-late', ...identity({}) },
+    });
+    await until(late.federation, () => late.federation.links().some(({ state }) => state.kind === 'refused'));
+    expect(impostor.federation.connected()).toEqual(['dc2']);
+  });
+
+  it('is refused when it turns out later, and logged once', async () => {
+    let trustDomain = 'a.consul';
+    const errors: unknown[] = [];
+    const log = { ...noLog, error: (message: string, fields: unknown) => errors.push([message, fields]) };
+    const dc1 = await start({
+      datacenter: 'dc1',
+      overrides: { identity: () => ({ epoch: 'e1', isPrimary: true, trustDomain }), timings: { heartbeatMs: 10 } },
+    });
+    const timings = { heartbeatMs: 10, refusedMs: 10 };
+    const dc2 = await start({
+      datacenter: 'dc2',
+      join: [dc1.wanPort],
+      overrides: { ...identity({ trustDomain: 'a.consul' }), timings, log },
+    });
+    await dc2.federation.whenConnected('dc1', never);
+    await dc1.federation.whenConnected('dc2', never);
+    trustDomain = 'b.consul';
+    await until(dc2.federation, () => dc2.federation.links()[0]?.state.kind === 'refused');
+    await until(dc2.federation, () => dc2.federation.links()[0]?.state.kind === 'handshaking');
+    await until(dc2.federation, () => dc2.federation.links()[0]?.state.kind === 'refused');
+    expect(errors).toEqual([
+      ['refused to federate', expect.objectContaining({ reason: expect.stringContaining('b.consul') })],
+    ]);
+    trustDomain = 'a.consul';
+    await dc2.federation.whenConnected('dc1', never); // put right, it heals by itself
+  });
+
+  it('does not link to itself', async () => {
+    let own = 0;
+    const wire = await proxy(() => own);
+    const dc1 = await start({ datacenter: 'dc1', join: [wire.port] });
+    own = dc1.wanPort;
+    await until(dc1.federation, () => {
+      const state = dc1.federation.links()[0]?.state;
+      return state?.kind === 'refused' && state.code === 'self';
+    });
+    expect(dc1.federation.members()).toHaveLength(1);
+    expect(dc1.federation.datacenters()).toEqual(['dc1']);
+  });
+});
+
+describe('links in time', () => {
+  /** Moves the fake time in small steps, letting sockets work between them, until `condition` holds; returns how far. */
+  async function advanceUntil(clock: FakeClock, limitMs: number, condition: () => boolean): Promise<number> {
+    const started = clock.now();
+    while (!condition() && clock.now() - started < limitMs) {
+      await clock.advance(250);
+      for (let turn = 0; turn < 20; turn += 1) await settle();
+    }
+    return clock.now() - started;
+  }
+
+  it('finds a half-open link within 15 s, and heals', async () => {
+    const clock = new FakeClock();
+    const wire = await proxy(() => dc1.wanPort);
+    const dc1 = await start({ datacenter: 'dc1', clock, local: answering('dc1'), advertise: () => wire.port });
+    const dc2 = await start({ datacenter: 'dc2', clock, join: [wire.port] });
+    await advanceUntil(
+      clock,
+      5_000,
+      () => dc2.federation.connected().length === 1 && dc1.federation.connected().length === 1,
+    );
+    const kinds = new Set<string>();
+    dc2.federation.onChange(() => kinds.add(dc2.federation.links()[0]?.state.kind ?? ''));
+    await advanceUntil(clock, 60_000, () => false); // an idle link stays up
+    expect([...kinds].filter((kind) => kind !== 'up')).toEqual([]);
+    kinds.clear();
+
+    wire.mode = 'hole';
+    const reading = dc2.federation.contract('dc1').read('ca.roots', {}, { signal: never });
+    const failed = expect(reading).rejects.toMatchObject({ code: 'unavailable' });
+    expect(await advanceUntil(clock, 60_000, () => dc2.federation.connected().length === 0)).toBeLessThanOrEqual(
+      15_000,
+    );
+    await failed;
+    expect([...kinds].slice(0, 2)).toEqual(['suspect', 'down']);
+    const status = () => dc1.federation.members().find(({ Name }) => Name === 'dc1-s1.dc1')?.Status;
+    expect(status()).toBe(1);
+    expect(dc2.federation.members().find(({ Name }) => Name === 'dc1-s1.dc1')?.Status).toBe(1); // it still reaches us
+
+    wire.mode = 'cut';
+    wire.mode = 'pass';
+    expect(await advanceUntil(clock, 60_000, () => dc2.federation.connected().length === 1)).toBeLessThanOrEqual(
+      10_000,
+    );
+    const answer = await dc2.federation.contract('dc1').read('ca.roots', {}, { signal: never });
+    expect(answer.value).toMatchObject({ name: 'dc1' });
+  });
+
+  it('lists a server as failed, as left when it said so, and as alive when it comes back', async () => {
+    const dc1 = await start({ datacenter: 'dc1' });
+    const dc2 = await startDatacenter({ datacenter: 'dc2', join: [dc1.wanPort] });
+    const status = () => dc1.federation.members().find(({ Name }) => Name === 'dc2-s1.dc2')?.Status;
+    await dc1.federation.whenConnected('dc2', never);
+    await dc2.federation.whenConnected('dc1', never);
+    await dc2.stop();
+    await until(dc1.federation, () => status() === 4);
+    expect(dc1.federation.datacenters()).toEqual(['dc1', 'dc2']);
+
+    const back = await startDatacenter({ datacenter: 'dc2', join: [dc1.wanPort] }); // on another port
+    await until(dc1.federation, () => status() === 1);
+    await dc1.federation.whenConnected('dc2', never);
+    expect(dc1.federation.members().map(({ Port }) => Port)).toContain(back.wanPort);
+    expect(dc1.federation.links()).toHaveLength(1);
+    back.federation.leave();
+    await until(dc1.federation, () => dc1.federation.datacenters().length === 1);
+    await back.stop();
+    await until(dc1.federation, () => status() === 3);
+    expect(dc1.federation.forceLeave('dc2-s1')).toBe(1);
+  });
+
+  it('leaves nothing behind when it is stopped', async () => {
+    const before = process.getActiveResourcesInfo().filter((kind) => /TCP|Timeout/.test(kind)).length;
+    const dc1 = await startDatacenter({ datacenter: 'dc1', local: answering('dc1') });
+    const dc2 = await startDatacenter({ datacenter: 'dc2', join: [dc1.wanPort] });
+    await dc2.federation.whenConnected('dc1', never);
+    const watch = dc2.federation.contract('dc1').watch('ca.roots', {}, { signal: never })[Symbol.asyncIterator]();
+    await watch.next();
+    const blocked = watch.next().catch((error: IsthmusError) => error.code);
+    await dc2.stop();
+    expect(await blocked).toBe('cancelled');
+    await dc1.stop();
+    for (let turn = 0; turn < 10; turn += 1) await settle();
+    const after = process.getActiveResourcesInfo().filter((kind) => /TCP|Timeout/.test(kind)).length;
+    expect(after).toBeLessThanOrEqual(before);
+  });
+});
+
+describe('join', () => {
+  it('tells how many answered, and why when none did', async () => {
+    const dc1 = await start({ datacenter: 'dc1' });
+    const dc2 = await start({ datacenter: 'dc2' });
+    const gone = await proxy(() => 0);
+    gone.mode = 'cut';
+    expect(await dc2.federation.join([`127.0.0.1:${gone.port}`, `127.0.0.1:${dc1.wanPort}`], never)).toBe(1);
+    await expect(dc2.federation.join([`127.0.0.1:${gone.port}`], never)).rejects.toMatchObject({
+      code: 'unavailable',
+      message: expect.stringMatching(/^no server could be joined: 127\.0\.0\.1:/),
+    });
+    await expect(dc2.federation.join(['not an address!'], never)).rejects.toMatchObject({ code: 'invalid_argument' });
   });
 });

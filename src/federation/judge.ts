@@ -33,25 +33,25 @@ export function judge(own: Party, other: Party, alive: Iterable<Party>): LinkRef
     );
   }
   if (other.datacenter === own.datacenter && other.epoch !== own.epoch) return sameName(own, other);
+  const [first, second] = inOrder(own, other);
   if (own.datacenter !== other.datacenter && own.isPrimary && other.isPrimary) {
-    const [first, second] = [own.datacenter, other.datacenter].sort();
     return refuse(
       'primary',
-      `datacenters "${first}" and "${second}" both claim to be the primary: set primary_datacenter to the same name in both`,
+      `datacenters "${first.datacenter}" and "${second.datacenter}" both claim to be the primary: set primary_datacenter to the same name in both`,
     );
   }
   if (own.primaryDatacenter !== other.primaryDatacenter) {
     return refuse(
       'primary',
-      `primary_datacenter is "${own.primaryDatacenter}" in datacenter "${own.datacenter}" and ` +
-        `"${other.primaryDatacenter}" in datacenter "${other.datacenter}": set it to the same name in both`,
+      `primary_datacenter is "${first.primaryDatacenter}" in datacenter "${first.datacenter}" and ` +
+        `"${second.primaryDatacenter}" in datacenter "${second.datacenter}": set it to the same name in both`,
     );
   }
   if (own.trustDomain !== '' && other.trustDomain !== '' && own.trustDomain !== other.trustDomain) {
     return refuse(
       'trust_domain',
-      `the trust domain of datacenter "${own.datacenter}" is "${own.trustDomain}" and that of datacenter ` +
-        `"${other.datacenter}" is "${other.trustDomain}": their certificates were made by different authorities`,
+      `the trust domain of datacenter "${first.datacenter}" is "${first.trustDomain}" and that of datacenter ` +
+        `"${second.datacenter}" is "${second.trustDomain}": their certificates were made by different authorities`,
     );
   }
   for (const third of alive) {
@@ -61,10 +61,17 @@ export function judge(own: Party, other: Party, alive: Iterable<Party>): LinkRef
   return undefined;
 }
 
+/** The same order on both sides, so that both say the same text. */
+function inOrder(one: Party, other: Party): readonly [Party, Party] {
+  const before = one.datacenter === other.datacenter ? one.node < other.node : one.datacenter < other.datacenter;
+  return before ? [one, other] : [other, one];
+}
+
 function sameName(one: Party, other: Party): LinkRefusal {
+  const [first, second] = inOrder(one, other);
   return refuse(
     'datacenter',
-    `nodes "${one.node}" and "${other.node}" both say that they serve datacenter "${other.datacenter}", but their ` +
+    `nodes "${first.node}" and "${second.node}" both say that they serve datacenter "${other.datacenter}", but their ` +
       'stores are not the same: give one datacenter another name',
   );
 }
