@@ -1,8 +1,11 @@
 import { readFileSync } from 'node:fs';
+import type { LocalState } from '../agent/local/types.ts';
 import type { LoadedConfig } from '../config/types.ts';
 import type { AgentParts } from '../edge/http/agent-parts.ts';
 import { createHttpEdge, type HttpEdge } from '../edge/http/edge.ts';
 import type { HttpListener, HttpTls } from '../edge/http/listen.ts';
+import { agentCheckRoutes } from '../edge/http/routes/agent-checks.ts';
+import { agentServiceRoutes } from '../edge/http/routes/agent-services.ts';
 import { apiRoutes } from '../edge/http/routes/all.ts';
 import type { Clock } from '../lib/clock.ts';
 import { IsthmusError } from '../lib/errors.ts';
@@ -13,6 +16,7 @@ export interface HttpDeps {
   readonly loaded: LoadedConfig;
   readonly contract: ServerContract;
   readonly agent: AgentParts;
+  readonly local: LocalState;
   readonly clock: Clock;
   readonly log: Logger;
   readonly metrics: Metrics;
@@ -20,11 +24,15 @@ export interface HttpDeps {
 
 /** The HTTP API with the listeners and limits of the configuration. */
 export function createHttp(deps: HttpDeps): HttpEdge {
-  const { contract, agent, clock, metrics } = deps;
+  const { contract, agent, local, clock, metrics } = deps;
   const { config } = deps.loaded;
   return createHttpEdge(
     {
-      routes: apiRoutes({ contract, agent, datacenter: config.datacenter, clock }),
+      routes: [
+        ...apiRoutes({ contract, agent, datacenter: config.datacenter, clock }),
+        ...agentServiceRoutes({ local, datacenter: config.datacenter }),
+        ...agentCheckRoutes({ local }),
+      ],
       clock,
       log: deps.log.child({ component: 'http' }),
       metrics,

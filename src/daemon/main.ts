@@ -62,7 +62,15 @@ export async function runAgent({ input }: RunAgentOptions): Promise<number> {
     signal: stopping.signal,
     clock,
   });
-  const http = createHttp({ loaded, contract: authority.server, agent: parts, clock, log, metrics });
+  const http = createHttp({
+    loaded,
+    contract: authority.server,
+    agent: parts,
+    local: agent.local,
+    clock,
+    log,
+    metrics,
+  });
 
   const group = createServiceGroup([...authority.services, ...agent.services, http], clock);
   const tasks = createTaskGroup({
