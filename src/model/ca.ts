@@ -39,7 +39,7 @@ export interface CaConfiguration {
 
 /** A signed leaf without its private key: what the CA returns for a CSR. */
 export interface IssuedCert {
-  /** Hex digits, lower case, even count. */
+  /** Hex pairs with colons, lower case, as the peer writes serial numbers. */
   readonly SerialNumber: string;
   /** The leaf, then every intermediate that a verifier may need. */
   readonly CertPEM: string;

@@ -40,7 +40,7 @@ export function createCsr(key: KeyObject, request: CsrRequest): string {
  * URI count. Throws `invalid_argument`.
  */
 export function parseCsr(pem: string): Csr {
-  if (pem.length > MAX_CSR) throw malformed('a signing request that is too long');
+  if (typeof pem !== 'string' || pem.length > MAX_CSR) throw malformed('no signing request, or one that is too long');
   const whole = new DerReader(oneFromPem(LABEL, pem));
   const outer = whole.enter(TAG.sequence);
   whole.finish();

@@ -3,13 +3,14 @@ import { type Ca, type CaDeps, type CaOptions, createCa, type PrimaryCa } from '
 import type { Clock } from '../../src/lib/clock.ts';
 import { IsthmusError } from '../../src/lib/errors.ts';
 import { linkSignals } from '../../src/lib/signals.ts';
-import type { CaRoots, HolderReport, IssuedCert } from '../../src/model/ca.ts';
+import type { CaConfiguration, CaRoots, HolderReport, IssuedCert } from '../../src/model/ca.ts';
 import { parseChain } from '../../src/pki/certificate.ts';
 import { verifyChain } from '../../src/pki/chain.ts';
 import { createCsr } from '../../src/pki/csr.ts';
 import { generateLeafKey } from '../../src/pki/keys.ts';
 import type { Engine } from '../../src/store/engine.ts';
 import { MemoryEngine } from '../../src/store/memory/memory-engine.ts';
+import type { Read } from '../../src/store/read.ts';
 import { Store } from '../../src/store/store.ts';
 import { noLog, noMetrics } from '../../src/telemetry/types.ts';
 
@@ -107,19 +108,12 @@ export class FakeCaLink implements PrimaryCa {
     this.#cut = new AbortController();
   }
 
-  async *watchRoots(signal: AbortSignal): AsyncIterable<CaRoots> {
-    const { ca, store } = this.#through('watchRoots');
-    const linked = linkSignals(signal, this.#cut.signal);
-    const read = ca.reads['ca.roots'];
-    try {
-      for (;;) {
-        const index = store.topics.index(read.topics({}));
-        yield read.produce({});
-        await store.topics.wait(read.topics({}), index, linked.signal);
-      }
-    } finally {
-      linked.release();
-    }
+  watchRoots(signal: AbortSignal): AsyncIterable<CaRoots> {
+    return this.#watch('watchRoots', (ca) => ca.reads['ca.roots'], signal);
+  }
+
+  watchConfig(signal: AbortSignal): AsyncIterable<CaConfiguration> {
+    return this.#watch('config', (ca) => ca.reads['ca.config'], signal);
   }
 
   async signIntermediate(csr: string, datacenter: string): Promise<{ certPem: string; rootId: string }> {
@@ -132,6 +126,25 @@ export class FakeCaLink implements PrimaryCa {
 
   async config(): ReturnType<PrimaryCa['config']> {
     return this.#through('config').ca.reads['ca.config'].produce({});
+  }
+
+  async *#watch<T>(
+    call: keyof FakeCaLink['calls'],
+    pick: (ca: Ca) => Read<Record<never, never>, T>,
+    signal: AbortSignal,
+  ): AsyncIterable<T> {
+    const { ca, store } = this.#through(call);
+    const linked = linkSignals(signal, this.#cut.signal);
+    const read = pick(ca);
+    try {
+      for (;;) {
+        const index = store.topics.index(read.topics({}));
+        yield read.produce({});
+        await store.topics.wait(read.topics({}), index, linked.signal);
+      }
+    } finally {
+      linked.release();
+    }
   }
 
   #through(call: keyof FakeCaLink['calls']): CaDatacenter {

@@ -16,6 +16,7 @@ import { SignatureLimiter } from './limiter.ts';
 import { PrimaryManager } from './manager.ts';
 import { createMeters } from './metrics.ts';
 import { type CaReads, createReads } from './reads.ts';
+import { checkDatacenterReport, checkHolderReport } from './reports.ts';
 import { Rotator } from './rotator.ts';
 import { type PrimaryCa, SecondaryManager } from './secondary.ts';
 import { Signer } from './sign.ts';
@@ -285,12 +286,12 @@ export function createCa(deps: CaDeps, options: CaOptions = {}): Ca {
       return { NewRootID: await manager.rotate(force ?? false) };
     },
     async reportHolder(report) {
-      await inventory.record(report);
+      await inventory.record(checkHolderReport(report));
       return null;
     },
     async reportDatacenter(report) {
       primaryOnly('collecting reports of datacenters');
-      await recordDatacenter(store, tables, report, now());
+      await recordDatacenter(store, tables, checkDatacenterReport(report), now());
       return null;
     },
     trustDomain() {

@@ -10,7 +10,7 @@ import type { Inventory } from './inventory.ts';
 import type { KeyStore } from './keystore.ts';
 import { findProvider } from './providers/builtin.ts';
 import { canCrossSign, type NewAuthority, type ProviderConfig } from './providers/provider.ts';
-import { nextStep, type RotationView, rotationStatus } from './rotation.ts';
+import { nextLook, nextStep, type RotationView, rotationStatus } from './rotation.ts';
 import type { Signer } from './sign.ts';
 import {
   activeRoot,
@@ -45,9 +45,6 @@ export interface ManagerOptions {
   readonly moveBoundMs: number;
   readonly minDrainMs: number;
 }
-
-/** While a rotation is under way. */
-const LOOK_AGAIN_MS = 1_000;
 
 /**
  * The primary's CA: makes roots, signs intermediates, and takes a rotation from step to step. Every step is one
@@ -237,13 +234,15 @@ export class PrimaryManager {
   }
 
   async #advance(): Promise<number | undefined> {
-    for (;;) {
-      const step = nextStep(this.view());
-      if (step.type === 'wait') return this.#schedule();
+    while (rotationOf(this.#deps.tables).phase !== 'idle') {
+      const view = this.view();
+      const step = nextStep(view);
+      if (step.type === 'wait') return nextLook(view);
       if (step.type === 'activate') await this.#activate();
       else if (step.type === 'drain') await this.#setPhase('moving', 'draining');
       else await this.#prune(step.rootIds);
     }
+    return this.plannedRotation();
   }
 
   async #activate(): Promise<void> {
@@ -304,15 +303,6 @@ export class PrimaryManager {
     const shared = tables.roots.list().some(({ value }) => value.id !== row.id && value.keyId === row.keyId);
     if (row.keyId !== '' && !shared) keys.remove(tx, row.keyId);
     for (const { value, key } of tables.issued.list()) if (value.rootId === row.id) tx.delete(tables.issued, key);
-  }
-
-  /** When the clock alone will ask for the next step; while something is under way, soon: who is known may change. */
-  #schedule(): number | undefined {
-    const { tables, clock } = this.#deps;
-    const rotation = rotationOf(tables);
-    if (rotation.phase === 'idle') return this.plannedRotation();
-    const soon = clock.now() + LOOK_AGAIN_MS;
-    return rotation.phase === 'distributing' ? Math.min(soon, rotation.distributeUntil) : soon;
   }
 
   #active(): RootRow {

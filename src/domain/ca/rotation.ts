@@ -49,6 +49,22 @@ export function nextStep(view: RotationView): RotationStep {
   }
 }
 
+/** How often a phase is looked at again without any event: which datacenters are known makes none. */
+const LOOK_AGAIN_MS = { distributing: 1_000, moving: 5_000, draining: 60_000 } as const;
+
+/** When the clock alone may bring the next step. */
+export function nextLook(view: RotationView): number | undefined {
+  const { rotation, now } = view;
+  if (rotation.phase === 'idle') return undefined;
+  const times = [now + LOOK_AGAIN_MS[rotation.phase], rotation.distributeUntil, movingSince(view) + view.moveBoundMs];
+  for (const root of oldRoots(view)) {
+    times.push(root.supersededAt + view.minDrainMs, root.supersededAt + root.leafTtlMs + 1, root.notAfter + 1);
+    for (const row of view.datacenters) times.push(row.activeSince + root.leafTtlMs + 1);
+  }
+  for (const row of view.issued) times.push(row.notAfter + 1);
+  return Math.min(...times.filter((time) => time > now));
+}
+
 /** What GET /v1/connect/ca/rotation answers. */
 export function rotationStatus(view: RotationView): RotationStatus {
   const { rotation } = view;

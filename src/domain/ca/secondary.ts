@@ -1,7 +1,7 @@
 import { Backoff } from '../../lib/backoff.ts';
 import type { Clock } from '../../lib/clock.ts';
 import { IsthmusError } from '../../lib/errors.ts';
-import { sleep } from '../../lib/signals.ts';
+import { linkSignals, sleep } from '../../lib/signals.ts';
 import type { TaskGroup } from '../../lib/task.ts';
 import type { CaConfiguration, CaRoots, DatacenterRotation } from '../../model/ca.ts';
 import { formatSpiffe, trustDomainOf } from '../../model/spiffe.ts';
@@ -25,6 +25,8 @@ export interface PrimaryCa {
   signIntermediate(csr: string, datacenter: string, signal: AbortSignal): Promise<{ certPem: string; rootId: string }>;
   report(report: DatacenterRotation, signal: AbortSignal): Promise<void>;
   config(signal: AbortSignal): Promise<CaConfiguration>;
+  /** The present configuration at once, then every change. Without it, `config` is asked every 15 seconds. */
+  watchConfig?(signal: AbortSignal): AsyncIterable<CaConfiguration>;
 }
 
 export interface SecondaryDeps {
@@ -44,13 +46,15 @@ export interface SecondaryDeps {
 
 /** Near the end of its root's life an intermediate lives short: it is not renewed in a tight loop then. */
 const MIN_RENEWAL_MS = 120_000;
-/** While the link works, the primary's configuration is read again this often. */
+/** How often the configuration is read where it can't be watched, and a broken watch on it is begun again. */
 const CONFIG_REFRESH_MS = 15_000;
 /** Reports are collected this long: a burst of agents makes one report. */
 const REPORT_DEBOUNCE_MS = 25;
 /** Longest pause between attempts; contact with the primary ends it at once. */
 const MAX_RETRY_MS = 30_000;
-const MAX_LINK_RETRY_MS = 2_000;
+const MAX_LINK_RETRY_MS = 4_000;
+/** While roots rotate: holders that fall silent make no event. */
+const REPORT_AGAIN_MS = 30_000;
 
 /** A secondary's CA: follows the primary's roots, and keeps an intermediate of its own below the active one. */
 export class SecondaryManager {
@@ -76,7 +80,6 @@ export class SecondaryManager {
     tasks.loop('ca roots from the primary', { backoff, pauseMs: 100 }, (signal, progress) =>
       this.#follow(signal, progress),
     );
-    tasks.run('ca configuration from the primary', (signal) => this.#followConfig(signal));
     tasks.run('ca intermediate', (signal) => this.#keepIntermediate(signal));
     tasks.run('ca report to the primary', (signal) => this.#reportLoop(signal));
   }
@@ -111,12 +114,16 @@ export class SecondaryManager {
   }
 
   async #follow(signal: AbortSignal, progress: () => void): Promise<void> {
+    const life = linkSignals(signal);
     try {
       let first = true;
       for await (const roots of this.#deps.primary.watchRoots(signal)) {
         await this.#apply(roots);
         await this.#readConfig(signal); // before the intermediate: it says what kind of key that has
-        if (first) this.#contact();
+        if (first) {
+          this.#contact();
+          this.#deps.tasks.run('reading the CA configuration', () => this.#followConfig(life.signal));
+        }
         first = false;
         progress();
         this.#renew.fire();
@@ -128,6 +135,9 @@ export class SecondaryManager {
       this.#linked = false;
       this.#linkError = IsthmusError.from(error).message;
       throw error;
+    } finally {
+      life.abort();
+      life.release();
     }
   }
 
@@ -154,22 +164,26 @@ export class SecondaryManager {
     if (changed) this.#deps.onStep('roots taken over', { roots: roots.Roots.map((root) => root.ID) });
   }
 
-  /** Changes of the configuration alone don't show in the roots. */
+  /** Changes of the configuration alone don't show in the roots. Ends with the contact. */
   async #followConfig(signal: AbortSignal): Promise<void> {
-    for (;;) {
-      await sleep(this.#deps.clock, CONFIG_REFRESH_MS, signal);
-      if (!this.#linked) continue;
+    const { primary, clock } = this.#deps;
+    while (!signal.aborted) {
       try {
-        await this.#readConfig(signal);
+        if (primary.watchConfig === undefined) await this.#readConfig(signal);
+        else for await (const config of primary.watchConfig(signal)) await this.#takeConfig(config);
       } catch (error) {
         this.#failed('reading the CA configuration', error, signal);
       }
+      await sleep(clock, CONFIG_REFRESH_MS, signal).catch(() => undefined); // only an abort rejects it
     }
   }
 
   async #readConfig(signal: AbortSignal): Promise<void> {
-    const { store, tables, primary } = this.#deps;
-    const { Provider, Config, ForceWithoutCrossSigning } = await primary.config(signal);
+    await this.#takeConfig(await this.#deps.primary.config(signal));
+  }
+
+  async #takeConfig({ Provider, Config, ForceWithoutCrossSigning }: CaConfiguration): Promise<void> {
+    const { store, tables } = this.#deps;
     const { leafTtlMs } = readSettings(Config);
     const row = { provider: Provider, config: Config, forceWithoutCrossSigning: ForceWithoutCrossSigning };
     await store.transact((tx) => {
@@ -262,7 +276,7 @@ export class SecondaryManager {
     const backoff = new Backoff({ baseMs: 100, maxMs: MAX_LINK_RETRY_MS, random });
     let rotating = false;
     for (;;) {
-      await this.#report.wait(clock, rotating ? 1_000 : undefined, signal);
+      await this.#report.wait(clock, rotating ? REPORT_AGAIN_MS : undefined, signal);
       await sleep(clock, REPORT_DEBOUNCE_MS, signal);
       const wasRotating = rotating;
       rotating = tables.roots.size > 1;
