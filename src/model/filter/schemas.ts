@@ -98,6 +98,8 @@ const HEALTH_CHECK: Fields = {
 export const nodeFilter = new FilterCompiler<CatalogNode>(NODE);
 export const nodeServiceFilter = new FilterCompiler<NodeService>(NODE_SERVICE);
 export const catalogServiceFilter = new FilterCompiler<CatalogService>(CATALOG_SERVICE);
+/** A service as an agent shows it. */
+export const agentServiceFilter = new FilterCompiler<unknown>({ ...NODE_SERVICE, Datacenter: TEXT });
 /** Also for /v1/agent/checks. */
 export const healthCheckFilter = new FilterCompiler<HealthCheck>(HEALTH_CHECK);
 export const serviceInstanceFilter = new FilterCompiler<ServiceInstance>({
