@@ -120,6 +120,9 @@ function nextStep(reason: IsthmusError): string | undefined {
   }
   if (reason.code === 'permission_denied')
     return 'The token does not allow this. Give another one with -token or -token-file.';
+  if (reason.message === 'data_dir cannot be empty') {
+    return 'Name a directory with -data-dir, or start without one: "isthmus agent -dev".';
+  }
   if (/No path to datacenter/.test(reason.message))
     return 'See "isthmus federation status" for the links between datacenters.';
   return undefined;

@@ -43,6 +43,11 @@ export function buildConfig(input: BuildInput): RuntimeConfig {
   if (ports.https >= 0 && values.cert_file === '') {
     input.warnings.push('"ports.https" needs "cert_file" and "key_file"; the HTTPS listener stays off');
   }
+  for (const path of ['retry_join', 'retry_join_wan'] as const) {
+    if (values[path].some((address) => address.startsWith('provider='))) {
+      input.warnings.push(`"${path}" names a cloud provider, which is not supported: use addresses or a DNS name`);
+    }
+  }
   return {
     datacenter,
     primaryDatacenter: values.primary_datacenter.toLowerCase() || datacenter,

@@ -45,6 +45,7 @@ const GROUPS: Readonly<Record<string, readonly string[]>> = {
   ],
   limits: ['https_handshake_timeout', 'rpc_handshake_timeout', 'rpc_max_burst', 'rpc_max_conns_per_client', 'rpc_rate'],
   performance: ['leave_drain_time', 'raft_multiplier', 'rpc_hold_timeout'],
+  ports: ['expose_max_port', 'expose_min_port'],
   rpc: ['enable_streaming'],
   telemetry: [
     'circonus_api_app',
@@ -131,6 +132,7 @@ const WITH_FLAG: Readonly<Record<string, string>> = {
   primary_gateways: 'primary-gateway',
   protocol: 'protocol',
   raft_protocol: 'raft-protocol',
+  read_replica: 'read-replica!',
   segment: 'segment',
   serf_lan_allowed_cidrs: 'serf-lan-allowed-cidrs',
   serf_wan_allowed_cidrs: 'serf-wan-allowed-cidrs',

@@ -1,0 +1,124 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { IsthmusError } from '../lib/errors.ts';
+import { KEYS } from './keys/table.ts';
+import { loadConfig } from './load.ts';
+import type { ConfigDeps, LoadedConfig } from './types.ts';
+
+function load(text: string, name: string): LoadedConfig {
+  const deps: ConfigDeps = {
+    readFile: () => text,
+    listDir: () => undefined,
+    hostname: () => 'h',
+    interfaces: () => [{ name: 'eth0', address: '10.0.0.1', family: 4, internal: false }],
+  };
+  return loadConfig({ flags: {}, sources: [{ kind: 'file', path: name }], dev: false }, deps);
+}
+
+/** Written as operators of the peer write theirs. */
+const SERVER = `{
+  "datacenter": "EU-West", "primary_datacenter": "eu-west", "data_dir": "/opt/consul", "log_level": "INFO", "server": true,
+  "bootstrap_expect": 3, "ui": true, "encrypt": "x", "client_addr": "0.0.0.0", "bind_addr": "{{ GetPrivateIP }}",
+  "retry_join": ["10.0.0.2", "provider=aws tag_key=a tag_value=b"], "retry_join_wan": ["192.0.2.1"],
+  "ca_file": "ca.pem", "cert_file": "c.pem", "key_file": "k.pem", "verify_incoming": true, "verify_outgoing": true,
+  "verify_server_hostname": true, "auto_encrypt": {"allow_tls": true}, "ports": {"https": 8501, "grpc": 8502},
+  "acl": {"enabled": true, "default_policy": "deny", "down_policy": "extend-cache", "tokens": {"agent": "a", "default": "b"}},
+  "connect": {"enabled": true, "ca_provider": "vault", "ca_config": {"address": "http://vault", "token": "t", "root_pki_path": "r"}},
+  "performance": {"raft_multiplier": 1}, "autopilot": {"min_quorum": 3}, "gossip_lan": {"gossip_nodes": 3},
+  "telemetry": {"prometheus_retention_time": "24h", "disable_hostname": true, "statsd_address": "x:1", "disable_compat_1.9": true},
+  "dns_config": {"service_ttl": {"*": "5s"}, "node_ttl": "30s"}, "limits": {"http_max_conns_per_client": 500},
+  "watches": [{"type": "keyprefix", "prefix": "a", "handler_type": "script", "args": ["x"]}], "enable_syslog": true,
+  "config_entries": {"bootstrap": [{"kind": "proxy-defaults", "name": "global"}]}, "leave_on_terminate": true
+}`;
+
+const CLIENT = `
+datacenter = "eu-west"
+data_dir   = "/opt/consul"
+retry_join = ["10.0.0.2"]
+enable_local_script_checks = true
+raft_protocol = 3
+service {
+  id   = "web-1"
+  name = "web"
+  port = 80
+  checks = [
+    { args = ["/bin/check"], interval = "10s", timeout = "1s" },
+    { alias_service = "db" },
+  ]
+  connect {
+    sidecar_service {
+      proxy {
+        upstreams {
+          destination_name = "db"
+          local_bind_port  = 9191
+        }
+        upstreams {
+          destination_type = "prepared_query"
+          destination_name = "near"
+          local_bind_port  = 9192
+        }
+      }
+    }
+  }
+}
+`;
+
+describe('existing configurations of the peer', () => {
+  it("load: a server's", () => {
+    const { config, noEffect, warnings } = load(SERVER, 'server.json');
+    expect(config).toMatchObject({
+      datacenter: 'eu-west',
+      primaryDatacenter: 'eu-west',
+      advertiseAddr: '10.0.0.1',
+      ui: { enabled: true },
+      acl: { enabled: true, defaultPolicy: 'deny' },
+      connect: { caProvider: 'vault', caConfig: { Address: 'http://vault', Token: 't', RootPKIPath: 'r' } },
+      dns: { nodeTtlMs: 30_000, serviceTtlMs: { '*': 5_000 } },
+    });
+    expect(config.listeners.https).toHaveLength(1);
+    expect(noEffect).toContain('performance.raft_multiplier');
+    expect(noEffect).toContain('telemetry.disable_compat_1.9');
+    expect(warnings).toEqual([
+      'server.json:3: "ui" is an older name; use "ui_config.enabled"',
+      '"retry_join" names a cloud provider, which is not supported: use addresses or a DNS name',
+    ]);
+  });
+
+  it("load: an agent's", () => {
+    const { config, noEffect } = load(CLIENT, 'client.hcl');
+    const [web] = config.services as { Connect: { SidecarService: { Proxy: { Upstreams: unknown[] } } } }[];
+    expect(web?.Connect.SidecarService.Proxy.Upstreams).toHaveLength(2);
+    expect(noEffect).toEqual(['enable_local_script_checks', 'raft_protocol']);
+  });
+});
+
+describe('any configuration', () => {
+  const value = fc.oneof(
+    fc.jsonValue({ maxDepth: 3 }),
+    fc.constantFrom<unknown>('10s', '127.0.0.1', -1, 0, 8500, true, 'deny', ['a'], [{}], { name: 'x' }, { name: [{}] }),
+  );
+  const path = fc.constantFrom(...KEYS.keys(), 'nonsense', '__proto__', 'ports.nonsense');
+  const tree = fc.array(fc.tuple(path, value), { maxLength: 6 }).map((entries) => {
+    const parts = entries.map(([key, content]) => {
+      const steps = key === 'telemetry.disable_compat_1.9' ? [key] : key.split('.');
+      return steps.reduceRight<string>((inner, step) => `{${JSON.stringify(step)}: ${inner}}`, JSON.stringify(content));
+    });
+    const inner = parts.map((part) => part.slice(1, -1));
+    return `{"data_dir": "/d"${inner.map((part) => `,\n${part}`).join('')}}`;
+  });
+
+  it('loads, frozen, or is refused with a typed error', () => {
+    fc.assert(
+      fc.property(tree, (text) => {
+        try {
+          expect(Object.isFrozen(load(text, 'c.json').config)).toBe(true);
+        } catch (error) {
+          expect(error).toBeInstanceOf(IsthmusError);
+          expect((error as IsthmusError).code).toBe('invalid_argument');
+          expect((error as IsthmusError).message).toMatch(/^c\.json:[1-9][0-9]*: /);
+        }
+      }),
+      { numRuns: 1500 },
+    );
+  });
+});
