@@ -131,11 +131,22 @@ export class CheckRunners {
     const { registry, node } = this.#deps;
     if (service !== '' && registry.service(service) === undefined)
       return { status: 'critical', output: `Service ${service} could not be found on node ${node}` };
-    const checks = registry
-      .checks()
-      .map((check) => check.form)
-      .filter((form) => form.CheckID !== id && (form.ServiceID === '' || form.ServiceID === service));
-    return aliasResult(checks);
+    const checks = this.#behind(service).filter((check) => !this.#leadsTo(check, id, new Set()));
+    return aliasResult(checks.map((check) => check.form));
+  }
+
+  /** What an alias of a service looks at. */
+  #behind(service: string): readonly LocalCheck[] {
+    const all = this.#deps.registry.checks();
+    return all.filter(({ form }) => form.ServiceID === '' || form.ServiceID === service);
+  }
+
+  /** Is it the alias `id` itself, or an alias that looks at it in the end? Such a circle would hold itself up for ever. */
+  #leadsTo(check: LocalCheck, id: string, seen: Set<string>): boolean {
+    if (check.form.CheckID === id) return true;
+    if (check.form.Type !== 'alias' || seen.has(check.form.CheckID)) return false;
+    seen.add(check.form.CheckID);
+    return this.#behind(check.type?.AliasService ?? '').some((next) => this.#leadsTo(next, id, seen));
   }
 
   /** Aliases follow in a turn of their own: one that looks at another must not run within its change. */
