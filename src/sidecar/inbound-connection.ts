@@ -5,7 +5,7 @@ import type { OpenConnection } from './open-connections.ts';
 import type { Peer } from './peer.ts';
 import { type End, pump } from './pump.ts';
 import type { RefusalReason } from './refusals.ts';
-import { connectTcp, resetSocket } from './sockets.ts';
+import { connectTcp, resetSocket, socketEnd } from './sockets.ts';
 
 export type ConnectionDeps = Pick<
   InboundDeps,
@@ -68,7 +68,7 @@ export class InboundConnection implements OpenConnection {
         }
         onConnected();
         meters.opened.add(1, { direction: 'inbound' });
-        const near = { stream: socket, reset: () => resetSocket(socket) };
+        const near = socketEnd(socket);
         pump(near, far, {
           clock,
           idleTimeoutMs: limits.idleTimeoutMs,

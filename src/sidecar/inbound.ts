@@ -11,7 +11,7 @@ import type { SidecarMeters } from './meters.ts';
 import type { OpenConnections } from './open-connections.ts';
 import { isTrusted, type Peer, type PeerReader, PeerRefused } from './peer.ts';
 import type { RefusalReason, Refusals } from './refusals.ts';
-import { codeOf, hostPort, ignoreError, resetSocket } from './sockets.ts';
+import { codeOf, hostPort, ignoreError, resetSocket, tlsEnd } from './sockets.ts';
 import type { Trust } from './trust.ts';
 import { TUNNEL_PROTOCOL } from './tunnel.ts';
 import { TunnelServer } from './tunnel-server.ts';
@@ -169,7 +169,7 @@ export class Inbound {
 
   #plain(tls: TLSSocket, raw: Socket, peer: Peer): void {
     const connection = new InboundConnection(peer, this.#deps);
-    const far = { stream: tls, reset: () => resetSocket(raw) };
+    const far = tlsEnd(tls, raw);
     const refused = connection.admit();
     if (refused !== undefined) {
       far.reset();

@@ -8,7 +8,7 @@ import type { SidecarLimits } from './limits.ts';
 import type { SidecarMeters } from './meters.ts';
 import { isTrusted, type Peer } from './peer.ts';
 import type { End } from './pump.ts';
-import { resetSocket } from './sockets.ts';
+import { tlsEnd } from './sockets.ts';
 import type { Trust } from './trust.ts';
 import { StreamUntouched, Tunnel } from './tunnel-client.ts';
 
@@ -258,5 +258,5 @@ function better(a: Tunnel, b: Tunnel, leafPem: string): boolean {
 }
 
 function plainEnd(dialled: Dialled): Far {
-  return { stream: dialled.tls, reset: () => resetSocket(dialled.raw), peer: dialled.peer };
+  return { ...tlsEnd(dialled.tls, dialled.raw), peer: dialled.peer };
 }

@@ -6,8 +6,8 @@ export interface End {
   readonly stream: Duplex;
   /** Ends it so that the other side sees a failure, never a clean end. */
   reset(): void;
-  /** It was reset, though its stream may say that it ended (as HTTP/2 streams do). */
-  failed?(): boolean;
+  /** It was reset, though its stream may say that it ended. Asked when it says so, and when it closes. */
+  failed(): boolean;
 }
 
 export interface PumpOptions {
@@ -83,13 +83,13 @@ export function pump(near: End, far: End, options: PumpOptions): void {
     const from = end.stream;
     from.on('end', () => {
       // A destroyed stream may still say `end`; only what the other side sent is one.
-      if (from.destroyed || end.failed?.() === true) fail();
+      if (from.destroyed || end.failed()) fail();
       else if (!to.destroyed) to.end();
     });
     from.on('error', fail);
     from.on('close', () => {
       // Closed before it said all, or before it heard all: the other side must not take that for a clean end.
-      if (end.failed?.() === true || !from.readableEnded || !from.writableFinished) fail();
+      if (end.failed() || !from.readableEnded || !from.writableFinished) fail();
       open -= 1;
       if (open > 0) return;
       timer?.cancel();

@@ -1,6 +1,8 @@
 import { connect, isIP, type Socket } from 'node:net';
+import type { TLSSocket } from 'node:tls';
 import type { Clock } from '../lib/clock.ts';
 import { IsthmusError } from '../lib/errors.ts';
+import type { End } from './pump.ts';
 
 /** For streams whose failure is also told by `close`: without a listener an error would end the process. */
 export function ignoreError(): void {}
@@ -10,6 +12,25 @@ export function resetSocket(socket: Socket): void {
   if (socket.destroyed) return;
   if (socket.connecting) socket.destroy();
   else socket.resetAndDestroy();
+}
+
+/**
+ * A TCP socket as one end of a connection. After a reset, libuv may report a clean end (it takes POLLHUP after a short
+ * read for one). A socket that was reset has no peer any more, one that the peer half closed has. Node remembers the
+ * peer once it was asked for, so nothing else may ask before. Once this side has ended too, the two can't be told
+ * apart.
+ */
+export function socketEnd(socket: Socket): End {
+  return {
+    stream: socket,
+    reset: () => resetSocket(socket),
+    failed: () => !socket.destroyed && !socket.writableEnded && socket.remotePort === undefined,
+  };
+}
+
+/** A TLS connection as one end; resets go to the TCP socket below. */
+export function tlsEnd(tls: TLSSocket, raw: Socket): End {
+  return { stream: tls, reset: () => resetSocket(raw), failed: () => false };
 }
 
 export interface ConnectOptions {

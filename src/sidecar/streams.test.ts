@@ -3,7 +3,7 @@ import type { Socket } from 'node:net';
 import { setImmediate as turn } from 'node:timers/promises';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { dial, ending, SidecarBench } from '../../test/fakes/sidecar-bench.ts';
+import { dial, ending, readAll, SidecarBench } from '../../test/fakes/sidecar-bench.ts';
 
 /**
  * One side's script: what it sends in which pieces, when it stands still, and how it ends. Both sides run theirs at
@@ -51,18 +51,12 @@ async function send(socket: Socket, script: Script): Promise<void> {
 }
 
 async function receive(socket: Socket, script: Script): Promise<string> {
-  const hash = createHash('sha256');
-  let n = 0;
-  for await (const chunk of socket) {
-    hash.update(chunk as Buffer);
-    n += 1;
-    if (script.pauseAfter[n % 12]) await turn(); // a reader that is slow now and then
-  }
-  return hash.digest('hex');
+  return describeBytes(await readAll(socket, (n) => script.pauseAfter[n % 12] === true)); // slow now and then
 }
 
-function digest(script: Script): string {
-  return createHash('sha256').update(bytesOf(script)).digest('hex');
+/** Short, so that a difference is read easily. */
+function describeBytes(bytes: Buffer): string {
+  return `${bytes.length} bytes, ${createHash('sha256').update(bytes).digest('hex')}`;
 }
 
 describe('byte streams', () => {
@@ -78,8 +72,8 @@ describe('byte streams', () => {
           send(server, far),
           receive(client, far),
         ]);
-        expect(atServer).toBe(digest(near));
-        expect(atClient).toBe(digest(far));
+        expect(atServer).toBe(describeBytes(bytesOf(near)));
+        expect(atClient).toBe(describeBytes(bytesOf(far)));
       }),
       { numRuns: 40 },
     );

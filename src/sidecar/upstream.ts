@@ -14,7 +14,7 @@ import type { SidecarMeters } from './meters.ts';
 import type { OpenConnection, OpenConnections } from './open-connections.ts';
 import { pump } from './pump.ts';
 import type { Refusals } from './refusals.ts';
-import { hostPort, ignoreError, resetSocket } from './sockets.ts';
+import { hostPort, ignoreError, resetSocket, socketEnd } from './sockets.ts';
 
 export interface UpstreamDeps {
   readonly clock: Clock;
@@ -137,7 +137,7 @@ export class Upstream {
       far.reset();
       return;
     }
-    const near = { stream: socket, reset: () => resetSocket(socket) };
+    const near = socketEnd(socket);
     const connection: OpenConnection = {
       peer: far.peer,
       abort: () => {

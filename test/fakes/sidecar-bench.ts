@@ -156,9 +156,22 @@ export function dial(address: string): Socket {
 export async function exchange(address: string, data: Buffer | string): Promise<Buffer> {
   const socket = dial(address);
   socket.end(data);
-  const chunks: Buffer[] = [];
-  for await (const chunk of socket) chunks.push(chunk as Buffer);
-  return Buffer.concat(chunks);
+  return await readAll(socket);
+}
+
+/** All bytes until a clean end; an async iterator would lose what is buffered when the socket closes. */
+export function readAll(socket: Socket, pauseNow: (chunk: number) => boolean = () => false): Promise<Buffer> {
+  return new Promise((resolve, reject) => {
+    const chunks: Buffer[] = [];
+    socket.on('data', (chunk) => {
+      chunks.push(chunk);
+      if (!pauseNow(chunks.length)) return;
+      socket.pause();
+      setImmediate(() => socket.resume());
+    });
+    socket.on('error', reject);
+    socket.on('end', () => resolve(Buffer.concat(chunks)));
+  });
 }
 
 /** Opens a connection through to an echoing application and keeps it. */
@@ -174,7 +187,8 @@ export async function holdOpen(address: string): Promise<Socket> {
 export function ending(socket: Socket): Promise<'end' | 'reset'> {
   return new Promise((resolve) => {
     socket.on('error', () => resolve('reset'));
-    socket.on('end', () => resolve('end'));
+    // Node may report the end of a socket that was reset; one that has no peer any more was.
+    socket.on('end', () => resolve(socket.remotePort === undefined ? 'reset' : 'end'));
     socket.resume();
   });
 }
