@@ -44,11 +44,13 @@ export class Bed {
   }
 
   async startPrimary(): Promise<void> {
-    await this.#startAgent('dc1', '127.0.1.1', []);
+    await this.#startAgent('dc1', '127.0.1.1', { sidecar_min_port: 21_300, sidecar_max_port: 21_399 }, []);
   }
 
   async startSecondary(): Promise<void> {
-    await this.#startAgent('dc2', '127.0.2.1', [this.#wan[0]?.address ?? '']);
+    await this.#startAgent('dc2', '127.0.2.1', { sidecar_min_port: 21_400, sidecar_max_port: 21_499 }, [
+      this.#wan[0]?.address ?? '',
+    ]);
   }
 
   async startServices(): Promise<void> {
@@ -117,7 +119,12 @@ export class Bed {
     return { datacenter: agent.ready.datacenter, http: agent.ready.http, server: agent.ready.server };
   }
 
-  async #startAgent(datacenter: string, wanAddress: string, join_: readonly string[]): Promise<void> {
+  async #startAgent(
+    datacenter: string,
+    wanAddress: string,
+    sidecarPorts: Readonly<Record<string, number>>,
+    join_: readonly string[],
+  ): Promise<void> {
     const agent = await startAgent({
       binary,
       name: `${datacenter}-s1`,
@@ -127,6 +134,7 @@ export class Bed {
         primary_datacenter: 'dc1',
         advertise_addr_wan: wanAddress,
         retry_join_wan: join_,
+        ports: sidecarPorts,
       },
     });
     this.#agents.push(agent);

@@ -84,7 +84,10 @@ export class LongLived {
   }
 
   get whenClosed(): Promise<void> {
-    return this.closed ? Promise.resolve() : once(this.#socket, 'close').then(() => undefined);
+    return new Promise((resolve) => {
+      if (this.closed) resolve();
+      else this.#socket.once('close', () => resolve());
+    });
   }
 
   close(): void {
