@@ -14,6 +14,8 @@ import { bundleScript } from '../harness/bundle.ts';
 const KILLS = 200;
 /** Stores tried at the same time. */
 const LANES = 2;
+/** A writer that tells nothing for so long hangs, milliseconds. Far above the seconds that a busy machine needs. */
+const SILENCE_MS = 60_000;
 
 let script: string;
 let folder: string;
@@ -51,11 +53,17 @@ async function runWriter(path: string, seed: number, killAfter: number, limitKb?
           stdio: ['ignore', 'pipe', 'ignore'],
         });
   const ended = once(child, 'exit');
+  let hangs = false;
+  const watchdog = setTimeout(() => {
+    hangs = true;
+    child.kill('SIGKILL');
+  }, SILENCE_MS);
   if (killAfter === 0) child.kill('SIGKILL');
   let ready: number | undefined;
   const acks: Acknowledged[] = [];
   const rest: string[] = [];
   for await (const line of createInterface({ input: child.stdout })) {
+    watchdog.refresh();
     const [word, revision, key, value] = line.split(' ');
     if (word === 'ready') ready = Number(revision);
     else if (word === 'ack') acks.push({ revision: Number(revision), key: key ?? '', value: value ?? '' });
@@ -63,6 +71,11 @@ async function runWriter(path: string, seed: number, killAfter: number, limitKb?
     if (acks.length === killAfter) child.kill('SIGKILL');
   }
   await ended;
+  clearTimeout(watchdog);
+  if (hangs) {
+    const state = ready === undefined ? 'before it had opened the store' : `after ${acks.length} acknowledged writes`;
+    throw new Error(`the writer with seed ${seed} told nothing for ${SILENCE_MS} ms ${state}`);
+  }
   return { ready, acks, rest };
 }
 
@@ -112,7 +125,7 @@ function checkAcknowledged(commits: readonly Commit[], acks: readonly Acknowledg
 
 describe('the embedded store', () => {
   it(`loses no acknowledged write in ${KILLS} kills, never goes back, and watches resume`, {
-    timeout: 120_000,
+    timeout: 600_000,
   }, async () => {
     let acknowledged = 0;
     const lane = async (number: number): Promise<void> => {
