@@ -1,7 +1,7 @@
 import { create } from '@bufbuild/protobuf';
 import { IsthmusError } from '../lib/errors.ts';
 import type { Service } from '../lib/service.ts';
-import { linkSignals } from '../lib/signals.ts';
+import { linkSignals, withDeadline } from '../lib/signals.ts';
 import { createTaskGroup } from '../lib/task.ts';
 import type { Member } from '../model/member.ts';
 import type { ChangeSource } from '../rpc/contract/changes.ts';
@@ -23,6 +23,9 @@ import type { Federation, FederationDeps, LinkStatus } from './types.ts';
 
 export type { Federation, FederationDeps, FederationIdentity, LinkStatus } from './types.ts';
 
+/** Longest wait for the others to read a farewell, milliseconds. */
+const HANG_UP_MS = 1_000;
+
 export function createFederation(deps: FederationDeps): Federation {
   return new FederationService(deps);
 }
@@ -40,6 +43,7 @@ class FederationService implements Federation {
   readonly #remotes = new Map<string, RemoteDatacenter>();
   #hello: Hello;
   #started = false;
+  #leaving = false;
 
   constructor(deps: FederationDeps) {
     this.#deps = deps;
@@ -125,6 +129,7 @@ class FederationService implements Federation {
   }
 
   leave(): void {
+    this.#leaving = true;
     this.#broadcast({ message: { case: 'leaving', value: {} } });
   }
 
@@ -157,7 +162,21 @@ class FederationService implements Federation {
 
   async #stop(): Promise<void> {
     this.#started = false;
+    if (this.#leaving) await this.#hangUp();
     await this.#tasks.stop(); // those who wait for a link learn that there will be none
+  }
+
+  /** Lets the others read that this server leaves; who does not answer is not waited for. */
+  async #hangUp(): Promise<void> {
+    const limit = withDeadline(this.#deps.clock, HANG_UP_MS, 'hanging up', this.#tasks.signal);
+    for (const link of this.#dialler.links()) link.hangUp();
+    try {
+      while (!this.#dialler.reached().next().done) await this.#changes.next(limit.signal);
+    } catch {
+      // the deadline: they will find out by the silence
+    } finally {
+      limit.release();
+    }
   }
 
   /** Sends heartbeats, judges silence, and notices what changed about this server itself. */
@@ -166,6 +185,7 @@ class FederationService implements Federation {
     for (const link of this.#accepted) link.beat();
     const forgotten = this.#peers.forget(this.#deps.clock.now() - this.#timings.forgetMs);
     for (const nodeId of forgotten) this.#dialler.forget(nodeId);
+    for (const peer of this.#peers.all()) if (peer.left && peer.links === 0) this.#dialler.forget(peer.nodeId);
     this.#announce();
   }
 

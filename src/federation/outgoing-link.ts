@@ -120,6 +120,11 @@ export class OutgoingLink {
     if (isUsable(this.#state)) this.#stream?.send(message);
   }
 
+  /** Ends this side of the link after all that was sent has been read. */
+  hangUp(): void {
+    this.#stream?.end();
+  }
+
   /** Ends the link because the sides turned out not to belong together. */
   refuse(refusal: LinkRefusal): void {
     const channel = this.#channel;

@@ -70,6 +70,8 @@ export class Follower {
   #session: Session | undefined;
   #hurry: (() => void) | undefined;
   #accept = false;
+  /** True: ask again without a pause. */
+  #hasty = false;
 
   constructor(deps: FollowerDeps) {
     this.#deps = deps;
@@ -140,7 +142,10 @@ export class Follower {
           this.#become('connecting', '');
         }
       }
-      if (this.#accept) continue;
+      if (this.#accept || this.#hasty) {
+        this.#hasty = false;
+        continue;
+      }
       await this.#pause(this.#state === 'refused' ? timings.refusedMs : backoff.next(), signal);
     }
   }
@@ -152,8 +157,10 @@ export class Follower {
     const since = new Date(this.#heardAt).toISOString();
     this.#become('stalled', `nothing heard from datacenter "${sourceDatacenter}" since ${since}`);
     const session = this.#session; // one that was just asked for may take its time
-    if (session !== undefined && clock.now() - session.startedAt >= timings.stalledMs)
+    if (session !== undefined && clock.now() - session.startedAt >= timings.stalledMs) {
+      this.#hasty = true; // it may have waited for a link, which may come up at any moment
       session.life.abort(new IsthmusError('unavailable', 'the source is silent'));
+    }
   }
 
   async #follow(signal: AbortSignal, progress: () => void): Promise<void> {

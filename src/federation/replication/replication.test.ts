@@ -299,6 +299,56 @@ describe('replication in process', () => {
   });
 });
 
+describe('the edges of replication', () => {
+  it('takes a commit of many rows in parts, and knows what it can be asked', async () => {
+    const primary = await startStore();
+    const replica = await startReplica(sourceOf(primary));
+    await replica.at(await primary.put(...Array.from({ length: 3_500 }, (_, index) => entry(`e${index}`))));
+    expect(replica.table.size).toBe(3_500);
+    const abort = new AbortController();
+    const waiting = replica.replicator.waitApplied('entries', primary.store.revision + 1, abort.signal);
+    abort.abort(new IsthmusError('deadline', 'too late'));
+    await expect(waiting).rejects.toMatchObject({ code: 'deadline' });
+    const unknown = replica.replicator.waitApplied('others', 1, never);
+    await expect(unknown).rejects.toMatchObject({ code: 'not_found' });
+    expect(() => sourceOf(primary).changes({ kind: 'others' }, never)).toThrow('does not replicate "others"');
+  });
+
+  it('quarantines an entry that lies about its key', async () => {
+    const primary = await startStore();
+    const replica = await startReplica(sourceOf(primary), {
+      kind: (table) => replicatedTable('entries', table, (value) => ({ ...(value as Entry), name: 'b' })),
+    });
+    await replica.at(await primary.put(entry('a'), entry('b')));
+    expect(replica.rows()).toEqual({ b: 'b' });
+    expect(replica.status().Quarantined).toMatchObject([
+      { Key: 'a', Error: 'the entry under key "a" says that its key is "b"' },
+    ]);
+  });
+
+  it('is off in the primary', async () => {
+    const { store, table } = openStore(new MemoryEngine(systemClock), systemClock);
+    const primary = createReplicator({
+      datacenter: 'dc1',
+      primaryDatacenter: 'dc1',
+      kinds: [replicatedTable('entries', table, (value) => value as Entry)],
+      source: { changes: () => expect.fail('the primary follows nobody') },
+      store,
+      clock: systemClock,
+      log: noLog,
+      metrics: noMetrics,
+    });
+    await primary.service.start(never);
+    await primary.waitApplied('entries', 99, never);
+    expect(primary.reads['replication.status'].produce({})).toMatchObject({
+      Datacenter: 'dc1',
+      Primary: true,
+      Kinds: [{ Kind: 'entries', State: 'off', LagSeconds: 0 }],
+    });
+    await primary.service.stop();
+  });
+});
+
 describe('a source that is not the one from before', () => {
   async function replicated() {
     const primary = await startStore();

@@ -58,8 +58,8 @@ interface Cancellable {
 interface StreamOut<O> extends Cancellable {
   write(message: O): boolean;
   end(): void;
-  once(event: 'drain' | 'close' | 'cancelled', listener: () => void): unknown;
-  on(event: 'cancelled' | 'error', listener: () => void): unknown;
+  on(event: 'cancelled' | 'error' | 'drain' | 'close', listener: () => void): unknown;
+  removeListener(event: 'drain' | 'close', listener: () => void): unknown;
 }
 
 /** gRPC's method implementations over {@link RpcHandlers}. */
@@ -200,18 +200,26 @@ function cancelledWith(call: Cancellable, stopping: AbortSignal) {
 
 function drained<O>(call: StreamOut<O>, signal: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
-    const onAbort = (): void => reject(abortReason(signal));
-    const done = (): void => {
-      signal.removeEventListener('abort', onAbort);
-      resolve();
-    };
     if (signal.aborted) {
-      onAbort();
+      reject(abortReason(signal));
       return;
     }
+    const finish = (): void => {
+      signal.removeEventListener('abort', onAbort);
+      call.removeListener('drain', onDrain);
+      call.removeListener('close', onDrain);
+    };
+    const onAbort = (): void => {
+      finish();
+      reject(abortReason(signal));
+    };
+    const onDrain = (): void => {
+      finish();
+      resolve();
+    };
     signal.addEventListener('abort', onAbort, { once: true });
-    call.once('drain', done);
-    call.once('close', done);
+    call.on('drain', onDrain);
+    call.on('close', onDrain);
   });
 }
 
