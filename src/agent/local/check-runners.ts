@@ -38,13 +38,18 @@ export class CheckRunners {
   readonly #deps: CheckRunnersDeps;
   readonly #runners = new Map<string, CheckRunner>();
   readonly #ttls = new Map<string, TtlCheck>();
-  readonly #aliases = new Map<string, () => void>();
+  readonly #aliases = new Map<string, { readonly service: string; readonly refresh: () => void }>();
+  /** Aliases by the service that they look at; '' the node alone. */
+  readonly #aliasesOf = new Map<string, Set<string>>();
+  readonly #staleAliases = new Set<string>();
   #aliasTimer: Timer | undefined;
 
   constructor(deps: CheckRunnersDeps) {
     this.#deps = deps;
-    deps.registry.onChange(({ kind }) => {
-      if (kind !== 'service' || this.#aliases.size > 0) this.#refreshAliases();
+    // A check of the node counts for every alias, one of a service for those that look at the service.
+    deps.registry.onChange(({ kind, serviceId }) => {
+      const ofNode = kind !== 'service' && serviceId === '';
+      this.#refresh(ofNode ? this.#aliases.keys() : (this.#aliasesOf.get(serviceId) ?? []));
     });
   }
 
@@ -72,7 +77,12 @@ export class CheckRunners {
     this.#runners.get(id)?.stop();
     this.#runners.delete(id);
     this.#ttls.delete(id);
+    const alias = this.#aliases.get(id);
+    if (alias === undefined) return;
     this.#aliases.delete(id);
+    const others = this.#aliasesOf.get(alias.service);
+    others?.delete(id);
+    if (others?.size === 0) this.#aliasesOf.delete(alias.service);
   }
 
   stopAll(): void {
@@ -121,9 +131,12 @@ export class CheckRunners {
       this.#runners.set(id, this.#followNode(node, service, report));
       return;
     }
-    this.#aliases.set(id, () => report(this.#localAlias(id, service)));
+    this.#aliases.set(id, { service, refresh: () => report(this.#localAlias(id, service)) });
+    const others = this.#aliasesOf.get(service);
+    if (others === undefined) this.#aliasesOf.set(service, new Set([id]));
+    else others.add(id);
     this.#runners.set(id, { stop: () => undefined });
-    this.#refreshAliases();
+    this.#refresh([id]);
   }
 
   /** The checks of a local service and of this node, but for the alias itself. */
@@ -137,8 +150,8 @@ export class CheckRunners {
 
   /** What an alias of a service looks at. */
   #behind(service: string): readonly LocalCheck[] {
-    const all = this.#deps.registry.checks();
-    return all.filter(({ form }) => form.ServiceID === '' || form.ServiceID === service);
+    const { registry } = this.#deps;
+    return service === '' ? registry.checksOf('') : [...registry.checksOf(''), ...registry.checksOf(service)];
   }
 
   /** Is it the alias `id` itself, or an alias that looks at it in the end? Such a circle would hold itself up for ever. */
@@ -150,11 +163,14 @@ export class CheckRunners {
   }
 
   /** Aliases follow in a turn of their own: one that looks at another must not run within its change. */
-  #refreshAliases(): void {
-    if (this.#aliases.size === 0 || this.#aliasTimer !== undefined) return;
+  #refresh(ids: Iterable<string>): void {
+    for (const id of ids) this.#staleAliases.add(id);
+    if (this.#staleAliases.size === 0 || this.#aliasTimer !== undefined) return;
     this.#aliasTimer = this.#deps.clock.after(0, () => {
       this.#aliasTimer = undefined;
-      for (const refresh of [...this.#aliases.values()]) refresh();
+      const stale = [...this.#staleAliases];
+      this.#staleAliases.clear();
+      for (const id of stale) this.#aliases.get(id)?.refresh();
     });
   }
 

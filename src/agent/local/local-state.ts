@@ -113,11 +113,12 @@ export function createLocalState(deps: LocalStateDeps, options: LocalStateOption
     given: RegisterOptions,
   ): Promise<readonly string[]> => {
     const form = serviceForm(definition);
+    const proxyId = sidecarId(form.ID);
     const sidecar = expandSidecar(definition, () =>
       allocateSidecarPort(
         options.sidecarPorts ?? DEFAULT_SIDECAR_PORTS,
-        registry.services().map((service) => service.form),
-        sidecarId(form.ID),
+        registry.portsInUse(proxyId),
+        registry.service(proxyId)?.form.Port,
       ),
     );
     const token = definition.Token || given.token || '';

@@ -35,6 +35,8 @@ export interface LocalCheck {
 export interface LocalChange {
   readonly kind: 'service' | 'check' | 'status' | 'output';
   readonly id: string;
+  /** The service that it is about; '' for a check of the node. */
+  readonly serviceId: string;
 }
 
 export type ChangeListener = (change: LocalChange) => void;
@@ -43,6 +45,8 @@ export type ChangeListener = (change: LocalChange) => void;
 export class Registry {
   readonly #services = new Map<string, LocalService>();
   readonly #checks = new Map<string, LocalCheck>();
+  /** IDs of checks by service; '' the node's. */
+  readonly #checkIds = new Map<string, Set<string>>();
   readonly #listeners = new Set<ChangeListener>();
 
   /** Returns the function that ends it. */
@@ -69,31 +73,49 @@ export class Registry {
     return [...this.#checks.values()].sort((a, b) => compare(a.form.CheckID, b.form.CheckID));
   }
 
-  /** Checks of a service; '' those of the node. */
+  /** Checks of a service by ID; '' those of the node. Cost follows the answer. */
   checksOf(serviceId: string): readonly LocalCheck[] {
-    return this.checks().filter((check) => check.form.ServiceID === serviceId);
+    const ids = this.#checkIds.get(serviceId);
+    return ids === undefined ? [] : [...ids].sort(compare).map((id) => this.#checks.get(id) as LocalCheck);
+  }
+
+  /** The port of every service but `except`, in no order. */
+  *portsInUse(except: string): Iterable<number> {
+    for (const { form } of this.#services.values()) if (form.ID !== except) yield form.Port;
   }
 
   putService(service: LocalService): void {
-    this.#services.set(service.form.ID, service);
-    this.#tell({ kind: 'service', id: service.form.ID });
+    const { ID: id } = service.form;
+    this.#services.set(id, service);
+    this.#tell({ kind: 'service', id, serviceId: id });
   }
 
   removeService(id: string): boolean {
     const removed = this.#services.delete(id);
-    if (removed) this.#tell({ kind: 'service', id });
+    if (removed) this.#tell({ kind: 'service', id, serviceId: id });
     return removed;
   }
 
   putCheck(check: LocalCheck): void {
-    this.#checks.set(check.form.CheckID, check);
-    this.#tell({ kind: 'check', id: check.form.CheckID });
+    const { CheckID: id, ServiceID: serviceId } = check.form;
+    if ((this.#checks.get(id)?.form.ServiceID ?? serviceId) !== serviceId) this.removeCheck(id);
+    this.#checks.set(id, check);
+    const ids = this.#checkIds.get(serviceId);
+    if (ids === undefined) this.#checkIds.set(serviceId, new Set([id]));
+    else ids.add(id);
+    this.#tell({ kind: 'check', id, serviceId });
   }
 
   removeCheck(id: string): boolean {
-    const removed = this.#checks.delete(id);
-    if (removed) this.#tell({ kind: 'check', id });
-    return removed;
+    const check = this.#checks.get(id);
+    if (check === undefined) return false;
+    const { ServiceID: serviceId } = check.form;
+    this.#checks.delete(id);
+    const ids = this.#checkIds.get(serviceId);
+    ids?.delete(id);
+    if (ids?.size === 0) this.#checkIds.delete(serviceId);
+    this.#tell({ kind: 'check', id, serviceId });
+    return true;
   }
 
   /** What a run of the check found. Nothing happens when that is what is known. */
@@ -106,7 +128,7 @@ export class Registry {
       form: { ...check.form, Status: status, Output: output },
       ...(status === 'critical' ? { criticalSince: criticalSince ?? now } : {}),
     });
-    this.#tell({ kind: check.form.Status === status ? 'output' : 'status', id });
+    this.#tell({ kind: check.form.Status === status ? 'output' : 'status', id, serviceId: check.form.ServiceID });
   }
 
   #tell(change: LocalChange): void {

@@ -178,17 +178,14 @@ function defaultChecks(sidecar: ServiceForm, serviceId: string): readonly CheckT
   ];
 }
 
-/** The first port of the range that no other registered service uses; a sidecar that is there keeps its own. */
+/** The first port of the range that is not in use; a sidecar that is there (`known`) keeps its own. */
 export function allocateSidecarPort(
   range: { readonly min: number; readonly max: number },
-  services: Iterable<ServiceForm>,
-  sidecar: string,
+  inUse: Iterable<number>,
+  known: number | undefined,
 ): number {
-  const used = new Set<number>();
-  for (const service of services) {
-    if (service.ID !== sidecar) used.add(service.Port);
-    else if (service.Port >= range.min && service.Port <= range.max) return service.Port;
-  }
+  if (known !== undefined && known >= range.min && known <= range.max) return known;
+  const used = new Set(inUse);
   if (range.min > 0) {
     for (let port = range.min; port <= range.max; port += 1) if (!used.has(port)) return port;
   }
