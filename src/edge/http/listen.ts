@@ -5,6 +5,7 @@ import type { SecureContextOptions } from 'node:tls';
 import type { Clock } from '../../lib/clock.ts';
 import { IsthmusError } from '../../lib/errors.ts';
 import { type ConnectionLimiter, TOO_MANY_CONNECTIONS } from './connections.ts';
+import type { DirectConnections } from './direct.ts';
 import type { HttpLimits } from './limits.ts';
 
 export interface HttpTls extends Pick<SecureContextOptions, 'cert' | 'key' | 'ca'> {
@@ -28,6 +29,8 @@ export interface ListenDeps {
   readonly limiter: ConnectionLimiter;
   readonly limits: HttpLimits;
   readonly clock: Clock;
+  /** Looks at plain connections first. */
+  readonly direct: DirectConnections;
   /** A connection or request that was refused before it reached a route. */
   readonly onRefused: (reason: RefusalReason, client: string) => void;
 }
@@ -71,10 +74,18 @@ export async function openListener(
           },
           handler,
         );
+  const [parse] = server.listeners('connection') as [(socket: Socket) => void];
+  const direct = tls === undefined ? deps.direct : undefined;
+  server.removeAllListeners('connection');
   server.on('connection', (socket: Socket) => {
-    if (limiter.admit(socket)) return;
-    deps.onRefused('connections', socket.remoteAddress ?? '');
-    refuse(socket, tls === undefined ? TOO_MANY_CONNECTIONS : undefined, deps.clock);
+    if (!limiter.admit(socket)) {
+      deps.onRefused('connections', socket.remoteAddress ?? '');
+      refuse(socket, tls === undefined ? TOO_MANY_CONNECTIONS : undefined, deps.clock);
+    } else if (direct === undefined) parse.call(server, socket);
+    else {
+      parsers.set(socket, () => parse.call(server, socket));
+      direct.accept(socket);
+    }
   });
   server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => {
     if (error.code === 'ECONNRESET' || !socket.writable) {
@@ -114,6 +125,15 @@ export async function closeListener(open: OpenListener, drained: Promise<void>):
   await closed;
 }
 
+/** Starts Node's HTTP parser on a connection that was looked at first. */
+const parsers = new WeakMap<Socket, () => void>();
+
+/** Gives a connection to Node's HTTP server for good, with what was read from it. */
+export function handOver(socket: Socket, chunk: Buffer): void {
+  parsers.get(socket)?.();
+  socket.emit('data', chunk);
+}
+
 /** How long a refused client may take to read why. */
 const REFUSAL_LINGER_MS = 1_000;
 
@@ -127,7 +147,9 @@ function refuse(socket: Socket, text: string | undefined, clock: Clock): void {
   const timer = clock.after(REFUSAL_LINGER_MS, () => socket.destroy());
   socket.once('close', () => timer.cancel());
   socket.once('end', () => socket.destroy());
+  socket.on('error', () => socket.destroy());
   socket.end(text);
+  socket.resume(); // what it still sends is of no interest
 }
 
 const refused = new WeakSet<Socket>();
