@@ -227,7 +227,21 @@ export function unsignedInteger(bytes: Uint8Array): Buffer {
     : der(TAG.integer, trimmed);
 }
 
+const encodedOids = new Map<string, Buffer>();
+
+/** An OBJECT IDENTIFIER; encoded once. The same buffer is returned each time: don't change it. */
 export function oid(dotted: string): Buffer {
+  let encoded = encodedOids.get(dotted);
+  if (encoded === undefined) {
+    encoded = encodeOid(dotted);
+    if (encodedOids.size < MAX_KNOWN_OIDS) encodedOids.set(dotted, encoded);
+  }
+  return encoded;
+}
+
+const MAX_KNOWN_OIDS = 64;
+
+function encodeOid(dotted: string): Buffer {
   const [first, second, ...rest] = dotted.split('.').map(Number) as [number, number, ...number[]];
   const bytes: number[] = [];
   for (const arc of [first * 40 + second, ...rest]) {

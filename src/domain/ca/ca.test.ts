@@ -1,9 +1,15 @@
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { FakeCaLink, holderReport, startCa, verifyAgainst } from '../../../test/fakes/ca-datacenter.ts';
 import { FakeClock, settle } from '../../../test/fakes/fake-clock.ts';
+import type { CaRoots, IssuedCert } from '../../model/ca.ts';
 import { parseCertificate, parseChain } from '../../pki/certificate.ts';
 import { createCsr } from '../../pki/csr.ts';
 import { generateLeafKey } from '../../pki/keys.ts';
+import { splitPem } from '../../pki/pem.ts';
 
 const SECOND = 1_000;
 const HOUR = 3_600_000;
@@ -316,3 +322,53 @@ describe('a rotation', () => {
     await dc1.stop();
   });
 });
+
+describe('chains of both datacenters', () => {
+  it('are accepted by OpenSSL before, during and after a rotation from EC to RSA', async () => {
+    const clock = new FakeClock();
+    const dc1 = await startCa('dc1', clock, { knownDatacenters: () => ['dc2'] });
+    const dc2 = await startCa('dc2', clock, { primary: new FakeCaLink(dc1) });
+    await clock.advance(1 * SECOND);
+    const before = dc1.roots();
+    opensslVerifies(await dc1.leaf(), before, clock);
+    opensslVerifies(await dc2.leaf(), before, clock);
+    const Config = { PrivateKeyType: 'rsa', PrivateKeyBits: 2048 };
+    await dc1.ca.setConfig({ config: { Provider: 'consul', Config } });
+    const { NewRootID } = dc1.ca.reads['ca.rotation'].produce({});
+    while (dc2.roots().ActiveRootID !== NewRootID) await clock.advance(100); // its RSA key is made on another thread
+    for (const leaf of [await dc1.leaf(), await dc2.leaf()]) {
+      opensslVerifies(leaf, before, clock);
+      opensslVerifies(leaf, dc1.roots(), clock);
+    }
+    await clock.advance(12 * SECOND);
+    expect(dc2.roots().Roots).toHaveLength(1);
+    opensslVerifies(await dc2.leaf(), dc2.roots(), clock);
+    await dc2.stop();
+    await dc1.stop();
+  });
+});
+
+function opensslVerifies(leaf: IssuedCert, roots: CaRoots, clock: FakeClock): void {
+  const folder = mkdtempSync(join(tmpdir(), 'isthmus-ca-'));
+  try {
+    const file = (name: string, text: string): string => {
+      writeFileSync(join(folder, name), text);
+      return join(folder, name);
+    };
+    const [own, ...others] = splitPem(leaf.CertPEM);
+    const args = [
+      'verify',
+      '-x509_strict',
+      '-purpose',
+      'sslclient',
+      '-attime',
+      String(Math.floor(clock.now() / 1_000)),
+      '-CAfile',
+      file('roots', roots.Roots.map((root) => root.RootCert).join('')),
+    ];
+    if (others.length > 0) args.push('-untrusted', file('others', others.join('')));
+    expect(execFileSync('openssl', [...args, file('leaf', own ?? '')], { encoding: 'utf8' })).toMatch(/leaf: OK/);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}

@@ -58,7 +58,7 @@ export interface CaOptions {
   readonly distributeBoundMs?: number;
   /** How long the moving of leaves is waited for before what is left counts as draining. Default 300,000. */
   readonly moveBoundMs?: number;
-  /** Shortest stay of an old root after the new one became active. Default 10,000. */
+  /** Stay of an old root after its last leaf is gone. Default 10,000. */
   readonly minDrainMs?: number;
   /** Silence after which a holder does not hold up a rotation any more. Default 300,000; holders report every minute. */
   readonly holderTtlMs?: number;

@@ -10,7 +10,7 @@ import type { Inventory } from './inventory.ts';
 import type { KeyStore } from './keystore.ts';
 import { findProvider } from './providers/builtin.ts';
 import { canCrossSign, type NewAuthority, type ProviderConfig } from './providers/provider.ts';
-import { nextLook, nextStep, type RotationView, rotationStatus } from './rotation.ts';
+import { leavesUnder, nextLook, nextStep, type RotationView, rotationStatus } from './rotation.ts';
 import type { Signer } from './sign.ts';
 import {
   activeRoot,
@@ -54,6 +54,8 @@ export class PrimaryManager {
   readonly #deps: ManagerDeps;
   readonly #options: ManagerOptions;
   readonly #mutex = new Mutex();
+  /** Kept in memory only: a restart makes an old root stay a little longer. */
+  readonly #clearSince = new Map<string, number>();
 
   constructor(deps: ManagerDeps, options: ManagerOptions) {
     this.#deps = deps;
@@ -141,6 +143,7 @@ export class PrimaryManager {
       issued: tables.issued.list().map((row) => row.value),
       moveBoundMs: this.#options.moveBoundMs,
       minDrainMs: this.#options.minDrainMs,
+      clearSince: this.#clearSince,
     };
   }
 
@@ -236,6 +239,7 @@ export class PrimaryManager {
   async #advance(): Promise<number | undefined> {
     while (rotationOf(this.#deps.tables).phase !== 'idle') {
       const view = this.view();
+      this.#noteClear(view);
       const step = nextStep(view);
       if (step.type === 'wait') return nextLook(view);
       if (step.type === 'activate') await this.#activate();
@@ -243,6 +247,15 @@ export class PrimaryManager {
       else await this.#prune(step.rootIds);
     }
     return this.plannedRotation();
+  }
+
+  #noteClear(view: RotationView): void {
+    for (const root of view.roots) {
+      if (root.state !== 'old' || leavesUnder(view, root).length > 0) this.#clearSince.delete(root.id);
+      else if (!this.#clearSince.has(root.id)) this.#clearSince.set(root.id, view.now);
+    }
+    for (const id of this.#clearSince.keys())
+      if (!view.roots.some((root) => root.id === id)) this.#clearSince.delete(id);
   }
 
   async #activate(): Promise<void> {

@@ -17,8 +17,10 @@ export interface RotationView {
   readonly issued: readonly IssuedRow[];
   /** Who has not moved after this long does not keep the phase from ending: the drain waits for them. */
   readonly moveBoundMs: number;
-  /** An old root stays at least this long: handshakes under it may still be under way. */
+  /** An old root stays this long after its last leaf is gone: handshakes under it may still be under way. */
   readonly minDrainMs: number;
+  /** Since when nothing but that time has kept each old root, by its ID. */
+  readonly clearSince: ReadonlyMap<string, number>;
 }
 
 export type RotationStep =
@@ -58,7 +60,11 @@ export function nextLook(view: RotationView): number | undefined {
   if (rotation.phase === 'idle') return undefined;
   const times = [now + LOOK_AGAIN_MS[rotation.phase], rotation.distributeUntil, movingSince(view) + view.moveBoundMs];
   for (const root of oldRoots(view)) {
-    times.push(root.supersededAt + view.minDrainMs, root.supersededAt + root.leafTtlMs + 1, root.notAfter + 1);
+    times.push(
+      (view.clearSince.get(root.id) ?? now) + view.minDrainMs,
+      root.supersededAt + root.leafTtlMs + 1,
+      root.notAfter + 1,
+    );
     for (const row of view.datacenters) times.push(row.activeSince + root.leafTtlMs + 1);
   }
   for (const row of view.issued) times.push(row.notAfter + 1);
@@ -122,10 +128,17 @@ function stillMoving(view: RotationView): string[] {
 
 /** Why an old root can't go yet. */
 function holdsOn(view: RotationView, root: RootRow): string[] {
+  if (view.now > root.notAfter) return [];
+  const found = leavesUnder(view, root);
+  if (found.length > 0) return found;
+  const since = view.clearSince.get(root.id) ?? view.now;
+  return view.now < since + view.minDrainMs ? ['connections under the old root may still be being set up'] : [];
+}
+
+/** Where leaves under an old root are alive, or may be. */
+export function leavesUnder(view: Omit<RotationView, 'clearSince'>, root: RootRow): string[] {
   const { now } = view;
-  if (now > root.notAfter) return [];
   const found: string[] = [];
-  if (now < root.supersededAt + view.minDrainMs) found.push('connections under the old root may still be being set up');
   const datacenters = new Set([view.own.Datacenter, ...view.known]);
   for (const row of view.datacenters) datacenters.add(row.datacenter);
   for (const row of view.issued) if (row.rootId === root.id && row.notAfter > now) datacenters.add(row.datacenter);
@@ -136,12 +149,12 @@ function holdsOn(view: RotationView, root: RootRow): string[] {
   return found;
 }
 
-function ownHold(view: RotationView, root: RootRow): string | undefined {
+function ownHold(view: Omit<RotationView, 'clearSince'>, root: RootRow): string | undefined {
   if (view.now > root.supersededAt + root.leafTtlMs) return undefined;
   return leafHold(view.own, root);
 }
 
-function remoteHold(view: RotationView, root: RootRow, datacenter: string): string | undefined {
+function remoteHold(view: Omit<RotationView, 'clearSince'>, root: RootRow, datacenter: string): string | undefined {
   const row = view.datacenters.find((known) => known.datacenter === datacenter);
   const live = view.issued.some(
     (issued) => issued.datacenter === datacenter && issued.rootId === root.id && issued.notAfter > view.now,

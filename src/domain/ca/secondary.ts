@@ -243,7 +243,8 @@ export class SecondaryManager {
     const signingKeyId = certificate.subjectKeyId === undefined ? keyId : colonHex(certificate.subjectKeyId);
     const now = clock.now();
     // One commit: whoever sees the new active root can have a leaf under it at once.
-    await store.transact((tx) => {
+    const { changed } = await store.transact((tx) => {
+      if (tx.get(tables.intermediate, ONLY)?.keyId !== before?.keyId) return; // another server was first
       keys.put(tx, keyId, request.secret);
       if (before !== undefined) keys.remove(tx, before.keyId);
       const { notBefore, notAfter } = certificate;
@@ -263,6 +264,7 @@ export class SecondaryManager {
         else if (row.state === 'active') tx.put(tables.roots, { ...row, state: 'old', supersededAt: now });
       }
     });
+    if (!changed) return;
     this.#deps.onStep('intermediate activated', {
       root: root.id,
       until: isoSeconds(parseCertificate(answer.certPem).notAfter),

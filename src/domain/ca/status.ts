@@ -68,6 +68,7 @@ export function secondaryRotation(tables: CaTables, inventory: Inventory, now: n
     issued: [],
     moveBoundMs: 0,
     minDrainMs: 0,
+    clearSince: new Map(),
   });
 }
 
