@@ -1,0 +1,162 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { json, until } from '../demo/api.ts';
+import { type AgentProcess, type SidecarProcess, startAgent, startSidecar } from '../test/harness/index.ts';
+
+/** Two federated datacenters to be measured: ours, or the real peer's. */
+export interface Bed {
+  readonly name: string;
+  readonly dc1: string;
+  readonly dc2: string;
+  /** Process IDs of the servers. */
+  readonly pids: readonly number[];
+  /** Milliseconds from the first server's start until it answered as ready. */
+  readonly readyMs: number;
+  /** Milliseconds from the second server's start until its certificate authority was ready. */
+  readonly federatedMs: number;
+  /** Starts the sidecar of a registered service. */
+  sidecar(datacenter: 1 | 2, serviceId: string): Promise<void>;
+  stop(): Promise<void>;
+}
+
+const SIDECAR_PORTS = [
+  { sidecar_min_port: 22_100, sidecar_max_port: 22_199 },
+  { sidecar_min_port: 22_200, sidecar_max_port: 22_299 },
+] as const;
+
+/** Bulk registrations and watchers from one client must not meet the limit per client. */
+const LIMITS = { http_max_conns_per_client: 20_000 };
+/** The peer limits CSRs; both are measured without that limit. */
+const CONNECT = { enabled: true, ca_config: { csr_max_per_second: 0, csr_max_concurrent: 0 } };
+
+export async function ownBed(): Promise<Bed> {
+  const binary = join(process.cwd(), 'bin', 'isthmus');
+  const dir = mkdtempSync(join(tmpdir(), 'isthmus-bench-'));
+  const agents: AgentProcess[] = [];
+  const sidecars: SidecarProcess[] = [];
+  const start = async (index: 0 | 1, join_: readonly string[]): Promise<AgentProcess> => {
+    const datacenter = `dc${index + 1}`;
+    const agent = await startAgent({
+      name: `${datacenter}-s1`,
+      datacenter,
+      binary,
+      dataDir: join(dir, datacenter),
+      config: {
+        primary_datacenter: 'dc1',
+        retry_join_wan: join_,
+        log_level: 'warn',
+        limits: LIMITS,
+        connect: CONNECT,
+        ports: SIDECAR_PORTS[index],
+      },
+    });
+    agents.push(agent);
+    return agent;
+  };
+  const begun = Date.now();
+  const first = await start(0, []);
+  const readyMs = Date.now() - begun;
+  const second = Date.now();
+  const other = await start(1, [first.ready.serf_wan]);
+  await until('federation', 30_000, () => roots(other.ready.http), Boolean);
+  const federatedMs = Date.now() - second;
+  return {
+    name: 'Isthmus',
+    dc1: first.ready.http,
+    dc2: other.ready.http,
+    pids: agents.map((agent) => agent.pid),
+    readyMs,
+    federatedMs,
+    async sidecar(datacenter, sidecarFor) {
+      sidecars.push(await startSidecar({ agent: datacenter === 1 ? first : other, sidecarFor, binary }));
+    },
+    async stop() {
+      for (const sidecar of sidecars) await sidecar.stop();
+      for (const agent of agents) await agent.stop();
+      rmSync(dir, { recursive: true, force: true });
+    },
+  };
+}
+
+/** The peer, from the binary that CONSUL_BIN names. */
+export async function peerBed(binary: string): Promise<Bed> {
+  const dir = mkdtempSync(join(tmpdir(), 'peer-bench-'));
+  const children: ReturnType<typeof spawn>[] = [];
+  const start = async (index: 0 | 1, joinWan: readonly string[]) => {
+    const datacenter = `dc${index + 1}`;
+    const [http, server, lan, wan] = (await freePorts(4)) as [number, number, number, number];
+    const file = join(dir, `${datacenter}.json`);
+    const config = {
+      node_name: `${datacenter}-s1`,
+      datacenter,
+      primary_datacenter: 'dc1',
+      server: true,
+      bootstrap: true,
+      bind_addr: '127.0.0.1',
+      data_dir: join(dir, datacenter),
+      retry_join_wan: joinWan,
+      retry_interval_wan: '1s',
+      log_level: 'warn',
+      limits: LIMITS,
+      connect: CONNECT,
+      ports: { http, server, serf_lan: lan, serf_wan: wan, dns: -1, grpc: -1, ...SIDECAR_PORTS[index] },
+    };
+    writeFileSync(file, JSON.stringify(config));
+    const child = spawn(binary, ['agent', '-config-file', file], { stdio: 'ignore' });
+    children.push(child);
+    return { http: `127.0.0.1:${http}`, wan: `127.0.0.1:${wan}`, pid: child.pid ?? 0 };
+  };
+  const begun = Date.now();
+  const first = await start(0, []);
+  await until('the first server', 60_000, () => roots(first.http), Boolean);
+  const readyMs = Date.now() - begun;
+  const second = Date.now();
+  const other = await start(1, [first.wan]);
+  await until('federation', 60_000, () => roots(other.http), Boolean);
+  const federatedMs = Date.now() - second;
+  return {
+    name: 'Consul',
+    dc1: first.http,
+    dc2: other.http,
+    pids: [first.pid, other.pid],
+    readyMs,
+    federatedMs,
+    async sidecar(datacenter, serviceId) {
+      const http = datacenter === 1 ? first.http : other.http;
+      const args = ['connect', 'proxy', '-sidecar-for', serviceId, `-http-addr=${http}`, '-log-level=err'];
+      children.push(spawn(binary, args, { stdio: 'ignore' }));
+    },
+    async stop() {
+      for (const child of children.reverse()) {
+        child.kill('SIGKILL');
+        if (child.exitCode === null && child.signalCode === null) await once(child, 'exit');
+      }
+      rmSync(dir, { recursive: true, force: true });
+    },
+  };
+}
+
+/** True once the datacenter has an active root and signs below it. */
+async function roots(http: string): Promise<boolean> {
+  const answer = await json<{ ActiveRootID: string }>(http, 'GET', '/v1/connect/ca/roots');
+  if (answer.ActiveRootID === '') return false;
+  await json(http, 'GET', '/v1/agent/connect/ca/leaf/probe');
+  return true;
+}
+
+export async function freePorts(count: number): Promise<number[]> {
+  const servers = await Promise.all(
+    Array.from({ length: count }, async () => {
+      const server = createServer().listen(0, '127.0.0.1');
+      await once(server, 'listening');
+      return server;
+    }),
+  );
+  const ports = servers.map((server) => (server.address() as { port: number }).port);
+  for (const server of servers) server.close();
+  return ports;
+}

@@ -1,0 +1,374 @@
+import { readFileSync } from 'node:fs';
+import { connect } from 'node:net';
+import { json, until } from '../demo/api.ts';
+import { ask, LongLived, startDb } from '../demo/traffic.ts';
+import type { Bed } from './bed.ts';
+import { httpLoad, quantile } from './http-load.ts';
+
+/** One measured figure. */
+export interface Figure {
+  readonly what: string;
+  readonly unit: string;
+  readonly value: number;
+  readonly samples: number;
+  /** What we want, in words. */
+  readonly goal: string;
+}
+
+export type Row = (bed: Bed) => Promise<Figure[]>;
+
+interface Roots {
+  readonly ActiveRootID: string;
+}
+
+const exact = (source: string, destination: string): string =>
+  `/v1/connect/intentions/exact?source=${source}&destination=${destination}`;
+
+const allow = { SourceType: 'consul', Action: 'allow' };
+const deny = { SourceType: 'consul', Action: 'deny' };
+
+/** Runs `work` over `items` with so many at once. */
+async function parallel<T>(items: readonly T[], width: number, work: (item: T) => Promise<unknown>): Promise<void> {
+  const queue = [...items];
+  await Promise.all(
+    Array.from({ length: width }, async () => {
+      for (let item = queue.pop(); item !== undefined; item = queue.pop()) await work(item);
+    }),
+  );
+}
+
+const numbers = (count: number): number[] => Array.from({ length: count }, (_, index) => index);
+
+export const starting: Row = async (bed) => [
+  { what: 'first server ready', unit: 'ms', value: bed.readyMs, samples: 1, goal: '≤ 700' },
+  {
+    what: 'second datacenter federated, with its intermediate',
+    unit: 'ms',
+    value: bed.federatedMs,
+    samples: 1,
+    goal: '≤ 500 more',
+  },
+];
+
+export const idleMemory: Row = async (bed) => [
+  { what: 'memory of an idle server', unit: 'MB', value: residentMb(bed.pids[0] ?? 0), samples: 1, goal: '≤ 80' },
+];
+
+export const intentionDelay: Row = async (bed) => {
+  const delays: number[] = [];
+  const count = 60;
+  let index = 0;
+  for (const number of numbers(count)) {
+    const name = `late${number}`;
+    // A watcher in dc2 that is blocked when the write happens in dc1.
+    const match = `/v1/connect/intentions/match?by=destination&name=${name}`;
+    const seen = waitForMatch(bed.dc2, match, name, index);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    const begun = performance.now();
+    await json(bed.dc1, 'PUT', exact('web', name), deny);
+    index = await seen;
+    delays.push(performance.now() - begun);
+  }
+  return [
+    {
+      what: 'intention written in dc1, seen in dc2 (p50)',
+      unit: 'ms',
+      value: quantile(delays, 0.5),
+      samples: count,
+      goal: '≤ 10',
+    },
+  ];
+};
+
+async function waitForMatch(http: string, path: string, name: string, from: number): Promise<number> {
+  let index = from;
+  for (;;) {
+    const { headers, body } = await blocking(http, `${path}&index=${index}&wait=60s`);
+    index = Number(headers);
+    if ((JSON.parse(body) as Record<string, unknown[]>)[name]?.length) return index;
+  }
+}
+
+/** A GET whose X-Consul-Index is wanted. */
+async function blocking(http: string, path: string): Promise<{ headers: string; body: string }> {
+  const response = await fetch(`http://${http}${path}`);
+  return { headers: response.headers.get('x-consul-index') ?? '0', body: await response.text() };
+}
+
+export function bulkIntentions(count: number, goal: string): Row {
+  return async (bed) => {
+    const names = numbers(count).map((number) => `bulk${count}-${number}`);
+    const begun = performance.now();
+    await parallel(names, 32, (name) => json(bed.dc1, 'PUT', exact('web', name), allow));
+    const wrote = performance.now();
+    await until(
+      'the last intention in dc2',
+      120_000,
+      () =>
+        json<readonly unknown[]>(bed.dc2, 'GET', `/v1/config/service-intentions?filter=Name+matches+"bulk${count}-"`),
+      (list) => list.length >= count,
+    );
+    const end = performance.now();
+    return [
+      {
+        what: `${count} intentions, first write until all are in dc2`,
+        unit: 's',
+        value: (end - begun) / 1_000,
+        samples: 1,
+        goal,
+      },
+      { what: '… of it after the last write was acknowledged', unit: 'ms', value: end - wrote, samples: 1, goal: '' },
+    ];
+  };
+}
+
+export const leaves: Row = async (bed) => {
+  const count = 3_000;
+  const names = numbers(count).map((number) => `leaf-${number}`);
+  const begun = performance.now();
+  await parallel(names, 32, (name) => json(bed.dc1, 'GET', `/v1/agent/connect/ca/leaf/${name}`));
+  const seconds = (performance.now() - begun) / 1_000;
+  return [
+    {
+      what: 'leaf certificates issued (agent API, distinct services)',
+      unit: '/s',
+      value: count / seconds,
+      samples: count,
+      goal: '≥ 2,500',
+    },
+  ];
+};
+
+export const rotation: Row = async (bed) => {
+  const count = 500;
+  const names = numbers(count).map((number) => `rotated-${number}`);
+  const index = new Map<string, string>();
+  await parallel(names, 32, async (name) => {
+    const { headers } = await blocking(bed.dc2, `/v1/agent/connect/ca/leaf/${name}`);
+    index.set(name, headers);
+  });
+  const before = await json<Roots>(bed.dc1, 'GET', '/v1/connect/ca/roots');
+  const delays: number[] = [];
+  const begun = performance.now();
+  const all = Promise.all(
+    names.map(async (name) => {
+      let at = index.get(name) ?? '0';
+      const first = at;
+      while (at === first) {
+        at = (await blocking(bed.dc2, `/v1/agent/connect/ca/leaf/${name}?index=${first}&wait=120s`)).headers;
+      }
+      delays.push(performance.now() - begun);
+    }),
+  );
+  if (bed.name === 'Isthmus') await json(bed.dc1, 'PUT', '/v1/connect/ca/rotate');
+  else {
+    const { generateKeyPairSync } = await import('node:crypto');
+    const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+    const PrivateKey = privateKey.export({ type: 'sec1', format: 'pem' });
+    await json(bed.dc1, 'PUT', '/v1/connect/ca/configuration', {
+      Provider: 'consul',
+      Config: { LeafCertTTL: '72h', PrivateKey, RootCert: '' },
+    });
+  }
+  await all;
+  await until(
+    'the new root',
+    60_000,
+    () => json<Roots>(bed.dc2, 'GET', '/v1/connect/ca/roots'),
+    (roots) => roots.ActiveRootID !== before.ActiveRootID,
+  );
+  return [
+    {
+      what: 'root rotation until 500 leaves in dc2 are re-issued',
+      unit: 's',
+      value: Math.max(...delays) / 1_000,
+      samples: 1,
+      goal: '≤ 1',
+    },
+    { what: '… p50 of the leaves', unit: 's', value: quantile(delays, 0.5) / 1_000, samples: count, goal: '' },
+  ];
+};
+
+export const reads: Row = async (bed) => {
+  await parallel(numbers(50), 8, (number) =>
+    json(bed.dc1, 'PUT', '/v1/catalog/register', {
+      Node: `read-${number}`,
+      Address: `10.1.0.${number}`,
+      Service: { ID: `x-${number}`, Service: 'x', Port: 80 },
+      Check: { CheckID: `c-${number}`, Name: 'c', Status: 'passing', ServiceID: `x-${number}` },
+    }),
+  );
+  await json(bed.dc1, 'PUT', exact('web', 'x'), allow);
+  const measured: Figure[] = [];
+  for (const [what, path, goal] of [
+    ['/v1/health/service/x?passing, 50 instances', '/v1/health/service/x?passing', '≥ 20,000'],
+    ['intention check', '/v1/connect/intentions/check?source=web&destination=x', '≥ 1.5×'],
+    ['CA roots', '/v1/connect/ca/roots', '≥ 1.5×'],
+    ['service list', '/v1/catalog/services', '≥ 1.5×'],
+  ] as const) {
+    const [host = '', port = ''] = bed.dc1.split(':');
+    const target = { host, port: Number(port), path, connections: 32 };
+    await httpLoad({ ...target, milliseconds: 500 });
+    const { perSecond, requests, failures } = await httpLoad({ ...target, milliseconds: 3_000 });
+    if (failures > 0) throw new Error(`${path}: ${failures} requests failed`);
+    measured.push({ what, unit: '/s', value: perSecond, samples: requests, goal });
+  }
+  return measured;
+};
+
+export const watchers: Row = async (bed) => {
+  const count = 2_000;
+  const pid = bed.pids[0] ?? 0;
+  const { headers } = await blocking(bed.dc1, '/v1/health/service/x');
+  const before = residentMb(pid);
+  const [host = '', port = ''] = bed.dc1.split(':');
+  let awake = 0;
+  let last = 0;
+  const sockets = numbers(count).map(() => {
+    const socket = connect({ host, port: Number(port) });
+    socket.on('error', () => undefined);
+    socket.write(`GET /v1/health/service/x?index=${headers}&wait=300s HTTP/1.1\r\nHost: ${bed.dc1}\r\n\r\n`);
+    socket.once('data', () => {
+      awake += 1;
+      last = performance.now();
+    });
+    return socket;
+  });
+  await new Promise((resolve) => setTimeout(resolve, 3_000)); // all must be blocked; nothing tells when
+  const after = residentMb(pid);
+  const begun = performance.now();
+  await json(bed.dc1, 'PUT', '/v1/catalog/register', {
+    Node: 'read-0',
+    Address: '10.1.0.0',
+    Check: { CheckID: 'c-0', Name: 'c', Status: 'warning', ServiceID: 'x-0' },
+  });
+  await until(
+    'all watchers',
+    30_000,
+    async () => awake,
+    (woken) => woken === count,
+  );
+  for (const socket of sockets) socket.destroy();
+  return [
+    {
+      what: '2,000 blocked watchers: memory each',
+      unit: 'KB',
+      value: ((after - before) * 1_024) / count,
+      samples: count,
+      goal: '≤ 12',
+    },
+    { what: '… the last one woken after a write', unit: 'ms', value: last - begun, samples: count, goal: '≤ 100' },
+  ];
+};
+
+export const sidecars: Row = async (bed) => {
+  const db = await startDb();
+  const local = 23_191;
+  try {
+    await json(bed.dc2, 'PUT', '/v1/agent/service/register', {
+      Name: 'db',
+      Port: db.port,
+      Connect: { SidecarService: {} },
+    });
+    await json(bed.dc1, 'PUT', '/v1/agent/service/register', {
+      Name: 'web',
+      Port: 8_080,
+      Connect: {
+        SidecarService: { Proxy: { Upstreams: [{ DestinationName: 'db', Datacenter: 'dc2', LocalBindPort: local }] } },
+      },
+    });
+    await json(bed.dc1, 'PUT', exact('web', 'db'), allow);
+    await bed.sidecar(2, 'db');
+    await bed.sidecar(1, 'web');
+    await until(
+      'web reaching db',
+      60_000,
+      () => ask(local, 'hello'),
+      (text) => text.startsWith('db'),
+    );
+
+    let connections = 0;
+    const begun = performance.now();
+    await Promise.all(
+      numbers(16).map(async () => {
+        while (performance.now() - begun < 3_000) {
+          await ask(local, 'hello');
+          connections += 1;
+        }
+      }),
+    );
+    const perSecond = connections / ((performance.now() - begun) / 1_000);
+    const kept = await LongLived.open(local);
+    const trips: number[] = [];
+    for (const _ of numbers(2_000)) {
+      const from = performance.now();
+      await kept.ask();
+      trips.push((performance.now() - from) * 1_000);
+    }
+    const refusals: number[] = [];
+    const closings: number[] = [];
+    for (const _ of numbers(10)) {
+      const open = await LongLived.open(local);
+      const from = performance.now();
+      await json(bed.dc1, 'PUT', exact('web', 'db'), deny);
+      const closed = open.whenClosed.then(() => closings.push(performance.now() - from));
+      await refusedSince(local);
+      refusals.push(performance.now() - from);
+      if (bed.name === 'Isthmus') await closed;
+      open.close();
+      await json(bed.dc1, 'PUT', exact('web', 'db'), allow);
+      await until(
+        'the allow',
+        30_000,
+        () => ask(local, 'hello').catch(() => ''),
+        (text) => text.startsWith('db'),
+      );
+    }
+    kept.close();
+    return [
+      {
+        what: 'sidecars, dc1 to dc2: new connections',
+        unit: '/s',
+        value: perSecond,
+        samples: connections,
+        goal: '≥ 3×',
+      },
+      { what: '… round trip (p50)', unit: 'µs', value: quantile(trips, 0.5), samples: trips.length, goal: '≤ 1×' },
+      {
+        what: 'a deny in dc1 refuses a new connection in dc2 (p50)',
+        unit: 'ms',
+        value: quantile(refusals, 0.5),
+        samples: refusals.length,
+        goal: '≤ 15',
+      },
+      ...(closings.length === 0
+        ? []
+        : [
+            {
+              what: '… closes an open one (p50)',
+              unit: 'ms',
+              value: quantile(closings, 0.5),
+              samples: closings.length,
+              goal: '≤ 50',
+            },
+          ]),
+    ];
+  } finally {
+    db.close();
+  }
+};
+
+async function refusedSince(port: number): Promise<void> {
+  for (;;) {
+    const answered = await ask(port, 'hello').then(
+      () => true,
+      () => false,
+    );
+    if (!answered) return;
+  }
+}
+
+function residentMb(pid: number): number {
+  const line = /VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'));
+  return Number(line?.[1] ?? 0) / 1_024;
+}

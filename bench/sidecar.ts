@@ -1,0 +1,197 @@
+/**
+ * Two built-in sidecars as processes of their own, with an application and a client in a third one: new connections a
+ * second, round trip, throughput, all over tunnels.
+ * Run: node --experimental-strip-types bench/sidecar.ts [seconds], or by `npm run bench`.
+ */
+import { type ChildProcess, fork } from 'node:child_process';
+import { once } from 'node:events';
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
+import { fileURLToPath } from 'node:url';
+import { systemClock } from '../src/lib/clock.ts';
+import type { SidecarUpdate } from '../src/model/sidecar.ts';
+import { createSidecar } from '../src/sidecar/sidecar.ts';
+import { noLog, noMetrics } from '../src/telemetry/types.ts';
+import {
+  ALLOW_ALL,
+  FakeAuthority,
+  FakeSidecarSource,
+  fakeConfig,
+  fakeEndpoint,
+  fakeUpstream,
+} from '../test/fakes/fake-mesh.ts';
+
+export interface SidecarFigures {
+  readonly connectionsPerSecond: number;
+  readonly connections: number;
+  /** CPU of the inbound and the outbound sidecar for one connection, milliseconds. */
+  readonly cpuMsPerConnection: readonly [number, number];
+  readonly roundTripP50Us: number;
+  readonly roundTrips: number;
+  readonly megabytesPerSecond: number;
+  readonly megabytes: number;
+}
+
+const UPSTREAM = fakeUpstream('db', 'dc2');
+/** Connections opened at the same time. */
+const CONCURRENCY = 32;
+const ROUND_TRIPS = 5_000;
+const TRANSFER_BYTES = 1_000_000_000;
+/** First byte of a connection that only sends. */
+const SINK = 1;
+
+/** The sidecar process: told what to be by its parent, it answers with its address and its CPU time. */
+function runChild(): void {
+  process.on('message', async (message: { first?: Omit<SidecarUpdate, 'version'>; cpu?: true }) => {
+    if (message.first !== undefined) {
+      const source = new FakeSidecarSource(message.first);
+      const sidecar = createSidecar({ source, clock: systemClock, log: noLog, metrics: noMetrics });
+      await sidecar.start(new AbortController().signal);
+      process.send?.(sidecar.addresses());
+    }
+    if (message.cpu === true) {
+      const { user, system } = process.cpuUsage();
+      process.send?.((user + system) / 1_000);
+    }
+  });
+  process.on('disconnect', () => process.exit(0));
+}
+
+async function ask<T>(child: ChildProcess, message: object): Promise<T> {
+  const answer = once(child, 'message');
+  child.send(message);
+  return (await answer)[0] as T;
+}
+
+/** The application: sinks what begins with {@link SINK} and says so at the end, echoes all else. */
+function application(socket: Socket): void {
+  socket.on('error', () => socket.destroy());
+  socket.once('data', (first) => {
+    if (first[0] === SINK) {
+      socket.on('data', () => undefined);
+      socket.on('end', () => socket.end('x'));
+      return;
+    }
+    socket.write(first);
+    socket.on('data', (chunk) => void socket.write(chunk));
+    socket.on('end', () => socket.end());
+  });
+}
+
+export async function measureSidecars(seconds = 3): Promise<SidecarFigures> {
+  const ca = new FakeAuthority();
+  const app = createServer({ noDelay: true, allowHalfOpen: true }, application);
+  app.listen(0, '127.0.0.1');
+  await once(app, 'listening');
+  const children: ChildProcess[] = [];
+  const spawn = async (
+    first: Omit<SidecarUpdate, 'version'>,
+  ): Promise<{ listen?: string; upstreams: Record<string, string> }> => {
+    const child = fork(fileURLToPath(import.meta.url), ['child']);
+    children.push(child);
+    return await ask(child, { first });
+  };
+  try {
+    const inbound = await spawn({
+      config: fakeConfig({ service: 'db', datacenter: 'dc2', localPort: (app.address() as AddressInfo).port }),
+      roots: ca.roots(),
+      leaf: ca.leaf('db', 'dc2'),
+      verdicts: ALLOW_ALL,
+    });
+    const outbound = await spawn({
+      config: fakeConfig({ service: 'web', datacenter: 'dc1', upstreams: [UPSTREAM] }),
+      roots: ca.roots(),
+      leaf: ca.leaf('web', 'dc1'),
+      verdicts: ALLOW_ALL,
+      endpoints: { [UPSTREAM.key]: [fakeEndpoint(inbound.listen ?? '', 'db', 'dc2')] },
+    });
+    const address = outbound.upstreams[UPSTREAM.key] ?? '';
+    const port = Number(address.slice(address.lastIndexOf(':') + 1));
+    const cpu = (): Promise<[number, number]> =>
+      Promise.all(children.map((child) => ask<number>(child, { cpu: true }))) as Promise<[number, number]>;
+
+    await openFor(port, 1_000); // warm
+    const before = await cpu();
+    const { connections, elapsedMs } = await openFor(port, seconds * 1_000);
+    const after = await cpu();
+    const roundTripP50Us = await roundTrip(port);
+    const megabytesPerSecond = await transfer(port);
+    return {
+      connectionsPerSecond: (connections * 1_000) / elapsedMs,
+      connections,
+      cpuMsPerConnection: [(after[0] - before[0]) / connections, (after[1] - before[1]) / connections],
+      roundTripP50Us,
+      roundTrips: ROUND_TRIPS,
+      megabytesPerSecond,
+      megabytes: TRANSFER_BYTES / 1e6,
+    };
+  } finally {
+    for (const child of children) child.disconnect();
+    app.close();
+  }
+}
+
+function dial(port: number): Socket {
+  return connect({ host: '127.0.0.1', port, noDelay: true, allowHalfOpen: true });
+}
+
+/** One connection: a byte there and back, then a clean end. */
+function openOne(port: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const socket = dial(port);
+    socket.on('error', reject);
+    socket.write('p');
+    socket.once('data', () => socket.end());
+    socket.on('end', resolve);
+  });
+}
+
+async function openFor(port: number, ms: number): Promise<{ connections: number; elapsedMs: number }> {
+  const startedAt = performance.now();
+  let connections = 0;
+  const worker = async (): Promise<void> => {
+    while (performance.now() - startedAt < ms) {
+      await openOne(port);
+      connections += 1;
+    }
+  };
+  await Promise.all(Array.from({ length: CONCURRENCY }, worker));
+  return { connections, elapsedMs: performance.now() - startedAt };
+}
+
+async function roundTrip(port: number): Promise<number> {
+  const socket = dial(port);
+  const times: number[] = [];
+  for (let n = 0; n < ROUND_TRIPS; n += 1) {
+    const startedAt = performance.now();
+    socket.write('ping');
+    await once(socket, 'data');
+    times.push(performance.now() - startedAt);
+  }
+  socket.destroy();
+  times.sort((a, b) => a - b);
+  return (times[times.length >> 1] ?? 0) * 1_000;
+}
+
+async function transfer(port: number): Promise<number> {
+  const socket = dial(port);
+  const chunk = Buffer.alloc(1 << 16, SINK);
+  const startedAt = performance.now();
+  for (let left = TRANSFER_BYTES; left > 0; left -= chunk.length) {
+    if (!socket.write(chunk)) await once(socket, 'drain');
+  }
+  socket.end();
+  await once(socket, 'data');
+  return TRANSFER_BYTES / 1_000 / (performance.now() - startedAt);
+}
+
+if (process.argv[2] === 'child') runChild();
+else if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  const figures = await measureSidecars(Number(process.argv[2] ?? 3));
+  const { connectionsPerSecond, connections, cpuMsPerConnection, roundTripP50Us, megabytesPerSecond } = figures;
+  const [cpuIn, cpuOut] = cpuMsPerConnection.map((ms) => ms.toFixed(2));
+  console.log(
+    `new connections  ${connectionsPerSecond.toFixed(0)} /s (${connections}; CPU ${cpuIn} ms in, ${cpuOut} ms out)`,
+  );
+  console.log(`round trip p50   ${roundTripP50Us.toFixed(0)} µs (${ROUND_TRIPS})`);
+  console.log(`throughput       ${megabytesPerSecond.toFixed(0)} MB/s (${TRANSFER_BYTES / 1e6} MB)`);
+}
