@@ -2,14 +2,15 @@ import type { Clock } from '../../lib/clock.ts';
 import { IsthmusError } from '../../lib/errors.ts';
 import { newUuid } from '../../lib/ids.ts';
 import type { RotationStatus } from '../../model/ca.ts';
-import { type Certificate, fingerprintOf, parseCertificate, serialOf } from '../../pki/certificate.ts';
-import { colonHex, keyIdOf } from '../../pki/keys.ts';
+import { type Certificate, parseCertificate } from '../../pki/certificate.ts';
+import { colonHex } from '../../pki/keys.ts';
 import type { Store, Tx } from '../../store/store.ts';
 import { type ConfigRequest, publicConfig, readSettings } from './config.ts';
 import type { Inventory } from './inventory.ts';
 import type { KeyStore } from './keystore.ts';
+import { asksForOther, makeRoot } from './new-root.ts';
 import { findProvider } from './providers/builtin.ts';
-import { canCrossSign, type NewAuthority, type ProviderConfig } from './providers/provider.ts';
+import { canCrossSign, type ProviderConfig } from './providers/provider.ts';
 import { leavesUnder, nextLook, nextStep, type RotationView, rotationStatus } from './rotation.ts';
 import type { Signer } from './sign.ts';
 import {
@@ -22,9 +23,9 @@ import {
   rootKey,
   rotationOf,
 } from './tables.ts';
-import { crossTemplate, intermediateTemplate, rootTemplate } from './template.ts';
+import { crossTemplate, intermediateTemplate } from './template.ts';
 import { Mutex } from './trigger.ts';
-import { validateIntermediate, validateRoot } from './validate.ts';
+import { validateIntermediate } from './validate.ts';
 
 export interface ManagerDeps {
   readonly store: Store;
@@ -68,7 +69,7 @@ export class PrimaryManager {
     if (activeRoot(tables) !== undefined) return;
     const clusterId = this.#deps.clusterId ?? newUuid();
     const wanted = findProvider(initialConfig.provider).configure(initialConfig.config);
-    const root = await this.#makeRoot(initialConfig, wanted, clusterId);
+    const root = await makeRoot(initialConfig.provider, wanted, clusterId, clock.now());
     const { changed } = await store.transact((tx) => {
       if (tx.get(tables.config, ONLY) !== undefined || activeRoot(tables) !== undefined) return; // another server was first
       this.#putConfig(tx, initialConfig);
@@ -84,7 +85,7 @@ export class PrimaryManager {
       const { store, tables, clock } = this.#deps;
       const wanted = findProvider(request.provider).configure(request.config);
       const active = this.#active();
-      if (asksForOther(wanted, request, active)) {
+      if (asksForOther(wanted, request.provider, active)) {
         await this.#startRotation(request, wanted, request.forceWithoutCrossSigning, false);
       } else {
         await store.transact((tx) => {
@@ -197,7 +198,7 @@ export class PrimaryManager {
         `a rotation to the root ${newRootId} is under way (${phase}): wait until it has moved`,
       );
     const old = this.#active();
-    const root = await this.#makeRoot(request, wanted, old.clusterId);
+    const root = await makeRoot(request.provider, wanted, old.clusterId, clock.now());
     if (tables.roots.get(rootKey(root.row.id)) !== undefined)
       throw new IsthmusError('rejected', `the root ${root.row.id} is already in use or still being drained`);
     const crossSigned = await this.#crossSign(old, root.certificate, withoutCrossSigning);
@@ -331,46 +332,4 @@ export class PrimaryManager {
       forceWithoutCrossSigning: request.forceWithoutCrossSigning,
     });
   }
-
-  async #makeRoot(
-    request: ConfigRequest,
-    wanted: ProviderConfig,
-    clusterId: string,
-  ): Promise<{ row: RootRow; secret: string; certificate: Certificate }> {
-    const now = this.#deps.clock.now();
-    const made: NewAuthority = await wanted.createRoot(rootTemplate(clusterId, now));
-    const certificate = validateRoot(made.certPem, clusterId, now);
-    const keyId = colonHex(keyIdOf(certificate.spki));
-    const row: RootRow = {
-      id: fingerprintOf(certificate),
-      name: 'Consul CA Root Cert',
-      serialNumber: Number(BigInt.asUintN(53, BigInt(`0x${serialOf(certificate).replaceAll(':', '')}`))),
-      clusterId,
-      pem: made.certPem,
-      notBefore: certificate.notBefore,
-      notAfter: certificate.notAfter,
-      keyType: made.key.type,
-      keyBits: made.key.bits,
-      state: 'next',
-      crossSigned: [],
-      intermediate: '',
-      signingKeyId: certificate.subjectKeyId === undefined ? keyId : colonHex(certificate.subjectKeyId),
-      provider: request.provider,
-      keyId,
-      generated: made.generated,
-      createdAt: now,
-      supersededAt: 0,
-      leafTtlMs: wanted.settings.leafTtlMs,
-    };
-    return { row, secret: made.secret, certificate };
-  }
-}
-
-/** True when the configuration can't be met by the active root. */
-function asksForOther(wanted: ProviderConfig, request: ConfigRequest, active: RootRow): boolean {
-  if (request.provider !== active.provider) return true;
-  if (wanted.requiredRoot !== '') return fingerprintOf(parseCertificate(wanted.requiredRoot)) !== active.id;
-  if (wanted.requiredKeyId !== '') return wanted.requiredKeyId !== active.keyId;
-  const { key, keyGiven } = wanted.settings;
-  return keyGiven && (key.type !== active.keyType || key.bits !== active.keyBits);
 }
