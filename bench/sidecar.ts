@@ -29,6 +29,8 @@ export interface SidecarFigures {
   readonly roundTrips: number;
   readonly megabytesPerSecond: number;
   readonly megabytes: number;
+  /** CPU of the inbound and the outbound sidecar for one gigabyte, milliseconds. */
+  readonly cpuMsPerGigabyte: readonly [number, number];
 }
 
 const UPSTREAM = fakeUpstream('db', 'dc2');
@@ -114,7 +116,10 @@ export async function measureSidecars(seconds = 3): Promise<SidecarFigures> {
     const { connections, elapsedMs } = await openFor(port, seconds * 1_000);
     const after = await cpu();
     const roundTripP50Us = await roundTrip(port);
+    const beforeTransfer = await cpu();
     const megabytesPerSecond = await transfer(port);
+    const afterTransfer = await cpu();
+    const gigabytes = TRANSFER_BYTES / 1e9;
     return {
       connectionsPerSecond: (connections * 1_000) / elapsedMs,
       connections,
@@ -123,6 +128,10 @@ export async function measureSidecars(seconds = 3): Promise<SidecarFigures> {
       roundTrips: ROUND_TRIPS,
       megabytesPerSecond,
       megabytes: TRANSFER_BYTES / 1e6,
+      cpuMsPerGigabyte: [
+        (afterTransfer[0] - beforeTransfer[0]) / gigabytes,
+        (afterTransfer[1] - beforeTransfer[1]) / gigabytes,
+      ],
     };
   } finally {
     for (const child of children) child.disconnect();
@@ -189,9 +198,12 @@ else if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const figures = await measureSidecars(Number(process.argv[2] ?? 3));
   const { connectionsPerSecond, connections, cpuMsPerConnection, roundTripP50Us, megabytesPerSecond } = figures;
   const [cpuIn, cpuOut] = cpuMsPerConnection.map((ms) => ms.toFixed(2));
+  const [bulkIn, bulkOut] = figures.cpuMsPerGigabyte.map((ms) => (ms / 1_000).toFixed(2));
   console.log(
     `new connections  ${connectionsPerSecond.toFixed(0)} /s (${connections}; CPU ${cpuIn} ms in, ${cpuOut} ms out)`,
   );
   console.log(`round trip p50   ${roundTripP50Us.toFixed(0)} µs (${ROUND_TRIPS})`);
-  console.log(`throughput       ${megabytesPerSecond.toFixed(0)} MB/s (${TRANSFER_BYTES / 1e6} MB)`);
+  console.log(
+    `throughput       ${megabytesPerSecond.toFixed(0)} MB/s (${TRANSFER_BYTES / 1e6} MB; CPU s/GB ${bulkIn} in, ${bulkOut} out)`,
+  );
 }

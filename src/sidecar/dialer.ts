@@ -78,6 +78,7 @@ export class Dialer {
       port: endpoint.port,
       timeoutMs: options.timeoutMs,
       clock,
+      keepAlive: true,
     });
     try {
       await connected;

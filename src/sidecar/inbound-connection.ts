@@ -50,7 +50,7 @@ export class InboundConnection implements OpenConnection {
   carry(far: End, onConnected: () => void, onFailed: (refused: Refused) => void): void {
     const { clock, limits, local, meters, open } = this.#deps;
     const app = local();
-    const { socket, connected } = connectTcp({ ...app, timeoutMs: app.connectTimeoutMs, clock });
+    const { socket, connected } = connectTcp({ ...app, timeoutMs: app.connectTimeoutMs, clock, keepAlive: false });
     this.#local = socket;
     this.#resetFar = far.reset;
     open.add(this);

@@ -8,6 +8,8 @@ export interface End {
   reset(): void;
   /** It was reset, though its stream may say that it ended. Asked when it says so, and when it closes. */
   failed(): boolean;
+  /** Its data comes in many small pieces at once, one for each record; they are worth being written together. */
+  readonly gather?: boolean;
 }
 
 export interface PumpOptions {
@@ -29,8 +31,8 @@ function uncorkAll(): void {
   for (const stream of streams) stream.uncork();
 }
 
-function write(to: Duplex, chunk: Buffer): boolean {
-  if (chunk.length >= COLLECT_FROM && to.writableCorked === 0) {
+function write(to: Duplex, chunk: Buffer, gather: boolean): boolean {
+  if (gather && chunk.length >= COLLECT_FROM && to.writableCorked === 0) {
     to.cork();
     if (corked.push(to) === 1) setImmediate(uncorkAll);
   }
@@ -68,13 +70,15 @@ export function pump(near: End, far: End, options: PumpOptions): void {
     timer = clock.after(idleTimeoutMs, check);
   }
 
+  const gatherNear = near.gather === true;
+  const gatherFar = far.gather === true;
   a.on('data', (chunk: Buffer) => {
     sent += chunk.length;
-    if (!write(b, chunk)) a.pause();
+    if (!write(b, chunk, gatherNear)) a.pause();
   });
   b.on('data', (chunk: Buffer) => {
     received += chunk.length;
-    if (!write(a, chunk)) b.pause();
+    if (!write(a, chunk, gatherFar)) b.pause();
   });
   b.on('drain', () => a.resume());
   a.on('drain', () => b.resume());

@@ -38,14 +38,16 @@ export interface ConnectOptions {
   readonly port: number;
   readonly timeoutMs: number;
   readonly clock: Clock;
+  /** For other hosts, which may vanish without a word. Costs four system calls. */
+  readonly keepAlive: boolean;
 }
 
 /** A TCP connection, without delay and able to be half closed. Rejects with `unavailable` or `deadline`. */
 export function connectTcp(options: ConnectOptions): { readonly socket: Socket; readonly connected: Promise<void> } {
-  const { address, port, timeoutMs, clock } = options;
+  const { address, port, timeoutMs, clock, keepAlive } = options;
   // A name look-up costs a thread each time, and this one's answer is known.
   const host = address === 'localhost' || address === '' ? '127.0.0.1' : address;
-  const socket = connect({ host, port, noDelay: true, keepAlive: true, allowHalfOpen: true });
+  const socket = connect({ host, port, noDelay: true, keepAlive, allowHalfOpen: true });
   const connected = new Promise<void>((resolve, reject) => {
     const timer = clock.after(timeoutMs, () => {
       settle();

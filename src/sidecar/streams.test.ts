@@ -75,7 +75,7 @@ describe('byte streams', () => {
         expect(atServer).toBe(describeBytes(bytesOf(near)));
         expect(atClient).toBe(describeBytes(bytesOf(far)));
       }),
-      { numRuns: 40 },
+      { numRuns: 20 },
     );
   });
 
@@ -93,7 +93,7 @@ describe('byte streams', () => {
         from.resetAndDestroy();
         expect(await end).toBe('reset');
       }),
-      { numRuns: 30 },
+      { numRuns: 20 },
     );
   });
 });

@@ -67,5 +67,5 @@ export function resetStream(stream: Http2Stream): void {
 
 /** A stream as one end of a connection. `reset` says how it is reset. */
 export function streamEnd(stream: Http2Stream, reset: () => void): End {
-  return { stream, reset, failed: () => stream.rstCode !== constants.NGHTTP2_NO_ERROR };
+  return { stream, reset, failed: () => stream.rstCode !== constants.NGHTTP2_NO_ERROR, gather: true };
 }

@@ -45,7 +45,7 @@ export class Upstream {
     this.#maxConnections = option(config.config, 'max_connections') ?? deps.limits.maxUpstreamConnections;
     this.#connectTimeoutMs = option(config.config, 'connect_timeout_ms') ?? deps.limits.connectTimeoutMs;
     // Paused: what the application sends first waits in the kernel until an instance took the connection.
-    this.#server = createServer({ allowHalfOpen: true, noDelay: true, keepAlive: true, pauseOnConnect: true });
+    this.#server = createServer({ allowHalfOpen: true, noDelay: true, pauseOnConnect: true });
     this.#server.on('connection', (socket) => this.#accept(socket));
   }
 

@@ -187,8 +187,8 @@ export async function holdOpen(address: string): Promise<Socket> {
 export function ending(socket: Socket): Promise<'end' | 'reset'> {
   return new Promise((resolve) => {
     socket.on('error', () => resolve('reset'));
-    // Node may report the end of a socket that was reset; one that has no peer any more was.
-    socket.on('end', () => resolve(socket.remotePort === undefined ? 'reset' : 'end'));
+    // Node may report the end of a socket that was reset; one that has no peer any more, before it ended itself, was.
+    socket.on('end', () => resolve(!socket.writableEnded && socket.remotePort === undefined ? 'reset' : 'end'));
     socket.resume();
   });
 }
