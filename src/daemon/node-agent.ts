@@ -63,6 +63,7 @@ export function createNodeAgent(deps: NodeAgentDeps): NodeAgent {
   const sidecars = createProxyConfigs({
     pool,
     local: localServices(local),
+    onSidecar: (proxyId) => local.runChecks(proxyId),
     leaves,
     roots,
     datacenter,

@@ -13,6 +13,9 @@ export function remotePrimaryCa(primary: () => ServerContract): PrimaryCa {
     async report(report, signal) {
       await primary().write('ca.reportDatacenter', report, { signal });
     },
+    async *watchConfig(signal) {
+      for await (const { value } of primary().watch('ca.config', {}, { signal })) yield value;
+    },
     async config(signal) {
       return (await primary().read('ca.config', {}, { signal })).value;
     },

@@ -1,7 +1,7 @@
 import type { RuntimeConfig } from '../config/types.ts';
 import type { RegisterRequest } from '../model/catalog.ts';
 import type { Member } from '../model/member.ts';
-import { COMPATIBLE_VERSION, VERSION } from '../model/version.ts';
+import { COMPATIBLE_VERSION } from '../model/version.ts';
 
 /** Who this agent is, once its listeners are bound. */
 export interface Identity {
@@ -32,7 +32,6 @@ export function memberTags(identity: Identity): Record<string, string> {
     ft_fs: '1',
     ft_si: '1',
     id: identity.nodeId,
-    isthmus: VERSION,
     port: String(identity.serverPort),
     raft_vsn: '3',
     role: 'consul',

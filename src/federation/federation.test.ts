@@ -3,6 +3,7 @@ import { FakeClock, settle } from '../../test/fakes/fake-clock.ts';
 import { TcpProxy } from '../../test/fakes/tcp-proxy.ts';
 import { type DatacenterOptions, startDatacenter, type TestDatacenter, until } from '../../test/harness/datacenter.ts';
 import { IsthmusError } from '../lib/errors.ts';
+import { COMPATIBLE_VERSION } from '../model/version.ts';
 import type { CallOptions, ReadOptions, ServerContract } from '../rpc/contract/contract.ts';
 import { makeResult } from '../rpc/contract/result.ts';
 import { noLog } from '../telemetry/types.ts';
@@ -96,7 +97,12 @@ describe('two datacenters', () => {
     expect(dc1.federation.members()[1]).toMatchObject({
       Addr: '127.0.0.1',
       Port: dc2.wanPort,
-      Tags: { dc: 'dc2', id: 'id-of-dc2-s1', port: String(dc2.listener.addresses.server?.port), build: '1.0.0:' },
+      Tags: {
+        dc: 'dc2',
+        id: 'id-of-dc2-s1',
+        port: String(dc2.listener.addresses.server?.port),
+        build: `${COMPATIBLE_VERSION}:`,
+      },
     });
   });
 
@@ -259,6 +265,18 @@ describe('what does not belong together', () => {
     ]);
     trustDomain = 'a.consul';
     await dc2.federation.whenConnected('dc1', never); // put right, it heals by itself
+  });
+
+  it('does not dial what is no address, whoever tells it', async () => {
+    const dc1 = await start({ datacenter: 'dc1' });
+    const dc2 = await start({
+      datacenter: 'dc2',
+      join: [dc1.wanPort],
+      overrides: { advertiseWan: () => ({ address: 'unix:/tmp/socket', port: 1 }) },
+    });
+    await dc2.federation.whenConnected('dc1', never);
+    expect(dc1.federation.links()).toEqual([]);
+    expect(dc1.federation.members().map(({ Status }) => Status)).toEqual([1, 1]);
   });
 
   it('does not link to itself', async () => {

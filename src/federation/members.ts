@@ -1,4 +1,5 @@
 import type { Member } from '../model/member.ts';
+import { COMPATIBLE_VERSION } from '../model/version.ts';
 import type { Hello } from '../rpc/transport/handlers.ts';
 import type { Peer } from './peers.ts';
 
@@ -15,7 +16,7 @@ export function toMember(hello: Hello, status: number): Member {
     Tags: {
       acls: '0',
       bootstrap: '1',
-      build: `${hello.build}:`,
+      build: `${COMPATIBLE_VERSION}:`,
       dc: hello.datacenter,
       ft_fs: '1',
       ft_si: '1',

@@ -90,6 +90,11 @@ export class CheckRunners {
     this.#aliasTimer?.cancel();
   }
 
+  /** Runs a check at once, when it is one that takes turns. */
+  hurry(id: string): void {
+    this.#runners.get(id)?.hurry?.();
+  }
+
   /** The TTL of a check, when it is one. */
   ttl(id: string): TtlCheck | undefined {
     return this.#ttls.get(id);

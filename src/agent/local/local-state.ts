@@ -260,6 +260,9 @@ export function createLocalState(deps: LocalStateDeps, options: LocalStateOption
       return { services: registry.services().length, checks: checks.length, ttls };
     },
     requestSync: () => sync.requestFull(),
+    runChecks(serviceId) {
+      for (const check of registry.checksOf(serviceId)) runners.hurry(check.form.CheckID);
+    },
     get synced() {
       return sync.idle;
     },

@@ -81,6 +81,8 @@ export interface LocalState extends Service {
   counts(): { readonly services: number; readonly checks: number; readonly ttls: number };
   /** Compares everything with the catalog soon: after the servers were away, for example. */
   requestSync(): void;
+  /** Runs a service's checks at once: something is known to have changed. */
+  runChecks(serviceId: string): void;
   /** True when the catalog has all that the agent knows. */
   readonly synced: boolean;
 }

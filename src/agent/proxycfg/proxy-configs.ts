@@ -24,6 +24,8 @@ export interface ProxyConfigsDeps {
   readonly clock: Clock;
   readonly log: Logger;
   readonly metrics: Metrics;
+  /** Told when a sidecar began to serve, or went: a check that looks at it needn't wait for its turn. */
+  readonly onSidecar?: (proxyId: string) => void;
   /** Beside 'service', or in its place. */
   readonly resolvers?: UpstreamResolvers;
 }
@@ -98,11 +100,20 @@ export function createProxyConfigs(deps: ProxyConfigsDeps): ProxyConfigs {
         () => {
           sessions -= 1;
           log.info('sidecar disconnected', { proxy: name });
+          deps.onSidecar?.(name);
         },
         { once: true },
       );
       log.info('sidecar connected', { proxy: name, service: session.config.service });
-      return { updates: session.updates(), acknowledge: (version) => session.acknowledge(version) };
+      let serves = false;
+      return {
+        updates: session.updates(),
+        acknowledge: (version) => {
+          session.acknowledge(version);
+          if (!serves) deps.onSidecar?.(name);
+          serves = true;
+        },
+      };
     },
   };
 }

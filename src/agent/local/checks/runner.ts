@@ -4,6 +4,8 @@ import type { TaskGroup } from '../../../lib/task.ts';
 /** A check at work, until it is stopped. */
 export interface CheckRunner {
   stop(): void;
+  /** Runs it at once instead of at its next turn, when it is one that takes turns. */
+  hurry?(): void;
 }
 
 /** What a run of a check found. */
@@ -34,15 +36,28 @@ export function startIntervalCheck(
   const interval = Math.max(MIN_INTERVAL_MS, intervalMs);
   const controller = new AbortController();
   let timer: Timer;
+  let running = false;
+  let again = false;
   const run = async (): Promise<void> => {
-    const result = await probe(controller.signal);
-    if (controller.signal.aborted) return;
-    report(result);
+    running = true;
+    do {
+      again = false;
+      const result = await probe(controller.signal);
+      if (controller.signal.aborted) return;
+      report(result);
+    } while (again);
+    running = false;
     timer = deps.clock.after(interval, fire);
   };
   const fire = (): void => deps.tasks.run('check', run);
   timer = deps.clock.after(deps.random() * interval, fire);
   return {
+    hurry: () => {
+      again = true; // what runs now may have looked too early
+      if (running || controller.signal.aborted) return;
+      timer.cancel();
+      fire();
+    },
     stop: () => {
       controller.abort();
       timer.cancel();
