@@ -20,6 +20,15 @@ export function parseWanAddress(text: string): string {
   return `${match[1]}:${port}`;
 }
 
+/** False for what a peer must not make us dial: anything but host:port. */
+export function isWanAddress(text: string): boolean {
+  try {
+    return parseWanAddress(text) === text;
+  } catch {
+    return false;
+  }
+}
+
 export function formatAddress({ address, port }: WanAddress): string {
   return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
 }

@@ -2,7 +2,7 @@ import type { Clock } from '../lib/clock.ts';
 import { linkSignals } from '../lib/signals.ts';
 import type { TaskGroup } from '../lib/task.ts';
 import type { Hello } from '../rpc/transport/handlers.ts';
-import { formatAddress, isDialable } from './address.ts';
+import { formatAddress, isDialable, isWanAddress } from './address.ts';
 import { isUsable } from './link-state.ts';
 import { type LinkCarrier, OutgoingLink, type OutgoingLinkDeps } from './outgoing-link.ts';
 import type { LinkStatus } from './types.ts';
@@ -64,7 +64,7 @@ export class Dialler {
   /** Dials the server that said Hello and those that it knows. */
   learn(hello: Hello): void {
     this.#dialServer(hello);
-    for (const server of hello.servers) this.#dialServer(server);
+    for (const server of hello.servers.slice(0, MAX_SERVERS)) this.#dialServer(server);
   }
 
   /** No longer dials a server that nobody named in the configuration. */
@@ -121,6 +121,7 @@ export class Dialler {
     const where = { address: wan.host, port: wan.port };
     if (!isDialable(where)) return;
     const address = formatAddress(where);
+    if (!isWanAddress(address)) return;
     for (const { link, seed, stop } of this.#links.values()) {
       if (!seed && link.nodeId === nodeId && link.address !== address && !isUsable(link.state)) stop(); // it has moved
     }
@@ -128,6 +129,8 @@ export class Dialler {
   }
 }
 
+/** Servers that one Hello may tell of. */
+const MAX_SERVERS = 256;
 /** What a link counts for before its first measurement, and on top of it while it is suspect; milliseconds. */
 const UNMEASURED_MS = 1_000;
 const SUSPECT_MS = 1e9;

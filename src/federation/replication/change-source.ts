@@ -56,23 +56,25 @@ async function* follow(
     const revision = store.revision;
     const begin = { type: 'begin', epoch: store.epoch, revision, datacenter } as const;
     let backlog: AsyncGenerator<Commit> | undefined;
+    let proven = false;
     if (cursor !== undefined && cursor.epoch === store.epoch) {
       const verdict = await verify(deps, table, cursor.proof, signal);
       if (cursor.revision > revision || verdict === 'diverged') {
         yield { ...begin, snapshot: false, diverged: true };
         return;
       }
-      if (verdict === 'held') backlog = await readBacklog(deps, cursor.revision + 1, revision, signal);
+      proven = verdict === 'held';
+      if (proven) backlog = await readBacklog(deps, cursor.revision + 1, revision, signal);
     }
     if (backlog === undefined) {
       const rows = table.list(); // not changed by later commits
       const at = store.revision;
       live.drop(at);
-      yield { ...begin, revision: at, snapshot: true };
+      yield { ...begin, revision: at, snapshot: true, proven };
       for (const changes of chunks(rows.map(toDelta))) yield { type: 'snapshot', changes };
       yield { type: 'snapshotEnd', revision: at };
     } else {
-      yield { ...begin, snapshot: false }; // what was committed since is in `live`
+      yield { ...begin, snapshot: false, proven }; // what was committed since is in `live`
       for await (const commit of backlog) {
         const changes = deltasOf(commit, table.prefix);
         if (changes.length > 0) yield* batches(changes, commit.revision);

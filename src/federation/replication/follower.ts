@@ -50,6 +50,8 @@ interface Session {
   epoch: string | undefined;
   /** Rows so far, while a snapshot is coming. */
   snapshot: Map<string, RowDelta> | undefined;
+  /** True: a snapshot is a later state of what is here, so whatever it lacks was deleted by somebody. */
+  trusted: boolean;
 }
 
 /** Follows one table of another datacenter. */
@@ -118,6 +120,7 @@ export class Follower {
   /** Takes the source's store as it is, once, even if it is older or another one. */
   acceptSource(): void {
     this.#accept = true;
+    this.#hasty = this.#session !== undefined;
     this.#session?.life.abort(new IsthmusError('cancelled', 'starting over'));
     this.#hurry?.();
   }
@@ -142,7 +145,7 @@ export class Follower {
           this.#become('connecting', '');
         }
       }
-      if (this.#accept || this.#hasty) {
+      if (this.#hasty) {
         this.#hasty = false;
         continue;
       }
@@ -177,6 +180,7 @@ export class Follower {
       cursor,
       epoch: undefined,
       snapshot: undefined,
+      trusted: accepting,
     };
     this.#session = session;
     let writing: Promise<void> | undefined;
@@ -231,6 +235,7 @@ export class Follower {
       }
     } else if (cursor?.epoch !== epoch || accepting) this.#applied = 0;
     session.epoch = epoch;
+    session.trusted ||= cursor?.epoch === epoch && message.proven === true;
     this.#known = revision;
     if (message.snapshot) {
       session.snapshot = new Map();
@@ -245,8 +250,9 @@ export class Follower {
     session.snapshot = undefined;
     const quarantined = new Set(this.#applier.quarantined.map(({ value }) => value.key));
     const { changes, deletes } = diffSnapshot(kind.table, rows, quarantined, revision);
-    const trusted = session.accepting || session.cursor?.epoch === session.epoch;
-    const refusal = trusted ? undefined : refuseMassDelete(sourceDatacenter, kind.table.size, rows.size, deletes);
+    const refusal = session.trusted
+      ? undefined
+      : refuseMassDelete(sourceDatacenter, kind.table.size, rows.size, deletes);
     if (refusal !== undefined) {
       this.#refuse(refusal);
       return false;

@@ -128,9 +128,11 @@ async function startReplica(
 
 /** Calls `look` after every turn of the event loop until it gives something. */
 async function eventually<T>(look: () => T | undefined | false): Promise<T> {
+  const giveUp = Date.now() + 20_000; // only for a test that fails
   for (;;) {
     const found = look();
     if (found !== undefined && found !== false) return found;
+    if (Date.now() > giveUp) throw new Error('it never happened');
     await new Promise((resolve) => setImmediate(resolve));
   }
 }
@@ -406,6 +408,29 @@ describe('a source that is not the one from before', () => {
     fourth.replicator.acceptSource('entries');
     await eventually(() => fourth.status().State === 'following');
     expect(fourth.rows()).toEqual(older.rows());
+  });
+
+  it('may have deleted most rows while nobody looked, if it can prove to be the one from before', async () => {
+    const { primary, replica } = await replicated();
+    await replica.stop();
+    for (let index = 0; index < 9; index += 1) await primary.remove(`e${index}`);
+    await primary.engine.compact(primary.store.revision);
+    const second = await startReplica(sourceOf(primary), { engine: replica.engine }); // e9, its proof, is still there
+    await second.at(primary.store.revision);
+    expect(second.rows()).toEqual({ e9: 'e9' });
+  });
+
+  it('may not, when what would prove it has been compacted away', async () => {
+    const { primary, replica } = await replicated();
+    await replica.stop();
+    for (let index = 4; index < 10; index += 1) await primary.remove(`e${index}`);
+    await primary.engine.compact(primary.store.revision);
+    const second = await startReplica(sourceOf(primary), { engine: replica.engine });
+    await eventually(() => second.status().Reason.includes('lacks 6 of them'));
+    expect(second.table.size).toBe(10);
+    second.replicator.acceptSource('entries');
+    await second.at(primary.store.revision);
+    expect(second.rows()).toEqual(primary.rows());
   });
 
   it('does not empty or decimate the replica when its store is new', async () => {

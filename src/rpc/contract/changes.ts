@@ -38,6 +38,8 @@ export type ChangesMessage =
       readonly datacenter: string;
       /** True: the cursor does not belong to the source's history, although the epoch is the same; nothing follows. */
       readonly diverged?: boolean;
+      /** True: the cursor was found to belong to the source's history, so a snapshot is a later state of the same. */
+      readonly proven?: boolean;
     }
   /** Some of the rows at the revision that `begin` told. */
   | { readonly type: 'snapshot'; readonly changes: readonly RowDelta[] }

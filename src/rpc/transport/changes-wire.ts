@@ -43,10 +43,10 @@ export function changesError(error: IsthmusError): ChangesReply {
 export function encodeChanges(message: ChangesMessage): ChangesReply {
   switch (message.type) {
     case 'begin': {
-      const { epoch, snapshot, datacenter, diverged = false } = message;
+      const { epoch, snapshot, datacenter, diverged = false, proven = false } = message;
       const revision = BigInt(message.revision);
       return create(ChangesReplySchema, {
-        message: { case: 'begin', value: { epoch, snapshot, datacenter, diverged, revision } },
+        message: { case: 'begin', value: { epoch, snapshot, datacenter, diverged, proven, revision } },
       });
     }
     case 'snapshot':
@@ -69,8 +69,8 @@ export function decodeChanges(reply: ChangesReply): ChangesMessage | undefined {
     case 'error':
       throw fromFailure(message.value);
     case 'begin': {
-      const { epoch, snapshot, datacenter, diverged } = message.value;
-      return { type: 'begin', epoch, snapshot, datacenter, diverged, revision: Number(message.value.revision) };
+      const { epoch, snapshot, datacenter, diverged, proven } = message.value;
+      return { type: 'begin', epoch, snapshot, datacenter, diverged, proven, revision: Number(message.value.revision) };
     }
     case 'snapshot':
       return { type: 'snapshot', changes: message.value.changes.map(delta) };

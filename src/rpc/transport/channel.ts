@@ -47,8 +47,9 @@ class GrpcChannel implements RpcChannel {
   constructor(options: ChannelOptions) {
     this.address = options.address;
     const limits = { ...DEFAULT_LIMITS, ...options.limits };
-    const creds = channelCredentials(options, this.#sockets);
-    this.#client = new Client(options.address, creds, clientOptions(limits));
+    const creds = channelCredentials(options, this.#sockets, this.#closed.signal);
+    // With its scheme, so that no host name is taken for another one ("unix:8302").
+    this.#client = new Client(`dns:${options.address}`, creds, clientOptions(limits));
   }
 
   unary<I, O>(method: MethodDefinition<I, O>, request: I, signal: AbortSignal): Promise<O> {
@@ -125,6 +126,9 @@ class GrpcChannel implements RpcChannel {
   }
 }
 
+/** What may be under way to us on one connection: the default of 64 KiB would hold a snapshot to 1 MB/s at 60 ms. */
+const WINDOW_BYTES = 1024 * 1024;
+
 function clientOptions(limits: Required<TransportLimits>): ClientOptions {
   return {
     'grpc.use_local_subchannel_pool': 1,
@@ -137,13 +141,14 @@ function clientOptions(limits: Required<TransportLimits>): ClientOptions {
     'grpc.max_reconnect_backoff_ms': 3_000,
     'grpc.keepalive_time_ms': limits.keepaliveMs,
     'grpc.keepalive_timeout_ms': limits.keepaliveTimeoutMs,
+    'grpc-node.flow_control_window': WINDOW_BYTES,
     'grpc.max_receive_message_length': limits.maxMessageBytes,
     'grpc.max_send_message_length': limits.maxMessageBytes,
   };
 }
 
 /** gRPC's credentials made of ours; also notes the sockets, so that closing a channel can end them at once. */
-function channelCredentials(options: ChannelOptions, sockets: Set<Socket>): ChannelCredentials {
+function channelCredentials(options: ChannelOptions, sockets: Set<Socket>, closed: AbortSignal): ChannelCredentials {
   const { address, security = plaintext, onConnect } = options;
   const host = address.slice(0, address.lastIndexOf(':'));
   const creds = credentials.createInsecure();
@@ -153,6 +158,10 @@ function channelCredentials(options: ChannelOptions, sockets: Set<Socket>): Chan
   creds._createSecureConnector = (target, channelOptions, callCredentials) => {
     const connector = plain(target, channelOptions, callCredentials);
     connector.connect = async (raw) => {
+      if (closed.aborted) {
+        raw.destroy(); // connected after the channel was closed: gRPC would leave it open
+        throw abortReason(closed);
+      }
       sockets.add(raw);
       raw.once('close', () => sockets.delete(raw));
       const socket = await security.connect(raw, host);
