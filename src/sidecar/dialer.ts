@@ -4,7 +4,7 @@ import type { Clock } from '../lib/clock.ts';
 import { IsthmusError } from '../lib/errors.ts';
 import type { SidecarEndpoint } from '../model/sidecar.ts';
 import type { SidecarMeters } from './meters.ts';
-import { type Peer, type PeerReader, PeerRefused, verificationReason } from './peer.ts';
+import { isTrusted, type Peer, type PeerReader, PeerRefused, verificationReason } from './peer.ts';
 import type { RefusalReason } from './refusals.ts';
 import { codeOf, connectTcp, hostPort, ignoreError } from './sockets.ts';
 import type { Trust } from './trust.ts';
@@ -93,7 +93,8 @@ export class Dialer {
 
   #handshake(raw: Socket, endpoint: SidecarEndpoint, timeoutMs: number, offerTunnel: boolean): Promise<Dialled> {
     const { clock, peers, trust } = this.#deps;
-    const { dialling, trustDomain } = trust();
+    const before = trust();
+    const { dialling, trustDomain } = before;
     const where = hostPort(endpoint.address, endpoint.port);
     // The name that gateways and other proxies of the mesh route by.
     const name = `${endpoint.service}.default.${endpoint.datacenter}.internal.${trustDomain}`;
@@ -130,6 +131,11 @@ export class Dialer {
       const onSecure = (): void => {
         if (peer === undefined) {
           fail(new DialError('bad_identity', `the identity of ${where} was not checked`, { retry: true }));
+          return;
+        }
+        const { roots } = trust();
+        if (trust() !== before && !isTrusted(peer, roots, clock.now())) {
+          fail(new DialError('untrusted', `the root of ${where} is no longer trusted`, { retry: true }));
           return;
         }
         settle();

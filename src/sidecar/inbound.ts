@@ -42,6 +42,8 @@ export interface LocalApp {
 interface Accepted {
   readonly raw: Socket;
   readonly startedAt: number;
+  /** In effect when the handshake began. */
+  readonly trust: Trust;
 }
 
 /** The listener where the mesh reaches the application: mutual TLS, then a tunnel or one connection. */
@@ -69,7 +71,7 @@ export class Inbound {
       keepAlive: true,
       ALPNCallback: ({ protocols }) => chooseProtocol(protocols),
     });
-    this.#server.on('connection', (raw) => this.#accept(raw));
+    this.#server.prependListener('connection', (raw) => this.#accept(raw));
     this.#server.on('secureConnection', (tls) => this.#secured(tls));
     this.#server.on('tlsClientError', (error, tls) => this.#failed(error, tls));
   }
@@ -105,15 +107,16 @@ export class Inbound {
   }
 
   #accept(raw: Socket): void {
-    const { clock, limits } = this.#deps;
+    const { clock, limits, trust } = this.#deps;
     raw.on('error', ignoreError);
+    raw.allowHalfOpen = false; // until the handshake is over: a TCP check that ends is gone, and need not wait for the time-out
     if (this.#pending.size >= limits.maxPendingHandshakes) {
       this.#refuse('limit', raw.remoteAddress ?? '', { limit: 'handshakes', from: raw.remoteAddress });
       raw.destroy();
       return;
     }
     const key = addressOf(raw);
-    const accepted: Accepted = { raw, startedAt: clock.now() };
+    const accepted: Accepted = { raw, startedAt: clock.now(), trust: trust() };
     this.#pending.set(key, accepted);
     raw.once('close', () => {
       if (this.#pending.get(key) === accepted) this.#pending.delete(key);
@@ -123,6 +126,7 @@ export class Inbound {
   #secured(tls: TLSSocket): void {
     const { clock, meters, peers, trust } = this.#deps;
     tls.on('error', ignoreError);
+    tls.allowHalfOpen = true;
     const key = addressOf(tls);
     const accepted = this.#pending.get(key);
     if (accepted === undefined) {
@@ -132,7 +136,10 @@ export class Inbound {
     this.#pending.delete(key);
     let peer: Peer;
     try {
-      peer = peers.ofAccepted(tls, trust().trustDomain);
+      const { roots, trustDomain } = trust();
+      peer = peers.ofAccepted(tls, trustDomain);
+      if (trust() !== accepted.trust && !isTrusted(peer, roots, clock.now()))
+        throw new PeerRefused('untrusted', 'its root is no longer trusted', peer.uri);
     } catch (error) {
       const refused = error instanceof PeerRefused ? error : undefined;
       this.#refuse(refused?.reason ?? 'untrusted', refused?.uri ?? tls.remoteAddress ?? '', {

@@ -1,6 +1,7 @@
 import { once } from 'node:events';
+import { connect as connectTls } from 'node:tls';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { ending, exchange, holdOpen, type RunningSidecar, SidecarBench } from '../../test/fakes/sidecar-bench.ts';
+import { dial, ending, exchange, holdOpen, type RunningSidecar, SidecarBench } from '../../test/fakes/sidecar-bench.ts';
 
 let bench: SidecarBench;
 beforeEach(() => {
@@ -111,5 +112,38 @@ describe('rotation', () => {
     expect(db.sidecar.stats().version).toBe(version - 1);
     await db.source.put({ leaf: bench.ca.leaf('db', 'dc2') });
     expect(String(await exchange(web.address, 'hello'))).toBe('hello');
+  });
+
+  it('refuses a peer whose root went while its handshake was under way', async () => {
+    const db = await bench.db(await bench.echo());
+    const leaf = bench.ca.leaf('web', 'dc1');
+    // Between the two: passes the first flight on, and the client's certificate only after the change.
+    const relay = await bench.app((client) => {
+      const server = dial(db.address);
+      server.on('error', () => undefined);
+      server.pipe(client);
+      server.on('close', () => client.destroy());
+      client.once('data', (hello: Buffer) => {
+        server.write(hello);
+        client.once('data', async (certificate: Buffer) => {
+          bench.ca.rotate();
+          await db.source.put({ roots: bench.ca.roots() });
+          server.write(certificate);
+        });
+      });
+    });
+    const web = connectTls({
+      host: '127.0.0.1',
+      port: relay,
+      cert: leaf.certPem,
+      key: leaf.keyPem,
+      ca: [bench.ca.rootPem],
+      checkServerIdentity: () => undefined,
+    });
+    web.on('error', () => undefined);
+    web.resume();
+    await new Promise<void>((resolve) => web.once('close', () => resolve()));
+    expect(db.sidecar.stats().refused).toEqual({ untrusted: 1 });
+    expect(db.log.refusals()).toMatchObject([{ source: leaf.uri, reason: 'untrusted' }]);
   });
 });

@@ -15,6 +15,15 @@ export function resetSocket(socket: Socket): void {
 }
 
 /**
+ * Ends a TLS connection with a reset of the TCP socket below. While its own end is being sent, libuv refuses to reset
+ * and Node would lose the open handle, so it is closed without one then.
+ */
+export function resetTls(tls: TLSSocket, raw: Socket): void {
+  if (tls.writableEnded && !tls.writableFinished) tls.destroy();
+  else resetSocket(raw);
+}
+
+/**
  * A TCP socket as one end of a connection. After a reset, libuv may report a clean end (it takes POLLHUP after a short
  * read for one). A socket that was reset has no peer any more, one that the peer half closed has. Node remembers the
  * peer once it was asked for, so nothing else may ask before. Once this side has ended too, the two can't be told
@@ -30,7 +39,7 @@ export function socketEnd(socket: Socket): End {
 
 /** A TLS connection as one end; resets go to the TCP socket below. */
 export function tlsEnd(tls: TLSSocket, raw: Socket): End {
-  return { stream: tls, reset: () => resetSocket(raw), failed: () => false };
+  return { stream: tls, reset: () => resetTls(tls, raw), failed: () => false };
 }
 
 export interface ConnectOptions {

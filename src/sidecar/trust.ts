@@ -18,9 +18,9 @@ export interface Trust {
 
 /**
  * No session is ever resumed: a resumed one would skip the check of the peer's certificate and so outlive a change of
- * roots or leaf.
+ * roots or leaf. Nor is one renegotiated (TLS 1.2), which could change who is at the other end.
  */
-const SECURE_OPTIONS = constants.SSL_OP_NO_TICKET;
+const SECURE_OPTIONS = constants.SSL_OP_NO_TICKET | constants.SSL_OP_NO_RENEGOTIATION;
 
 /** Throws `invalid_argument` (or OpenSSL's error) when a PEM cannot be used; the trust before it stays in effect then. */
 export function createTrust(roots: SidecarRoots, leaf: SidecarLeaf): Trust {

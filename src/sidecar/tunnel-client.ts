@@ -4,7 +4,7 @@ import { IsthmusError } from '../lib/errors.ts';
 import { DialError, type Dialled } from './dialer.ts';
 import type { Peer } from './peer.ts';
 import type { End } from './pump.ts';
-import { ignoreError } from './sockets.ts';
+import { ignoreError, resetTls } from './sockets.ts';
 import {
   HEADER_DETAILS,
   HEADER_REASON,
@@ -118,7 +118,7 @@ export class Tunnel {
   /** Ends it with all its streams. */
   abort(): void {
     this.retire();
-    this.#dialled.raw.resetAndDestroy();
+    resetTls(this.#dialled.tls, this.#dialled.raw);
   }
 
   /** A connection to the service's application. Rejects with {@link DialError} or {@link StreamUntouched}. */

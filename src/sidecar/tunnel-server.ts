@@ -11,7 +11,7 @@ import { type ConnectionDeps, InboundConnection, type Refused } from './inbound-
 import type { SidecarLimits } from './limits.ts';
 import type { OpenConnection } from './open-connections.ts';
 import type { Peer } from './peer.ts';
-import { ignoreError, resetSocket } from './sockets.ts';
+import { ignoreError, resetTls } from './sockets.ts';
 import {
   HEADER_DETAILS,
   HEADER_REASON,
@@ -32,6 +32,7 @@ export type TunnelServerDeps = ConnectionDeps & {
 /** The accepting end of one tunnel. The identity is the tunnel's; each stream is authorized by itself. */
 export class TunnelServer implements OpenConnection {
   readonly peer: Peer;
+  readonly #tls: TLSSocket;
   readonly #raw: Socket;
   readonly #session: ServerHttp2Session;
   readonly #deps: TunnelServerDeps;
@@ -39,6 +40,7 @@ export class TunnelServer implements OpenConnection {
 
   constructor(tls: TLSSocket, raw: Socket, peer: Peer, deps: TunnelServerDeps) {
     this.peer = peer;
+    this.#tls = tls;
     this.#raw = raw;
     this.#deps = deps;
     this.#session = performServerHandshake(tls, { settings: TUNNEL_SETTINGS, maxSessionMemory: SESSION_MEMORY_MB });
@@ -59,7 +61,7 @@ export class TunnelServer implements OpenConnection {
   }
 
   abort(): void {
-    resetSocket(this.#raw);
+    resetTls(this.#tls, this.#raw);
   }
 
   #stream(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): void {
