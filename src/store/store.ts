@@ -200,14 +200,26 @@ export class Store implements Service {
       }
       rows.push({ table: name, key, before, after });
     }
+    const shown = this.#revision;
     this.#revision = Math.max(this.#revision, commit.revision);
     const applied: AppliedCommit = { revision: commit.revision, changes: rows };
     for (const listener of this.#listeners) listener(applied);
     this.topics.touch(touched, commit.revision);
-    for (const [revision, waiters] of this.#waiters) {
-      if (revision > this.#revision) continue;
+    this.#wakeUpTo(shown);
+  }
+
+  /** Wakes those who wait for revisions after `shown` that the view has now; their number does not matter otherwise. */
+  #wakeUpTo(shown: number): void {
+    const wake = (revision: number): void => {
+      const waiters = this.#waiters.get(revision);
+      if (waiters === undefined) return;
       this.#waiters.delete(revision);
-      for (const wake of waiters) wake();
+      for (const waiter of waiters) waiter();
+    };
+    if (this.#revision - shown <= this.#waiters.size) {
+      for (let revision = shown + 1; revision <= this.#revision; revision += 1) wake(revision);
+    } else {
+      for (const revision of [...this.#waiters.keys()]) if (revision <= this.#revision) wake(revision);
     }
   }
 }
