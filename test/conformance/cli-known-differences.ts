@@ -8,11 +8,6 @@ export interface KnownCommandDifference {
 /** Where commands differ from the peer's on purpose. An entry that no longer differs fails the suite. */
 export const KNOWN_COMMAND_DIFFERENCES: readonly KnownCommandDifference[] = [
   {
-    command: 'members -detailed',
-    at: 'stdout',
-    reason: 'a tag more, isthmus, tells the program’s own version',
-  },
-  {
     command: 'connect proxy',
     at: 'stdout',
     reason: 'the first line names the program',

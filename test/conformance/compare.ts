@@ -65,7 +65,10 @@ function compareValue(context: Context, at: string, key: string, recorded: unkno
   if (isObject(recorded) && isObject(actual)) compareObjects(context, at, recorded, actual);
   else if (Array.isArray(recorded) && Array.isArray(actual)) {
     if (recorded.length !== actual.length) differs(`${actual.length} items where ${recorded.length} were`);
-    else for (const [i, item] of recorded.entries()) compareValue(context, `${at}[${i}]`, key, item, actual[i]);
+    else {
+      const [left, right] = [ordered(key, recorded), ordered(key, actual)];
+      for (const [i, item] of left.entries()) compareValue(context, `${at}[${i}]`, key, item, right[i]);
+    }
   } else if (typeof recorded !== typeof actual || recorded === null || actual === null) {
     if (recorded !== actual) differs();
   } else if (SHAPE_ONLY.has(key)) {
@@ -80,6 +83,14 @@ function compareValue(context: Context, at: string, key: string, recorded: unkno
     const why = relations.match(`127.0.0.1:${recorded}`, `127.0.0.1:${String(actual)}`);
     if (why !== undefined) differs(why);
   } else if (recorded !== actual) differs();
+}
+
+/** Roots come in the order of their IDs, which are random; the one that is not active comes first here. */
+function ordered(key: string, items: readonly unknown[]): readonly unknown[] {
+  if (key !== 'Roots') return items;
+  return items.toSorted(
+    (a, b) => Number((a as { Active: boolean }).Active) - Number((b as { Active: boolean }).Active),
+  );
 }
 
 function compareObjects(
@@ -133,4 +144,10 @@ function parsed(text: string): unknown {
 
 function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/** One line for a failure. */
+export function describeDifference({ at, recorded, actual, why }: Difference): string {
+  const show = (value: unknown): string => String(JSON.stringify(value)).slice(0, 400);
+  return `${at}: ${why ?? 'differs'}; recorded ${show(recorded)}, now ${show(actual)}`;
 }

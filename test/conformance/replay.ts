@@ -10,12 +10,8 @@ export interface KnownDifference {
   /** A pattern for the whole of `Difference.at`. */
   readonly at: RegExp;
   readonly reason: string;
-}
-
-export interface SkippedRecording {
-  readonly file: HttpFile;
-  readonly name: string;
-  readonly reason: string;
+  /** It depends on the moment, so it need not be found. */
+  readonly sometimes?: boolean;
 }
 
 export type Send = (dc: Recording['dc'], method: string, path: string, body: string | undefined) => Promise<Answer>;
@@ -58,7 +54,7 @@ export class Replay {
 
   /** Known differences that were not found: they must be taken off the list. */
   gone(): readonly KnownDifference[] {
-    return this.#known.filter((known) => !this.#stillDiffers.has(known));
+    return this.#known.filter((known) => known.sometimes !== true && !this.#stillDiffers.has(known));
   }
 
   #sort(
