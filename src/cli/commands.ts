@@ -27,6 +27,7 @@ import { leave } from './commands/leave.ts';
 import { members } from './commands/members.ts';
 import { operatorRaftListPeers } from './commands/operator-raft-list-peers.ts';
 import { reload } from './commands/reload.ts';
+import { replicationAcceptSource } from './commands/replication-accept-source.ts';
 import { replicationStatus } from './commands/replication-status.ts';
 import { servicesDeregister } from './commands/services-deregister.ts';
 import { servicesRegister } from './commands/services-register.ts';
@@ -63,6 +64,7 @@ export const COMMANDS: readonly Command[] = [
   members,
   operatorRaftListPeers,
   reload,
+  replicationAcceptSource,
   replicationStatus,
   servicesDeregister,
   servicesRegister,

@@ -35,6 +35,7 @@ export interface OperatorApi {
   peers(call?: CallOptions): Promise<readonly string[]>;
   raftConfiguration(call?: CallOptions): Promise<readonly RaftServer[]>;
   replication(call?: CallOptions): Promise<ReplicationStatus>;
+  acceptReplicationSource(kind: string, call?: CallOptions): Promise<void>;
   /** Links to other datacenters. */
   links(call?: CallOptions): Promise<readonly LinkInfo[]>;
   metrics(call?: CallOptions): Promise<unknown>;
@@ -52,6 +53,9 @@ export function createOperatorApi(transport: Transport): OperatorApi {
       return answer.Servers;
     },
     replication: (call) => get('/v1/internal/replication', call),
+    async acceptReplicationSource(kind, call = {}) {
+      await transport.text({ method: 'PUT', path: '/v1/internal/replication/accept-source', query: { kind }, call });
+    },
     links: (call) => get('/v1/internal/links', call),
     metrics: (call) => get('/v1/agent/metrics', call),
     metricsText: (call = {}) =>

@@ -106,7 +106,7 @@ export async function createAuthority(deps: AuthorityDeps): Promise<Authority> {
     primaryDatacenter: config.primaryDatacenter,
     store,
     reads: readDefinitions(domains, operator, replicator.reads),
-    writes: writeDefinitions(domains),
+    writes: writeDefinitions(domains, replicator),
     remote: (datacenter) => federation.contract(datacenter),
     replicated: (revision, signal) => replicator.waitApplied(CONFIG_ENTRIES, revision, signal),
     clock,

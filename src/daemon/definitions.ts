@@ -20,7 +20,10 @@ export function readDefinitions(
 }
 
 /** Which domain carries out each write of the contract. */
-export function writeDefinitions({ catalog, entries, intentions, ca }: Domains): WriteDefinitions {
+export function writeDefinitions(
+  { catalog, entries, intentions, ca }: Domains,
+  replicator: Pick<Replicator, 'acceptSource'>,
+): WriteDefinitions {
   return {
     'catalog.register': async (args) => {
       await catalog.register(args);
@@ -46,6 +49,10 @@ export function writeDefinitions({ catalog, entries, intentions, ca }: Domains):
     'ca.signIntermediate': (args) => ca.signIntermediate(args),
     'ca.reportHolder': async (args) => {
       await ca.reportHolder(args);
+      return null;
+    },
+    'replication.acceptSource': async ({ kind }) => {
+      replicator.acceptSource(kind);
       return null;
     },
     'ca.reportDatacenter': async (args) => {

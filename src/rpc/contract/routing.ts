@@ -24,6 +24,7 @@ export const WRITE_ROUTES: Readonly<Record<WriteName, WriteRoute>> = {
   'ca.signIntermediate': 'datacenter',
   'ca.reportHolder': 'datacenter',
   'ca.reportDatacenter': 'datacenter',
+  'replication.acceptSource': 'datacenter',
 };
 
 /** Reads that the primary answers for every datacenter, unless the request names one. */

@@ -30,6 +30,8 @@ export interface Writes {
   };
   /** An agent tells which roots its verifiers hold and which leaves are live. */
   'ca.reportHolder': { args: HolderReport; value: null };
+  /** An operator's word that the primary's store is right although it is older, or another one. */
+  'replication.acceptSource': { args: { readonly kind: string }; value: null };
   /** A secondary tells the primary how far its datacenter is in a rotation. */
   'ca.reportDatacenter': { args: DatacenterRotation; value: null };
 }

@@ -1,7 +1,8 @@
 import { IsthmusError } from '../../../lib/errors.ts';
 import type { AgentParts } from '../agent-parts.ts';
 import { readRoute } from '../read-route.ts';
-import { jsonResponse, type Route } from '../route.ts';
+import { EMPTY, jsonResponse, type Route } from '../route.ts';
+import { writeRoute } from '../write-route.ts';
 import type { CatalogRouteDeps } from './catalog.ts';
 import { LIST_PARAMETERS, listArgs, required } from './list-args.ts';
 
@@ -38,6 +39,16 @@ export function internalRoutes(deps: CatalogRouteDeps & { readonly agent: AgentP
         throw new IsthmusError('not_found', 'Service topology is not offered');
       },
     },
+    writeRoute(deps, {
+      method: 'PUT',
+      path: '/v1/internal/replication/accept-source',
+      about: 'Follow the primary although its store is older than what was applied here, or another one.',
+      acl: 'operator:write',
+      write: 'replication.acceptSource',
+      query: [{ name: 'kind', about: 'What is replicated, as /v1/internal/replication names it.' }],
+      args: ({ query }) => ({ kind: required(query.get('kind'), 'Missing kind') }),
+      render: () => EMPTY,
+    }),
     {
       method: 'GET',
       path: '/v1/internal/links',
