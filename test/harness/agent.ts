@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import { type HttpAnswer, type HttpBody, httpRequest } from './http.ts';
 import { type Exit, type ManagedProcess, startProcess } from './managed-process.ts';
 
-/** The program that the processes run, built. */
-export const BINARY = join(import.meta.dirname, '..', '..', 'bin', 'isthmus');
+/** The program that the processes run, built. ISTHMUS_TEST_BINARY names another build of it. */
+export const BINARY = process.env.ISTHMUS_TEST_BINARY ?? join(import.meta.dirname, '..', '..', 'bin', 'isthmus');
 
 export interface AgentReady {
   readonly node: string;
@@ -119,7 +119,8 @@ export async function startAgent(options: AgentOptions): Promise<AgentProcess> {
 
 export interface SidecarReady {
   readonly proxy: string;
-  readonly listen: string;
+  /** Absent when nothing is behind it. */
+  readonly listen?: string;
   /** Name of the upstream to the address that applications dial. */
   readonly upstreams: Readonly<Record<string, string>>;
   readonly metrics: string;

@@ -10,6 +10,8 @@ export {
   startAgent,
   startSidecar,
 } from './agent.ts';
+export { type Bed, type BedOptions, type Cut, type MeshOptions, type MeshService, portOf, startBed } from './bed.ts';
+export { callAgent } from './call.ts';
 export { type HttpAnswer, type HttpBody, type HttpRequestOptions, httpRequest } from './http.ts';
 export {
   assertNoneLeft,
@@ -19,5 +21,7 @@ export {
   runningProcesses,
   startProcess,
 } from './managed-process.ts';
+export { freePorts } from './ports.ts';
+export { ask, type EchoApplication, type Load, type LoadCounts, LongLived, startEcho, startLoad } from './traffic.ts';
 export { type WaitOptions, waitFor } from './wait-for.ts';
 export { type WanProxy, type WanProxyOptions, type WanState, wanProxy } from './wan-proxy.ts';

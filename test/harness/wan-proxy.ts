@@ -13,6 +13,8 @@ export interface WanProxyOptions {
   /** Where it listens. Default 127.0.0.1 and a free port. */
   readonly host?: string;
   readonly port?: number;
+  /** Sees every piece that is passed on; `connection` numbers the connections, `fromDialler` tells the direction. */
+  readonly onBytes?: (chunk: Buffer, from: { readonly connection: number; readonly fromDialler: boolean }) => void;
 }
 
 /** A stretch of network that can be cut. */
@@ -27,6 +29,8 @@ export interface WanProxy {
   blackHole(): void;
   reset(): void;
   heal(): void;
+  /** Does so once this many more bytes have passed: in the middle of what is being sent then. */
+  cutAfter(bytes: number, how: Exclude<WanState, 'open'>): void;
   /** Resets the connections there are and goes on with new ones. */
   breakConnections(): void;
   /** New connections go here. */
@@ -35,6 +39,7 @@ export interface WanProxy {
 }
 
 interface Pair {
+  readonly number: number;
   readonly inner: Socket;
   outer: Socket | undefined;
 }
@@ -44,8 +49,21 @@ export async function wanProxy(target: string, options: WanProxyOptions = {}): P
   let to = target;
   let state: WanState = 'open';
   let bytes = 0;
+  let count = 0;
   const pairs = new Set<Pair>();
 
+  const cut: { at: number; how: Exclude<WanState, 'open'> } = { at: Number.POSITIVE_INFINITY, how: 'reset' };
+  const blackHole = (): void => {
+    state = 'black hole';
+    for (const { inner, outer } of pairs) {
+      inner.pause();
+      outer?.pause();
+    }
+  };
+  const reset = (): void => {
+    state = 'reset';
+    for (const pair of pairs) drop(pair);
+  };
   const drop = (pair: Pair): void => {
     pairs.delete(pair);
     pair.inner.resetAndDestroy();
@@ -54,7 +72,12 @@ export async function wanProxy(target: string, options: WanProxyOptions = {}): P
   const forward = (pair: Pair, from: Socket, into: Socket): void => {
     from.on('data', (chunk: Buffer) => {
       bytes += chunk.length;
+      options.onBytes?.(chunk, { connection: pair.number, fromDialler: from === pair.inner });
       if (!into.write(chunk)) from.pause();
+      if (bytes < cut.at) return;
+      cut.at = Number.POSITIVE_INFINITY;
+      if (cut.how === 'reset') reset();
+      else blackHole();
     });
     into.on('drain', () => {
       if (state === 'open') from.resume();
@@ -79,7 +102,8 @@ export async function wanProxy(target: string, options: WanProxyOptions = {}): P
       inner.resetAndDestroy();
       return;
     }
-    const pair: Pair = { inner, outer: undefined };
+    count += 1;
+    const pair: Pair = { number: count, inner, outer: undefined };
     pairs.add(pair);
     if (state === 'open') dial(pair);
   });
@@ -98,16 +122,11 @@ export async function wanProxy(target: string, options: WanProxyOptions = {}): P
     get bytes() {
       return bytes;
     },
-    blackHole() {
-      state = 'black hole';
-      for (const { inner, outer } of pairs) {
-        inner.pause();
-        outer?.pause();
-      }
-    },
-    reset() {
-      state = 'reset';
-      for (const pair of pairs) drop(pair);
+    blackHole,
+    reset,
+    cutAfter(more, how) {
+      cut.at = bytes + more;
+      cut.how = how;
     },
     heal() {
       state = 'open';
