@@ -20,8 +20,9 @@ export interface DirectDeps {
 
 /**
  * Answers simple GETs straight from the socket. Building Node's request and response objects costs more than all of
- * ours: with answers of 1 KB this way takes 20 µs of CPU a request where bare node:http takes 46 µs, and a blocked
- * query holds a socket and little else. A connection that sends anything but simple GETs is handed over for good.
+ * ours: CPU a request was 17–26 µs here where bare node:http took 46 µs with answers of 1 KB, 38 µs where it took 60 µs
+ * with 45 KB; and a blocked query holds a socket and little else. A connection that sends anything but simple GETs is
+ * handed over for good.
  */
 export class DirectConnections {
   readonly #deps: DirectDeps;
@@ -125,17 +126,24 @@ class DirectConnection {
     this.#controller = undefined;
     const socket = this.#socket;
     if (socket.destroyed) return;
-    const { body = NOTHING } = compiled;
-    socket.cork();
-    socket.write(
-      `${headOf(compiled)}Date: ${httpDate(this.#deps.clock.now())}\r\n${this.#closing ? CLOSE : END}`,
-      'latin1',
-    );
-    if (body.length > 0) socket.write(body);
-    socket.uncork();
+    this.#write(compiled);
     // Nearly always the kernel has taken all of it by now.
     if (socket.writableLength > 0) this.#waitUntilRead();
     else this.#next();
+  }
+
+  #write(compiled: CompiledResponse): void {
+    const { body = NOTHING } = compiled;
+    const socket = this.#socket;
+    const date = httpDate(this.#deps.clock.now());
+    if (body.length <= MAX_JOINED && !this.#closing) {
+      socket.write(joined(compiled, body, date)); // one write of one buffer costs half of two
+      return;
+    }
+    socket.cork();
+    socket.write(`${headOf(compiled)}Date: ${date}\r\n${this.#closing ? CLOSE : END}`, 'latin1');
+    if (body.length > 0) socket.write(body);
+    socket.uncork();
   }
 
   #waitUntilRead(): void {
@@ -188,6 +196,27 @@ class DirectConnection {
 const NOTHING = Buffer.alloc(0);
 const END = '\r\n';
 const CLOSE = 'Connection: close\r\n\r\n';
+
+/** Answers up to this length are kept as one buffer with their head. */
+const MAX_JOINED = 65_536;
+
+interface Joined {
+  readonly date: string;
+  readonly bytes: Buffer;
+}
+
+const joins = new WeakMap<CompiledResponse, Joined>();
+
+/** The whole answer in one buffer, made once a second at most. */
+function joined(compiled: CompiledResponse, body: Buffer, date: string): Buffer {
+  let join = joins.get(compiled);
+  if (join?.date !== date) {
+    const head = Buffer.from(`${headOf(compiled)}Date: ${date}\r\n${END}`, 'latin1');
+    join = { date, bytes: Buffer.concat([head, body]) };
+    joins.set(compiled, join);
+  }
+  return join.bytes;
+}
 
 const heads = new WeakMap<CompiledResponse, string>();
 
