@@ -510,6 +510,7 @@ describe('connect ca rotate -watch', () => {
       '[###############---------------]  50%  moving  2/4 certificates',
       '[##############################] 100%  draining  4/4 certificates',
       'Done: 4 certificates are under root new.',
+      'The old root is still trusted: it is removed shortly. See "isthmus connect ca rotate -status".',
       '',
     ]);
   });

@@ -55,6 +55,8 @@ export class OutgoingLink {
   #refusal: LinkRefusal | undefined;
   #farewell: Timer | undefined;
   #lastRefusal = '';
+  /** Since when it could not be reached, over all attempts; told to the log once. */
+  #downSince: number | undefined;
 
   constructor(deps: OutgoingLinkDeps, nodeId?: string) {
     this.#deps = deps;
@@ -139,7 +141,7 @@ export class OutgoingLink {
 
   /** One connection, from dialling to its end; returns the pause until the next, milliseconds. */
   async #session(signal: AbortSignal): Promise<number> {
-    const { clock, timings, log } = this.#deps;
+    const { clock, timings } = this.#deps;
     const session = linkSignals(signal);
     const channel = createChannel({
       address: this.address,
@@ -193,10 +195,17 @@ export class OutgoingLink {
       this.#heartbeat = undefined;
       this.#channel = undefined;
       channel.close(new IsthmusError('unavailable', `the link to ${this.address} was lost`));
-      if (wasUp && !signal.aborted && this.#refusal === undefined)
-        log.warn('link down', { address: this.address, node: this.nodeId, reason: reason.message });
+      if (!signal.aborted && this.#refusal === undefined) this.#tellFailure(wasUp, reason.message);
     }
     return this.#ended(signal, reason, unlink);
+  }
+
+  /** One line for each outage, however many attempts it takes. */
+  #tellFailure(wasUp: boolean, reason: string): void {
+    if (this.#downSince !== undefined) return;
+    const server = this.nodeId === undefined ? undefined : this.#deps.peers.get(this.nodeId)?.hello.node;
+    const fields = { peer: this.address, ...(server !== undefined && { server }), reason };
+    this.#deps.log.warn(wasUp ? 'link down' : 'server not reached', fields);
   }
 
   #ended(signal: AbortSignal, reason: IsthmusError, unlink: ((at: number) => void) | undefined): number {
@@ -214,15 +223,16 @@ export class OutgoingLink {
       this.#state = { kind: 'refused', since: now, code, reason: text, retryAt: now + pause };
       if (this.#lastRefusal !== text) {
         this.#lastRefusal = text;
-        if (code === 'self') log.debug('address leads back to this server', { address: this.address });
-        else log.error('refused to federate', { address: this.address, reason: text });
+        if (code === 'self') log.debug('address leads back to this server', { peer: this.address });
+        else log.error('refused to federate', { peer: this.address, reason: text });
       }
       unlink?.(now);
       this.#deps.onChange();
       return pause;
     }
     const pause = this.#backoff.next();
-    this.#state = { kind: 'down', since: now, reason: reason.message, retryAt: now + pause };
+    this.#downSince ??= now;
+    this.#state = { kind: 'down', since: this.#downSince, reason: reason.message, retryAt: now + pause };
     unlink?.(now);
     this.#deps.onChange();
     return pause;
@@ -232,12 +242,13 @@ export class OutgoingLink {
     const { clock, log, monotonicMs } = this.#deps;
     this.#backoff.reset();
     this.#lastRefusal = '';
+    this.#downSince = undefined;
     this.#heartbeat = new Heartbeat(monotonicMs);
     this.#carrier = {
       contract: createRemoteContract({ channel, clock }),
       changes: createRemoteChanges(channel),
     };
-    log.info('link up', { address: this.address, node: hello.node, datacenter: hello.datacenter });
+    log.info('link up', { peer: this.address, server: hello.node, datacenter: hello.datacenter });
     this.#become({ kind: 'up', since: clock.now() });
     this.#ping();
   }

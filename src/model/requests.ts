@@ -42,5 +42,7 @@ export interface CaStatus {
   /** Seconds; equals RootExpiresIn in a primary that signs with its root. */
   readonly IntermediateExpiresIn: number;
   readonly IntermediateRenewsIn: number;
+  /** Seconds until the next planned rotation of the root; in a primary only. */
+  readonly RootRotatesIn?: number;
   readonly LastRenewalError: string;
 }

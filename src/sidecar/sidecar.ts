@@ -62,7 +62,8 @@ export function createSidecar(deps: SidecarDeps): Sidecar {
       const now = clock.now();
       if (now < (told.get(task) ?? 0)) return;
       told.set(task, now + REPEAT_MS);
-      log.warn('background work failed', { task, error: error.message, retry_in_ms: retryInMs });
+      const retry = retryInMs === undefined ? {} : { retry_in_seconds: Math.round(retryInMs) / 1_000 };
+      log.warn('background work failed', { task, error: error.message, ...retry });
     },
   });
   const state = new SidecarState({ clock, log, metrics, limits, tasks });

@@ -2,7 +2,8 @@
  * Names of the fields that log lines share, so that one search finds a thing wherever it was logged. Fields that only
  * one place uses are named there, in the same style.
  *
- * Every line has `time` (ISO 8601, UTC), `level`, `node` and `msg`.
+ * Every line has `time` (ISO 8601, UTC), `level`, `node` (`sidecar` in a sidecar) and `msg`. A line's own fields never have
+ * these names.
  */
 export const LOG_FIELDS = {
   /** The part of the process that speaks: 'store', 'federation', 'http' … */
@@ -11,6 +12,10 @@ export const LOG_FIELDS = {
   error: 'error',
   datacenter: 'datacenter',
   node: 'node',
+  /** The service that a sidecar stands beside. */
+  sidecar: 'sidecar',
+  /** Name of another server. */
+  server: 'server',
   service: 'service',
   check: 'check',
   /** Address of the other side, host:port. */

@@ -22,8 +22,9 @@ export interface LoggerOptions {
   /** Default standard output. */
   readonly destination?: LogDestination;
   readonly clock: Clock;
-  /** The node's name, on every line. */
+  /** The node's name, on every line; a sidecar says for which service it stands instead. */
   readonly name: string;
+  readonly nameField?: 'node' | 'sidecar';
 }
 
 export interface RootLogger extends Logger {
@@ -49,7 +50,7 @@ export function createLogger(options: LoggerOptions): RootLogger {
   const sink = pino(
     {
       level: 'debug', // decided below, so that a change holds for children too
-      base: { node: options.name },
+      base: { [options.nameField ?? 'node']: options.name },
       timestamp: () => `,"time":"${new Date(clock.now()).toISOString()}"`,
       formatters: { level: (label) => ({ level: label }) },
     },

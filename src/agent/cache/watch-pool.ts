@@ -80,8 +80,8 @@ export class WatchPool implements Service {
     const { contract, clock, log } = this.#deps;
     const tasks = createTaskGroup({
       clock,
-      onError: (_task, error, retryInMs) => {
-        log.debug('watch broken', { read: name, datacenter: options.datacenter, error: error.message, retryInMs });
+      onError: (_task, error) => {
+        log.debug('watch broken', { read: name, datacenter: options.datacenter, error: error.message });
         tell({ ...shared.state, index: shared.state?.index ?? 0, problem: error.message });
       },
     });

@@ -57,7 +57,7 @@ async function follow(context: CommandContext, before: RotationStatus | undefine
   }
   if (json) context.printJson(last);
   else if (last.NewRootID === '') context.print('No rotation is under way.');
-  else context.print(`Done: ${last.LeavesMoved} certificates are under root ${last.NewRootID}.`);
+  else context.print(summary(last));
   return 0;
 
   async function consume(): Promise<void> {
@@ -75,6 +75,14 @@ async function follow(context: CommandContext, before: RotationStatus | undefine
     else io.out(`${line}\n`);
     lastLine = line;
   }
+}
+
+function summary(status: RotationStatus): string {
+  const moved = `Done: ${status.LeavesMoved} certificates are under root ${status.NewRootID}.`;
+  if (status.Phase === 'idle') return `${moved} The old root is gone.`;
+  const [hold] = status.Holds;
+  const why = hold === undefined ? 'it is removed shortly' : hold;
+  return `${moved}\nThe old root is still trusted: ${why}. See "isthmus connect ca rotate -status".`;
 }
 
 function progressLine(status: RotationStatus): string {

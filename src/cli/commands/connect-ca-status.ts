@@ -19,9 +19,13 @@ export const connectCaStatus: Command = {
         ['Trust domain:', status.TrustDomain],
         ['Active root:', status.ActiveRootID],
         ['Root expires in:', remaining(status.RootExpiresIn)],
-        ['Intermediate expires in:', remaining(status.IntermediateExpiresIn)],
-        ['Intermediate renews in:', remaining(status.IntermediateRenewsIn)],
       ];
+      if (status.RootRotatesIn !== undefined) {
+        rows.push(['Root rotates in:', remaining(status.RootRotatesIn)]);
+      } else {
+        rows.push(['Intermediate expires in:', remaining(status.IntermediateExpiresIn)]);
+        rows.push(['Intermediate renews in:', remaining(status.IntermediateRenewsIn)]);
+      }
       if (status.Reason !== '') rows.push(['Reason:', status.Reason]);
       if (status.LastRenewalError !== '') rows.push(['Last renewal error:', status.LastRenewalError]);
       print(columns(rows));

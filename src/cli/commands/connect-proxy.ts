@@ -51,7 +51,13 @@ async function runProxy(context: CommandContext, target: SidecarTarget): Promise
   const name =
     target.kind === 'proxy' ? target.proxyId : target.kind === 'standalone' ? target.service : target.serviceId;
   const { clock } = io;
-  const log = createLogger({ level, clock, name, destination: { write: (line) => io.err(line) } });
+  const log = createLogger({
+    level,
+    clock,
+    name,
+    nameField: 'sidecar',
+    destination: { write: (line) => io.err(line) },
+  });
   const metrics = createMetrics({ clock });
   const source = watchSource(createSidecarSource({ transport: context.client().transport, clock }, target));
   const sidecar = createSidecar({ source, clock, log, metrics });

@@ -12,6 +12,7 @@ export interface StatusFacts {
   /** Why nothing can be signed; '' when it can. */
   readonly blocker: string;
   readonly lastRenewalError: string;
+  /** Of the intermediate; of the root in a primary. */
   readonly renewsAt: number | undefined;
 }
 
@@ -22,6 +23,7 @@ export function caStatus(facts: StatusFacts): CaStatus {
   const intermediate = tables.intermediate.get(ONLY)?.value;
   const rootLeft = root === undefined ? 0 : secondsUntil(root.notAfter, now);
   const signingLeft = intermediate === undefined ? rootLeft : secondsUntil(intermediate.notAfter, now);
+  const renewsIn = facts.renewsAt === undefined ? undefined : secondsUntil(facts.renewsAt, now);
   return {
     Datacenter: facts.datacenter,
     Provider: tables.config.get(ONLY)?.value.provider ?? '',
@@ -30,7 +32,8 @@ export function caStatus(facts: StatusFacts): CaStatus {
     ActiveRootID: root?.id ?? '',
     RootExpiresIn: rootLeft,
     IntermediateExpiresIn: signingLeft,
-    IntermediateRenewsIn: facts.renewsAt === undefined ? signingLeft : secondsUntil(facts.renewsAt, now),
+    IntermediateRenewsIn: renewsIn === undefined || intermediate === undefined ? signingLeft : renewsIn,
+    ...(renewsIn !== undefined && intermediate === undefined && { RootRotatesIn: renewsIn }),
     LastRenewalError: facts.lastRenewalError,
   };
 }

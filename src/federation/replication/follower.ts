@@ -141,7 +141,7 @@ export class Follower {
         const error = IsthmusError.from(thrown);
         this.#lastError = error.message;
         if (this.#state === 'following' || this.#state === 'snapshot') {
-          this.#deps.log.warn('replication interrupted', { kind: this.name, reason: error.message });
+          this.#deps.log.info('replication interrupted', { kind: this.name, reason: error.message });
           this.#become('connecting', '');
         }
       }

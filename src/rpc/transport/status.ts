@@ -15,7 +15,14 @@ const CODES: Readonly<Record<number, ErrorCode>> = {
 export function fromStatus(thrown: unknown, peer: string): IsthmusError {
   const { code, details } = thrown as { code?: number; details?: string };
   if (typeof code !== 'number') return IsthmusError.from(thrown);
-  return new IsthmusError(CODES[code] ?? 'internal', `${peer}: ${details || (status[code] ?? 'failed')}`, {
+  return new IsthmusError(CODES[code] ?? 'internal', `${peer}: ${plain(details) || (status[code] ?? 'failed')}`, {
     cause: thrown,
   });
+}
+
+/** The library wraps what happened ("connect ECONNREFUSED …") into its own account of the channel. */
+function plain(details: string | undefined): string {
+  return (details ?? '')
+    .replace(/^No connection established\. Last error: (?:Error: )?/, '')
+    .replace(/\.? Resolution note: .*$/s, '');
 }
