@@ -3,7 +3,7 @@ import { type Node, PatternFault, parsePattern, type Ranges } from './syntax.ts'
 export { PatternFault };
 
 /** Instructions of a compiled pattern at most: bounds the work for each character of a text. */
-const MAX_PROGRAM = 5_000;
+export const MAX_PROGRAM = 5_000;
 
 type Instruction =
   | { readonly op: 'char'; readonly ranges: Ranges }
@@ -42,6 +42,9 @@ function emit(node: Node, program: Instruction[]): void {
       return;
     case 'any':
       emitAny(node.parts, program);
+      return;
+    case 'group':
+      emit(node.node, program);
       return;
     case 'repeat':
       emitRepeat(node, program);
@@ -117,7 +120,8 @@ function run(program: readonly Instruction[], text: string): boolean {
   return false;
 }
 
-function holds(what: Node['type'], codes: readonly number[], at: number): boolean {
+/** Whether an assertion holds before the character `at`. */
+export function holds(what: Node['type'], codes: readonly number[], at: number): boolean {
   switch (what) {
     case 'start':
       return at === 0;
@@ -139,7 +143,7 @@ function isWord(code: number | undefined): boolean {
 }
 
 /** Sorted and merged, so that {@link within} can halve. */
-function normalize(ranges: Ranges): Ranges {
+export function normalize(ranges: Ranges): Ranges {
   if (ranges.length <= 2) return ranges;
   const pairs: [number, number][] = [];
   for (let at = 0; at < ranges.length; at += 2) pairs.push([ranges[at] as number, ranges[at + 1] as number]);
@@ -153,7 +157,8 @@ function normalize(ranges: Ranges): Ranges {
   return merged;
 }
 
-function within(ranges: Ranges, code: number): boolean {
+/** Whether `code` lies in normalized ranges. */
+export function within(ranges: Ranges, code: number): boolean {
   let low = 0;
   let high = ranges.length / 2;
   while (low < high) {

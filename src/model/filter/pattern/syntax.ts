@@ -1,12 +1,19 @@
 /**
- * Reads regular expressions in RE2's syntax (the one of the peer). Only whether a text matches is ever asked, so groups
- * capture nothing and lazy and greedy are the same.
+ * Reads regular expressions in RE2's syntax (the one of the peer). Groups that capture and lazy repetitions are kept for
+ * `capture.ts`; to a test whether a text matches they make no difference.
  */
 export type Node =
   | { readonly type: 'empty' | 'start' | 'end' | 'lineStart' | 'lineEnd' | 'wordEdge' | 'noWordEdge' }
   | { readonly type: 'class'; readonly ranges: Ranges }
   | { readonly type: 'all' | 'any'; readonly parts: readonly Node[] }
-  | { readonly type: 'repeat'; readonly node: Node; readonly min: number; readonly max: number };
+  | { readonly type: 'group'; readonly node: Node; readonly index: number }
+  | {
+      readonly type: 'repeat';
+      readonly node: Node;
+      readonly min: number;
+      readonly max: number;
+      readonly lazy: boolean;
+    };
 
 /** Pairs of first and last code point, in no order. */
 export type Ranges = readonly number[];
@@ -58,6 +65,8 @@ class Reader {
   readonly #chars: readonly string[];
   #at = 0;
   #depth = 0;
+  /** Capturing groups opened so far. */
+  #groups = 0;
 
   constructor(source: string) {
     this.#source = source;
@@ -148,11 +157,12 @@ class Reader {
         if (largest > MAX_REPEAT || counted.min > counted.max)
           this.#fail('invalid repeat count', this.#text(at, this.#at));
       } else return repeated;
-      if (this.#chars[this.#at] === '?') this.#at += 1;
+      const lazy = this.#chars[this.#at] === '?';
+      if (lazy) this.#at += 1;
       if (previous !== undefined) this.#fail('invalid nested repetition operator', this.#text(previous, this.#at));
       previous = at;
       if (this.#at <= start) return repeated;
-      repeated = { type: 'repeat', node: repeated, min: bounds[0], max: bounds[1] };
+      repeated = { type: 'repeat', node: repeated, min: bounds[0], max: bounds[1], lazy };
     }
   }
 
@@ -167,6 +177,7 @@ class Reader {
   #group(flags: Flags): { readonly node: Node } | { readonly flags: Flags } {
     this.#at += 1;
     let inner = flags;
+    let captures = true;
     if (this.#chars[this.#at] === '?') {
       const rest = this.#chars.slice(this.#at - 1).join('');
       const named = /^\(\?P?<([A-Za-z0-9_]+)>/.exec(rest);
@@ -174,14 +185,16 @@ class Reader {
       if (named !== null) this.#at += named[0].length - 1;
       else if (flagged !== null) {
         this.#at += flagged[0].length - 1;
+        captures = false;
         inner = withFlags(flags, flagged[1] ?? '', flagged[2] ?? '');
         if (flagged[3] === ')') return { flags: inner };
       } else this.#fail('invalid or unsupported Perl syntax', rest.slice(0, 3));
     }
+    const index = captures ? ++this.#groups : 0;
     const node = this.#alternatives(inner);
     if (this.#chars[this.#at] !== ')') this.#fail('missing closing )', this.#source);
     this.#at += 1;
-    return { node };
+    return { node: captures ? { type: 'group', node, index } : node };
   }
 
   #escape(flags: Flags): Node {
