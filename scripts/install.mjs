@@ -1,18 +1,34 @@
 /**
- * Installs the dependencies when they are missing. `npm ci` refuses a lock file that was made where some platforms'
+ * Installs the dependencies when one is missing or has another version (after a pull). `npm ci` refuses a lock file that was made where some platforms'
  * optional packages were not to be had; `npm install --no-save` then takes every version that the lock file names and
  * changes no file.
  */
 import { spawnSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 const ROOT = join(import.meta.dirname, '..');
 const QUIET = ['--no-audit', '--no-fund', '--loglevel=error'];
 
-/** Resolves to true once the dependencies are there. */
+function read(...path) {
+  return JSON.parse(readFileSync(join(ROOT, ...path), 'utf8'));
+}
+
+/** True when each direct dependency is there in the version that package.json pins. */
+function isInstalled() {
+  const { dependencies, devDependencies } = read('package.json');
+  try {
+    return Object.entries({ ...dependencies, ...devDependencies }).every(
+      ([name, version]) => read('node_modules', name, 'package.json').version === version,
+    );
+  } catch {
+    return false; // one is missing
+  }
+}
+
+/** True once the dependencies are there. */
 export function installDependencies() {
-  if (existsSync(join(ROOT, 'node_modules', '.package-lock.json'))) return true;
+  if (isInstalled()) return true;
   const clean = spawnSync('npm', ['ci', ...QUIET], { cwd: ROOT, stdio: 'ignore' });
   if (clean.status === 0) return true;
   const kept = ['install', '--no-save', ...QUIET];

@@ -28,8 +28,8 @@ export interface ReplicaTables {
   readonly quarantine: Table<StoredQuarantine>;
 }
 
-export const CURSOR_TOPIC = 'replication-cursor';
-export const QUARANTINE_TOPIC = 'replication-quarantine';
+const CURSOR_TOPIC = 'replication-cursor';
+const QUARANTINE_TOPIC = 'replication-quarantine';
 
 /** Declares replication's own tables; before the store is started. */
 export function declareReplicaTables(store: Store): ReplicaTables {

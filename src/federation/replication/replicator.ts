@@ -9,7 +9,7 @@ import type { Store } from '../../store/store.ts';
 import type { Logger, Metrics } from '../../telemetry/types.ts';
 import { Follower, type ReplicationTimings } from './follower.ts';
 import type { ReplicatedKind } from './kinds.ts';
-import { CURSOR_TOPIC, declareReplicaTables, QUARANTINE_TOPIC } from './replica-tables.ts';
+import { declareReplicaTables } from './replica-tables.ts';
 
 export interface ReplicatorDeps {
   readonly datacenter: string;
@@ -86,7 +86,8 @@ export function createReplicator(deps: ReplicatorDeps): Replicator {
     },
     reads: {
       'replication.status': {
-        topics: () => [CURSOR_TOPIC, QUARANTINE_TOPIC],
+        // State and lag change without any write: made anew each time.
+        topics: () => [],
         produce: () => ({
           Datacenter: datacenter,
           PrimaryDatacenter: primaryDatacenter,
