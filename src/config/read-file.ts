@@ -1,4 +1,4 @@
-import { type ConfigNode, joinObjects, type ObjectNode, positionError } from './hcl/node.ts';
+import { type ConfigNode, joinObjects, type ObjectNode, positionError } from '../lib/hcl/node.ts';
 import { blocks } from './keys/kind.ts';
 import { unknownKey } from './keys/suggest.ts';
 import { KEY_TREE, type KeyGroup } from './keys/table.ts';

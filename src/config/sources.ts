@@ -1,6 +1,6 @@
 import { IsthmusError } from '../lib/errors.ts';
-import { parseJson } from './hcl/json.ts';
-import { parseHcl } from './hcl/parser.ts';
+import { parseJson } from '../lib/hcl/json.ts';
+import { parseHcl } from '../lib/hcl/parser.ts';
 import { type Given, readKeys } from './read-file.ts';
 import type { ConfigDeps, ConfigSource, LoadInput } from './types.ts';
 

@@ -1,4 +1,4 @@
-import { toPlain } from '../../config/hcl/node.ts';
+import { toPlain } from '../../lib/hcl/node.ts';
 import { type Command, CommandFailure, doing } from '../command.ts';
 import { UsageError } from '../flags.ts';
 import { parseInput, readInput } from './read-definitions.ts';

@@ -1,6 +1,6 @@
 import type { CaConfigurationInput } from '../../client/ca.ts';
-import { parseJson } from '../../config/hcl/json.ts';
-import { toPlain } from '../../config/hcl/node.ts';
+import { parseJson } from '../../lib/hcl/json.ts';
+import { toPlain } from '../../lib/hcl/node.ts';
 import { attempting, type Command, doing } from '../command.ts';
 import { UsageError } from '../flags.ts';
 import { readInput } from './read-definitions.ts';

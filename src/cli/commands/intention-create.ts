@@ -1,6 +1,6 @@
 import type { IntentionInput } from '../../client/intentions.ts';
-import { toPlain } from '../../config/hcl/node.ts';
 import { IsthmusError } from '../../lib/errors.ts';
+import { toPlain } from '../../lib/hcl/node.ts';
 import { type Command, type CommandContext, doing } from '../command.ts';
 import { UsageError } from '../flags.ts';
 import { DATACENTER_FLAGS, intentionText, pairOf, twoNames } from './intention-common.ts';

@@ -1,9 +1,9 @@
-import { parseJson } from '../../config/hcl/json.ts';
-import type { ConfigNode } from '../../config/hcl/node.ts';
-import { parseHcl } from '../../config/hcl/parser.ts';
 import { readKeys } from '../../config/read-file.ts';
 import type { Definition } from '../../config/types.ts';
 import { IsthmusError } from '../../lib/errors.ts';
+import { parseJson } from '../../lib/hcl/json.ts';
+import type { ConfigNode } from '../../lib/hcl/node.ts';
+import { parseHcl } from '../../lib/hcl/parser.ts';
 import { CommandFailure, type Io } from '../command.ts';
 
 /** The words of the peer's tools for what went wrong with a file. */

@@ -1,5 +1,5 @@
 import { tryParseDuration } from '../../lib/duration.ts';
-import { type ConfigNode, joinObjects, type ObjectNode, positionError, toPlain } from '../hcl/node.ts';
+import { type ConfigNode, joinObjects, type ObjectNode, positionError, toPlain } from '../../lib/hcl/node.ts';
 import type { Definition } from '../types.ts';
 import { CHECK_FIELDS, type Field, SERVICE_FIELDS } from './definition-fields.ts';
 import { blocks, fail, integer, type Kind, type Place, text, textMap, texts, toggle, unwrap } from './kind.ts';

@@ -1,5 +1,5 @@
 import { formatDuration, tryParseDuration } from '../../lib/duration.ts';
-import { type ConfigNode, type ObjectNode, type Position, positionError, toPlain } from '../hcl/node.ts';
+import { type ConfigNode, type ObjectNode, type Position, positionError, toPlain } from '../../lib/hcl/node.ts';
 
 /** Where a value is read: what errors name. */
 export interface Place {

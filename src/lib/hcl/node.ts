@@ -1,4 +1,4 @@
-import { IsthmusError } from '../../lib/errors.ts';
+import { IsthmusError } from '../errors.ts';
 
 /** Where something stands in its file; both count from 1. */
 export interface Position {

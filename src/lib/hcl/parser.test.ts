@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { IsthmusError } from '../../lib/errors.ts';
+import { IsthmusError } from '../errors.ts';
 import { parseJson } from './json.ts';
 import { type ObjectNode, toPlain } from './node.ts';
 import { parseHcl } from './parser.ts';
