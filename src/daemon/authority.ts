@@ -6,6 +6,7 @@ import { createReplicator } from '../federation/replication/replicator.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Service } from '../lib/service.ts';
 import { VERSION } from '../model/version.ts';
+import type { OwnCsrs } from '../pki/csr.ts';
 import { createRpcListener, type ListenerSpec, type RpcListener } from '../rpc/transport/listener.ts';
 import { Server } from '../server/server.ts';
 import type { Engine } from '../store/engine.ts';
@@ -38,6 +39,7 @@ export interface AuthorityDeps {
   readonly clock: Clock;
   readonly log: Logger;
   readonly metrics: Metrics;
+  readonly ownCsrs: OwnCsrs;
 }
 
 async function openEngine({ loaded, clock, log }: AuthorityDeps): Promise<Engine> {
@@ -76,6 +78,7 @@ export async function createAuthority(deps: AuthorityDeps): Promise<Authority> {
     clock,
     log,
     metrics,
+    ownCsrs: deps.ownCsrs,
     knownDatacenters: () => [config.datacenter, ...federation.connected()],
     ...(primary ? {} : { primaryCa: remotePrimaryCa(() => federation.contract(config.primaryDatacenter)) }),
   });

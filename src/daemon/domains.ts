@@ -6,6 +6,7 @@ import { createEntries, type Entries } from '../domain/entries/entries.ts';
 import { createIntentions, type Intentions } from '../domain/intentions/intentions.ts';
 import type { Clock } from '../lib/clock.ts';
 import { IsthmusError } from '../lib/errors.ts';
+import type { OwnCsrs } from '../pki/csr.ts';
 import type { Store } from '../store/store.ts';
 import type { Logger, Metrics } from '../telemetry/types.ts';
 
@@ -26,6 +27,8 @@ export interface DomainDeps {
   readonly knownDatacenters: () => readonly string[];
   /** Absent in the primary. */
   readonly primaryCa?: PrimaryCa;
+  /** Signing requests that the agent in this process has made. */
+  readonly ownCsrs: OwnCsrs;
 }
 
 /** Everything that owns tables; each is handed what it needs of the others. */
@@ -61,6 +64,7 @@ export function createDomains(deps: DomainDeps): Domains {
         ...(typeof clusterId === 'string' ? { clusterId } : {}),
       },
       knownDatacenters: deps.knownDatacenters,
+      ownCsrs: deps.ownCsrs,
       ...(keyEncryptionKey === undefined ? {} : { keyEncryptionKey }),
       ...(deps.primaryCa === undefined ? {} : { primary: deps.primaryCa }),
     },

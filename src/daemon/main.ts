@@ -6,6 +6,7 @@ import { systemClock } from '../lib/clock.ts';
 import { IsthmusError } from '../lib/errors.ts';
 import { createServiceGroup } from '../lib/service.ts';
 import { createTaskGroup } from '../lib/task.ts';
+import { OwnCsrs } from '../pki/csr.ts';
 import { createMetrics } from '../telemetry/metrics.ts';
 import { createAuthority } from './authority.ts';
 import { createEdgeParts } from './edge-parts.ts';
@@ -50,8 +51,9 @@ export async function runAgent({ input }: RunAgentOptions): Promise<number> {
     inForce = await takeOver(inForce, loadConfig(input, systemConfigDeps), agent, logging);
   };
 
-  const authority = await createAuthority({ loaded, nodeId, clock, log, metrics });
-  const agent = createNodeAgent({ loaded, nodeId, contract: authority.server, clock, log, metrics });
+  const ownCsrs = new OwnCsrs();
+  const authority = await createAuthority({ loaded, nodeId, clock, log, metrics, ownCsrs });
+  const agent = createNodeAgent({ loaded, nodeId, contract: authority.server, clock, log, metrics, ownCsrs });
   const parts = createEdgeParts({
     loaded: () => inForce,
     authority,

@@ -10,6 +10,7 @@ import type { LoadedConfig, RuntimeConfig } from '../config/types.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Service } from '../lib/service.ts';
 import type { NodeService } from '../model/catalog.ts';
+import type { OwnCsrs } from '../pki/csr.ts';
 import type { ServerContract } from '../rpc/contract/contract.ts';
 import type { Logger, Metrics } from '../telemetry/types.ts';
 import { nodeMeta } from './self.ts';
@@ -32,17 +33,19 @@ export interface NodeAgentDeps {
   readonly clock: Clock;
   readonly log: Logger;
   readonly metrics: Metrics;
+  /** Shared with the authority in this process. */
+  readonly ownCsrs: OwnCsrs;
 }
 
 /** Puts together the part that every agent has, server or not: it sees servers only through the contract. */
 export function createNodeAgent(deps: NodeAgentDeps): NodeAgent {
-  const { contract, clock, metrics } = deps;
+  const { contract, clock, metrics, ownCsrs } = deps;
   const { config } = deps.loaded;
   const { datacenter, nodeName: node } = config;
   const log = deps.log.child({ component: 'agent' });
   const pool = new WatchPool({ contract, clock, log, metrics });
   const roots = new RootsCache({ contract, clock, log });
-  const leaves = new LeafManager({ contract, roots, datacenter, clock, random: Math.random, log, metrics });
+  const leaves = new LeafManager({ contract, roots, datacenter, clock, random: Math.random, log, metrics, ownCsrs });
   const authorizer = new Authorizer({ pool, aclsEnabled: config.acl.enabled });
   const local = createLocalState(
     { contract, clock, log, metrics, ...(tokenOf(config) === '' ? {} : { token: () => tokenOf(config) }) },

@@ -2,7 +2,7 @@ import 'reflect-metadata';
 import { webcrypto } from 'node:crypto';
 import * as x509 from '@peculiar/x509';
 import { describe, expect, it } from 'vitest';
-import { createCsr, parseCsr } from './csr.ts';
+import { createCsr, OwnCsrs, parseCsr } from './csr.ts';
 import { generateKey, keyIdOf, spkiOf } from './keys.ts';
 import { isSealed, openKey, readEncryptionKey, sealKey } from './seal.ts';
 
@@ -30,6 +30,24 @@ describe('signing requests', () => {
     expect(await request.verify()).toBe(true);
     expect(request.subject).toBe('CN=web');
     expect(Buffer.from(request.publicKey.rawData)).toEqual(spkiOf(key));
+  });
+
+  it('of our own process are taken once without being verified again, and nothing else is', async () => {
+    const own = new OwnCsrs();
+    const key = await generateKey({ type: 'ec', bits: 256 });
+    const pem = createCsr(key, { uri: URI, commonName: 'web' }, own);
+    expect(own.take(pem.replace('A', 'B'))).toBeUndefined();
+    expect(own.take(pem)).toEqual(parseCsr(pem));
+    expect(own.take(pem)).toBeUndefined();
+  });
+
+  it('of our own process are remembered up to a limit', async () => {
+    const own = new OwnCsrs();
+    const csr = { uri: URI, commonName: '', spki: Buffer.alloc(0) };
+    for (let n = 0; n <= 1_024; n += 1) own.add(`request ${n}`, csr);
+    expect(own.take('request 0')).toBeUndefined();
+    expect(own.take('request 1')).toBe(csr);
+    expect(own.take('request 1024')).toBe(csr);
   });
 
   it('of an independent library are read by ours', async () => {

@@ -13,12 +13,13 @@ export interface Csr {
   readonly commonName: string;
   /** SubjectPublicKeyInfo, DER. */
   readonly spki: Buffer;
-  readonly publicKey: KeyObject;
 }
 
 export interface CsrRequest {
   readonly uri: string;
   readonly commonName?: string;
+  /** The key's SubjectPublicKeyInfo, when the caller has it at hand. */
+  readonly spki?: Buffer;
 }
 
 const VERSION_0 = der(TAG.integer, Buffer.from([0]));
@@ -27,12 +28,37 @@ const EXTENSION_REQUEST = oid(OID.extensionRequest);
 const MAX_CSR = 16_384;
 const LABEL = 'CERTIFICATE REQUEST';
 
-/** A PKCS #10 request (RFC 2986) for `key`, PEM. */
-export function createCsr(key: KeyObject, request: CsrRequest): string {
-  const attribute = sequence(EXTENSION_REQUEST, der(TAG.set, sequence(encodeUriName(request.uri))));
-  const info = sequence(VERSION_0, encodeName(request.commonName ?? ''), spkiOf(key), der(contextTag(0), attribute));
+/** Requests remembered at most: they are taken at once, or never when the call failed on its way. */
+const MAX_OWN = 1_024;
+
+/**
+ * Requests that this very process has made and signed: an authority in the same process need not verify them, which
+ * is most of what a leaf costs. Each is taken once; any other text is read and verified as ever.
+ */
+export class OwnCsrs {
+  readonly #made = new Map<string, Csr>();
+
+  add(pem: string, csr: Csr): void {
+    if (this.#made.size >= MAX_OWN) this.#made.delete(this.#made.keys().next().value as string);
+    this.#made.set(pem, csr);
+  }
+
+  take(pem: string): Csr | undefined {
+    const csr = this.#made.get(pem);
+    if (csr !== undefined) this.#made.delete(pem);
+    return csr;
+  }
+}
+
+/** A PKCS #10 request (RFC 2986) for `key`, PEM; remembered in `own` when given. */
+export function createCsr(key: KeyObject, request: CsrRequest, own?: OwnCsrs): string {
+  const { uri, commonName = '', spki = spkiOf(key) } = request;
+  const attribute = sequence(EXTENSION_REQUEST, der(TAG.set, sequence(encodeUriName(uri))));
+  const info = sequence(VERSION_0, encodeName(commonName), spki, der(contextTag(0), attribute));
   const algorithm = signatureAlgorithmOf(key);
-  return toPem(LABEL, sequence(info, algorithm.der, bitString(sign(algorithm.hash, info, key))));
+  const pem = toPem(LABEL, sequence(info, algorithm.der, bitString(sign(algorithm.hash, info, key))));
+  own?.add(pem, { uri, commonName, spki });
+  return pem;
 }
 
 /**
@@ -59,7 +85,7 @@ export function parseCsr(pem: string): Csr {
   const publicKey = publicKeyFromSpki(spki);
   if (!verify(hashOfAlgorithm(algorithm, publicKey), infoDer, publicKey, signature))
     throw malformed('the signing request is not signed by its own key');
-  return { uri, commonName, spki, publicKey };
+  return { uri, commonName, spki };
 }
 
 function readAttributes(attributes: DerReader): string {

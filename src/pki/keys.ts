@@ -4,12 +4,14 @@ import {
   createPublicKey,
   generateKeyPair,
   generateKeyPairSync,
+  type JsonWebKey,
   type KeyObject,
 } from 'node:crypto';
 import { promisify } from 'node:util';
 import { IsthmusError } from '../lib/errors.ts';
-import { DerReader, malformed, oid, sequence, TAG } from './der.ts';
+import { bitString, contextTag, DerReader, der, malformed, oid, sequence, TAG } from './der.ts';
 import { OID } from './oids.ts';
+import { toPem } from './pem.ts';
 
 export type KeySpec =
   | { readonly type: 'ec'; readonly bits: 256 | 384 | 521 }
@@ -54,7 +56,7 @@ export async function generateKey(spec: KeySpec): Promise<KeyObject> {
   return generateKeyPairSync('ec', { namedCurve: curveOf(spec.bits).node }).privateKey;
 }
 
-/** A P-256 key for a leaf, at once (about 50 µs). */
+/** A P-256 key for a leaf, at once (about 100 µs). */
 export function generateLeafKey(): KeyObject {
   return generateKeyPairSync('ec', { namedCurve: 'prime256v1' }).privateKey;
 }
@@ -73,8 +75,13 @@ export function keySpecOf(key: KeyObject): KeySpec {
   throw new IsthmusError('invalid_argument', 'the key must be EC P-256, P-384 or P-521, or RSA with 2048 or 4096 bits');
 }
 
-/** SubjectPublicKeyInfo of a private or public key. */
+/**
+ * SubjectPublicKeyInfo of a private or public key. For EC it is written here: OpenSSL's encoder takes 20 times as long
+ * as its answer in numbers.
+ */
 export function spkiOf(key: KeyObject): Buffer {
+  const ec = ecNumbers(key);
+  if (ec !== undefined) return sequence(ec.curve.algorithm, ec.point);
   const publicKey = key.type === 'private' ? createPublicKey(key) : key;
   return publicKey.export({ format: 'der', type: 'spki' });
 }
@@ -91,11 +98,17 @@ export function colonHex(bytes: Uint8Array): string {
     .replace(/..(?!$)/g, '$&:');
 }
 
-/** SEC 1 for EC, PKCS #1 for RSA: what the peer writes. */
+/** SEC 1 for EC (RFC 5915, written here as in {@link spkiOf}), PKCS #1 for RSA: what the peer writes. */
 export function privateKeyToPem(key: KeyObject): string {
-  return key.asymmetricKeyType === 'ec'
-    ? key.export({ format: 'pem', type: 'sec1' }).toString()
-    : key.export({ format: 'pem', type: 'pkcs1' }).toString();
+  const ec = ecNumbers(key);
+  if (ec?.secret !== undefined) {
+    const { curve, secret, point } = ec;
+    return toPem(
+      'EC PRIVATE KEY',
+      sequence(SEC1_VERSION, der(TAG.octetString, secret), der(contextTag(0), curve.oid), der(contextTag(1), point)),
+    );
+  }
+  return key.export({ format: 'pem', type: key.asymmetricKeyType === 'ec' ? 'sec1' : 'pkcs1' }).toString();
 }
 
 /** Throws `invalid_argument` without a word of the text itself. */
@@ -171,6 +184,40 @@ export function publicKeyFromSpki(spki: Buffer): KeyObject {
     throw malformed('a public key'); // a point that is not on its curve
   }
   throw malformed('a public key of a kind that the mesh does not use');
+}
+
+interface EncodedCurve {
+  readonly oid: Buffer;
+  /** AlgorithmIdentifier of keys on it. */
+  readonly algorithm: Buffer;
+}
+
+const SEC1_VERSION = der(TAG.integer, Buffer.from([1]));
+const UNCOMPRESSED = Buffer.from([4]);
+
+const ENCODED_CURVES: ReadonlyMap<unknown, EncodedCurve> = new Map(
+  Object.entries(CURVES).map(([id, { jwk }]) => [
+    jwk,
+    { oid: oid(id), algorithm: sequence(oid(OID.ecPublicKey), oid(id)) },
+  ]),
+);
+
+/** The numbers of an EC key as they are encoded, each as long as its curve asks; undefined for other keys. */
+function ecNumbers(
+  key: KeyObject,
+): { readonly curve: EncodedCurve; readonly secret: Buffer | undefined; readonly point: Buffer } | undefined {
+  if (key.asymmetricKeyType !== 'ec') return undefined;
+  let jwk: JsonWebKey;
+  try {
+    jwk = key.export({ format: 'jwk' });
+  } catch {
+    return undefined; // a curve that has no name there
+  }
+  const { crv, d, x, y } = jwk;
+  const curve = ENCODED_CURVES.get(crv);
+  if (curve === undefined || x === undefined || y === undefined) return undefined;
+  const point = bitString(Buffer.concat([UNCOMPRESSED, Buffer.from(x, 'base64url'), Buffer.from(y, 'base64url')]));
+  return { curve, secret: d === undefined ? undefined : Buffer.from(d, 'base64url'), point };
 }
 
 function curveOf(bits: 256 | 384 | 521): Curve {

@@ -21,6 +21,8 @@ class FakeServer {
   roots = makeRoots('r1');
   signingRoot: string | undefined;
   down = false;
+  /** How long a signature takes, milliseconds. */
+  signMs = 0;
   inFlight = 0;
   mostInFlight = 0;
   #index = 1;
@@ -63,7 +65,7 @@ class FakeServer {
       }
       this.inFlight += 1;
       this.mostInFlight = Math.max(this.mostInFlight, this.inFlight);
-      await Promise.resolve();
+      if (this.signMs > 0) await new Promise<void>((resolve) => this.clock.after(this.signMs, resolve));
       this.inFlight -= 1;
       const { uri } = parseCsr((args as { csr: string }).csr);
       const service = uri.slice(uri.lastIndexOf('/') + 1);
@@ -250,6 +252,7 @@ describe('leaf manager', () => {
     expect(leaves.leavesByRoot()).toEqual({ r1: 5 });
     server.signed.length = 0;
     server.mostInFlight = 0;
+    server.signMs = 5;
     server.setRoots(makeRoots('r1', 'r2'));
     await clock.advance(1_000);
     expect(server.signed).toEqual([]);
@@ -354,8 +357,7 @@ describe('holder reporter', () => {
     await clock.advance(100);
     const before = server.reports.length;
     server.setRoots(makeRoots('r1', 'r2'));
-    await settle();
-    server.cut();
+    server.down = true; // the new roots are on their way already
     await clock.advance(1_000);
     expect(server.reports).toHaveLength(before);
     server.heal();

@@ -41,7 +41,7 @@ export interface HolderReporterDeps {
 export interface HolderReporterOptions {
   /** A report is made at least this often, milliseconds. Default 30,000. */
   readonly intervalMs?: number;
-  /** During a rotation, changes are collected this long before they are told, milliseconds. Default 20. */
+  /** During a rotation, the first change is told at once, those after it this long apart, milliseconds. Default 20. */
   readonly collectMs?: number;
 }
 
@@ -59,6 +59,7 @@ export class HolderReporter implements Service {
   readonly #tasks;
   readonly #undo: (() => void)[] = [];
   #reportedRoots = '';
+  #reportedAt = 0;
   #due = false;
   #wake: (() => void) | undefined;
 
@@ -129,12 +130,14 @@ export class HolderReporter implements Service {
       this.#wake = undefined;
       turn.release();
     }
-    if (this.#due) await sleep(clock, this.#collectMs, signal);
+    const rest = this.#reportedAt + this.#collectMs - clock.now();
+    if (this.#due && rest > 0) await sleep(clock, Math.min(rest, this.#collectMs), signal);
   }
 
   async #report(signal: AbortSignal): Promise<void> {
     if (signal.aborted || this.#deps.roots.held.current === undefined) return;
     this.#due = false;
+    this.#reportedAt = this.#deps.clock.now();
     const ids = this.#rootIds();
     const limit = withDeadline(this.#deps.clock, REPORT_DEADLINE_MS, 'reporting the roots held here', signal);
     const { token } = this.#deps;

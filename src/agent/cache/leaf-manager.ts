@@ -1,4 +1,5 @@
 import type { KeyObject } from 'node:crypto';
+import { setImmediate as turn } from 'node:timers/promises';
 import { Backoff } from '../../lib/backoff.ts';
 import type { Clock, Timer } from '../../lib/clock.ts';
 import { IsthmusError } from '../../lib/errors.ts';
@@ -7,8 +8,8 @@ import { abortable, sleep, withDeadline } from '../../lib/signals.ts';
 import { createTaskGroup } from '../../lib/task.ts';
 import type { IssuedCert, LeafCert } from '../../model/ca.ts';
 import { formatSpiffe } from '../../model/spiffe.ts';
-import { createCsr } from '../../pki/csr.ts';
-import { generateLeafKey, privateKeyToPem } from '../../pki/keys.ts';
+import { createCsr, type OwnCsrs } from '../../pki/csr.ts';
+import { generateLeafKey, privateKeyToPem, spkiOf } from '../../pki/keys.ts';
 import { leafCommonName } from '../../pki/names.ts';
 import type { ServerContract } from '../../rpc/contract/contract.ts';
 import type { Logger, Metrics } from '../../telemetry/types.ts';
@@ -25,6 +26,8 @@ export interface LeafManagerDeps {
   readonly random: () => number;
   readonly log: Logger;
   readonly metrics: Metrics;
+  /** Where a server in the same process finds the requests made here. */
+  readonly ownCsrs?: OwnCsrs;
 }
 
 export interface LeafManagerOptions {
@@ -45,6 +48,7 @@ const SIGN_DEADLINE_MS = 10_000;
 interface Leaf {
   readonly service: string;
   readonly key: KeyObject;
+  readonly spki: Buffer;
   readonly keyPem: string;
   readonly held: Held<LeafCert>;
   readonly backoff: Backoff;
@@ -168,6 +172,7 @@ export class LeafManager implements Service {
     const leaf: Leaf = {
       service,
       key,
+      spki: spkiOf(key),
       keyPem: privateKeyToPem(key),
       held: new Held(this.#deps.clock),
       backoff: new Backoff({ baseMs: 500, maxMs: 60_000, random: this.#deps.random }),
@@ -234,7 +239,10 @@ export class LeafManager implements Service {
     this.#drain();
   }
 
-  /** Background work never takes more than its slots, so that callers who wait are served beside it. */
+  /**
+   * Background work never takes more than its slots, and each piece of it waits for its turn of the event loop: a
+   * server that moves thousands of its own leaves goes on answering meanwhile.
+   */
   #drain(): void {
     while (this.#running < this.#concurrency) {
       const next = this.#queue.shift();
@@ -242,6 +250,7 @@ export class LeafManager implements Service {
       this.#running += 1;
       this.#tasks.run(`issue ${next.leaf.service}`, async () => {
         try {
+          await turn();
           await this.#issue(next.leaf, next.reason);
         } catch {
           // told and planned again where it failed
@@ -271,12 +280,10 @@ export class LeafManager implements Service {
     try {
       const known = roots.held.current ?? (await roots.held.wait({ signal: limit.signal }));
       if (known === undefined) throw new IsthmusError('unavailable', 'no root certificate is known yet');
-      const { service, key } = leaf;
+      const { service, key, spki } = leaf;
       const trustDomain = known.value.TrustDomain;
-      const csr = createCsr(key, {
-        uri: formatSpiffe({ kind: 'service', trustDomain, namespace: 'default', datacenter, service }),
-        commonName: leafCommonName(service, trustDomain),
-      });
+      const uri = formatSpiffe({ kind: 'service', trustDomain, namespace: 'default', datacenter, service });
+      const csr = createCsr(key, { uri, commonName: leafCommonName(service, trustDomain), spki }, this.#deps.ownCsrs);
       const { value } = await contract.write('ca.signLeaf', { csr }, { signal: limit.signal });
       this.#accept(leaf, value, reason);
     } catch (thrown) {

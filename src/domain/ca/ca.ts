@@ -5,6 +5,7 @@ import { createTaskGroup } from '../../lib/task.ts';
 import type { DatacenterRotation, HolderReport, IssuedCert, RotationPhase } from '../../model/ca.ts';
 import type { CaStatus } from '../../model/requests.ts';
 import { trustDomainOf } from '../../model/spiffe.ts';
+import type { OwnCsrs } from '../../pki/csr.ts';
 import { colonHex } from '../../pki/keys.ts';
 import type { Store } from '../../store/store.ts';
 import type { Logger, Metrics } from '../../telemetry/types.ts';
@@ -51,6 +52,8 @@ export interface CaDeps {
   /** Datacenters that are federated now; the primary waits for them in a rotation. */
   readonly knownDatacenters?: () => readonly string[];
   readonly random?: () => number;
+  /** Requests that an agent in the same process has made. */
+  readonly ownCsrs?: OwnCsrs;
 }
 
 export interface CaOptions {
@@ -210,7 +213,7 @@ export function createCa(deps: CaDeps, options: CaOptions = {}): Ca {
     if (authority === undefined)
       throw new IsthmusError('unavailable', `CA is uninitialized and unable to sign certificates yet: ${blocker()}`);
     const { root, issuer, chain } = authority;
-    const { csr, identity } = validateLeaf(csrPem, root.clusterId, datacenter);
+    const { csr, identity } = validateLeaf(csrPem, root.clusterId, datacenter, deps.ownCsrs);
     const settings = leafSettings();
     limiter.take(settings.perSecond);
     const template = leafTemplate(csr, identity, at, settings.ms);

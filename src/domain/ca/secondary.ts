@@ -48,8 +48,8 @@ export interface SecondaryDeps {
 const MIN_RENEWAL_MS = 120_000;
 /** How often the configuration is read where it can't be watched, and a broken watch on it is begun again. */
 const CONFIG_REFRESH_MS = 15_000;
-/** Reports are collected this long: a burst of agents makes one report. */
-const REPORT_DEBOUNCE_MS = 25;
+/** Reports are at least this far apart: a burst of agents makes two, one at once and one with the rest. */
+const REPORT_GAP_MS = 25;
 /** Longest pause between attempts; contact with the primary ends it at once. */
 const MAX_RETRY_MS = 30_000;
 const MAX_LINK_RETRY_MS = 4_000;
@@ -277,14 +277,17 @@ export class SecondaryManager {
     const { clock, primary, inventory, tables, random } = this.#deps;
     const backoff = new Backoff({ baseMs: 100, maxMs: MAX_LINK_RETRY_MS, random });
     let rotating = false;
+    let earliest = 0;
     for (;;) {
       await this.#report.wait(clock, rotating ? REPORT_AGAIN_MS : undefined, signal);
-      await sleep(clock, REPORT_DEBOUNCE_MS, signal);
+      const rest = earliest - clock.now();
+      if (rest > 0) await sleep(clock, Math.min(rest, REPORT_GAP_MS), signal);
       const wasRotating = rotating;
       rotating = tables.roots.size > 1;
       if (!this.#linked || !(rotating || wasRotating || this.#sent === undefined)) continue;
       const report = inventory.aggregate();
       if (this.#sent !== undefined && sameReport(this.#sent, report)) continue;
+      earliest = clock.now() + REPORT_GAP_MS;
       try {
         await primary.report(report, signal);
         this.#sent = report;
