@@ -37,6 +37,8 @@ export interface Bed {
   readonly dc1: AgentProcess;
   readonly dc2: AgentProcess;
   readonly agents: readonly AgentProcess[];
+  /** The ways to dc1 and to dc2. */
+  readonly wans: readonly WanProxy[];
   cut(how: Cut): void;
   /** Cuts once this many more bytes came from dc1 to dc2's server or back over one of the ways. */
   cutAfter(bytes: number, how: Cut): void;
@@ -142,6 +144,7 @@ export async function startBed(options: BedOptions = {}): Promise<Bed> {
       dc1,
       dc2,
       agents,
+      wans,
       cut(how) {
         for (const wan of wans) {
           if (how === 'reset') wan.reset();
