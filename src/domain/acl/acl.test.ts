@@ -1,0 +1,297 @@
+import { afterEach, describe, expect, it } from 'vitest';
+import { FakeClock } from '../../../test/fakes/fake-clock.ts';
+import { memoryStore } from '../../../test/fakes/memory-store.ts';
+import { IsthmusError } from '../../lib/errors.ts';
+import { ANONYMOUS_ID, GLOBAL_MANAGEMENT_ID, REPLICATION_ROLE } from '../../model/acl.ts';
+import { type Acl, type AclOptions, createAcl } from './acl.ts';
+import type { PrimaryTokens } from './resolver.ts';
+
+const OPTIONS: AclOptions = {
+  enabled: true,
+  defaultPolicy: 'deny',
+  downPolicy: 'extend-cache',
+  ttlMs: 30_000,
+  agentMaster: '',
+  initialManagement: 'root-token',
+};
+
+const log = { debug() {}, info() {}, warn() {}, error() {}, child: () => log } as never;
+const signal = new AbortController().signal;
+const ends: (() => Promise<void>)[] = [];
+
+afterEach(async () => {
+  for (const end of ends.splice(0)) await end();
+});
+
+interface Setup extends Partial<AclOptions> {
+  readonly datacenter?: string;
+  readonly primary?: PrimaryTokens;
+  readonly reset?: () => string | undefined;
+}
+
+async function start({ datacenter = 'dc1', primary, reset, ...options }: Setup = {}) {
+  const clock = new FakeClock();
+  const store = memoryStore();
+  const acl = createAcl(
+    {
+      store,
+      clock,
+      log,
+      datacenter,
+      primaryDatacenter: 'dc1',
+      node: 'n1',
+      resetFile: { read: () => reset?.(), remove: () => undefined },
+      ...(primary === undefined ? {} : { primary }),
+    },
+    { ...OPTIONS, ...options },
+  );
+  await store.start(signal);
+  await acl.service.start(signal);
+  ends.push(async () => {
+    await acl.service.stop();
+    await store.stop();
+  });
+  return { acl, clock, store };
+}
+
+const failure = async (run: () => unknown): Promise<string> => {
+  try {
+    await run();
+  } catch (error) {
+    expect(error).toBeInstanceOf(IsthmusError);
+    return `${(error as IsthmusError).code}: ${(error as IsthmusError).message}`;
+  }
+  return 'done';
+};
+
+async function tokenWith(acl: Acl, rules: string) {
+  const policy = await acl.policies.set({ Name: `p${acl.tables.policies.size}`, Rules: rules });
+  return acl.tokens.create({ Policies: [{ ID: policy.ID }] });
+}
+
+describe('tokens', () => {
+  it('starts with the built-ins and the initial management token, and may not be bootstrapped again', async () => {
+    const { acl } = await start();
+    const all = acl.reads['acl.tokens'].produce({});
+    expect(all.map((token) => token.Description).sort()).toEqual(['Anonymous Token', 'Master Token']);
+    expect(JSON.stringify(all)).not.toContain('root-token');
+    expect((await acl.resolver.resolve('root-token', signal)).rights.everything).toBe(true);
+    expect(await failure(() => acl.bootstrap())).toMatch(
+      /^permission_denied: Permission denied: ACL bootstrap no longer allowed \(reset index: \d+\)$/,
+    );
+  });
+
+  it('bootstraps once, and again when the reset file holds the index', async () => {
+    let file: string | undefined;
+    const { acl } = await start({ initialManagement: '', reset: () => file });
+    const first = await acl.bootstrap();
+    expect(first).toMatchObject({ ID: first.SecretID, Description: 'Bootstrap Token (Global Management)' });
+    const index = /index: (\d+)/.exec(await failure(() => acl.bootstrap()))?.[1];
+    file = '1';
+    expect(await failure(() => acl.bootstrap())).toContain('no longer allowed');
+    file = `${index}\n`;
+    const second = await acl.bootstrap();
+    expect(second.SecretID).not.toBe(first.SecretID);
+    expect(acl.resolver.peek(second.SecretID)?.rights.everything).toBe(true);
+  });
+
+  it('creates, updates, clones and deletes', async () => {
+    const { acl } = await start();
+    const policy = await acl.policies.set({ Name: 'web', Rules: 'service "web" { policy = "write" }' });
+    const token = await acl.tokens.create({ Description: 'a', Policies: [{ Name: 'web' }] });
+    expect(token.Policies).toEqual([{ ID: policy.ID, Name: 'web' }]);
+    const changed = await acl.tokens.update({
+      AccessorID: token.AccessorID,
+      Description: 'b',
+      Policies: [{ Name: 'web' }],
+    });
+    expect(changed).toMatchObject({ SecretID: token.SecretID, CreateTime: token.CreateTime, Description: 'b' });
+    expect(changed.Hash).not.toBe(token.Hash);
+    const clone = await acl.tokens.clone(token.AccessorID, 'c');
+    expect(clone).toMatchObject({ Description: 'c', Policies: token.Policies });
+    expect(clone.SecretID).not.toBe(token.SecretID);
+    expect(acl.resolver.peek(token.SecretID)?.rights.may('service', 'web', 'write')).toBe(true);
+    await acl.policies.delete(policy.ID);
+    expect(acl.resolver.peek(token.SecretID)?.rights.may('service', 'web', 'write')).toBe(false);
+    expect(acl.reads['acl.token'].produce({ accessor: clone.AccessorID }).Policies).toBeUndefined();
+    expect(await failure(() => acl.tokens.delete(token.AccessorID, token.AccessorID))).toContain('not permitted');
+    await acl.tokens.delete(token.AccessorID, undefined);
+    expect(await failure(() => acl.resolver.resolve(token.SecretID, signal))).toBe('permission_denied: ACL not found');
+  });
+
+  it.each([
+    [{ Policies: [{ Name: 'absent' }] }, 'rejected: No such ACL policy with name "absent"'],
+    [{ Roles: [{ Name: 'absent' }] }, 'rejected: No such ACL role with name "absent"'],
+    [{ SecretID: 'x' }, 'rejected: Invalid Token: SecretID is not a valid UUID'],
+    [{ AccessorID: ANONYMOUS_ID }, 'rejected: UUIDs with the prefix "00000000-0000-0000-0000-0000000000" are reserved'],
+    [{ ServiceIdentities: [{}] }, 'rejected: Service identity is missing the service name field on this token'],
+    [{ ExpirationTTL: 1_000 }, 'rejected: ExpirationTime cannot be less than 1m0s in the future (was 1s)'],
+    [{ ExpirationTTL: 90_000_000 }, 'rejected: ExpirationTime cannot be more than 24h0m0s in the future (was 25h0m0s)'],
+  ])('refuses %j', async (input, text) => {
+    const { acl } = await start();
+    expect(await failure(() => acl.tokens.create(input))).toBe(text);
+  });
+
+  it('forgets a token the moment it expires, and deletes it later', async () => {
+    const { acl, clock } = await start();
+    const token = await acl.tokens.create({ ExpirationTTL: 60_000, Local: true });
+    expect(acl.resolver.peek(token.SecretID)?.accessor).toBe(token.AccessorID);
+    await clock.advance(60_000);
+    expect(await failure(() => acl.resolver.resolve(token.SecretID, signal))).toBe('permission_denied: ACL not found');
+    expect(await failure(() => acl.reads['acl.token'].produce({ accessor: token.AccessorID }))).toContain(
+      'ACL not found',
+    );
+    expect(await acl.tokens.reap([acl.tables.localTokens])).toBeLessThanOrEqual(1);
+    expect(acl.tables.localTokens.get(token.AccessorID)).toBeUndefined();
+  });
+});
+
+describe('policies and roles', () => {
+  it.each([
+    [{ Name: 'a b' }, "rejected: Invalid Policy: invalid Name. Only alphanumeric characters, '-' and '_' are allowed"],
+    [{}, 'rejected: Invalid Policy: no Name is set'],
+    [{ Name: 'global-management' }, 'rejected: Invalid Policy: A Policy with Name "global-management" already exists'],
+    [{ Name: 'x', Rules: 'acl = "fly"' }, 'rejected: Invalid acl policy: "fly"'],
+  ])('refuses the policy %j', async (input, text) => {
+    const { acl } = await start();
+    expect(await failure(() => acl.policies.set(input))).toBe(text);
+  });
+
+  it('protects the built-in policy', async () => {
+    const { acl } = await start();
+    expect(await failure(() => acl.policies.delete(GLOBAL_MANAGEMENT_ID))).toBe(
+      'rejected: Delete operation not permitted on the builtin global-management policy',
+    );
+    expect(
+      await failure(() => acl.policies.set({ ID: GLOBAL_MANAGEMENT_ID, Name: 'global-management', Rules: '' })),
+    ).toContain('Changing the Rules');
+  });
+
+  it('lets a role grant policies and identities, each in its datacenters', async () => {
+    const { acl } = await start();
+    await acl.policies.set({ Name: 'here', Rules: 'key "a" { policy = "read" }', Datacenters: ['dc1'] });
+    await acl.policies.set({ Name: 'there', Rules: 'key "b" { policy = "read" }', Datacenters: ['dc2'] });
+    await acl.roles.set({
+      Name: 'r',
+      Policies: [{ Name: 'here' }, { Name: 'there' }],
+      ServiceIdentities: [{ ServiceName: 'web' }, { ServiceName: 'db', Datacenters: ['dc2'] }],
+      NodeIdentities: [{ NodeName: 'n1', Datacenter: 'dc1' }],
+    });
+    const { SecretID } = await acl.tokens.create({ Roles: [{ Name: 'r' }] });
+    const rights = acl.resolver.peek(SecretID)!.rights;
+    expect(rights.may('key', 'a', 'read')).toBe(true);
+    expect(rights.may('key', 'b', 'read')).toBe(false);
+    expect(rights.may('service', 'web-sidecar-proxy', 'write')).toBe(true);
+    expect(rights.may('service', 'db', 'write')).toBe(false);
+    expect(rights.may('service', 'db', 'read')).toBe(true);
+    expect(rights.may('node', 'n1', 'write')).toBe(true);
+  });
+
+  it('has a role that suffices for replication and cannot write', async () => {
+    const { acl } = await start();
+    const { SecretID, Roles } = await acl.tokens.create({ Roles: [{ Name: REPLICATION_ROLE }] });
+    expect(Roles?.[0]?.Name).toBe(REPLICATION_ROLE);
+    const rights = acl.resolver.peek(SecretID)!.rights;
+    expect(rights.replication).toBe(true);
+    expect(rights.mayAll('intention', 'read')).toBe(true);
+    for (const resource of ['acl', 'operator', 'service', 'intention'] as const)
+      expect(rights.may(resource, 'x', 'write')).toBe(false);
+    expect(acl.reads['acl.roles'].produce({})).toEqual([]);
+  });
+});
+
+describe('rights', () => {
+  it('decides by the exact rule, then the longest prefix, then the default', async () => {
+    const { acl } = await start();
+    const { SecretID } = await tokenWith(
+      acl,
+      `service_prefix "" { policy = "read" } service_prefix "web" { policy = "deny" }
+       service "web" { policy = "write" intentions = "write" } service_prefix "web-x" { policy = "read" }`,
+    );
+    const may = (name: string, access: 'read' | 'write') =>
+      acl.resolver.peek(SecretID)!.rights.may('service', name, access);
+    expect([may('web', 'write'), may('web-1', 'read'), may('web-x1', 'read'), may('db', 'read')]).toEqual([
+      true,
+      false,
+      true,
+      true,
+    ]);
+    const rights = acl.resolver.peek(SecretID)!.rights;
+    expect([rights.may('intention', '*', 'read'), rights.may('intention', '*', 'write')]).toEqual([true, false]);
+    expect(rights.may('intention', 'web', 'write')).toBe(true);
+    expect(rights.mayAll('service', 'read')).toBe(false);
+    expect(rights.may('acl', '', 'read')).toBe(false);
+  });
+
+  it('lets deny win over write over read between policies', async () => {
+    const { acl } = await start();
+    for (const [name, level] of [
+      ['r', 'read'],
+      ['w', 'write'],
+      ['d', 'deny'],
+    ] as const)
+      await acl.policies.set({ Name: name, Rules: JSON.stringify({ node: { a: { policy: level } } }) });
+    const both = await acl.tokens.create({ Policies: [{ Name: 'r' }, { Name: 'w' }] });
+    const all = await acl.tokens.create({ Policies: [{ Name: 'r' }, { Name: 'w' }, { Name: 'd' }] });
+    expect(acl.resolver.peek(both.SecretID)!.rights.may('node', 'a', 'write')).toBe(true);
+    expect(acl.resolver.peek(all.SecretID)!.rights.may('node', 'a', 'read')).toBe(false);
+  });
+
+  it('gives a default of allow everything but the ACLs themselves', async () => {
+    const { acl } = await start({ defaultPolicy: 'allow' });
+    const { rights } = acl.resolver.peek('')!;
+    expect(rights.may('service', 'x', 'write')).toBe(true);
+    expect(rights.may('acl', '', 'read')).toBe(false);
+  });
+});
+
+describe('a secondary', () => {
+  const remote = {
+    AccessorID: 'a1',
+    SecretID: 's1',
+    Description: '',
+    Local: false,
+    CreateTime: '',
+    Hash: '',
+    CreateIndex: 1,
+    ModifyIndex: 1,
+  };
+
+  it('asks the primary for a token that it does not know, and never keeps a miss', async () => {
+    let exists = false;
+    const primary: PrimaryTokens = {
+      async self() {
+        if (!exists) throw new IsthmusError('permission_denied', 'ACL not found');
+        return { token: { ...remote, Policies: [{ ID: GLOBAL_MANAGEMENT_ID }] }, revision: 1 };
+      },
+      linksArrived: async () => undefined,
+    };
+    const { acl } = await start({ datacenter: 'dc2', primary });
+    expect(await failure(() => acl.resolver.resolve('s1', signal))).toBe('permission_denied: ACL not found');
+    exists = true;
+    expect((await acl.resolver.resolve('s1', signal)).rights.everything).toBe(true);
+  });
+
+  it.each([
+    ['extend-cache', true, false],
+    ['async-cache', true, false],
+    ['deny', false, false],
+    ['allow', true, true],
+  ] as const)('with the primary away follows %s', async (downPolicy, known, unknown) => {
+    let away = false;
+    const primary: PrimaryTokens = {
+      async self(secret) {
+        if (away) throw new IsthmusError('no_path', 'no path to datacenter');
+        return { token: { ...remote, SecretID: secret, ServiceIdentities: [{ ServiceName: 'web' }] }, revision: 1 };
+      },
+      linksArrived: async () => undefined,
+    };
+    const { acl, clock } = await start({ datacenter: 'dc2', primary, downPolicy });
+    await acl.resolver.resolve('s1', signal);
+    away = true;
+    await clock.advance(60_000);
+    const may = async (secret: string) =>
+      (await acl.resolver.resolve(secret, signal)).rights.may('service', 'web', 'write');
+    expect([await may('s1'), await may('s2')]).toEqual([known, unknown]);
+  });
+});

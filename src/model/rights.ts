@@ -1,0 +1,34 @@
+/** What a token may do: the decisions that everything above the ACL domain asks for. */
+
+export type Resource =
+  | 'acl'
+  | 'agent'
+  | 'event'
+  | 'intention'
+  | 'key'
+  | 'keyring'
+  | 'node'
+  | 'operator'
+  | 'query'
+  | 'service'
+  | 'session';
+
+/** `list` is for keys alone: to see the names below a prefix. */
+export type Access = 'read' | 'list' | 'write';
+
+export interface Rights {
+  /** True when nothing is refused: lists need no filter then. */
+  readonly everything: boolean;
+  /** May follow the primary's tables and get a datacenter's CA certificate signed, whatever else it may. */
+  readonly replication: boolean;
+  /** @param name ignored for acl, keyring and operator. An intention is named by its destination; '*' asks for any (read) or all (write). */
+  may(resource: Resource, name: string, access: Access): boolean;
+  /** True when no name of the resource is refused. */
+  mayAll(resource: Resource, access: Access): boolean;
+}
+
+/** Where ACLs are off. */
+export const ALL_RIGHTS: Rights = { everything: true, replication: true, may: () => true, mayAll: () => true };
+
+/** Where nothing can be decided. */
+export const NO_RIGHTS: Rights = { everything: false, replication: false, may: () => false, mayAll: () => false };
