@@ -115,7 +115,7 @@ describe('any configuration', () => {
         } catch (error) {
           expect(error).toBeInstanceOf(IsthmusError);
           expect((error as IsthmusError).code).toBe('invalid_argument');
-          expect((error as IsthmusError).message).toMatch(/^c\.json:[1-9][0-9]*: /);
+          expect((error as IsthmusError).message).toMatch(/^(c\.json:[1-9][0-9]*: |data_dir cannot be empty$)/); // what is missing has no line
         }
       }),
       { numRuns: 1500 },

@@ -16,6 +16,10 @@ Keys have the names of Consul's, and case does not matter. A dot is a block: \`p
 A reload (SIGHUP, \`isthmus reload\`, \`PUT /v1/agent/reload\`) takes over the keys that are marked so; it names the others
 that changed, which need a restart.
 
+Services and checks may be defined in files too (\`service { … }\`, \`services = [ … ]\`, \`check { … }\`). Scripts, Docker and
+gRPC checks are not carried out: such a check in a file stays critical, with an output that says why, and one log line
+lists them. So an existing file starts, and no service is taken for healthy that nobody looked at.
+
 `;
 
 /** The text of docs/configuration.md. */
@@ -32,8 +36,9 @@ export function renderReference(): string {
     '\n## Older names\n\nAccepted, with a warning.\n\n| key | use instead |\n| --- | --- |\n',
     ...older.map(([path, key]) => `| \`${path}\` | \`${key.aliasOf}\` |\n`),
     '\n## Accepted without effect\n\n',
-    'Keys of Consul that mean nothing here, because there is no gossip and no Raft to tune, because links between servers ',
-    'always use TLS, or because the feature is not there. They are listed once in the log.\n\n',
+    'Keys of Consul that mean nothing here, because there is no gossip and no Raft to tune, or because the feature is not ',
+    'there. They are listed once in the log. Beware of those about encryption between servers (`encrypt`, `verify_outgoing`): ',
+    'in this version the server port is not protected by TLS; see [two datacenters](two-datacenters.md).\n\n',
     `${without.map(([path, key]) => `\`${path}\`${key.flag === undefined ? '' : ` (\`-${key.flag}\`)`}`).join(', ')}.\n`,
     `\n## Flags that are no keys\n\n${FLAGS.map(([flag, doc]) => `- \`${flag}\`: ${doc}\n`).join('')}`,
   ].join('');

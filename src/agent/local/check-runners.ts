@@ -2,7 +2,7 @@ import type { Clock, Timer } from '../../lib/clock.ts';
 import { linkSignals, sleep } from '../../lib/signals.ts';
 import type { TaskGroup } from '../../lib/task.ts';
 import type { HealthCheck } from '../../model/catalog.ts';
-import { checkKind } from './check-type.ts';
+import { checkKind, unsupportedCheck } from './check-type.ts';
 import { aliasResult } from './checks/alias.ts';
 import { DEFAULT_TIMEOUT_MS } from './checks/dial-error.ts';
 import { probeHttp } from './checks/http.ts';
@@ -61,6 +61,11 @@ export class CheckRunners {
     if (type === undefined) return;
     const report: ReportResult = ({ status, output }) =>
       this.#deps.registry.updateCheck(id, status, output, this.#deps.clock.now());
+    const unsupported = unsupportedCheck(type);
+    if (unsupported !== undefined) {
+      report({ status: 'critical', output: unsupported });
+      return;
+    }
     switch (checkKind(type)) {
       case 'ttl':
         this.#startTtl(check, type.TTL ?? 0, ttlLeftMs, report);

@@ -1,7 +1,7 @@
 import { IsthmusError } from '../../lib/errors.ts';
 import type { CheckDefinition, CheckType } from './definitions.ts';
 
-export type CheckKind = 'ttl' | 'tcp' | 'http' | 'alias' | 'maintenance';
+export type CheckKind = 'ttl' | 'tcp' | 'http' | 'alias' | 'maintenance' | 'script' | 'docker' | 'grpc';
 
 type GivenCheck = CheckType | CheckDefinition;
 
@@ -9,6 +9,8 @@ type GivenCheck = CheckType | CheckDefinition;
 export function checkKind(check: GivenCheck): CheckKind {
   if (check.TTL !== undefined && check.TTL > 0) return 'ttl';
   if (isAlias(check)) return 'alias';
+  if (hasScript(check)) return check.DockerContainerID ? 'docker' : 'script';
+  if (check.GRPC) return 'grpc';
   return check.HTTP ? 'http' : 'tcp';
 }
 
@@ -16,10 +18,26 @@ function isAlias(check: GivenCheck): boolean {
   return Boolean(check.AliasNode) || Boolean(check.AliasService);
 }
 
+function hasScript(check: GivenCheck): boolean {
+  return (check.Args ?? check.ScriptArgs ?? []).length > 0;
+}
+
+/**
+ * Why this agent can't carry out a check that the peer's can; undefined when it can. Whoever asks for one by the API is
+ * refused; one in a configuration file stays critical, so that an existing file starts and nobody takes the service for
+ * healthy.
+ */
+export function unsupportedCheck(check: GivenCheck): string | undefined {
+  const kind = checkKind(check);
+  if (kind === 'script') return 'Scripts are not run by this agent; use an HTTP, TCP, TTL or alias check';
+  if (kind === 'docker') return 'Docker checks are not supported; use an HTTP, TCP, TTL or alias check';
+  if (kind === 'grpc') return 'gRPC checks are not supported; use an HTTP, TCP, TTL or alias check';
+  return undefined;
+}
+
 /** Why a definition makes no sense, in the peer's words; undefined when it does. */
 export function checkFault(check: GivenCheck): string | undefined {
-  const hasScript = (check.Args ?? check.ScriptArgs ?? []).length > 0;
-  const ofInterval = hasScript || Boolean(check.HTTP) || Boolean(check.TCP) || Boolean(check.GRPC);
+  const ofInterval = hasScript(check) || Boolean(check.HTTP) || Boolean(check.TCP) || Boolean(check.GRPC);
   const interval = check.Interval ?? 0;
   const ttl = check.TTL ?? 0;
   if (interval > 0 && ttl > 0) return 'Interval and TTL cannot both be specified';
@@ -28,8 +46,6 @@ export function checkFault(check: GivenCheck): string | undefined {
   if (isAlias(check) && ttl > 0) return 'TTL must be not be set for Alias checks';
   if (!ofInterval && !isAlias(check) && ttl <= 0) return 'TTL must be > 0 for TTL checks';
   if ((check.OutputMaxSize ?? 0) < 0) return 'MaxOutputMaxSize must be positive';
-  if (hasScript) return 'Scripts are not run by this agent; use an HTTP, TCP, TTL or alias check';
-  if (check.GRPC) return 'gRPC checks are not supported; use an HTTP, TCP, TTL or alias check';
   return undefined;
 }
 

@@ -263,6 +263,25 @@ describe('definitions from files', () => {
     expect(local.checks()).toEqual([]);
   });
 
+  it('may have checks that are not carried out here: these stay critical and say why; the API refuses them', async () => {
+    const script = { CheckID: 'mem', Args: ['/bin/check'], Interval: '10s', Status: 'passing' };
+    const docker = { CheckID: 'box', DockerContainerID: 'f9', Args: ['/bin/check'], Interval: '10s' };
+    const grpc = { CheckID: 'rpc', GRPC: '127.0.0.1:1', Interval: '10s' };
+    await local.loadDefinitions([{ Name: 'web', Checks: [script, docker, grpc] }], [{ Name: 'disk', ...script }]);
+    await clock.advance(20_000);
+    for (const [id, kind, output] of [
+      ['mem', 'script', 'Scripts are not run by this agent'],
+      ['box', 'docker', 'Docker checks are not supported'],
+      ['rpc', 'grpc', 'gRPC checks are not supported'],
+    ] as const) {
+      expect(check(id)).toMatchObject({ Status: 'critical', Type: kind, Output: expect.stringContaining(output) });
+    }
+    await expect(local.registerService({ Name: 'x', Check: { ...script, Interval: 1 } })).rejects.toMatchObject({
+      code: 'invalid_argument',
+      message: 'Invalid check: Scripts are not run by this agent; use an HTTP, TCP, TTL or alias check',
+    });
+  });
+
   it('change nothing when one of them makes no sense', async () => {
     await local.loadDefinitions([{ Name: 'web' }], []);
     await expect(local.loadDefinitions([{ Name: 'ok' }], [{ Name: 'bad' }])).rejects.toMatchObject({

@@ -2,7 +2,7 @@ import { IsthmusError } from '../../lib/errors.ts';
 import { createTaskGroup } from '../../lib/task.ts';
 import type { Metrics } from '../../telemetry/types.ts';
 import { CheckRunners } from './check-runners.ts';
-import { badRequest, checkFault, isStatus } from './check-type.ts';
+import { badRequest, checkFault, isStatus, unsupportedCheck } from './check-type.ts';
 import { MAX_OUTPUT, truncateOutput } from './checks/runner.ts';
 import {
   type CheckDefinition,
@@ -132,10 +132,10 @@ export function createLocalState(deps: LocalStateDeps, options: LocalStateOption
     return (await Promise.all(added)).flatMap((ids) => [...ids]);
   };
 
-  const validateCheck = (definition: CheckDefinition): void => {
+  const validateCheck = (definition: CheckDefinition, source: Source): void => {
     if (!definition.Name) throw badRequest('Missing check name');
     if (definition.Status && !isStatus(definition.Status)) throw badRequest('Bad check status');
-    const fault = checkFault(definition);
+    const fault = checkFault(definition) ?? (source === 'api' ? unsupportedCheck(definition) : undefined);
     if (fault !== undefined) throw badRequest(`Invalid check: ${fault}`);
   };
 
@@ -204,7 +204,7 @@ export function createLocalState(deps: LocalStateDeps, options: LocalStateOption
         .map(health),
 
     async registerService(definition, given = {}) {
-      validateServiceDefinition(definition);
+      validateServiceDefinition(definition, 'api');
       await addDefinition(definition, 'api', given);
     },
     async deregisterService(id) {
@@ -219,7 +219,7 @@ export function createLocalState(deps: LocalStateDeps, options: LocalStateOption
     setNodeMaintenance: (enable, reason, given = {}) =>
       registrations.setMaintenance(undefined, enable, reason, given.token ?? ''),
     async registerCheck(definition, given = {}) {
-      validateCheck(definition);
+      validateCheck(definition, 'api');
       await addCheck(definition, 'api', given);
     },
     deregisterCheck: (id) => registrations.removeCheck(id),
@@ -239,9 +239,13 @@ export function createLocalState(deps: LocalStateDeps, options: LocalStateOption
     async loadDefinitions(services, checks) {
       await restore();
       const newServices = services.map((value) =>
-        explained('service', value, decodeServiceDefinition, validateServiceDefinition),
+        explained('service', value, decodeServiceDefinition, (definition) =>
+          validateServiceDefinition(definition, 'file'),
+        ),
       );
-      const newChecks = checks.map((value) => explained('check', value, decodeCheckDefinition, validateCheck));
+      const newChecks = checks.map((value) =>
+        explained('check', value, decodeCheckDefinition, (definition) => validateCheck(definition, 'file')),
+      );
       const ids = new Set(newServices.flatMap((definition) => idsOf(definition)));
       const checkIds = new Set(newChecks.map((definition) => definition.ID || definition.Name || ''));
       for (const { source, form } of registry.services())
@@ -251,6 +255,11 @@ export function createLocalState(deps: LocalStateDeps, options: LocalStateOption
       for (const { source, form } of registry.checks())
         if (source === 'file' && !checkIds.has(form.CheckID)) await registrations.removeCheck(form.CheckID);
       for (const definition of newChecks) await addCheck(definition, 'file', {});
+      const unsupported = registry.checks().filter(({ type }) => type !== undefined && unsupportedCheck(type));
+      if (unsupported.length > 0)
+        log.warn('checks not carried out here count as critical', {
+          checks: unsupported.map(({ form }) => form.CheckID),
+        });
     },
 
     onChange: (listener) => registry.onChange(listener),

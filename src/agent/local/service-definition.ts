@@ -8,8 +8,9 @@ import {
   proxyFaults,
   type ServiceForm,
 } from '../../model/service-form.ts';
-import { badRequest, checkFault, isStatus } from './check-type.ts';
+import { badRequest, checkFault, isStatus, unsupportedCheck } from './check-type.ts';
 import type { CheckType, ServiceDefinition, SidecarDefinition } from './definitions.ts';
+import type { Source } from './registry.ts';
 
 /** The kinds of service that the peer knows. */
 const PROXY_KIND = 'connect-proxy';
@@ -19,7 +20,7 @@ const MAX_WEIGHT = 65_535;
 const MAX_META = { pairs: 64, key: 128, value: 512 };
 
 /** Throws `invalid_argument` with the peer's text, in the order in which the peer looks. */
-export function validateServiceDefinition(definition: ServiceDefinition): void {
+export function validateServiceDefinition(definition: ServiceDefinition, source: Source): void {
   if (!definition.Name) throw badRequest('Missing service name');
   if (isAnyAddress(definition.Address ?? '')) throw badRequest('Invalid service address');
   const weights = definition.Weights;
@@ -31,9 +32,9 @@ export function validateServiceDefinition(definition: ServiceDefinition): void {
   if (meta !== undefined) throw badRequest(`Invalid Service Meta: ${meta}`);
   const faults = [...proxyFaults(toGiven(definition)), ...nestedFaults(definition.Connect?.SidecarService)];
   if (faults.length > 0) throw badRequest(faultList(faults));
-  validateChecks(checksOf(definition), 'Invalid check');
+  validateChecks(checksOf(definition), source, 'Invalid check');
   const sidecar = definition.Connect?.SidecarService;
-  if (sidecar !== undefined) validateChecks(checksOf(sidecar), 'Invalid check in sidecar_service');
+  if (sidecar !== undefined) validateChecks(checksOf(sidecar), source, 'Invalid check in sidecar_service');
 }
 
 function weightFault(passing: number, warning: number): string | undefined {
@@ -67,9 +68,9 @@ function nestedFaults(sidecar: SidecarDefinition | undefined): string[] {
   return faults;
 }
 
-function validateChecks(checks: readonly CheckType[], prefix: string): void {
+function validateChecks(checks: readonly CheckType[], source: Source, prefix: string): void {
   for (const check of checks) {
-    const fault = checkFault(check);
+    const fault = checkFault(check) ?? (source === 'api' ? unsupportedCheck(check) : undefined);
     if (fault !== undefined) throw badRequest(`${prefix}: ${fault}`);
   }
   for (const { Status } of checks) {
