@@ -22,6 +22,7 @@ export {
   startProcess,
 } from './managed-process.ts';
 export { freePorts } from './ports.ts';
+export { type Random, seeded } from './random.ts';
 export { ask, type EchoApplication, type Load, type LoadCounts, LongLived, startEcho, startLoad } from './traffic.ts';
 export { type WaitOptions, waitFor } from './wait-for.ts';
 export { type WanProxy, type WanProxyOptions, type WanState, wanProxy } from './wan-proxy.ts';
