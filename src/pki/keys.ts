@@ -37,6 +37,10 @@ const CURVES: Readonly<Record<string, Curve>> = {
   [OID.p521]: { node: 'secp521r1', jwk: 'P-521', bits: 521, size: 66 },
 };
 
+const CURVES_BY_NAME: ReadonlyMap<string | undefined, Curve> = new Map(
+  Object.values(CURVES).map((curve) => [curve.node, curve]),
+);
+
 const NULL = Buffer.from([TAG.null, 0]);
 
 const ALGORITHMS = {
@@ -65,7 +69,7 @@ export function generateLeafKey(): KeyObject {
 export function keySpecOf(key: KeyObject): KeySpec {
   const details = key.asymmetricKeyDetails;
   if (key.asymmetricKeyType === 'ec') {
-    const curve = Object.values(CURVES).find(({ node }) => node === details?.namedCurve);
+    const curve = CURVES_BY_NAME.get(details?.namedCurve);
     if (curve !== undefined) return { type: 'ec', bits: curve.bits };
   }
   if (key.asymmetricKeyType === 'rsa') {

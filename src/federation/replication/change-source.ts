@@ -1,3 +1,4 @@
+import { setImmediate as turn } from 'node:timers/promises';
 import type { Clock, Timer } from '../../lib/clock.ts';
 import { hasCode, IsthmusError } from '../../lib/errors.ts';
 import { linkSignals, throwIfAborted } from '../../lib/signals.ts';
@@ -215,6 +216,7 @@ class LiveChanges {
       });
       this.#wake = undefined;
     }
+    await turn(); // commits that share a disk sync come one after the other: they make one message
     throwIfAborted(signal);
     const changes = [...this.#changes.values()];
     this.#changes.clear();
