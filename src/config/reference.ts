@@ -17,8 +17,9 @@ A reload (SIGHUP, \`isthmus reload\`, \`PUT /v1/agent/reload\`) takes over the k
 that changed, which need a restart.
 
 Services and checks may be defined in files too (\`service { … }\`, \`services = [ … ]\`, \`check { … }\`). Scripts, Docker and
-gRPC checks are not carried out: such a check in a file stays critical, with an output that says why, and one log line
-lists them. So an existing file starts, and no service is taken for healthy that nobody looked at.
+gRPC checks are not carried out: such a check of a service in a file stays critical, one of the node itself a warning (it
+would take every service away), with an output that says why, and one log line lists them. So an existing file starts, and
+no service is taken for healthy that nobody looked at.
 
 `;
 

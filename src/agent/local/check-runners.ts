@@ -63,7 +63,8 @@ export class CheckRunners {
       this.#deps.registry.updateCheck(id, status, output, this.#deps.clock.now());
     const unsupported = unsupportedCheck(type);
     if (unsupported !== undefined) {
-      report({ status: 'critical', output: unsupported });
+      // On the node itself it would take every service away; a warning leaves them in the mesh.
+      report({ status: check.form.ServiceID === '' ? 'warning' : 'critical', output: unsupported });
       return;
     }
     switch (checkKind(type)) {

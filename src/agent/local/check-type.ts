@@ -24,8 +24,8 @@ function hasScript(check: GivenCheck): boolean {
 
 /**
  * Why this agent can't carry out a check that the peer's can; undefined when it can. Whoever asks for one by the API is
- * refused; one in a configuration file stays critical, so that an existing file starts and nobody takes the service for
- * healthy.
+ * refused; one in a configuration file stays critical (a warning on the node itself), so that an existing file starts and
+ * nobody takes the service for healthy.
  */
 export function unsupportedCheck(check: GivenCheck): string | undefined {
   const kind = checkKind(check);

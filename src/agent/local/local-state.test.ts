@@ -267,7 +267,10 @@ describe('definitions from files', () => {
     const script = { CheckID: 'mem', Args: ['/bin/check'], Interval: '10s', Status: 'passing' };
     const docker = { CheckID: 'box', DockerContainerID: 'f9', Args: ['/bin/check'], Interval: '10s' };
     const grpc = { CheckID: 'rpc', GRPC: '127.0.0.1:1', Interval: '10s' };
-    await local.loadDefinitions([{ Name: 'web', Checks: [script, docker, grpc] }], [{ Name: 'disk', ...script }]);
+    await local.loadDefinitions(
+      [{ Name: 'web', Checks: [script, docker, grpc] }],
+      [{ Name: 'disk', Args: ['/bin/df'], Interval: '10s', Status: 'passing' }],
+    );
     await clock.advance(20_000);
     for (const [id, kind, output] of [
       ['mem', 'script', 'Scripts are not run by this agent'],
@@ -276,6 +279,7 @@ describe('definitions from files', () => {
     ] as const) {
       expect(check(id)).toMatchObject({ Status: 'critical', Type: kind, Output: expect.stringContaining(output) });
     }
+    expect(check('disk')).toMatchObject({ Status: 'warning', Type: 'script' }); // the node's
     await expect(local.registerService({ Name: 'x', Check: { ...script, Interval: 1 } })).rejects.toMatchObject({
       code: 'invalid_argument',
       message: 'Invalid check: Scripts are not run by this agent; use an HTTP, TCP, TTL or alias check',

@@ -257,7 +257,7 @@ export function createLocalState(deps: LocalStateDeps, options: LocalStateOption
       for (const definition of newChecks) await addCheck(definition, 'file', {});
       const unsupported = registry.checks().filter(({ type }) => type !== undefined && unsupportedCheck(type));
       if (unsupported.length > 0)
-        log.warn('checks not carried out here count as critical', {
+        log.warn('checks of kinds that are not carried out here', {
           checks: unsupported.map(({ form }) => form.CheckID),
         });
     },
