@@ -14,10 +14,12 @@ import { openLmdbEngine } from '../store/lmdb/lmdb-engine.ts';
 import { MemoryEngine } from '../store/memory/memory-engine.ts';
 import { Store } from '../store/store.ts';
 import type { Logger, Metrics } from '../telemetry/types.ts';
-import { readDefinitions, writeDefinitions } from './definitions.ts';
+import { bootstrapEntries } from './bootstrap-entries.ts';
+import { askedReads, readDefinitions, writeDefinitions } from './definitions.ts';
 import { createDomains, type Domains } from './domains.ts';
 import { createOperatorReads } from './operator-reads.ts';
 import { remotePrimaryCa } from './primary-ca.ts';
+import { queryMesh } from './query-mesh.ts';
 import { CONFIG_ENTRIES, replicatedKinds } from './replicated-kinds.ts';
 import { type Identity, serverRegistration } from './self.ts';
 
@@ -79,6 +81,7 @@ export async function createAuthority(deps: AuthorityDeps): Promise<Authority> {
     log,
     metrics,
     ownCsrs: deps.ownCsrs,
+    mesh: queryMesh(config.datacenter, () => federation),
     knownDatacenters: () => [config.datacenter, ...federation.connected()],
     ...(primary ? {} : { primaryCa: remotePrimaryCa(() => federation.contract(config.primaryDatacenter)) }),
   });
@@ -110,6 +113,7 @@ export async function createAuthority(deps: AuthorityDeps): Promise<Authority> {
     store,
     reads: readDefinitions(domains, operator, replicator.reads),
     writes: writeDefinitions(domains, replicator),
+    asked: askedReads(domains),
     remote: (datacenter) => federation.contract(datacenter),
     replicated: (revision, signal) => replicator.waitApplied(CONFIG_ENTRIES, revision, signal),
     clock,
@@ -166,6 +170,7 @@ export async function createAuthority(deps: AuthorityDeps): Promise<Authority> {
       domains.ca.service,
       listener,
       registration,
+      ...(primary ? [bootstrapEntries(domains.entries, config.bootstrapEntries)] : []),
       federation.service,
       replicator.service,
     ],

@@ -1,5 +1,5 @@
 import type { Replicator } from '../federation/replication/replicator.ts';
-import type { ReadDefinitions, WriteDefinitions } from '../server/definitions.ts';
+import { ASKED, type AskedReads, type ReadDefinitions, type WriteDefinitions } from '../server/definitions.ts';
 import type { Domains } from './domains.ts';
 import type { createOperatorReads } from './operator-reads.ts';
 
@@ -16,12 +16,24 @@ export function readDefinitions(
     ...domains.intentions.reads,
     ...domains.ca.reads,
     ...replication,
+    ...domains.queries.reads,
+    'queries.execute': ASKED,
+  };
+}
+
+/** Which domain answers the reads for which others are asked. */
+export function askedReads({ queries }: Domains): AskedReads {
+  return {
+    'queries.execute': {
+      ask: (args, options) => queries.execute(args, options),
+      follow: (args, options) => queries.follow(args, options),
+    },
   };
 }
 
 /** Which domain carries out each write of the contract. */
 export function writeDefinitions(
-  { catalog, entries, intentions, ca }: Domains,
+  { catalog, entries, intentions, ca, queries }: Domains,
   replicator: Pick<Replicator, 'acceptSource'>,
 ): WriteDefinitions {
   return {
@@ -40,6 +52,9 @@ export function writeDefinitions(
     'intentions.upsertExact': (args) => intentions.upsertExact(args),
     'intentions.delete': (args) => intentions.delete(args),
     'intentions.deleteExact': (args) => intentions.deleteExact(args),
+    'queries.create': (args) => queries.create(args),
+    'queries.update': (args) => queries.update(args),
+    'queries.delete': (args) => queries.delete(args),
     'ca.setConfig': async (args) => {
       await ca.setConfig(args);
       return null;

@@ -4,6 +4,8 @@ import { type Ca, createCa, type PrimaryCa } from '../domain/ca/ca.ts';
 import { type Catalog, createCatalog } from '../domain/catalog/catalog.ts';
 import { createEntries, type Entries } from '../domain/entries/entries.ts';
 import { createIntentions, type Intentions } from '../domain/intentions/intentions.ts';
+import type { Mesh } from '../domain/queries/mesh.ts';
+import { createQueries, type Queries } from '../domain/queries/queries.ts';
 import type { Clock } from '../lib/clock.ts';
 import { IsthmusError } from '../lib/errors.ts';
 import type { OwnCsrs } from '../pki/csr.ts';
@@ -15,6 +17,7 @@ export interface Domains {
   readonly entries: Entries;
   readonly intentions: Intentions;
   readonly ca: Ca;
+  readonly queries: Queries;
 }
 
 export interface DomainDeps {
@@ -25,6 +28,8 @@ export interface DomainDeps {
   readonly metrics: Metrics;
   /** Datacenters that are federated now, this one included. */
   readonly knownDatacenters: () => readonly string[];
+  /** Where prepared queries may find instances. */
+  readonly mesh: Mesh;
   /** Absent in the primary. */
   readonly primaryCa?: PrimaryCa;
   /** Signing requests that the agent in this process has made. */
@@ -70,7 +75,20 @@ export function createDomains(deps: DomainDeps): Domains {
     },
     { distributeBoundMs: config.connect.rotationHoldMs },
   );
-  return { catalog, entries, intentions, ca };
+  const health = catalog.reads['health.service'];
+  const queries = createQueries({
+    store,
+    instances: {
+      topics: (args) => health.topics(args),
+      produce: (args) => health.produce({ ...args, asStored: true }),
+    },
+    mesh: deps.mesh,
+    clock,
+    random: Math.random,
+    log: log.child({ component: 'queries' }),
+    hideTokens: config.acl.enabled,
+  });
+  return { catalog, entries, intentions, ca, queries };
 }
 
 /** 32 bytes as base64 or hexadecimal digits. */

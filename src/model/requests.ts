@@ -20,6 +20,8 @@ export interface ServiceArgs extends ListArgs {
 
 export interface HealthServiceArgs extends ServiceArgs {
   readonly passing?: boolean;
+  /** Lists that nobody gave stay null. */
+  readonly asStored?: boolean;
 }
 
 export interface IntentionPair {

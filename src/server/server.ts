@@ -10,13 +10,15 @@ import type {
   WriteResult,
 } from '../rpc/contract/contract.ts';
 import type { ReadArgs, ReadName, ReadValue } from '../rpc/contract/reads.ts';
+import { makeResult } from '../rpc/contract/result.ts';
 import { PRIMARY_READS, WRITE_ROUTES } from '../rpc/contract/routing.ts';
 import type { WriteArgs, WriteName, WriteValue } from '../rpc/contract/writes.ts';
+
 import type { Store } from '../store/store.ts';
 import type { Metrics } from '../telemetry/types.ts';
 import { Answers } from './answers.ts';
 import { blockUntilNewer } from './blocking.ts';
-import type { ReadDefinitions, WriteDefinitions } from './definitions.ts';
+import type { AskedRead, AskedReads, ReadDefinitions, WriteDefinitions } from './definitions.ts';
 
 export interface ServerDeps {
   readonly datacenter: string;
@@ -24,6 +26,7 @@ export interface ServerDeps {
   readonly store: Store;
   readonly reads: ReadDefinitions;
   readonly writes: WriteDefinitions;
+  readonly asked?: AskedReads;
   /** Another datacenter's servers; throws `no_path` when there is no way to it. */
   readonly remote: (datacenter: string) => ServerContract;
   /** Resolves once a write that the primary decided is readable here. */
@@ -74,6 +77,8 @@ export class Server implements ServerContract {
     const datacenter = this.#readTarget(name, options);
     if (datacenter !== undefined) return this.#deps.remote(datacenter).read(name, args, withoutDatacenter(options));
     this.#countRead(name);
+    const asked = this.#asked(name);
+    if (asked !== undefined) return makeResult({ index: 1, value: await asked.ask(args, options) });
     const topics = this.#answers.topicsOf(name, args);
     if (options.index !== undefined && options.index > 0 && topics.length > 0) {
       await blockUntilNewer(
@@ -116,14 +121,23 @@ export class Server implements ServerContract {
       return;
     }
     this.#countRead(name);
-    const topics = this.#answers.topicsOf(name, args);
+    const asked = this.#asked(name);
     let index = 0;
+    if (asked !== undefined) {
+      for await (const value of asked.follow(args, options)) yield { index: ++index, value };
+      return;
+    }
+    const topics = this.#answers.topicsOf(name, args);
     while (!options.signal.aborted) {
       index = await this.#deps.store.topics.wait(topics, index, options.signal);
       const result = this.#answers.get(name, args, topics);
       yield { index: result.index, value: result.value };
     }
     throw abortReason(options.signal);
+  }
+
+  #asked<N extends ReadName>(name: N): AskedRead<N> | undefined {
+    return this.#deps.asked?.[name] as AskedRead<N> | undefined;
   }
 
   /** The datacenter to forward a read to, or undefined when it is answered here. */

@@ -85,8 +85,13 @@ function compareValue(context: Context, at: string, key: string, recorded: unkno
   } else if (recorded !== actual) differs();
 }
 
-/** Roots come in the order of their IDs, which are random; the one that is not active comes first here. */
+/**
+ * Roots come in the order of their IDs, which are random; the one that is not active comes first here. So do prepared
+ * queries; here it is the one of their names.
+ */
 function ordered(key: string, items: readonly unknown[]): readonly unknown[] {
+  if (items.length > 1 && items.every((item) => isObject(item) && 'Template' in item && 'DNS' in item))
+    return items.toSorted((a, b) => ((a as { Name: string }).Name < (b as { Name: string }).Name ? -1 : 1));
   if (key !== 'Roots') return items;
   return items.toSorted(
     (a, b) => Number((a as { Active: boolean }).Active) - Number((b as { Active: boolean }).Active),

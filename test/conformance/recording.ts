@@ -27,6 +27,7 @@ export const HTTP_FILES = [
   'agent',
   'intentions',
   'connect-ca',
+  'prepared-queries',
   'config-entries',
 ] as const;
 

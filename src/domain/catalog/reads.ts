@@ -9,7 +9,7 @@ import {
 import type { HealthServiceArgs, ListArgs, ServiceArgs } from '../../model/requests.ts';
 import type { Read } from '../../store/read.ts';
 import type { Stored } from '../../store/table.ts';
-import { catalogServiceForm, checkForm, nodeForm, serviceForm } from './shapes.ts';
+import { catalogServiceForm, checkForm, nodeForm, rawCheckForm, rawServiceForm, serviceForm } from './shapes.ts';
 import {
   type CatalogTables,
   type CheckEntity,
@@ -83,13 +83,13 @@ export function createReads(tables: CatalogTables, distance: Distance | undefine
 
   const nodeServices = (node: string): readonly NodeService[] => services.by('node', fold(node)).map(serviceForm);
 
-  const instanceChecks = ({ node, service }: Instance): readonly HealthCheck[] => {
+  const instanceChecks = ({ node, service }: Instance, form = checkForm): readonly HealthCheck[] => {
     const ofNode = checks.by('instance', instanceKey(node.value.Node, ''));
-    return [...ofNode, ...checks.by('instance', service.key)].map(checkForm);
+    return [...ofNode, ...checks.by('instance', service.key)].map(form);
   };
 
   return {
-    ...createUiReads(tables, instanceChecks),
+    ...createUiReads(tables, (instance) => instanceChecks(instance)),
 
     'catalog.nodes': {
       topics: () => ['nodes'],
@@ -167,10 +167,11 @@ export function createReads(tables: CatalogTables, distance: Distance | undefine
           : [topic.service(args.service), topic.serviceHealth(args.service)],
       produce: (args) => {
         const found: ServiceInstance[] = [];
+        const form = args.asStored === true ? rawServiceForm : serviceForm;
         for (const instance of instances(args)) {
-          const all = instanceChecks(instance);
+          const all = instanceChecks(instance, args.asStored === true ? rawCheckForm : checkForm);
           if (args.passing === true && all.some((check) => check.Status !== 'passing')) continue;
-          found.push({ Node: nodeForm(instance.node), Service: serviceForm(instance.service), Checks: all });
+          found.push({ Node: nodeForm(instance.node), Service: form(instance.service), Checks: all });
         }
         return serviceInstanceFilter.apply(args.filter, found);
       },

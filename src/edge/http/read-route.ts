@@ -128,7 +128,12 @@ class PreparedReadCall<N extends ReadName> implements PreparedCall {
   #failure(error: IsthmusError): ApiResponse {
     if (error.code === 'internal' || error.code === 'cancelled') throw error; // the edge logs the one and knows what the other means
     const { index } = error.details;
-    if (error.code === 'not_found' && this.#spec.meta !== 'none' && typeof index === 'number')
+    if (
+      error.code === 'not_found' &&
+      this.#spec.meta !== 'none' &&
+      !this.#spec.metaOnError &&
+      typeof index === 'number'
+    )
       return errorResponse(error, this.#meta(index, true, 0, false));
     return errorResponse(error, this.#spec.metaOnError ? FAILED_META : undefined);
   }

@@ -24,6 +24,8 @@ export type AclRule =
   | 'service:write'
   | 'intentions:read'
   | 'intentions:write'
+  | 'query:read'
+  | 'query:write'
   | 'operator:read'
   | 'operator:write';
 

@@ -3,6 +3,14 @@ import type { CatalogNode, CatalogService, HealthCheck, NodeService, ServiceInst
 import type { ConfigEntry } from '../../model/config-entry.ts';
 import type { Explanation, Intention, Verdicts } from '../../model/intention.ts';
 import type { Member } from '../../model/member.ts';
+import type {
+  ExecuteArgs,
+  PreparedQuery,
+  QueryExecution,
+  QueryExplanation,
+  QueryInstance,
+  QuerySelection,
+} from '../../model/prepared-query.ts';
 import type { ReplicationStatus } from '../../model/replication.ts';
 import type { CaStatus, HealthServiceArgs, IntentionPair, ListArgs, ServiceArgs } from '../../model/requests.ts';
 
@@ -54,6 +62,14 @@ export interface Reads {
   'operator.autopilotHealth': { args: Record<never, never>; value: unknown };
   'coordinate.datacenters': { args: Record<never, never>; value: unknown };
   'discoveryChain.get': { args: { readonly service: string; readonly compileDatacenter?: string }; value: unknown };
+  'queries.list': { args: Record<never, never>; value: readonly PreparedQuery[] };
+  'queries.get': { args: { readonly id: string }; value: readonly PreparedQuery[] };
+  /** The query that an ID or a name leads to, with its template filled in. */
+  'queries.explain': { args: Pick<ExecuteArgs, 'query' | 'agent'>; value: QueryExplanation };
+  /** Healthy instances in the answering datacenter, failing over to others; watched, it follows all of them. */
+  'queries.execute': { args: ExecuteArgs; value: QueryExecution };
+  /** The part of a query that each datacenter answers for itself. */
+  'queries.candidates': { args: QuerySelection; value: readonly QueryInstance[] };
   'internal.uiServices': { args: ListArgs; value: unknown };
   'internal.uiNodes': { args: ListArgs; value: unknown };
 }

@@ -1,6 +1,7 @@
 import type { DatacenterRotation, HolderReport, IssuedCert } from '../../model/ca.ts';
 import type { DeregisterRequest, RegisterRequest } from '../../model/catalog.ts';
 import type { Intention } from '../../model/intention.ts';
+import type { QueryRequest } from '../../model/prepared-query.ts';
 import type { IntentionPair } from '../../model/requests.ts';
 
 /** Everything that can be changed, each by one name. `args` is what the caller sent: the server validates it. */
@@ -18,6 +19,9 @@ export interface Writes {
   'intentions.upsertExact': { args: IntentionPair & { readonly intention: Partial<Intention> }; value: true };
   'intentions.delete': { args: { readonly id: string }; value: true };
   'intentions.deleteExact': { args: IntentionPair; value: true };
+  'queries.create': { args: { readonly query: QueryRequest }; value: { readonly ID: string } };
+  'queries.update': { args: { readonly id: string; readonly query: QueryRequest }; value: null };
+  'queries.delete': { args: { readonly id: string }; value: null };
   'ca.setConfig': { args: { readonly config: unknown }; value: null };
   /** Starts a rotation to a new root key made by the provider. */
   'ca.rotate': { args: { readonly force?: boolean }; value: { readonly NewRootID: string } };

@@ -10,6 +10,7 @@ import { connectCaRoutes } from './connect-ca.ts';
 import { healthRoutes } from './health.ts';
 import { intentionRoutes } from './intentions.ts';
 import { internalRoutes } from './internal.ts';
+import { queryRoutes } from './query.ts';
 import { sidecarRoutes } from './sidecar.ts';
 import { statusRoutes } from './status.ts';
 
@@ -33,6 +34,7 @@ export function apiRoutes(deps: ApiRouteDeps): readonly Route[] {
     ...configRoutes(shared),
     ...intentionRoutes(shared),
     ...connectCaRoutes(shared),
+    ...queryRoutes(shared),
     ...agentRoutes(shared),
     ...internalRoutes(shared),
     ...sidecarRoutes({

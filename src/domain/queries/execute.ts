@@ -1,0 +1,123 @@
+import type { Clock } from '../../lib/clock.ts';
+import { abortable, throwIfAborted, withDeadline } from '../../lib/signals.ts';
+import type { ExecuteArgs, QueryExecution, QueryInstance } from '../../model/prepared-query.ts';
+import type { Logger } from '../../telemetry/types.ts';
+import type { QueryEntity } from './definition.ts';
+import type { Mesh } from './mesh.ts';
+import { planOf, type Step } from './plan.ts';
+
+export interface ExecuteDeps {
+  readonly mesh: Mesh;
+  readonly clock: Clock;
+  /** Chance in [0, 1). */
+  readonly random: () => number;
+  readonly log: Logger;
+}
+
+export interface ExecuteOptions {
+  readonly signal: AbortSignal;
+  readonly token?: string;
+}
+
+/** Another datacenter that does not answer within this counts as one without healthy instances, milliseconds. */
+export const PATIENCE_MS = 3_000;
+
+/** Asks one place after the other until one has healthy instances. */
+export async function execute(
+  deps: ExecuteDeps,
+  query: QueryEntity,
+  args: ExecuteArgs,
+  options: ExecuteOptions,
+): Promise<QueryExecution> {
+  const { mesh } = deps;
+  let answered: Step | undefined;
+  let nodes: readonly QueryInstance[] = [];
+  let tried = 0;
+  for (const step of planOf(query, mesh, args.connect === true)) {
+    tried += 1;
+    const found = await ask(deps, query, step, options);
+    if (found === undefined) continue;
+    answered = step;
+    nodes = found;
+    if (nodes.length > 0) break;
+  }
+  const node = answered?.datacenter === mesh.datacenter ? nearNode(query, args) : '';
+  return executionOf(
+    mesh,
+    query,
+    { step: answered, failovers: tried - 1 },
+    limited(arrange(nodes, node, deps.random), args),
+  );
+}
+
+/** Undefined when it could not be asked. */
+async function ask(
+  { mesh, clock, log }: ExecuteDeps,
+  query: QueryEntity,
+  { datacenter, selection }: Step,
+  options: ExecuteOptions,
+): Promise<readonly QueryInstance[] | undefined> {
+  const token = query.Token || options.token;
+  const secret = token === undefined ? {} : { token };
+  if (datacenter === mesh.datacenter) return mesh.ask(datacenter, selection, { signal: options.signal, ...secret });
+  if (!mesh.reaches(datacenter)) return undefined;
+  const limit = withDeadline(clock, PATIENCE_MS, `asking ${datacenter}`, options.signal);
+  try {
+    return await abortable(mesh.ask(datacenter, selection, { signal: limit.signal, ...secret }), limit.signal);
+  } catch (error) {
+    throwIfAborted(options.signal);
+    log.warn('a datacenter could not be asked for a prepared query', {
+      datacenter,
+      query: query.Name || query.ID,
+      error: String(error),
+    });
+    return undefined;
+  } finally {
+    limit.release();
+  }
+}
+
+export function executionOf(
+  mesh: Pick<Mesh, 'datacenter'>,
+  query: QueryEntity,
+  { step, failovers }: { readonly step: Step | undefined; readonly failovers: number },
+  nodes: readonly QueryInstance[],
+): QueryExecution {
+  return {
+    Service: step?.selection.service ?? query.Service.Service,
+    Nodes: nodes,
+    DNS: query.DNS,
+    Datacenter: step?.datacenter ?? mesh.datacenter,
+    Failovers: failovers,
+    Index: 0,
+    LastContact: 0,
+    KnownLeader: true,
+    ConsistencyLevel: 'leader',
+    NotModified: false,
+  };
+}
+
+export function limited(nodes: readonly QueryInstance[], { limit }: ExecuteArgs): readonly QueryInstance[] {
+  return limit === undefined || limit <= 0 ? nodes : nodes.slice(0, limit);
+}
+
+/** The node whose neighbours come first; '' when the caller and the query want none. */
+export function nearNode(query: QueryEntity, args: ExecuteArgs): string {
+  const near = args.near || query.Service.Near;
+  return near === '_agent' || near === '_ip' ? (args.agent?.node ?? '') : near;
+}
+
+/** Shuffled, so that those who take the first one spread; what runs on the node asked for comes first. */
+function arrange(nodes: readonly QueryInstance[], node: string, random: () => number): readonly QueryInstance[] {
+  const shuffled = [...nodes];
+  for (let at = shuffled.length - 1; at > 0; at -= 1) {
+    const other = Math.floor(random() * (at + 1));
+    [shuffled[at], shuffled[other]] = [shuffled[other] as QueryInstance, shuffled[at] as QueryInstance];
+  }
+  return node === '' ? shuffled : nearFirst(shuffled, node);
+}
+
+export function nearFirst(nodes: readonly QueryInstance[], node: string): readonly QueryInstance[] {
+  const here = (instance: QueryInstance): boolean => instance.Node.Node === node;
+  return [...nodes.filter(here), ...nodes.filter((instance) => !here(instance))];
+}

@@ -1,0 +1,345 @@
+// biome-ignore-all lint/suspicious/noTemplateCurlyInString: that is how templates of queries are written
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { FakeClock } from '../../../test/fakes/fake-clock.ts';
+import { memoryStore } from '../../../test/fakes/memory-store.ts';
+import { IsthmusError } from '../../lib/errors.ts';
+import type { ServiceInstance } from '../../model/catalog.ts';
+import type { QueryExecution, QueryInstance, QueryRequest, QuerySelection } from '../../model/prepared-query.ts';
+import { noLog } from '../../telemetry/types.ts';
+import { createQueries } from './queries.ts';
+import { select } from './select.ts';
+
+/** Other datacenters, of which the test decides everything. */
+class FakeMesh {
+  readonly datacenter = 'dc1';
+  known = ['dc1', 'dc2', 'dc3'];
+  readonly away = new Set<string>();
+  readonly silent = new Set<string>();
+  readonly asked: string[] = [];
+  readonly #services = new Map<string, readonly QueryInstance[]>();
+  readonly #listeners = new Set<() => void>();
+
+  set(datacenter: string, service: string, ...nodes: readonly string[]): void {
+    this.#services.set(
+      `${datacenter}/${service}`,
+      nodes.map((node) => instance(node, service, datacenter) as QueryInstance),
+    );
+    this.#tell();
+  }
+
+  lose(datacenter: string, lost = true): void {
+    if (lost) this.away.add(datacenter);
+    else this.away.delete(datacenter);
+    this.#tell();
+  }
+
+  clear(): void {
+    this.#services.clear();
+    this.away.clear();
+    this.silent.clear();
+    this.asked.length = 0;
+    this.known = ['dc1', 'dc2', 'dc3'];
+  }
+
+  datacenters(): readonly string[] {
+    return this.known;
+  }
+
+  reaches(datacenter: string): boolean {
+    return !this.away.has(datacenter);
+  }
+
+  onChange(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  ask(datacenter: string, selection: QuerySelection): Promise<readonly QueryInstance[]> {
+    this.asked.push(datacenter);
+    if (this.silent.has(datacenter)) return new Promise(() => undefined);
+    if (this.away.has(datacenter)) throw new IsthmusError('no_path', 'No path to datacenter');
+    return Promise.resolve(this.#services.get(`${datacenter}/${selection.service}`) ?? []);
+  }
+
+  async *follow(
+    datacenter: string,
+    { service }: QuerySelection,
+    { signal }: { readonly signal: AbortSignal },
+  ): AsyncGenerator<readonly QueryInstance[]> {
+    let told: unknown;
+    while (!signal.aborted) {
+      const now = this.#services.get(`${datacenter}/${service}`) ?? NOBODY;
+      if (now !== told && !this.silent.has(datacenter) && !this.away.has(datacenter)) {
+        told = now;
+        yield now;
+        continue;
+      }
+      await new Promise<void>((resolve) => {
+        const end = this.onChange(() => {
+          end();
+          resolve();
+        });
+        signal.addEventListener('abort', () => resolve(), { once: true });
+      });
+    }
+  }
+
+  #tell(): void {
+    for (const listener of [...this.#listeners]) listener();
+  }
+}
+
+const NOBODY: readonly QueryInstance[] = [];
+
+function instance(node: string, service: string, datacenter: string): ServiceInstance {
+  const meta = { CreateIndex: 1, ModifyIndex: 1 };
+  return {
+    Node: {
+      ID: '',
+      Node: node,
+      Address: '10.0.0.1',
+      Datacenter: datacenter,
+      TaggedAddresses: null,
+      Meta: null,
+      ...meta,
+    },
+    Service: {
+      ID: service,
+      Service: service,
+      Tags: null,
+      Address: '',
+      Meta: null,
+      Port: 1,
+      Weights: { Passing: 1, Warning: 1 },
+      EnableTagOverride: false,
+      Proxy: { MeshGateway: {}, Expose: {} },
+      Connect: {},
+      ...meta,
+    },
+    Checks: [],
+  };
+}
+
+const store = memoryStore();
+const mesh = new FakeMesh();
+const clock = new FakeClock();
+const queries = createQueries({
+  store,
+  instances: { topics: () => [], produce: () => [] },
+  mesh,
+  clock,
+  random: () => 0.5,
+  log: noLog,
+  hideTokens: false,
+});
+const { signal } = new AbortController();
+
+beforeAll(() => store.start(signal));
+afterAll(() => store.stop());
+beforeEach(async () => {
+  mesh.clear();
+  for (const { ID } of queries.reads['queries.list'].produce({})) await queries.delete({ id: ID });
+});
+
+const create = (query: QueryRequest): Promise<{ readonly ID: string }> => queries.create({ query });
+const failover = (Failover: NonNullable<QueryRequest['Service']>['Failover']): Promise<{ readonly ID: string }> =>
+  create({ Name: 'q', Service: { Service: 'db', ...(Failover === undefined ? {} : { Failover }) } });
+const outcome = ({ Datacenter, Service, Failovers, Nodes }: QueryExecution) =>
+  `${Service}@${Datacenter} ${Nodes.map(({ Node }) => Node.Node).join()} after ${Failovers}`;
+const run = async (query = 'q'): Promise<string> => outcome(await queries.execute({ query }, { signal }));
+
+describe('definitions', () => {
+  it('gives a name to one query, without regard to case, also when two take it at once', async () => {
+    const both = await Promise.allSettled([
+      create({ Name: 'Web', Service: { Service: 'a' } }),
+      create({ Name: 'web', Service: { Service: 'b' } }),
+    ]);
+    expect(both.map(({ status }) => status).sort()).toEqual(['fulfilled', 'rejected']);
+    const [{ ID } = { ID: '' }] = queries.reads['queries.list'].produce({});
+    await queries.update({ id: ID, query: { Name: 'other', Service: { Service: 'a' } } });
+    await create({ Name: 'web', Service: { Service: 'b' } });
+    await queries.delete({ id: ID });
+    await expect(queries.delete({ id: ID })).rejects.toThrow('Cannot modify non-existent prepared query');
+    expect(queries.reads['queries.list'].produce({})).toHaveLength(1);
+  });
+
+  it.each<[string, QueryRequest]>([
+    ['ID must be empty when creating a new prepared query', { ID: 'x', Name: 'a', Service: { Service: 'a' } }],
+    [
+      "Invalid prepared query: DNS TTL '-1s', must be >=0",
+      { Name: 'a', Service: { Service: 'a' }, DNS: { TTL: '-1s' } },
+    ],
+    [
+      'Invalid prepared query: Targets cannot be populated with NearestN or Datacenters',
+      { Name: 'a', Service: { Service: 'a', Failover: { NearestN: 1, Targets: [{ Datacenter: 'dc2' }] } } },
+    ],
+    [
+      "failed compiling template: Bad format '${what}' in Service.Service",
+      { Name: 'a', Template: { Type: 'name_prefix_match' }, Service: { Service: '${what}' } },
+    ],
+    [
+      'failed compiling template: Bad Regexp: error parsing regexp: missing closing ): `(`',
+      { Name: 'a', Template: { Type: 'name_prefix_match', Regexp: '(' }, Service: { Service: 'a' } },
+    ],
+  ])('refuses with: %s', async (message, query) => {
+    await expect(create(query)).rejects.toMatchObject({ code: 'rejected', message });
+  });
+});
+
+describe('templates', () => {
+  const explain = (query: string) =>
+    queries.reads['queries.explain'].produce({ query, agent: { node: 'n', segment: 'blue' } }).Query;
+
+  it('takes the longest prefix, and a whole name before it', async () => {
+    const template = { Type: 'name_prefix_match' };
+    await create({ Name: '', Template: template, Service: { Service: 'any-${name.full}' } });
+    await create({ Name: 'geo-', Template: template, Service: { Service: 'geo-${name.suffix}' } });
+    await create({ Name: 'geo-db', Service: { Service: 'exact' } });
+    const services = ['web', 'Geo-cache', 'geo-db', 'geo-db2'].map((name) => explain(name).Service.Service);
+    expect(services).toEqual(['any-web', 'geo-cache', 'exact', 'geo-db2']);
+  });
+
+  it('fills in every text of the service', async () => {
+    await create({
+      Name: 'geo-',
+      Template: { Type: 'name_prefix_match', Regexp: '^geo-(.*?)-([^\\-]+?)$', RemoveEmptyTags: true },
+      Service: {
+        Service: '${match(1)}',
+        Tags: ['${match(2)}', '${match(7)}', '$${x}'],
+        NodeMeta: { segment: '${agent.segment}' },
+        Failover: { Datacenters: ['${ match(2) }'] },
+        Near: '${name.prefix}${name.full}',
+      },
+    });
+    expect(explain('geo-db-dc2').Service).toMatchObject({
+      Service: 'db',
+      Tags: ['dc2', '${x}'],
+      NodeMeta: { segment: 'blue' },
+      Failover: { Datacenters: ['dc2'] },
+      Near: 'geo-geo-db-dc2',
+    });
+    const [{ ID } = { ID: '' }] = queries.reads['queries.list'].produce({});
+    expect(() => explain(ID)).toThrow('prepared query templates can only be resolved up by name, not by ID');
+  });
+});
+
+describe('selection', () => {
+  const check = (CheckID: string, Status: string) => ({ CheckID, Status }) as ServiceInstance['Checks'][number];
+  const plain = instance('n1', 'db', 'dc1');
+  const of = (Tags: readonly string[], ...Checks: ServiceInstance['Checks']): ServiceInstance => ({
+    ...plain,
+    Service: { ...plain.Service, Tags, Meta: { v: '1' } },
+    Checks,
+  });
+
+  it.each<[string, ServiceInstance, Partial<QuerySelection>, boolean]>([
+    ['a warning serves', of([], check('a', 'warning')), {}, true],
+    ['a warning does not pass', of([], check('a', 'warning')), { onlyPassing: true }, false],
+    ['critical never serves', of([], check('a', 'critical')), {}, false],
+    ['an ignored check does not count', of([], check('a', 'critical')), { ignoreCheckIds: ['a'] }, true],
+    ['tags, in any case', of(['Primary', 'v1']), { tags: ['primary'] }, true],
+    ['a tag that is not carried', of(['v1']), { tags: ['v1', 'v2'] }, false],
+    ['a tag that must not be carried', of(['v1']), { tags: ['!V1'] }, false],
+    ['a tag that is rightly missing', of(['v1']), { tags: ['!v2', 'v1'] }, true],
+    ['metadata of the service', of([]), { serviceMeta: { v: '1' } }, true],
+    ['other metadata', of([]), { serviceMeta: { v: '2' } }, false],
+    ['metadata of a node that has none', of([]), { nodeMeta: { rack: 'a' } }, false],
+  ])('%s', (_what, candidate, selection, fits) => {
+    expect(select([candidate], { service: 'db', ...selection })).toHaveLength(fits ? 1 : 0);
+  });
+});
+
+describe('execution', () => {
+  it('looks here first, then in the nearest, then in those listed, each once and only if known', async () => {
+    await failover({ NearestN: 1, Datacenters: ['nowhere', 'dc1', 'dc3', 'dc2'] });
+    mesh.set('dc3', 'db', 'far');
+    expect(await run()).toBe('db@dc3 far after 2');
+    expect(mesh.asked).toEqual(['dc1', 'dc2', 'dc3']);
+    mesh.known = ['dc1', 'dc3', 'dc2'];
+    expect(await run()).toBe('db@dc3 far after 1');
+    mesh.set('dc1', 'db', 'here');
+    expect(await run()).toBe('db@dc1 here after 0');
+  });
+
+  it('counts a datacenter that is away, or does not answer in time, as one without instances', async () => {
+    await failover({ Datacenters: ['dc2', 'dc3'] });
+    mesh.set('dc2', 'db', 'near');
+    mesh.set('dc3', 'db', 'far');
+    mesh.lose('dc2');
+    expect(await run()).toBe('db@dc3 far after 2');
+    mesh.lose('dc2', false);
+    mesh.silent.add('dc2');
+    const pending = run();
+    await clock.advance(3_000);
+    expect(await pending).toBe('db@dc3 far after 2');
+  });
+
+  it('takes targets in order: another tag or service, here or elsewhere', async () => {
+    await failover({
+      Targets: [{ Service: 'db-replica' }, { Datacenter: 'dc2' }, { Service: 'x', Datacenter: 'dc3' }],
+    });
+    mesh.set('dc2', 'db', 'near');
+    expect(await run()).toBe('db@dc2 near after 2');
+    mesh.set('dc1', 'db-replica', 'here');
+    expect(await run()).toBe('db-replica@dc1 here after 1');
+  });
+
+  it('says so when nothing is healthy anywhere', async () => {
+    await failover({ Datacenters: ['dc2'] });
+    expect(await run()).toBe('db@dc2  after 1');
+    await expect(run('absent')).rejects.toMatchObject({ code: 'not_found', message: 'Query not found' });
+  });
+
+  it('puts the near node first and keeps to the limit', async () => {
+    await create({ Name: 'q', Service: { Service: 'db', Near: '_agent' } });
+    mesh.set('dc1', 'db', 'a', 'b', 'c');
+    const agent = { node: 'c', segment: '' };
+    const found = async (args: object): Promise<readonly string[]> =>
+      (await queries.execute({ query: 'q', agent, ...args }, { signal })).Nodes.map(({ Node }) => Node.Node);
+    expect((await found({ limit: 2 }))[0]).toBe('c');
+    expect(await found({ limit: 2 })).toHaveLength(2);
+    expect((await found({ near: 'b' }))[0]).toBe('b');
+  });
+});
+
+describe('following', () => {
+  it('tells of every change of what the query leads to, and of nothing else', async () => {
+    const end = new AbortController();
+    const { ID } = await failover({ Datacenters: ['dc2', 'dc3'] });
+    mesh.set('dc1', 'db', 'here');
+    mesh.set('dc2', 'db', 'near');
+    mesh.set('dc3', 'db', 'far');
+    const updates = queries.follow({ query: 'q' }, { signal: end.signal })[Symbol.asyncIterator]();
+    const next = async (): Promise<string> => outcome((await updates.next()).value as QueryExecution);
+    expect(await next()).toBe('db@dc1 here after 0');
+    mesh.set('dc2', 'db', 'near2'); // not followed while this datacenter is healthy
+    mesh.set('dc1', 'db');
+    expect(await next()).toBe('db@dc2 near2 after 1');
+    mesh.lose('dc2');
+    expect(await next()).toBe('db@dc3 far after 2');
+    mesh.lose('dc2', false);
+    expect(await next()).toBe('db@dc2 near2 after 1');
+    mesh.set('dc1', 'db', 'back');
+    expect(await next()).toBe('db@dc1 back after 0');
+    mesh.set('dc1', 'cache', 'other');
+    await queries.update({ id: ID, query: { Name: 'q', Service: { Service: 'cache' } } });
+    expect(await next()).toBe('cache@dc1 other after 0');
+    const last = updates.next();
+    await queries.delete({ id: ID });
+    await expect(last).rejects.toMatchObject({ code: 'not_found' });
+  });
+
+  it('gives up waiting for a datacenter that does not answer', async () => {
+    const end = new AbortController();
+    await failover({ Datacenters: ['dc2', 'dc3'] });
+    mesh.silent.add('dc2');
+    mesh.set('dc3', 'db', 'far');
+    const updates = queries.follow({ query: 'q' }, { signal: end.signal })[Symbol.asyncIterator]();
+    const first = updates.next();
+    await clock.advance(3_000);
+    expect(outcome((await first).value as QueryExecution)).toBe('db@dc3 far after 2');
+    const last = updates.next();
+    end.abort(new IsthmusError('cancelled', 'enough'));
+    await expect(last).rejects.toThrow('enough');
+  });
+});
