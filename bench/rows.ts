@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { json, until } from '../demo/api.ts';
-import { ask, LongLived, startDb } from '../demo/traffic.ts';
-import type { Bed } from './bed.ts';
+import { openFor, openIdle, openOne, ROUND_TRIPS, roundTrip, startApplication, transfer } from './application.ts';
+import { type Bed, freePorts } from './bed.ts';
 import { httpLoad, quantile } from './http-load.ts';
 
 /** One measured figure. */
@@ -262,78 +262,60 @@ export const watchers: Row = async (bed) => {
 };
 
 export const sidecars: Row = async (bed) => {
-  const db = await startDb();
-  const local = 23_191;
+  const app = await startApplication();
+  const [local = 0] = await freePorts(1);
   try {
     await json(bed.dc2, 'PUT', '/v1/agent/service/register', {
       Name: 'db',
-      Port: db.port,
+      Port: app.port,
       Connect: { SidecarService: {} },
     });
+    const upstream = { DestinationName: 'db', Datacenter: 'dc2', LocalBindPort: local };
     await json(bed.dc1, 'PUT', '/v1/agent/service/register', {
       Name: 'web',
       Port: 8_080,
-      Connect: {
-        SidecarService: { Proxy: { Upstreams: [{ DestinationName: 'db', Datacenter: 'dc2', LocalBindPort: local }] } },
-      },
+      Connect: { SidecarService: { Proxy: { Upstreams: [upstream] } } },
     });
     await json(bed.dc1, 'PUT', exact('web', 'db'), allow);
     await bed.sidecar(2, 'db');
     await bed.sidecar(1, 'web');
-    await until(
-      'web reaching db',
-      60_000,
-      () => ask(local, 'hello'),
-      (text) => text.startsWith('db'),
-    );
+    const answers = (): Promise<boolean> =>
+      openOne(local).then(
+        () => true,
+        () => false,
+      );
+    await until('web reaching db', 60_000, answers, Boolean);
 
-    let connections = 0;
-    const begun = performance.now();
-    await Promise.all(
-      numbers(16).map(async () => {
-        while (performance.now() - begun < 3_000) {
-          await ask(local, 'hello');
-          connections += 1;
-        }
-      }),
-    );
-    const perSecond = connections / ((performance.now() - begun) / 1_000);
-    const kept = await LongLived.open(local);
-    const trips: number[] = [];
-    for (const _ of numbers(2_000)) {
-      const from = performance.now();
-      await kept.ask();
-      trips.push((performance.now() - from) * 1_000);
-    }
+    await openFor(local, 1_000); // warm
+    const { connections, elapsedMs } = await openFor(local, 3_000);
+    const roundTripUs = await roundTrip(local);
+    const megabytes = await transfer(local);
     const refusals: number[] = [];
     const closings: number[] = [];
     for (const _ of numbers(10)) {
-      const open = await LongLived.open(local);
+      const open = await openIdle(local);
       const from = performance.now();
       await json(bed.dc1, 'PUT', exact('web', 'db'), deny);
       const closed = open.whenClosed.then(() => closings.push(performance.now() - from));
-      await refusedSince(local);
+      while (await answers()) {
+        // until the first one is refused
+      }
       refusals.push(performance.now() - from);
       if (bed.name === 'Isthmus') await closed;
       open.close();
       await json(bed.dc1, 'PUT', exact('web', 'db'), allow);
-      await until(
-        'the allow',
-        30_000,
-        () => ask(local, 'hello').catch(() => ''),
-        (text) => text.startsWith('db'),
-      );
+      await until('the allow', 30_000, answers, Boolean);
     }
-    kept.close();
     return [
       {
         what: 'sidecars, dc1 to dc2: new connections',
         unit: '/s',
-        value: perSecond,
+        value: (connections * 1_000) / elapsedMs,
         samples: connections,
         goal: '≥ 3×',
       },
-      { what: '… round trip (p50)', unit: 'µs', value: quantile(trips, 0.5), samples: trips.length, goal: '≤ 1×' },
+      { what: '… round trip (p50)', unit: 'µs', value: roundTripUs, samples: ROUND_TRIPS, goal: '≤ 1×' },
+      { what: '… throughput, one connection', unit: 'MB/s', value: megabytes, samples: 1, goal: '≥ 1×' },
       {
         what: 'a deny in dc1 refuses a new connection in dc2 (p50)',
         unit: 'ms',
@@ -354,19 +336,9 @@ export const sidecars: Row = async (bed) => {
           ]),
     ];
   } finally {
-    db.close();
+    app.close();
   }
 };
-
-async function refusedSince(port: number): Promise<void> {
-  for (;;) {
-    const answered = await ask(port, 'hello').then(
-      () => true,
-      () => false,
-    );
-    if (!answered) return;
-  }
-}
 
 function residentMb(pid: number): number {
   const line = /VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'));

@@ -5,7 +5,6 @@
  */
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
-import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { fileURLToPath } from 'node:url';
 import { systemClock } from '../src/lib/clock.ts';
 import type { SidecarUpdate } from '../src/model/sidecar.ts';
@@ -19,6 +18,7 @@ import {
   fakeEndpoint,
   fakeUpstream,
 } from '../test/fakes/fake-mesh.ts';
+import { openFor, ROUND_TRIPS, roundTrip, startApplication, TRANSFER_BYTES, transfer } from './application.ts';
 
 export interface SidecarFigures {
   readonly connectionsPerSecond: number;
@@ -34,12 +34,6 @@ export interface SidecarFigures {
 }
 
 const UPSTREAM = fakeUpstream('db', 'dc2');
-/** Connections opened at the same time. */
-const CONCURRENCY = 32;
-const ROUND_TRIPS = 5_000;
-const TRANSFER_BYTES = 1_000_000_000;
-/** First byte of a connection that only sends. */
-const SINK = 1;
 
 /** The sidecar process: told what to be by its parent, it answers with its address and its CPU time. */
 function runChild(): void {
@@ -64,26 +58,9 @@ async function ask<T>(child: ChildProcess, message: object): Promise<T> {
   return (await answer)[0] as T;
 }
 
-/** The application: sinks what begins with {@link SINK} and says so at the end, echoes all else. */
-function application(socket: Socket): void {
-  socket.on('error', () => socket.destroy());
-  socket.once('data', (first) => {
-    if (first[0] === SINK) {
-      socket.on('data', () => undefined);
-      socket.on('end', () => socket.end('x'));
-      return;
-    }
-    socket.write(first);
-    socket.on('data', (chunk) => void socket.write(chunk));
-    socket.on('end', () => socket.end());
-  });
-}
-
 export async function measureSidecars(seconds = 3): Promise<SidecarFigures> {
   const ca = new FakeAuthority();
-  const app = createServer({ noDelay: true, allowHalfOpen: true }, application);
-  app.listen(0, '127.0.0.1');
-  await once(app, 'listening');
+  const app = await startApplication();
   const children: ChildProcess[] = [];
   const spawn = async (
     first: Omit<SidecarUpdate, 'version'>,
@@ -94,7 +71,7 @@ export async function measureSidecars(seconds = 3): Promise<SidecarFigures> {
   };
   try {
     const inbound = await spawn({
-      config: fakeConfig({ service: 'db', datacenter: 'dc2', localPort: (app.address() as AddressInfo).port }),
+      config: fakeConfig({ service: 'db', datacenter: 'dc2', localPort: app.port }),
       roots: ca.roots(),
       leaf: ca.leaf('db', 'dc2'),
       verdicts: ALLOW_ALL,
@@ -137,60 +114,6 @@ export async function measureSidecars(seconds = 3): Promise<SidecarFigures> {
     for (const child of children) child.disconnect();
     app.close();
   }
-}
-
-function dial(port: number): Socket {
-  return connect({ host: '127.0.0.1', port, noDelay: true, allowHalfOpen: true });
-}
-
-/** One connection: a byte there and back, then a clean end. */
-function openOne(port: number): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const socket = dial(port);
-    socket.on('error', reject);
-    socket.write('p');
-    socket.once('data', () => socket.end());
-    socket.on('end', resolve);
-  });
-}
-
-async function openFor(port: number, ms: number): Promise<{ connections: number; elapsedMs: number }> {
-  const startedAt = performance.now();
-  let connections = 0;
-  const worker = async (): Promise<void> => {
-    while (performance.now() - startedAt < ms) {
-      await openOne(port);
-      connections += 1;
-    }
-  };
-  await Promise.all(Array.from({ length: CONCURRENCY }, worker));
-  return { connections, elapsedMs: performance.now() - startedAt };
-}
-
-async function roundTrip(port: number): Promise<number> {
-  const socket = dial(port);
-  const times: number[] = [];
-  for (let n = 0; n < ROUND_TRIPS; n += 1) {
-    const startedAt = performance.now();
-    socket.write('ping');
-    await once(socket, 'data');
-    times.push(performance.now() - startedAt);
-  }
-  socket.destroy();
-  times.sort((a, b) => a - b);
-  return (times[times.length >> 1] ?? 0) * 1_000;
-}
-
-async function transfer(port: number): Promise<number> {
-  const socket = dial(port);
-  const chunk = Buffer.alloc(1 << 16, SINK);
-  const startedAt = performance.now();
-  for (let left = TRANSFER_BYTES; left > 0; left -= chunk.length) {
-    if (!socket.write(chunk)) await once(socket, 'drain');
-  }
-  socket.end();
-  await once(socket, 'data');
-  return TRANSFER_BYTES / 1_000 / (performance.now() - startedAt);
 }
 
 if (process.argv[2] === 'child') runChild();
