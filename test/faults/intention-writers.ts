@@ -52,6 +52,12 @@ export class IntentionWriters {
         this.#free.push(pair);
         return;
       }
+      if (body.includes('non-existent intention')) {
+        pair.id = undefined; // a write of a neighbour by its pair took the IDs of the whole entry away, as with the peer
+        this.counts.refused += 1;
+        this.#free.push(pair);
+        return;
+      }
       if (body.includes('No path to datacenter')) {
         this.counts.refused += 1; // it never left the secondary
         this.#free.push(pair);
