@@ -1,4 +1,6 @@
+import { reachedAt } from '../../model/address.ts';
 import type { ServiceInstance } from '../../model/catalog.ts';
+import type { QueryExecution, QueryInstance } from '../../model/prepared-query.ts';
 import type { SidecarEndpoint } from '../../model/sidecar.ts';
 
 /**
@@ -11,38 +13,33 @@ export function endpointsOf(
   datacenter: string,
   ownDatacenter: string,
 ): readonly SidecarEndpoint[] {
-  const endpoints: SidecarEndpoint[] = [];
-  for (const instance of instances) {
-    const weight = weightOf(instance);
-    if (weight === undefined) continue;
-    const { Node, Service } = instance;
-    const home = Node.Datacenter || datacenter;
-    endpoints.push({
-      id: `${home}/${Node.Node}/${Service.ID}`,
-      ...addressOf(instance, home !== ownDatacenter),
-      service: Service.Proxy.DestinationServiceName || (Service.Connect.Native === true ? Service.Service : service),
-      datacenter: home,
-      weight,
-    });
-  }
-  return endpoints;
+  return instances
+    .filter(({ Checks }) => Checks.every(({ Status }) => Status !== 'critical'))
+    .map((instance) => endpointOf(instance, service, datacenter, ownDatacenter));
 }
 
-function weightOf({ Checks, Service }: ServiceInstance): number | undefined {
-  let warning = false;
-  for (const { Status } of Checks) {
-    if (Status === 'critical') return undefined;
-    if (Status === 'warning') warning = true;
-  }
-  return warning ? Service.Weights.Warning : Service.Weights.Passing;
+/** What can be dialled of a query's answer: all of it, the query has decided which checks count. */
+export function queryEndpoints(execution: QueryExecution, ownDatacenter: string): readonly SidecarEndpoint[] {
+  const { Nodes, Service, Datacenter } = execution;
+  return Nodes.map((instance) => endpointOf(instance, Service, Datacenter, ownDatacenter));
 }
 
-/** The service's own address goes before its node's, for each of LAN and WAN. */
-function addressOf({ Node, Service }: ServiceInstance, wan: boolean): { address: string; port: number } {
-  const serviceWan = wan ? Service.TaggedAddresses?.wan : undefined;
-  const nodeAddress = (wan ? Node.TaggedAddresses?.wan : undefined) || Node.Address;
+function endpointOf(
+  instance: QueryInstance,
+  service: string,
+  datacenter: string,
+  ownDatacenter: string,
+): SidecarEndpoint {
+  const { Node, Service, Checks } = instance;
+  const home = Node.Datacenter || datacenter;
+  const { address, port } = reachedAt(Node, Service, home !== ownDatacenter);
+  const warning = Checks?.some(({ Status }) => Status === 'warning') === true;
   return {
-    address: serviceWan?.Address || Service.Address || nodeAddress,
-    port: serviceWan?.Port || Service.Port,
+    id: `${home}/${Node.Node}/${Service.ID}`,
+    address,
+    port,
+    service: Service.Proxy.DestinationServiceName || (Service.Connect.Native === true ? Service.Service : service),
+    datacenter: home,
+    weight: warning ? Service.Weights.Warning : Service.Weights.Passing,
   };
 }

@@ -10,6 +10,7 @@ import type { RootsSource } from '../cache/roots-cache.ts';
 import type { WatchPool } from '../cache/watch-pool.ts';
 import type { LocalServices } from './local-services.ts';
 import { ProxySession } from './proxy-session.ts';
+import { createQueryResolver } from './query-resolver.ts';
 import { type ProxyRequest, proxyIdOf, registeredConfig, standaloneConfig } from './request.ts';
 import { createServiceResolver, type UpstreamResolvers } from './upstream-resolver.ts';
 import { Verifiers } from './verifiers.ts';
@@ -51,6 +52,7 @@ export function createProxyConfigs(deps: ProxyConfigsDeps): ProxyConfigs {
   const verifiers = new Verifiers(clock);
   const resolvers: UpstreamResolvers = {
     service: createServiceResolver({ pool, datacenter, clock }),
+    prepared_query: createQueryResolver({ pool, datacenter, node, clock }),
     ...deps.resolvers,
   };
   const tasks = createTaskGroup({

@@ -29,7 +29,7 @@ export interface ServiceResolverDeps {
 }
 
 /** A sidecar waits this long for the first endpoints of an upstream before it starts without them, milliseconds. */
-const FIRST_ANSWER_MS = 2_000;
+export const FIRST_ANSWER_MS = 2_000;
 
 /** Upstreams of type service: the healthy instances of the service in one datacenter. */
 export function createServiceResolver(deps: ServiceResolverDeps): UpstreamResolver {
