@@ -29,7 +29,13 @@ export function createHttp(deps: HttpDeps): HttpEdge {
   return createHttpEdge(
     {
       routes: [
-        ...apiRoutes({ contract, agent, datacenter: config.datacenter, clock }),
+        ...apiRoutes({
+          contract,
+          agent,
+          datacenter: config.datacenter,
+          translateWanAddrs: config.translateWanAddrs,
+          clock,
+        }),
         ...agentServiceRoutes({ local, datacenter: config.datacenter }),
         ...agentCheckRoutes({ local }),
       ],
@@ -44,7 +50,10 @@ export function createHttp(deps: HttpDeps): HttpEdge {
         maxConnectionsPerClient: config.limits.httpMaxConnsPerClient,
         maxHeaderBytes: config.http.maxHeaderBytes,
       },
-      responseHeaders: config.http.responseHeaders,
+      responseHeaders: {
+        ...config.http.responseHeaders,
+        ...(config.translateWanAddrs ? { 'X-Consul-Translate-Addresses': 'true' } : {}),
+      },
       blockEndpoints: config.http.blockEndpoints,
       allowWriteHttpFrom: config.http.allowWriteHttpFrom,
     },

@@ -9,6 +9,8 @@ import type { AclRule, ApiResponse, PreparedCall, QueryParameter, Route } from '
 export interface ReadRouteDeps {
   readonly contract: ServerContract;
   readonly datacenter: string;
+  /** Answers from other datacenters show WAN addresses. */
+  readonly translateWanAddrs?: boolean;
 }
 
 export interface ReadRouteSpec<N extends ReadName> {
@@ -30,6 +32,10 @@ export interface ReadRouteSpec<N extends ReadName> {
   readonly leaderUnknown?: boolean;
   /** Takes ?cached and then says X-Cache and Age. */
   readonly cached?: boolean;
+  /** The answer with WAN addresses; see translate.ts. */
+  translate?(value: ReadValue<N>): ReadValue<N>;
+  /** Datacenter that the answer is about; the one asked when absent. */
+  from?(value: ReadValue<N>): string;
   /** Another form of the answer than its JSON; undefined keeps the JSON. Takes the value only if it needs it. */
   render?(result: ReadResult<ReadValue<N>>, query: Query): ApiResponse | undefined;
 }
@@ -122,7 +128,15 @@ class PreparedReadCall<N extends ReadName> implements PreparedCall {
     }
     const rendered = this.#spec.render?.(result, this.#query);
     if (rendered !== undefined) return { ...rendered, headers: { ...headers, ...rendered.headers } };
+    if (this.#isFar(result)) return { headers, json: this.#spec.translate?.(result.value) };
     return this.#pretty ? { headers, json: result.value } : { headers, bytes: result.json };
+  }
+
+  #isFar(result: ReadResult<ReadValue<N>>): boolean {
+    const { translate, from } = this.#spec;
+    if (this.#deps.translateWanAddrs !== true || translate === undefined) return false;
+    if (from !== undefined) return from(result.value) !== this.#deps.datacenter;
+    return this.#parameters.datacenter !== undefined;
   }
 
   #failure(error: IsthmusError): ApiResponse {

@@ -18,6 +18,8 @@ export interface ApiRouteDeps {
   readonly contract: ServerContract;
   readonly agent: AgentParts;
   readonly datacenter: string;
+  /** Answers from other datacenters show WAN addresses. */
+  readonly translateWanAddrs?: boolean;
   readonly clock: Clock;
   /** Milliseconds between two signs of life on a silent stream. */
   readonly heartbeatMs?: number;

@@ -2,6 +2,12 @@ import type { DeregisterRequest, RegisterRequest } from '../../../model/catalog.
 import { asAny, asBool, asInt, asList, asMap, asString, asStruct, type Decoder, decodeBody } from '../decode.ts';
 import { type ReadRouteDeps, readRoute } from '../read-route.ts';
 import type { Route } from '../route.ts';
+import {
+  translateCatalogServices,
+  translateNodeServices,
+  translateNodes,
+  translateNodeWithServices,
+} from '../translate.ts';
 import { writeRoute } from '../write-route.ts';
 import { filterArgs, LIST_PARAMETERS, listArgs, required, serviceArgs, TAG_PARAMETER } from './list-args.ts';
 
@@ -46,6 +52,7 @@ export function catalogRoutes(deps: CatalogRouteDeps): readonly Route[] {
       about: 'All nodes of a datacenter.',
       acl: 'node:read',
       read: 'catalog.nodes',
+      translate: translateNodes,
       query: LIST_PARAMETERS,
       args: (_params, query) => listArgs(query, nodeName),
       meta: 'consistency',
@@ -67,6 +74,7 @@ export function catalogRoutes(deps: CatalogRouteDeps): readonly Route[] {
       about: 'Instances of a service, in the flat form.',
       acl: 'service:read',
       read: 'catalog.service',
+      translate: translateCatalogServices,
       query: [...LIST_PARAMETERS, TAG_PARAMETER],
       args: (params, query) => serviceArgs(params.service ?? '', query, nodeName),
       meta: 'consistency',
@@ -78,6 +86,7 @@ export function catalogRoutes(deps: CatalogRouteDeps): readonly Route[] {
       about: 'Instances that accept mesh connections for a service, in the flat form.',
       acl: 'service:read',
       read: 'catalog.service',
+      translate: translateCatalogServices,
       query: [...LIST_PARAMETERS, TAG_PARAMETER],
       args: (params, query) => ({ ...serviceArgs(params.service ?? '', query, nodeName), connect: true }),
       meta: 'consistency',
@@ -89,6 +98,7 @@ export function catalogRoutes(deps: CatalogRouteDeps): readonly Route[] {
       about: 'A node with its services by ID; null when there is none.',
       acl: 'node:read',
       read: 'catalog.node',
+      translate: translateNodeWithServices,
       query: FILTER,
       args: (params, query) => ({ node: required(params.node, 'Missing node name'), ...filterArgs(query) }),
       meta: 'consistency',
@@ -99,6 +109,7 @@ export function catalogRoutes(deps: CatalogRouteDeps): readonly Route[] {
       about: 'A node with the list of its services; null when there is none.',
       acl: 'node:read',
       read: 'catalog.nodeServices',
+      translate: translateNodeServices,
       query: FILTER,
       args: (params, query) => ({ node: required(params.node, 'Missing node name'), ...filterArgs(query) }),
       meta: 'consistency',

@@ -2,6 +2,7 @@ import { parseFlag } from '../consistency.ts';
 import { readRoute } from '../read-route.ts';
 import type { QueryParameter, Route } from '../route.ts';
 import { textResponse } from '../route.ts';
+import { translateInstances } from '../translate.ts';
 import type { CatalogRouteDeps } from './catalog.ts';
 import { filterArgs, LIST_PARAMETERS, listArgs, required, serviceArgs, TAG_PARAMETER } from './list-args.ts';
 
@@ -16,6 +17,7 @@ export function healthRoutes(deps: CatalogRouteDeps): readonly Route[] {
       about,
       acl: 'service:read',
       read: 'health.service',
+      translate: translateInstances,
       query: [...LIST_PARAMETERS, TAG_PARAMETER, PASSING],
       args: (params, query) => ({
         ...serviceArgs(params.service ?? '', query, nodeName),

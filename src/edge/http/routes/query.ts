@@ -4,6 +4,7 @@ import { asBool, asInt, asList, asMap, asString, asStruct, decodeBody } from '..
 import type { Query } from '../query.ts';
 import { readRoute } from '../read-route.ts';
 import { type ApiRequest, EMPTY, type Route } from '../route.ts';
+import { translateExecution } from '../translate.ts';
 import { writeRoute } from '../write-route.ts';
 import type { CatalogRouteDeps } from './catalog.ts';
 
@@ -63,6 +64,8 @@ export function queryRoutes(deps: CatalogRouteDeps): readonly Route[] {
         about: 'Healthy instances that a query leads to, by its ID or a name; fails over to other datacenters.',
         acl: 'service:read',
         read: 'queries.execute',
+        translate: translateExecution,
+        from: ({ Datacenter }) => Datacenter,
         query: [
           { name: 'limit', about: 'At most so many instances.' },
           { name: 'near', about: 'Node whose neighbours come first; _agent is the agent’s own.' },
