@@ -1,19 +1,18 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import {
-  type AgentProcess,
-  type SidecarProcess,
-  startAgent,
-  startSidecar,
-  type WanProxy,
-  wanProxy,
-} from '../test/harness/index.ts';
+import type { SidecarProcess } from '../test/harness/index.ts';
+import { type AgentProcess, startAgent, startSidecar, type WanProxy, wanProxy } from '../test/harness/index.ts';
+import { freePorts } from '../test/harness/ports.ts';
 import { json } from './api.ts';
+import { wanHost } from './loopback.ts';
 import { startDb } from './traffic.ts';
 
 /** The program of this checkout; the demo is run from its top folder. */
 const binary = join(process.cwd(), 'bin', 'isthmus');
+
+/** Sidecars that a datacenter may get. */
+const SIDECAR_PORTS = 10;
 
 /** What the steps need to know of a running datacenter. */
 export interface Datacenter {
@@ -33,6 +32,9 @@ export class Bed {
   readonly #sidecars: SidecarProcess[] = [];
   readonly #wan: WanProxy[] = [];
   #db: Awaited<ReturnType<typeof startDb>> | undefined;
+  /** What is being started now: it has to be there before it can be stopped. */
+  #starting: Promise<unknown> = Promise.resolve();
+  #stopped = false;
   upstreamPort = 0;
 
   get dc1(): Datacenter {
@@ -44,13 +46,11 @@ export class Bed {
   }
 
   async startPrimary(): Promise<void> {
-    await this.#startAgent('dc1', '127.0.1.1', { sidecar_min_port: 21_300, sidecar_max_port: 21_399 }, []);
+    await this.#startAgent('dc1', await wanHost('127.0.1.1'), []);
   }
 
   async startSecondary(): Promise<void> {
-    await this.#startAgent('dc2', '127.0.2.1', { sidecar_min_port: 21_400, sidecar_max_port: 21_499 }, [
-      this.#wan[0]?.address ?? '',
-    ]);
+    await this.#startAgent('dc2', await wanHost('127.0.2.1'), [this.#wan[0]?.address ?? '']);
   }
 
   async startServices(): Promise<void> {
@@ -70,9 +70,8 @@ export class Bed {
     });
     const [first, second] = this.#agents;
     if (first === undefined || second === undefined) throw new Error('the agents are not running');
-    this.#sidecars.push(await startSidecar({ agent: second, sidecarFor: 'db', binary }));
-    const web = await startSidecar({ agent: first, sidecarFor: 'web', binary });
-    this.#sidecars.push(web);
+    await this.#startSidecar(second, 'db');
+    const web = await this.#startSidecar(first, 'web');
     const upstream = Object.values(web.ready.upstreams)[0] ?? '';
     this.upstreamPort = Number(upstream.slice(upstream.lastIndexOf(':') + 1));
   }
@@ -85,32 +84,59 @@ export class Bed {
     for (const wan of this.#wan) wan.heal();
   }
 
-  /** What to type to look around, for `--keep`. */
-  hints(): string[] {
-    const lines: string[] = [];
-    for (const dc of [this.dc1, this.dc2]) lines.push(`${dc.datacenter}: CONSUL_HTTP_ADDR=${dc.http}`);
-    lines.push(`web reaches db at 127.0.0.1:${this.upstreamPort}, for example: nc 127.0.0.1 ${this.upstreamPort}`);
-    for (const sidecar of this.#sidecars) {
-      lines.push(`metrics of ${sidecar.ready.proxy}: curl http://${sidecar.ready.metrics}/metrics`);
+  /** Services of which only the identity matters: each gets its certificate from its datacenter's agent. */
+  async issueCertificates(count: number): Promise<void> {
+    for (const { http } of [this.dc1, this.dc2]) {
+      const names = Array.from({ length: count }, (_, index) => `app-${index + 1}`);
+      await Promise.all(names.map((name) => json(http, 'GET', `/v1/agent/connect/ca/leaf/${name}`)));
     }
-    const first = this.dc1.http;
-    lines.push(
-      `bin/isthmus members -wan -http-addr=${first}`,
-      `bin/isthmus intention explain -http-addr=${first} web db`,
-      `bin/isthmus connect ca status -http-addr=${first}`,
-      `bin/isthmus connect ca rotate -watch -http-addr=${first}`,
-      `bin/isthmus replication status -http-addr=${this.dc2.http}`,
-    );
-    return lines;
   }
 
-  /** Stops everything, last started first. */
+  /** What to type to look around, for `--keep`. */
+  hints(): string[] {
+    const { http } = this.dc1;
+    const metrics = this.#sidecars.map(({ ready }) => `curl http://${ready.metrics}/metrics   # ${ready.proxy}`);
+    return [
+      '# In another terminal, in this folder:',
+      `export CONSUL_HTTP_ADDR=${http}   # dc1; dc2 is ${this.dc2.http}`,
+      'bin/isthmus members -wan',
+      'bin/isthmus catalog services -datacenter dc2',
+      'bin/isthmus intention explain web db',
+      'bin/isthmus connect ca status',
+      'bin/isthmus connect ca rotate -watch',
+      'bin/isthmus replication status -datacenter dc2',
+      'curl $CONSUL_HTTP_ADDR/v1/agent/metrics?format=prometheus',
+      ...metrics,
+      '# web reaches db through both sidecars:',
+      `(echo hello; sleep 1) | nc 127.0.0.1 ${this.upstreamPort}`,
+      `# Logs and data: ${this.#dir}`,
+    ];
+  }
+
+  /** Stops everything, last started first; what is just being started is awaited. Starts nothing from then on. */
   async stop(): Promise<void> {
-    for (const sidecar of this.#sidecars.splice(0).reverse()) await sidecar.stop();
-    for (const agent of this.#agents.splice(0).reverse()) await agent.stop();
+    this.#stopped = true;
+    await this.#starting.catch(() => undefined); // told where it was started
+    for (const process of [...this.#agents.splice(0), ...this.#sidecars.splice(0)].reverse())
+      await process.stop().catch(() => undefined); // killed then
     for (const wan of this.#wan.splice(0)) await wan.close();
     this.#db?.close();
-    rmSync(this.#dir, { recursive: true, force: true });
+    rmSync(this.#dir, { recursive: true, force: true, maxRetries: 5 });
+  }
+
+  /** Keeps what `start` resolves with, so that it is stopped, also when that happens while it starts. */
+  async #launch<T>(list: T[], start: () => Promise<T>): Promise<T> {
+    if (this.#stopped) throw new Error('stopped');
+    const launched = start().then((process) => {
+      list.push(process);
+      return process;
+    });
+    this.#starting = launched;
+    return launched;
+  }
+
+  #startSidecar(agent: AgentProcess, sidecarFor: string): Promise<SidecarProcess> {
+    return this.#launch(this.#sidecars, () => startSidecar({ agent, sidecarFor, binary }));
   }
 
   #datacenter(index: number): Datacenter {
@@ -119,26 +145,23 @@ export class Bed {
     return { datacenter: agent.ready.datacenter, http: agent.ready.http, server: agent.ready.server };
   }
 
-  async #startAgent(
-    datacenter: string,
-    wanAddress: string,
-    sidecarPorts: Readonly<Record<string, number>>,
-    join_: readonly string[],
-  ): Promise<void> {
-    const agent = await startAgent({
-      binary,
-      name: `${datacenter}-s1`,
-      datacenter,
-      dataDir: join(this.#dir, datacenter),
-      config: {
-        primary_datacenter: 'dc1',
-        advertise_addr_wan: wanAddress,
-        retry_join_wan: join_,
-        ports: sidecarPorts,
-      },
-    });
-    this.#agents.push(agent);
+  async #startAgent(datacenter: string, host: string, join_: readonly string[]): Promise<void> {
+    const range = await freePorts(SIDECAR_PORTS);
+    const agent = await this.#launch(this.#agents, () =>
+      startAgent({
+        binary,
+        name: `${datacenter}-s1`,
+        datacenter,
+        dataDir: join(this.#dir, datacenter),
+        config: {
+          primary_datacenter: 'dc1',
+          advertise_addr_wan: host,
+          retry_join_wan: join_,
+          ports: { sidecar_min_port: range.first, sidecar_max_port: range.last },
+        },
+      }),
+    );
     const port = Number(agent.ready.serf_wan.slice(agent.ready.serf_wan.lastIndexOf(':') + 1));
-    this.#wan.push(await wanProxy(agent.ready.serf_wan, { host: wanAddress, port }));
+    await this.#launch(this.#wan, () => wanProxy(agent.ready.serf_wan, { host, port }));
   }
 }

@@ -1,14 +1,16 @@
 import { call, json, until } from './api.ts';
 import type { Bed } from './bed.ts';
-import { bar, type Screen } from './screen.ts';
-import { ask, LongLived, startLoad } from './traffic.ts';
+import type { Outcome, Screen } from './screen.ts';
+import { ask, type LoadCounts, LongLived, startLoad } from './traffic.ts';
 import type { CaRoots, CaStatus, Explanation, RotationStatus } from './types.ts';
 
 /** New connections each second and kept ones while the root rotates. */
 const LOAD_PER_SECOND = 200;
 const LOAD_KEPT = 50;
+/** Certificates in each datacenter besides those of the sidecars, so that there is something to move. */
+const CERTIFICATES = 100;
 
-export async function federate(bed: Bed, screen: Screen): Promise<string> {
+export async function federate(bed: Bed, screen: Screen): Promise<Outcome> {
   screen.status('starting dc1, the primary');
   await bed.startPrimary();
   screen.line(`dc1  API ${bed.dc1.http}   servers ${bed.dc1.server}`);
@@ -29,10 +31,14 @@ export async function federate(bed: Bed, screen: Screen): Promise<string> {
     () => json<string[]>(bed.dc1.http, 'GET', '/v1/catalog/datacenters'),
     (answer) => answer.length === 2,
   );
-  return `dc1 and dc2 are one mesh ${Date.now() - started} ms after dc2's start, trust domain ${status.TrustDomain.slice(0, 8)}…`;
+  const took = Date.now() - started;
+  return {
+    facts: `dc1 and dc2 are one mesh ${took} ms after dc2's start; trust domain ${status.TrustDomain}`,
+    brief: `one mesh ${took} ms after dc2's start`,
+  };
 }
 
-export async function connectServices(bed: Bed, screen: Screen): Promise<string> {
+export async function connectServices(bed: Bed, screen: Screen): Promise<Outcome> {
   screen.status('registering db in dc2 and web in dc1, each with a sidecar');
   await bed.startServices();
   screen.line(`web's sidecar in dc1 offers db of dc2 at 127.0.0.1:${bed.upstreamPort}`);
@@ -43,10 +49,13 @@ export async function connectServices(bed: Bed, screen: Screen): Promise<string>
     (text) => text.startsWith('db:'),
     () => screen.status('web asks db through both sidecars'),
   );
-  return `web (dc1) → sidecar → mutual TLS → sidecar → db (dc2): "${answer}"`;
+  return {
+    facts: `web (dc1) → sidecar → mutual TLS → sidecar → db (dc2): "${answer}"`,
+    brief: 'answered through both sidecars',
+  };
 }
 
-export async function denyAndAllow(bed: Bed, screen: Screen): Promise<string> {
+export async function denyAndAllow(bed: Bed, screen: Screen): Promise<Outcome> {
   const open = await LongLived.open(bed.upstreamPort);
   const pair = 'source=web&destination=db';
   const wrote = Date.now();
@@ -81,10 +90,16 @@ export async function denyAndAllow(bed: Bed, screen: Screen): Promise<string> {
     () => ask(bed.upstreamPort, 'please').catch(() => ''),
     (text) => text.startsWith('db:'),
   );
-  return `deny in force after ${closedAfter} ms, also for the open connection; an allow written in dc2 let web through after ${Date.now() - allowed} ms`;
+  const openAfter = Date.now() - allowed;
+  return {
+    facts: `an allow written in dc2 let web through again after ${openAfter} ms`,
+    brief: `deny after ${closedAfter} ms, allow after ${openAfter} ms`,
+  };
 }
 
-export async function rotateUnderLoad(bed: Bed, screen: Screen): Promise<string> {
+export async function rotateUnderLoad(bed: Bed, screen: Screen): Promise<Outcome> {
+  screen.status('issuing certificates, opening connections');
+  await bed.issueCertificates(CERTIFICATES);
   const load = await startLoad(bed.upstreamPort, LOAD_PER_SECOND, LOAD_KEPT);
   try {
     await until(
@@ -93,55 +108,72 @@ export async function rotateUnderLoad(bed: Bed, screen: Screen): Promise<string>
       async () => load.counts.opened,
       (opened) => opened >= LOAD_PER_SECOND,
     );
-    const before = await json<CaRoots>(bed.dc1.http, 'GET', '/v1/connect/ca/roots');
-    const started = Date.now();
-    await json(bed.dc1.http, 'PUT', '/v1/connect/ca/rotate');
-    const show = (status: RotationStatus | undefined): void => {
-      if (status === undefined) return;
-      screen.status(
-        `${bar(status.Progress)} ${status.Phase}, ${status.LeavesMoved} of ${status.LeavesTotal} certificates moved · ` +
-          `${load.counts.opened} connections, ${load.counts.failed + load.counts.longLivedFailed} failed`,
-      );
-    };
-    const status = await until(
-      'the rotation',
-      120_000,
-      () => json<RotationStatus>(bed.dc1.http, 'GET', '/v1/connect/ca/rotation'),
-      (answer) => answer.Phase === 'idle' && answer.NewRootID !== '',
-      show,
-    );
-    const took = Date.now() - started;
-    for (const dc of [bed.dc1, bed.dc2]) {
-      const roots = await until(
-        `the new root in ${dc.datacenter}`,
-        10_000,
-        () => json<CaRoots>(dc.http, 'GET', '/v1/connect/ca/roots'),
-        (answer) => answer.ActiveRootID !== before.ActiveRootID && answer.Roots.length === 1,
-      );
-      screen.line(`${dc.datacenter}: active root ${roots.ActiveRootID.slice(0, 17)}…, the old one is gone`);
-    }
+    screen.line(`load: ${LOAD_PER_SECOND} new connections each second, ${LOAD_KEPT} kept ones`);
+    const { movedMs, goneMs, moved } = await rotate(bed, screen, load.counts);
+    screen.line(`the old root was removed after ${goneMs} ms, once no handshake could need it any more`);
+    const target = load.counts.opened + LOAD_PER_SECOND;
     await until(
       'load after the rotation',
       20_000,
       async () => load.counts.opened,
-      (
-        (target) => (opened: number) =>
-          opened >= target
-      )(load.counts.opened + LOAD_PER_SECOND),
+      (opened) => opened >= target,
     );
     const counts = await load.stop();
     const failed = counts.failed + counts.longLivedFailed;
     const facts =
-      `rotated in ${took} ms under load: ${counts.opened} new connections and ${counts.longLived} kept ones ` +
-      `(${counts.longLivedAnswers} answers), ${status.LeavesMoved} certificates re-issued, ${failed} failed`;
+      `meanwhile ${counts.opened} new connections and ${counts.longLived} kept ones with ` +
+      `${counts.longLivedAnswers} answers: ${failed} failed`;
     if (failed > 0) throw new Error(`${facts}; last error: ${counts.lastError}`);
-    return facts;
+    return { facts, brief: `${moved} certificates in ${movedMs} ms, ${failed} failures` };
   } finally {
     await load.stop();
   }
 }
 
-export async function surviveCut(bed: Bed, screen: Screen): Promise<string> {
+interface Rotated {
+  /** Until every certificate was under the new root. */
+  readonly movedMs: number;
+  /** Until the old root was removed everywhere. */
+  readonly goneMs: number;
+  readonly moved: number;
+}
+
+async function rotate(bed: Bed, screen: Screen, counts: LoadCounts): Promise<Rotated> {
+  const before = await json<CaRoots>(bed.dc1.http, 'GET', '/v1/connect/ca/roots');
+  const started = Date.now();
+  await json(bed.dc1.http, 'PUT', '/v1/connect/ca/rotate');
+  let movedMs: number | undefined;
+  const status = await until(
+    'the rotation',
+    120_000,
+    () => json<RotationStatus>(bed.dc1.http, 'GET', '/v1/connect/ca/rotation'),
+    (answer) => answer.Phase === 'idle' && answer.NewRootID !== '',
+    (answer) => {
+      if (answer === undefined) return;
+      const { Phase, LeavesMoved, LeavesTotal } = answer;
+      const isMoved = LeavesMoved === LeavesTotal && (Phase === 'draining' || Phase === 'idle');
+      if (isMoved && movedMs === undefined) {
+        movedMs = Date.now() - started;
+        screen.line(`all ${LeavesMoved} certificates of both datacenters moved to the new root within ${movedMs} ms`);
+      }
+      const failed = counts.failed + counts.longLivedFailed;
+      const certificates = `${LeavesMoved}/${LeavesTotal} certificates`;
+      screen.progress(answer.Progress, `${Phase} · ${certificates} · ${counts.opened} connections, ${failed} failed`);
+    },
+  );
+  for (const { datacenter, http } of [bed.dc1, bed.dc2]) {
+    await until(
+      `the new root in ${datacenter}`,
+      10_000,
+      () => json<CaRoots>(http, 'GET', '/v1/connect/ca/roots'),
+      (roots) => roots.ActiveRootID !== before.ActiveRootID && roots.Roots.length === 1,
+    );
+  }
+  const goneMs = Date.now() - started;
+  return { movedMs: movedMs ?? goneMs, goneMs, moved: status.LeavesMoved };
+}
+
+export async function surviveCut(bed: Bed, screen: Screen): Promise<Outcome> {
   await bed.cutWan();
   screen.line('the WAN between the datacenters is cut: bytes vanish, nothing is reset');
   await json(bed.dc2.http, 'PUT', '/v1/agent/service/register', { Name: 'cache', Port: 6379 });
@@ -151,7 +183,8 @@ export async function surviveCut(bed: Bed, screen: Screen): Promise<string> {
     'GET',
     '/v1/agent/connect/ca/leaf/cache',
   );
-  screen.line(`new in dc2 while cut off: ${leaf.ServiceURI}, valid until ${leaf.ValidBefore}`);
+  const { pathname } = new URL(leaf.ServiceURI);
+  screen.line(`new in dc2 while cut off: a certificate for ${pathname}, valid until ${leaf.ValidBefore}`);
   await ask(bed.upstreamPort, 'still there?');
   screen.line('web in dc1 still reaches db in dc2 over its own route');
   screen.status('waiting until dc1 notices that dc2 is out of reach');
@@ -174,5 +207,9 @@ export async function surviveCut(bed: Bed, screen: Screen): Promise<string> {
       }),
     (answer) => answer.status === 200,
   );
-  return `dc2 issued certificates while cut off; ${Date.now() - healed} ms after healing it writes through the primary again`;
+  const took = Date.now() - healed;
+  return {
+    facts: `healed: dc2 writes through the primary again after ${took} ms`,
+    brief: `whole again ${took} ms after healing`,
+  };
 }

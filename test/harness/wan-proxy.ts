@@ -112,7 +112,7 @@ export async function wanProxy(target: string, options: WanProxyOptions = {}): P
   const bound = server.address() as AddressInfo;
 
   return {
-    address: `${bound.address}:${bound.port}`,
+    address: `${bound.family === 'IPv6' ? `[${bound.address}]` : bound.address}:${bound.port}`,
     get state() {
       return state;
     },
