@@ -137,7 +137,7 @@ export class CatalogSync {
   }
 
   #waitForWork(signal: AbortSignal): Promise<void> {
-    if (!this.idle) return Promise.resolve();
+    if (!this.idle || signal.aborted) return Promise.resolve(); // an abort during the step before makes no event here
     const { clock, random } = this.#deps;
     return new Promise((resolve) => {
       const finish = (): void => {
