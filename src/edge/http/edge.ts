@@ -23,6 +23,7 @@ import {
   openListener,
   type RefusalReason,
 } from './listen.ts';
+import { NO_SCHEMAS } from './no-schemas.ts';
 import { Query } from './query.ts';
 import type { ApiResponse, Route } from './route.ts';
 import { sendResponse, sendStream } from './send.ts';
@@ -136,6 +137,7 @@ class Edge implements HttpEdge {
     const app = fastify({
       logger: false,
       exposeHeadRoutes: false,
+      schemaController: { compilersFactory: NO_SCHEMAS },
       bodyLimit: this.#limits.maxBodyBytes,
       // Routes parse the query themselves, as Go does.
       routerOptions: { maxParamLength: this.#limits.maxHeaderBytes, querystringParser: () => ({}) },
