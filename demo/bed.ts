@@ -55,6 +55,7 @@ export class Bed {
 
   async startServices(): Promise<void> {
     this.#db = await startDb();
+    this.upstreamPort = (await freePorts(1)).first;
     await json(this.dc2.http, 'PUT', '/v1/agent/service/register', {
       Name: 'db',
       Port: this.#db.port,
@@ -64,16 +65,14 @@ export class Bed {
       Name: 'web',
       Connect: {
         SidecarService: {
-          Proxy: { Upstreams: [{ DestinationName: 'db', Datacenter: 'dc2', LocalBindPort: 0 }] },
+          Proxy: { Upstreams: [{ DestinationName: 'db', Datacenter: 'dc2', LocalBindPort: this.upstreamPort }] },
         },
       },
     });
     const [first, second] = this.#agents;
     if (first === undefined || second === undefined) throw new Error('the agents are not running');
     await this.#startSidecar(second, 'db');
-    const web = await this.#startSidecar(first, 'web');
-    const upstream = Object.values(web.ready.upstreams)[0] ?? '';
-    this.upstreamPort = Number(upstream.slice(upstream.lastIndexOf(':') + 1));
+    await this.#startSidecar(first, 'web');
   }
 
   async cutWan(): Promise<void> {
