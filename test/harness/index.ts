@@ -12,6 +12,7 @@ export {
 } from './agent.ts';
 export { type Bed, type BedOptions, type Cut, type MeshOptions, type MeshService, portOf, startBed } from './bed.ts';
 export { callAgent } from './call.ts';
+export { type CliResult, isthmus } from './cli.ts';
 export { type HttpAnswer, type HttpBody, type HttpRequestOptions, httpRequest } from './http.ts';
 export {
   assertNoneLeft,
