@@ -103,6 +103,22 @@ describe('headers of answers', () => {
     expect((await edge.get('/v1/health/service/db')).headers).not.toHaveProperty('x-cache');
   });
 
+  it('gives those who ask for one result in several ways each their own answer', async () => {
+    const edge = await start();
+    const result = makeResult({ index: 9, value: [] });
+    edge.contract.onRead = () => result;
+    const path = '/v1/health/service/db';
+    const plain = await edge.get(`${path}?index=1`);
+    expect(await edge.get(`${path}?index=2`)).toMatchObject({ body: plain.body, status: 200 });
+    expect((await edge.get(`${path}?index=3&stale`)).headers).toMatchObject({
+      'x-consul-effective-consistency': 'stale',
+    });
+    expect((await edge.get(`${path}?index=4&pretty`)).body).toBe('[]\n');
+    expect((await edge.get(`${path}?index=5&passing=what`)).status).toBe(400);
+    expect((await edge.get(`${path}?index=6&cached`)).headers).toMatchObject({ 'x-cache': 'MISS' });
+    expect((await edge.get(`${path}?index=7`)).headers).not.toHaveProperty('x-cache');
+  });
+
   it('writes indented JSON when asked, and the bytes of the answer untouched otherwise', async () => {
     const edge = await start();
     edge.contract.onRead = () => makeResult({ index: 2, json: Buffer.from('{"a": [1]}') });

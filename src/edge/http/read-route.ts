@@ -42,8 +42,9 @@ export interface ReadRouteSpec<N extends ReadName> {
 
 /** A GET that is one read of the contract. */
 export function readRoute<N extends ReadName>(deps: ReadRouteDeps, spec: ReadRouteSpec<N>): Route {
+  const shared: SharedAnswers<N> = { default: new WeakMap(), stale: new WeakMap(), consistent: new WeakMap() };
   const prepare = (params: Readonly<Record<string, string>>, query: Query): PreparedCall =>
-    new PreparedReadCall(deps, spec, params, query);
+    new PreparedReadCall(deps, spec, params, query, shared);
   return {
     method: 'GET',
     path: spec.path,
@@ -73,6 +74,12 @@ const EFFECTIVE: Readonly<Record<Consistency, string>> = {
 
 const FAILED_META = { 'X-Consul-Index': '1', 'X-Consul-Knownleader': 'false', 'X-Consul-Lastcontact': '0' };
 
+/** Answers by the result they were made from: the same result gives the same object. */
+type KeptAnswers<N extends ReadName> = WeakMap<ReadResult<ReadValue<N>>, ApiResponse>;
+
+/** Plain answers of all calls of a route: those who wait for one thing, each with its own URL, are woken with one. */
+type SharedAnswers<N extends ReadName> = Readonly<Record<Consistency, KeptAnswers<N>>>;
+
 class PreparedReadCall<N extends ReadName> implements PreparedCall {
   readonly waits: boolean;
   readonly #deps: ReadRouteDeps;
@@ -81,17 +88,24 @@ class PreparedReadCall<N extends ReadName> implements PreparedCall {
   readonly #args: ReadArgs<N>;
   readonly #parameters: ReadParameters;
   readonly #pretty: boolean;
-  /** Answers by the result they were made from: the same result gives the same object. */
-  readonly #answers = new WeakMap<ReadResult<ReadValue<N>>, ApiResponse>();
+  readonly #answers: KeptAnswers<N> = new WeakMap();
+  readonly #shared: KeptAnswers<N>;
   #askedBefore = false;
 
-  constructor(deps: ReadRouteDeps, spec: ReadRouteSpec<N>, params: Readonly<Record<string, string>>, query: Query) {
+  constructor(
+    deps: ReadRouteDeps,
+    spec: ReadRouteSpec<N>,
+    params: Readonly<Record<string, string>>,
+    query: Query,
+    shared: SharedAnswers<N>,
+  ) {
     this.#deps = deps;
     this.#spec = spec;
     this.#query = query;
     this.#parameters = parseReadParameters(query, deps.datacenter);
     this.#args = spec.args(params, query);
     this.#pretty = query.has('pretty');
+    this.#shared = shared[this.#parameters.consistency];
     this.waits = this.#parameters.index !== undefined || this.#parameters.datacenter !== undefined;
   }
 
@@ -129,7 +143,14 @@ class PreparedReadCall<N extends ReadName> implements PreparedCall {
     const rendered = this.#spec.render?.(result, this.#query);
     if (rendered !== undefined) return { ...rendered, headers: { ...headers, ...rendered.headers } };
     if (this.#isFar(result)) return { headers, json: this.#spec.translate?.(result.value) };
-    return this.#pretty ? { headers, json: result.value } : { headers, bytes: result.json };
+    if (this.#pretty) return { headers, json: result.value };
+    if (headers['X-Cache'] !== undefined) return { headers, bytes: result.json };
+    let answer = this.#shared.get(result);
+    if (answer === undefined) {
+      answer = { headers, bytes: result.json };
+      this.#shared.set(result, answer);
+    }
+    return answer;
   }
 
   #isFar(result: ReadResult<ReadValue<N>>): boolean {
