@@ -16,6 +16,8 @@ export interface AcceptedLinkDeps {
   readonly hello: () => LinkMessageInit;
   readonly judge: (hello: Hello) => LinkRefusal | undefined;
   readonly onHello: (hello: Hello) => void;
+  /** One of the two sides will not federate; `hello` is the other side's, as far as it is known. */
+  readonly onRefused: (peer: string, hello: Hello | undefined, refusal: LinkRefusal) => void;
 }
 
 /** The link that another server dialled to this one. It answers; the other side measures and sends calls over it. */
@@ -51,6 +53,7 @@ export class AcceptedLink {
           const hello = message.value;
           const refusal = this.#deps.judge(hello);
           if (refusal !== undefined) {
+            this.#hello = hello;
             this.refuse(refusal);
             return;
           }
@@ -64,10 +67,8 @@ export class AcceptedLink {
         } else if (message.case === 'ping') {
           stream.send({ message: { case: 'pong', value: message.value } });
         } else if (message.case === 'refusal') {
-          this.#deps.log.warn('another server refused to federate', {
-            peer: stream.peer,
-            reason: message.value.message,
-          });
+          const { reason: code, message: reason } = message.value;
+          this.#deps.onRefused(stream.peer, this.#hello, { code, reason });
           return;
         } else if (message.case === 'leaving' && this.#hello !== undefined) {
           peers.markLeft(this.#hello.nodeId);
@@ -96,7 +97,9 @@ export class AcceptedLink {
     if (this.#hello !== undefined) this.#deps.stream.send(message);
   }
 
-  refuse({ code, reason }: LinkRefusal): void {
+  refuse(refusal: LinkRefusal): void {
+    const { code, reason } = refusal;
+    this.#deps.onRefused(this.#deps.stream.peer, this.#hello, refusal);
     this.#deps.stream.send({ message: { case: 'refusal', value: { reason: code, message: reason } } });
     this.#end('refused');
   }

@@ -9,7 +9,7 @@ import type { ServerContract } from '../rpc/contract/contract.ts';
 import { type Hello, HelloSchema, type LinkMessageInit, type LinkStream } from '../rpc/transport/handlers.ts';
 import type { Metrics } from '../telemetry/types.ts';
 import { AcceptedLink } from './accepted-link.ts';
-import { parseWanAddress } from './address.ts';
+import { formatAddress, parseWanAddress } from './address.ts';
 import { ChangeSignal } from './change-signal.ts';
 import { Dialler } from './dialler.ts';
 import { judge, PROTOCOL } from './judge.ts';
@@ -25,6 +25,8 @@ export type { Federation, FederationDeps, FederationIdentity, LinkStatus } from 
 
 /** Longest wait for the others to read a farewell, milliseconds. */
 const HANG_UP_MS = 1_000;
+/** Refusals of servers that dial this one that are remembered, so that each is logged once. */
+const MAX_TOLD_REFUSALS = 1_000;
 
 export function createFederation(deps: FederationDeps): Federation {
   return new FederationService(deps);
@@ -39,6 +41,8 @@ class FederationService implements Federation {
   readonly #peers: Peers;
   readonly #dialler: Dialler;
   readonly #accepted = new Set<AcceptedLink>();
+  /** Why servers that dial this one are refused, by node and datacenter. */
+  readonly #toldRefusals = new Map<string, string>();
   readonly #changes = new ChangeSignal();
   readonly #remotes = new Map<string, RemoteDatacenter>();
   #hello: Hello;
@@ -221,7 +225,11 @@ class FederationService implements Federation {
       log: this.#deps.log,
       hello: () => this.#helloMessage(),
       judge: (hello) => this.#judge(hello),
-      onHello: (hello) => this.#learn(hello),
+      onHello: (hello) => {
+        this.#toldRefusals.delete(serverOf(hello));
+        this.#learn(hello);
+      },
+      onRefused: (peer, hello, refusal) => this.#tellRefusal(peer, hello, refusal),
     });
     this.#accepted.add(link);
     const linked = linkSignals(signal, this.#tasks.signal);
@@ -231,6 +239,23 @@ class FederationService implements Federation {
       linked.release();
       this.#accepted.delete(link);
     }
+  }
+
+  /** True when this server dials that one too, and tells of refusals there. */
+  #dialsItself({ nodeId, wan }: Hello): boolean {
+    const address = wan === undefined ? undefined : formatAddress({ address: wan.host, port: wan.port });
+    return [...this.#dialler.links()].some((link) => link.nodeId === nodeId || link.address === address);
+  }
+
+  /** Whoever dials is refused again every few seconds: told once, until a link with it comes about. */
+  #tellRefusal(peer: string, hello: Hello | undefined, { code, reason }: LinkRefusal): void {
+    if (code === 'self' || (hello !== undefined && this.#dialsItself(hello))) return;
+    const key = hello === undefined ? peer : serverOf(hello);
+    if (this.#toldRefusals.get(key) === reason) return;
+    if (this.#toldRefusals.size >= MAX_TOLD_REFUSALS) this.#toldRefusals.clear();
+    this.#toldRefusals.set(key, reason);
+    const server = hello === undefined ? {} : { server: hello.node, datacenter: hello.datacenter };
+    this.#deps.log.error('refused to federate', { peer, ...server, reason });
   }
 
   #learn(hello: Hello): void {
@@ -343,6 +368,10 @@ class FederationService implements Federation {
       },
     );
   }
+}
+
+function serverOf({ datacenter, node }: Hello): string {
+  return `${node}.${datacenter}`;
 }
 
 function sameHello(a: Hello, b: Hello): boolean {
