@@ -9,6 +9,7 @@ import { createTaskGroup } from '../lib/task.ts';
 import { OwnCsrs } from '../pki/csr.ts';
 import { createMetrics } from '../telemetry/metrics.ts';
 import { createAuthority } from './authority.ts';
+import { createDns } from './dns.ts';
 import { createEdgeParts } from './edge-parts.ts';
 import { createHttp } from './http.ts';
 import { type Logging, startLogging } from './logging.ts';
@@ -74,7 +75,9 @@ export async function runAgent({ input }: RunAgentOptions): Promise<number> {
     metrics,
   });
 
-  const group = createServiceGroup([...authority.services, ...agent.services, http], clock);
+  const dns = createDns({ loaded, contract: authority.server, clock, log, metrics });
+
+  const group = createServiceGroup([...authority.services, ...agent.services, dns, http], clock);
   const tasks = createTaskGroup({
     clock,
     onError: (task, error) => log.error('task failed', { task, error: error.message }),
@@ -87,7 +90,7 @@ export async function runAgent({ input }: RunAgentOptions): Promise<number> {
   process.on('SIGINT', onInterrupt);
   try {
     await group.start(stopping.signal);
-    const ready = readyAddresses(config, authority.listener.addresses, http.addresses);
+    const ready = readyAddresses(config, authority.listener.addresses, http.addresses, dns.addresses);
     process.stdout.write(readyLine(ready));
     log.info('agent is ready', { addresses: ready });
     await new Promise<void>((resolve) => {

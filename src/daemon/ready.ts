@@ -8,6 +8,7 @@ export interface ReadyAddresses {
   readonly datacenter: string;
   readonly http?: string;
   readonly https?: string;
+  readonly dns?: string;
   readonly server?: string;
   readonly serf_lan?: string;
   readonly serf_wan?: string;
@@ -18,6 +19,7 @@ export function readyAddresses(
   config: RuntimeConfig,
   rpc: Readonly<Record<string, BoundAddress>>,
   http: readonly HttpAddress[],
+  dns: readonly { readonly host: string; readonly port: number }[],
 ): ReadyAddresses {
   const of = (name: string): string | undefined => {
     const bound = rpc[name];
@@ -30,6 +32,7 @@ export function readyAddresses(
   const addresses = {
     http: api('http'),
     https: api('https'),
+    dns: dns[0] === undefined ? undefined : hostPort(dns[0].host, dns[0].port),
     server: of('server'),
     serf_lan: of('serf_lan'),
     serf_wan: of('serf_wan'),

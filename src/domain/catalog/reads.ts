@@ -42,6 +42,10 @@ export interface CatalogReads extends UiReads {
     NodeArgs,
     { readonly Node: CatalogNode; readonly Services: readonly NodeService[] } | null
   >;
+  readonly 'catalog.byAddress': Read<
+    { readonly address: string },
+    { readonly Nodes: readonly string[]; readonly Services: readonly string[] }
+  >;
   readonly 'health.node': Read<NodeArgs, readonly HealthCheck[]>;
   readonly 'health.checks': Read<ListArgs & { readonly service: string }, readonly HealthCheck[]>;
   readonly 'health.service': Read<HealthServiceArgs, readonly ServiceInstance[]>;
@@ -145,6 +149,14 @@ export function createReads(tables: CatalogTables, distance: Distance | undefine
         if (node === undefined) return null;
         return { Node: nodeForm(node), Services: nodeServiceFilter.apply(args.filter, nodeServices(args.node)) };
       },
+    },
+
+    'catalog.byAddress': {
+      topics: () => ['nodes', 'services'],
+      produce: ({ address }) => ({
+        Nodes: nodes.by('address', address).map((row) => row.value.Node),
+        Services: [...new Set(services.by('address', address).map((row) => row.value.Service))],
+      }),
     },
 
     'health.node': {

@@ -8,9 +8,9 @@ export type ServiceEntity = Omit<NodeService, 'CreateIndex' | 'ModifyIndex'> & {
 export type CheckEntity = Omit<HealthCheck, 'CreateIndex' | 'ModifyIndex'>;
 
 export interface CatalogTables {
-  /** Index `id`: node ID. */
+  /** Indexes `id`: node ID; `address`. */
   readonly nodes: Table<NodeEntity>;
-  /** Indexes `node`, `service`, `connect` (the service that it accepts mesh connections for). */
+  /** Indexes `node`, `service`, `address`, `connect` (the service that it accepts mesh connections for). */
   readonly services: Table<ServiceEntity>;
   /** Indexes `node`, `service`, `status`, `instance` (see {@link instanceKey}; '' as service ID: of the node itself). */
   readonly checks: Table<CheckEntity>;
@@ -65,6 +65,7 @@ export function createTables(store: Store): CatalogTables {
     indexes: {
       node: (service) => [fold(service.Node)],
       service: (service) => [fold(service.Service)],
+      address: (service) => (service.Address === '' ? [] : [service.Address]),
       connect: (service) => {
         const target = connectTarget(service);
         return target === undefined ? [] : [fold(target)];
@@ -76,7 +77,10 @@ export function createTables(store: Store): CatalogTables {
   const nodes = store.table<NodeEntity>({
     name: 'nodes',
     key: (node) => nodeKey(node.Node),
-    indexes: { id: (node) => (node.ID === '' ? [] : [node.ID.toLowerCase()]) },
+    indexes: {
+      id: (node) => (node.ID === '' ? [] : [node.ID.toLowerCase()]),
+      address: (node) => [node.Address],
+    },
     topics: (node) => [topic.node(node.Node), ...servicesOn(node.Node).flatMap(listTopics)],
   });
   const checks = store.table<CheckEntity>({

@@ -34,6 +34,11 @@ export interface Reads {
     args: { readonly node: string; readonly filter?: string };
     value: { readonly Node: CatalogNode; readonly Services: readonly NodeService[] } | null;
   };
+  /** Names of the nodes with an address, and of the services whose own address it is. */
+  'catalog.byAddress': {
+    args: { readonly address: string };
+    value: { readonly Nodes: readonly string[]; readonly Services: readonly string[] };
+  };
   'health.node': { args: { readonly node: string; readonly filter?: string }; value: readonly HealthCheck[] };
   'health.checks': { args: ListArgs & { readonly service: string }; value: readonly HealthCheck[] };
   'health.service': { args: HealthServiceArgs; value: readonly ServiceInstance[] };

@@ -1,0 +1,63 @@
+import { WatchPool } from '../agent/cache/watch-pool.ts';
+import type { LoadedConfig } from '../config/types.ts';
+import { createDnsServer, type DnsServer } from '../edge/dns/dns-server.ts';
+import { KnownAnswers } from '../edge/dns/known-answers.ts';
+import { Recursors } from '../edge/dns/recursors.ts';
+import { Resolver } from '../edge/dns/resolver.ts';
+import type { Clock } from '../lib/clock.ts';
+import type { ServerContract } from '../rpc/contract/contract.ts';
+import { type Logger, type Metrics, noMetrics } from '../telemetry/types.ts';
+
+export interface DnsDeps {
+  readonly loaded: LoadedConfig;
+  readonly contract: ServerContract;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly metrics: Metrics;
+}
+
+/** The DNS server with the listeners and limits of the configuration. */
+export function createDns(deps: DnsDeps): DnsServer {
+  const { contract, clock, metrics } = deps;
+  const { config } = deps.loaded;
+  const { dns } = config;
+  const log = deps.log.child({ component: 'dns' });
+  // Its own: what is asked here comes and goes with the questions, the agent's watches are few and stay.
+  const pool = new WatchPool({ contract, clock, log, metrics: noMetrics });
+  const known = new KnownAnswers({ pool, clock });
+  const resolver = new Resolver(
+    {
+      known,
+      contract,
+      token: () => config.acl.tokens.default,
+      now: () => clock.now(),
+      random: Math.random,
+    },
+    { ...dns, datacenter: config.datacenter, node: config.nodeName, translateWanAddrs: config.translateWanAddrs },
+  );
+  const server = createDnsServer(
+    {
+      resolve: (question, signal) => resolver.resolve(question, signal),
+      recursors: new Recursors(clock, { addresses: dns.recursors, timeoutMs: dns.recursorTimeoutMs }),
+      clock,
+      log,
+      metrics,
+    },
+    {
+      listeners: config.listeners.dns.flatMap((address) => (address.kind === 'tcp' ? [address] : [])),
+      udpAnswerLimit: dns.udpAnswerLimit,
+      enableTruncate: dns.enableTruncate,
+      compress: !dns.disableCompression,
+    },
+  );
+  return {
+    name: server.name,
+    addresses: server.addresses,
+    start: (signal) => server.start(signal),
+    async stop() {
+      await server.stop();
+      known.close();
+      await pool.stop();
+    },
+  };
+}

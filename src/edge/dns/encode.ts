@@ -1,0 +1,187 @@
+import { isIPv4 } from 'node:net';
+import type { DnsRecord } from './types.ts';
+
+/** A message to be written. The library that reads them writes no compressed names, which cost most of a datagram. */
+export interface Message {
+  readonly id: number;
+  /** Header flags with the response code. */
+  readonly flags: number;
+  /** The question section as it came. */
+  readonly question: Buffer;
+  readonly answers: readonly DnsRecord[];
+  readonly authorities: readonly DnsRecord[];
+  readonly additionals: readonly DnsRecord[];
+  /** Datagram size that is told in an OPT record; absent writes none. */
+  readonly edns?: number;
+}
+
+const TYPES: Readonly<Record<string, number>> = { A: 1, NS: 2, CNAME: 5, SOA: 6, PTR: 12, TXT: 16, AAAA: 28, SRV: 33 };
+const CLASS_IN = 1;
+const OPT = 41;
+const MAX_MESSAGE = 65_535;
+const MAX_LABEL = 63;
+const MAX_NAME = 253;
+/** Offsets that a compressed name can point to. */
+const MAX_POINTER = 0x3fff;
+const MAX_TEXT = 255;
+
+/** Whether a name can be written at all. */
+export function isEncodable(name: string): boolean {
+  if (name === '') return true;
+  if (Buffer.byteLength(name) > MAX_NAME) return false;
+  return name.split('.').every((label) => label !== '' && Buffer.byteLength(label) <= MAX_LABEL);
+}
+
+export function encodeMessage(message: Message, compress = true): Buffer {
+  const writer = new Writer(compress);
+  const { question, answers, authorities, additionals, edns } = message;
+  writer.uint16(message.id);
+  writer.uint16(message.flags);
+  writer.uint16(question.length === 0 ? 0 : 1);
+  writer.uint16(answers.length);
+  writer.uint16(authorities.length);
+  writer.uint16(additionals.length + (edns === undefined ? 0 : 1));
+  writer.question(question);
+  for (const record of answers) writer.record(record);
+  for (const record of authorities) writer.record(record);
+  for (const record of additionals) writer.record(record);
+  if (edns !== undefined) {
+    writer.bytes(Buffer.from([0]));
+    writer.uint16(OPT);
+    writer.uint16(edns);
+    writer.uint32(0);
+    writer.uint16(0);
+  }
+  return writer.take();
+}
+
+class Writer {
+  readonly #compress: boolean;
+  /** Where each name, or the rest of one, stands. */
+  readonly #names = new Map<string, number>();
+  #buffer = Buffer.allocUnsafe(1_024);
+  #at = 0;
+
+  constructor(compress: boolean) {
+    this.#compress = compress;
+  }
+
+  take(): Buffer {
+    return this.#buffer.subarray(0, this.#at);
+  }
+
+  uint16(value: number): void {
+    this.#room(2);
+    this.#at = this.#buffer.writeUInt16BE(value & 0xffff, this.#at);
+  }
+
+  uint32(value: number): void {
+    this.#room(4);
+    this.#at = this.#buffer.writeUInt32BE(value >>> 0, this.#at);
+  }
+
+  bytes(bytes: Buffer): void {
+    this.#room(bytes.length);
+    this.#at += bytes.copy(this.#buffer, this.#at);
+  }
+
+  /** Copies the question, and remembers its name for pointers. */
+  question(bytes: Buffer): void {
+    const start = this.#at;
+    this.bytes(bytes);
+    const labels: { readonly at: number; readonly text: string }[] = [];
+    for (let at = 0; bytes[at] !== undefined && bytes[at] !== 0; at += (bytes[at] as number) + 1)
+      labels.push({ at: start + at, text: bytes.toString('utf8', at + 1, at + 1 + (bytes[at] as number)) });
+    for (const [index, { at }] of labels.entries()) {
+      const rest = labels.slice(index).map(({ text }) => text);
+      this.#names.set(rest.join('.'), at);
+    }
+  }
+
+  record({ name, ttl, data }: DnsRecord): void {
+    this.#name(name, this.#compress);
+    this.uint16(TYPES[data.type] as number);
+    this.uint16(CLASS_IN);
+    this.uint32(ttl);
+    this.uint16(0);
+    const start = this.#at;
+    switch (data.type) {
+      case 'A':
+      case 'AAAA':
+        this.bytes(addressBytes(data.address));
+        break;
+      case 'SRV':
+        this.uint16(data.priority);
+        this.uint16(data.weight);
+        this.uint16(data.port);
+        this.#name(data.target, false); // RFC 2782 forbids compression here
+        break;
+      case 'TXT':
+        this.#text(Buffer.from(data.text));
+        break;
+      case 'SOA':
+        this.#name(data.server, this.#compress);
+        this.#name(data.mailbox, this.#compress);
+        for (const value of [data.serial, data.refresh, data.retry, data.expire, data.minimum]) this.uint32(value);
+        break;
+      default:
+        this.#name(data.target, this.#compress);
+    }
+    this.#buffer.writeUInt16BE(this.#at - start, start - 2);
+  }
+
+  #text(bytes: Buffer): void {
+    let at = 0;
+    do {
+      const part = bytes.subarray(at, at + MAX_TEXT);
+      this.bytes(Buffer.from([part.length]));
+      this.bytes(part);
+      at += MAX_TEXT;
+    } while (at < bytes.length);
+  }
+
+  #name(name: string, compress: boolean): void {
+    let rest = name;
+    while (rest !== '') {
+      const known = compress ? this.#names.get(rest) : undefined;
+      if (known !== undefined) {
+        this.uint16(0xc000 | known);
+        return;
+      }
+      if (this.#at <= MAX_POINTER && !this.#names.has(rest)) this.#names.set(rest, this.#at);
+      const dot = rest.indexOf('.');
+      const label = Buffer.from(dot < 0 ? rest : rest.slice(0, dot));
+      this.bytes(Buffer.from([label.length]));
+      this.bytes(label);
+      rest = dot < 0 ? '' : rest.slice(dot + 1);
+    }
+    this.bytes(Buffer.from([0]));
+  }
+
+  #room(count: number): void {
+    if (this.#at + count <= this.#buffer.length) return;
+    const larger = Buffer.allocUnsafe(Math.max(this.#buffer.length * 2, this.#at + count));
+    this.#buffer.copy(larger, 0, 0, this.#at);
+    this.#buffer = larger;
+  }
+}
+
+/** Longest message that TCP can carry. */
+export const MAX_TCP_MESSAGE = MAX_MESSAGE;
+
+/** The 4 or 16 bytes of a literal address. */
+export function addressBytes(address: string): Buffer {
+  if (isIPv4(address)) return Buffer.from(address.split('.').map(Number));
+  let text = address.split('%')[0] as string;
+  const tail = /:(\d+\.\d+\.\d+\.\d+)$/.exec(text)?.[1];
+  if (tail !== undefined) {
+    const [a, b, c, d] = tail.split('.').map(Number) as [number, number, number, number];
+    text = `${text.slice(0, -tail.length)}${((a << 8) | b).toString(16)}:${((c << 8) | d).toString(16)}`;
+  }
+  const [head = '', rear] = text.split('::') as [string, string | undefined];
+  const groups = (part: string): number[] => (part === '' ? [] : part.split(':').map((g) => Number.parseInt(g, 16)));
+  const first = groups(head);
+  const last = rear === undefined ? [] : groups(rear);
+  const all = [...first, ...new Array<number>(Math.max(0, 8 - first.length - last.length)).fill(0), ...last];
+  return Buffer.from(all.flatMap((group) => [group >> 8, group & 0xff]));
+}

@@ -1,0 +1,98 @@
+/** What a name below our domain asks for. Names are in lower case, but for the domain, which is as asked. */
+export type Lookup =
+  | { readonly kind: 'service' | 'connect'; readonly name: string; readonly tag: string; readonly datacenter: string }
+  | { readonly kind: 'node' | 'query'; readonly name: string; readonly datacenter: string }
+  | { readonly kind: 'addr'; readonly address: string; readonly datacenter: string }
+  /** The domain itself. */
+  | { readonly kind: 'apex' }
+  | { readonly kind: 'reverse'; readonly address: string }
+  | { readonly kind: 'invalid' };
+
+export interface ParsedName {
+  readonly lookup: Lookup;
+  /** The domain that the name is in, '' for reverse look-ups. */
+  readonly domain: string;
+}
+
+const KINDS = new Set(['service', 'connect', 'node', 'query', 'addr']);
+
+/** @param domains in lower case. Undefined for a name that others know. */
+export function parseName(asked: string, domains: readonly string[]): ParsedName | undefined {
+  const name = asked.toLowerCase();
+  const address = reverseAddress(name);
+  if (address !== undefined) return { lookup: { kind: 'reverse', address }, domain: '' };
+  for (const domain of domains) {
+    if (domain === '') continue;
+    if (name === domain) return { lookup: { kind: 'apex' }, domain };
+    if (name.endsWith(`.${domain}`)) return { lookup: lookupOf(name.slice(0, -domain.length - 1)), domain };
+  }
+  return undefined;
+}
+
+function lookupOf(name: string): Lookup {
+  const labels = name.split('.');
+  const at = labels.findLastIndex((label) => KINDS.has(label));
+  const kind = labels[at];
+  const before = labels.slice(0, at);
+  if (at < 1 || labels.length - at > 2 || before.includes('')) return INVALID;
+  const datacenter = labels[at + 1] ?? '';
+  switch (kind) {
+    case 'service':
+    case 'connect':
+      return instancesOf(kind, before, datacenter);
+    case 'addr': {
+      const address = before.length === 1 ? hexAddress(before[0] as string) : undefined;
+      return address === undefined ? INVALID : { kind, address, datacenter };
+    }
+    default:
+      return { kind: kind === 'node' ? 'node' : 'query', name: before.join('.'), datacenter };
+  }
+}
+
+/** `name`, `tag.name` (a tag may hold dots) or RFC 2782's `_name._tag`, where `_tcp` is no tag. */
+function instancesOf(kind: 'service' | 'connect', labels: readonly string[], datacenter: string): Lookup {
+  const [first = '', second = ''] = labels;
+  if (kind === 'service' && labels.length === 2 && first.startsWith('_') && second.startsWith('_')) {
+    const tag = second.slice(1);
+    return { kind, name: first.slice(1), tag: tag === 'tcp' ? '' : tag, datacenter };
+  }
+  return {
+    kind,
+    name: labels.at(-1) as string,
+    tag: kind === 'service' ? labels.slice(0, -1).join('.') : '',
+    datacenter,
+  };
+}
+
+const INVALID: Lookup = { kind: 'invalid' };
+
+/** An address as the label of `<hex>.addr` holds it: 8 or 32 digits. */
+function hexAddress(hex: string): string | undefined {
+  if (!/^(?:[0-9a-f]{8}|[0-9a-f]{32})$/.test(hex)) return undefined;
+  const bytes = Buffer.from(hex, 'hex');
+  return bytes.length === 4 ? [...bytes].join('.') : v6Text(bytes);
+}
+
+/** The address that a name below in-addr.arpa or ip6.arpa stands for. */
+function reverseAddress(name: string): string | undefined {
+  const v4 = /^(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.in-addr\.arpa$/.exec(name);
+  if (v4 !== null) return v4.slice(1).reverse().join('.');
+  const v6 = /^((?:[0-9a-f]\.){32})ip6\.arpa$/.exec(name)?.[1];
+  if (v6 === undefined) return undefined;
+  return v6Text(Buffer.from(v6.replaceAll('.', '').split('').reverse().join(''), 'hex'));
+}
+
+/** The shortest form, as RFC 5952 wants it. */
+export function v6Text(bytes: Buffer): string {
+  const groups = Array.from({ length: 8 }, (_, at) => bytes.readUInt16BE(at * 2).toString(16));
+  const runs = [...groups.join(':').matchAll(/(?:^|:)0(?::0)+(?=:|$)/g)];
+  const longest = runs.reduce<RegExpMatchArray | undefined>(
+    (best, run) => (run[0].replace(/^:/, '').length > (best?.[0].replace(/^:/, '').length ?? 0) ? run : best),
+    undefined,
+  );
+  const text = groups.join(':');
+  if (longest?.index === undefined) return text;
+  const head = text.slice(0, longest.index);
+  const tail = text.slice(longest.index + longest[0].length).replace(/^:/, '');
+  return `${head}::${tail}`;
+}

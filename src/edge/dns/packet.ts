@@ -1,0 +1,127 @@
+import packet from 'dns-packet';
+import { encodeMessage, isEncodable, MAX_TCP_MESSAGE } from './encode.ts';
+import { type DnsRecord, type Question, RCODE, type Reply } from './types.ts';
+
+/** A question as it came. */
+export interface Request {
+  readonly id: number;
+  readonly question: Question;
+  /** The question section, byte by byte. */
+  readonly raw: Buffer;
+  readonly recursionDesired: boolean;
+  /** Datagram size that the asker takes, when it said. */
+  readonly ednsSize: number | undefined;
+}
+
+export interface ReplyOptions {
+  readonly transport: 'udp' | 'tcp';
+  readonly recursionAvailable: boolean;
+  readonly udpAnswerLimit: number;
+  /** Say when answers were left out. */
+  readonly enableTruncate: boolean;
+  readonly compress: boolean;
+}
+
+const HEADER = 12;
+/** Longest answer for those who did not say more. */
+const PLAIN_UDP = 512;
+/** Most records in such an answer, whatever is configured. */
+const MAX_PLAIN_ANSWERS = 8;
+const MAX_UDP = 65_507;
+const FLAG_RESPONSE = 0x8000;
+const FLAG_AUTHORITATIVE = 0x0400;
+const FLAG_TRUNCATED = 0x0200;
+const FLAG_RECURSION_DESIRED = 0x0100;
+const FLAG_RECURSION_AVAILABLE = 0x0080;
+const OPCODE = 0x7800;
+
+/** Reads a request. What can't be answered gives the bytes to send instead, or undefined: no word about it. */
+export function readRequest(bytes: Buffer): Request | Buffer | undefined {
+  if (bytes.length < HEADER || (bytes.readUInt16BE(2) & FLAG_RESPONSE) !== 0) return undefined;
+  if ((bytes.readUInt16BE(2) & OPCODE) !== 0) return failure(bytes, RCODE.notImplemented);
+  try {
+    const { id, questions, additionals } = packet.decode(bytes);
+    const [first] = questions ?? [];
+    const raw = rawQuestion(bytes);
+    if (first === undefined || raw === undefined || questions?.length !== 1) return failure(bytes, RCODE.formatError);
+    if (first.class !== 'IN' && first.class !== 'ANY') return failure(bytes, RCODE.refused);
+    const opt = additionals?.find((record) => record.type === 'OPT');
+    return {
+      id: id ?? 0,
+      question: { name: first.name === '.' ? '' : first.name, type: (first.type as string) ?? '' },
+      raw,
+      recursionDesired: (bytes.readUInt16BE(2) & FLAG_RECURSION_DESIRED) !== 0,
+      ednsSize: opt?.type === 'OPT' ? opt.udpPayloadSize : undefined,
+    };
+  } catch {
+    return failure(bytes, RCODE.formatError);
+  }
+}
+
+/** A header alone that says what is wrong. */
+export function failure(request: Buffer, rcode: number): Buffer {
+  const flags = request.readUInt16BE(2) & (OPCODE | FLAG_RECURSION_DESIRED);
+  const header = Buffer.alloc(HEADER);
+  header.writeUInt16BE(request.readUInt16BE(0), 0);
+  header.writeUInt16BE(FLAG_RESPONSE | flags | rcode, 2);
+  return header;
+}
+
+/** The reply as bytes; answers are left out until it fits. */
+export function writeReply(request: Request, reply: Reply, options: ReplyOptions): Buffer {
+  const { ednsSize } = request;
+  const udp = options.transport === 'udp';
+  const size = udp ? Math.min(Math.max(ednsSize ?? 0, PLAIN_UDP), MAX_UDP) : MAX_TCP_MESSAGE;
+  const all = reply.answers.filter(isWritable);
+  let answers = all;
+  if (udp && size === PLAIN_UDP) answers = all.slice(0, Math.min(options.udpAnswerLimit, MAX_PLAIN_ANSWERS));
+  let withExtra = true;
+  for (;;) {
+    const truncated = answers.length < all.length && options.enableTruncate;
+    const bytes = encodeMessage(
+      {
+        id: request.id,
+        flags:
+          FLAG_RESPONSE |
+          (reply.authoritative ? FLAG_AUTHORITATIVE : 0) |
+          (truncated ? FLAG_TRUNCATED : 0) |
+          (request.recursionDesired ? FLAG_RECURSION_DESIRED : 0) |
+          (options.recursionAvailable ? FLAG_RECURSION_AVAILABLE : 0) |
+          reply.rcode,
+        question: request.raw,
+        answers,
+        authorities: (reply.authorities ?? []).filter(isWritable),
+        additionals: withExtra ? additionalsOf(answers, reply.additionals ?? []) : [],
+        ...(ednsSize === undefined ? {} : { edns: Math.max(PLAIN_UDP, ednsSize) }),
+      },
+      options.compress,
+    );
+    if (bytes.length <= size || (answers.length === 0 && !withExtra)) return bytes;
+    if (answers.length <= 1) {
+      if (withExtra) withExtra = false;
+      else answers = [];
+    } else answers = answers.slice(0, Math.min(answers.length - 1, Math.ceil((answers.length * size) / bytes.length)));
+  }
+}
+
+/** What the answers bring along, each once, and none that is an answer itself. */
+function additionalsOf(answers: readonly DnsRecord[], more: readonly DnsRecord[]): readonly DnsRecord[] {
+  const records = new Map<string, DnsRecord>();
+  for (const record of [...answers.flatMap(({ extra }) => extra ?? []), ...more])
+    if (isWritable(record)) records.set(JSON.stringify([record.name, record.data]), record);
+  return [...records.values()];
+}
+
+function isWritable({ name, data }: DnsRecord): boolean {
+  return isEncodable(name) && (!('target' in data) || isEncodable(data.target));
+}
+
+/** Undefined when its name is not plainly written there. */
+function rawQuestion(bytes: Buffer): Buffer | undefined {
+  let at = HEADER;
+  for (let length = bytes[at]; length !== 0; length = bytes[at]) {
+    if (length === undefined || length > 63) return undefined;
+    at += length + 1;
+  }
+  return at + 5 > bytes.length ? undefined : bytes.subarray(HEADER, at + 5);
+}

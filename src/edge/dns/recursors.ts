@@ -1,0 +1,129 @@
+import { createSocket } from 'node:dgram';
+import { connect, isIPv6 } from 'node:net';
+import type { Clock } from '../../lib/clock.ts';
+import { IsthmusError } from '../../lib/errors.ts';
+
+export interface RecursorsOptions {
+  /** host, host:port or [v6]:port. */
+  readonly addresses: readonly string[];
+  readonly timeoutMs: number;
+}
+
+interface Server {
+  readonly host: string;
+  readonly port: number;
+}
+
+const DNS_PORT = 53;
+const HEADER = 12;
+const SERVER_FAILURE = 2;
+const REFUSED = 5;
+
+/** Other DNS servers, asked in turn about what is not ours. */
+export class Recursors {
+  readonly #clock: Clock;
+  readonly #servers: readonly Server[];
+  readonly #timeoutMs: number;
+
+  constructor(clock: Clock, options: RecursorsOptions) {
+    this.#clock = clock;
+    this.#servers = options.addresses.map(parseServer);
+    this.#timeoutMs = options.timeoutMs;
+  }
+
+  get any(): boolean {
+    return this.#servers.length > 0;
+  }
+
+  /** The first answer that is one; undefined when nobody has any. The answer carries the question's ID. */
+  async ask(request: Buffer, transport: 'udp' | 'tcp', signal: AbortSignal): Promise<Buffer | undefined> {
+    let last: Buffer | undefined;
+    for (const server of this.#servers) {
+      if (signal.aborted) return undefined;
+      try {
+        const answer = await (transport === 'udp'
+          ? this.#udp(server, request, signal)
+          : this.#tcp(server, request, signal));
+        const rcode = answer.readUInt16BE(2) & 0xf;
+        if (rcode !== SERVER_FAILURE && rcode !== REFUSED) return answer;
+        last = answer;
+      } catch {
+        // the next one is asked
+      }
+    }
+    return last;
+  }
+
+  #udp({ host, port }: Server, request: Buffer, signal: AbortSignal): Promise<Buffer> {
+    const socket = createSocket(isIPv6(host) ? 'udp6' : 'udp4');
+    return this.#within(signal, (resolve, reject) => {
+      socket.on('error', reject);
+      socket.on('message', (message) => {
+        if (isAnswerTo(message, request)) resolve(message);
+      });
+      // A connected socket takes datagrams of nobody else.
+      socket.connect(port, host, () => socket.send(request));
+      return () => socket.close();
+    });
+  }
+
+  #tcp({ host, port }: Server, request: Buffer, signal: AbortSignal): Promise<Buffer> {
+    const socket = connect(port, host);
+    return this.#within(signal, (resolve, reject) => {
+      let received = Buffer.alloc(0);
+      socket.on('error', reject);
+      socket.on('close', () => reject(new IsthmusError('unavailable', 'the recursor hung up')));
+      socket.on('data', (chunk: Buffer) => {
+        received = Buffer.concat([received, chunk]);
+        if (received.length < 2 || received.length < 2 + received.readUInt16BE(0)) return;
+        const message = received.subarray(2, 2 + received.readUInt16BE(0));
+        if (isAnswerTo(message, request)) resolve(message);
+        else reject(new IsthmusError('unavailable', 'the recursor answered something else'));
+      });
+      const length = Buffer.alloc(2);
+      length.writeUInt16BE(request.length);
+      socket.write(Buffer.concat([length, request]));
+      return () => socket.destroy();
+    });
+  }
+
+  #within(
+    signal: AbortSignal,
+    begin: (resolve: (answer: Buffer) => void, reject: (error: Error) => void) => () => void,
+  ): Promise<Buffer> {
+    return new Promise((resolve, reject) => {
+      let done = false;
+      const finish = (act: () => void): void => {
+        if (done) return;
+        done = true;
+        timer.cancel();
+        signal.removeEventListener('abort', onAbort);
+        end();
+        act();
+      };
+      const onAbort = (): void => finish(() => reject(new IsthmusError('cancelled', 'stopping')));
+      const timer = this.#clock.after(this.#timeoutMs, () =>
+        finish(() => reject(new IsthmusError('deadline', 'the recursor did not answer in time'))),
+      );
+      signal.addEventListener('abort', onAbort, { once: true });
+      const end = begin(
+        (answer) => finish(() => resolve(answer)),
+        (error) => finish(() => reject(error)),
+      );
+    });
+  }
+}
+
+/** The same ID, an answer, and the same question. */
+function isAnswerTo(message: Buffer, request: Buffer): boolean {
+  if (message.length < HEADER || message.readUInt16BE(0) !== request.readUInt16BE(0)) return false;
+  return (message.readUInt16BE(2) & 0x8000) !== 0;
+}
+
+function parseServer(text: string): Server {
+  const bracketed = /^\[([^\]]+)\](?::(\d{1,5}))?$/.exec(text);
+  if (bracketed !== null) return { host: bracketed[1] as string, port: Number(bracketed[2] ?? DNS_PORT) };
+  if (isIPv6(text)) return { host: text, port: DNS_PORT };
+  const [host = '', port] = text.split(':');
+  return { host, port: Number(port ?? DNS_PORT) };
+}
