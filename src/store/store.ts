@@ -204,8 +204,8 @@ export class Store implements Service {
     this.#revision = Math.max(this.#revision, commit.revision);
     const applied: AppliedCommit = { revision: commit.revision, changes: rows };
     for (const listener of this.#listeners) listener(applied);
+    this.#wakeUpTo(shown); // the writer first: there may be thousands who watch
     this.topics.touch(touched, commit.revision);
-    this.#wakeUpTo(shown);
   }
 
   /** Wakes those who wait for revisions after `shown` that the view has now; their number does not matter otherwise. */
