@@ -7,25 +7,34 @@ import type { Clock } from '../lib/clock.ts';
 import type { Service } from '../lib/service.ts';
 import { VERSION } from '../model/version.ts';
 import type { OwnCsrs } from '../pki/csr.ts';
+import type { ServerContract } from '../rpc/contract/contract.ts';
+import { type Routing, readTarget, writeTarget } from '../rpc/contract/routing.ts';
 import { createRpcListener, type ListenerSpec, type RpcListener } from '../rpc/transport/listener.ts';
+import { GuardedContract } from '../server/guard.ts';
 import { Server } from '../server/server.ts';
 import type { Engine } from '../store/engine.ts';
 import { openLmdbEngine } from '../store/lmdb/lmdb-engine.ts';
 import { MemoryEngine } from '../store/memory/memory-engine.ts';
 import { Store } from '../store/store.ts';
 import type { Logger, Metrics } from '../telemetry/types.ts';
+import { guardChanges, ownsToken, primaryTokens, storedFacts, withToken } from './access.ts';
+import { AgentTokens } from './agent-tokens.ts';
 import { bootstrapEntries } from './bootstrap-entries.ts';
 import { askedReads, readDefinitions, writeDefinitions } from './definitions.ts';
 import { createDomains, type Domains } from './domains.ts';
 import { createOperatorReads } from './operator-reads.ts';
 import { remotePrimaryCa } from './primary-ca.ts';
 import { queryMesh } from './query-mesh.ts';
-import { CONFIG_ENTRIES, replicatedKinds } from './replicated-kinds.ts';
+import { aclKinds, kindOfWrite, replicatedKinds } from './replicated-kinds.ts';
 import { type Identity, serverRegistration } from './self.ts';
 
 /** The part of an agent that is an authority of its datacenter. */
 export interface Authority {
+  /** Answers whatever it is asked: for the process itself. */
   readonly server: Server;
+  /** As tokens see it; calls without one get the agent's default. */
+  readonly contract: ServerContract;
+  readonly tokens: AgentTokens;
   readonly store: Store;
   readonly domains: Domains;
   readonly federation: Federation;
@@ -59,6 +68,9 @@ export async function createAuthority(deps: AuthorityDeps): Promise<Authority> {
   const { loaded, nodeId, clock, log, metrics } = deps;
   const { config } = loaded;
   const primary = config.primaryDatacenter === config.datacenter;
+  const acls = config.acl.enabled;
+  const tokens = new AgentTokens(config, log);
+  const ofPrimary = (): ServerContract => federation.contract(config.primaryDatacenter);
   const engine = await openEngine(deps);
   const store = new Store({
     engine,
@@ -83,16 +95,31 @@ export async function createAuthority(deps: AuthorityDeps): Promise<Authority> {
     ownCsrs: deps.ownCsrs,
     mesh: queryMesh(config.datacenter, () => federation),
     knownDatacenters: () => [config.datacenter, ...federation.connected()],
-    ...(primary ? {} : { primaryCa: remotePrimaryCa(() => federation.contract(config.primaryDatacenter)) }),
+    ...(primary
+      ? {}
+      : {
+          primaryCa: remotePrimaryCa(() => withToken(ofPrimary(), () => tokens.get('replication'))),
+          primaryTokens: primaryTokens(ofPrimary, () => replicator),
+        }),
   });
 
-  const kinds = replicatedKinds(domains.entries);
-  const changes = createChangeSource({ datacenter: config.datacenter, store, history: engine, kinds, clock });
+  const kinds = [
+    ...replicatedKinds(domains.entries),
+    ...(acls ? aclKinds(domains.acl, { tokens: primary || config.acl.enableTokenReplication }) : []),
+  ];
+  const allChanges = createChangeSource({ datacenter: config.datacenter, store, history: engine, kinds, clock });
+  const changes = acls ? guardChanges(allChanges, domains.acl.resolver) : allChanges;
   const replicator = createReplicator({
     datacenter: config.datacenter,
     primaryDatacenter: config.primaryDatacenter,
     kinds,
-    source: { changes: (request, signal) => federation.changes(config.primaryDatacenter).changes(request, signal) },
+    source: {
+      changes(request, signal) {
+        const token = tokens.get('replication');
+        const source = federation.changes(config.primaryDatacenter);
+        return source.changes(token === '' ? request : { ...request, token }, signal);
+      },
+    },
     store,
     clock,
     log: log.child({ component: 'replication' }),
@@ -107,19 +134,37 @@ export async function createAuthority(deps: AuthorityDeps): Promise<Authority> {
     datacenters: () => federation.datacenters(),
   });
 
-  const server = new Server({
+  const routing: Routing = {
     datacenter: config.datacenter,
     primaryDatacenter: config.primaryDatacenter,
+    ownsToken: ownsToken(domains.acl),
+  };
+  const reads = readDefinitions(domains, operator, replicator, config);
+  const server = new Server({
+    ...routing,
     store,
-    reads: readDefinitions(domains, operator, replicator.reads),
-    writes: writeDefinitions(domains, replicator),
+    reads,
+    writes: writeDefinitions(domains, replicator, config),
     asked: askedReads(domains),
     remote: (datacenter) => federation.contract(datacenter),
-    replicated: (revision, signal) => replicator.waitApplied(CONFIG_ENTRIES, revision, signal),
+    async replicated(revision, signal, name) {
+      const kind = kindOfWrite(name);
+      if (kinds.some((one) => one.name === kind)) await replicator.waitApplied(kind, revision, signal);
+    },
     clock,
     metrics,
     random: Math.random,
   });
+  const guarded: ServerContract = acls
+    ? new GuardedContract({
+        inner: server,
+        callers: domains.acl.resolver,
+        facts: storedFacts(reads),
+        revision: () => store.revision,
+        readElsewhere: (name, { datacenter }) => readTarget(routing, name, datacenter) !== undefined,
+        writeElsewhere: (name, args, { datacenter }) => writeTarget(routing, name, args, datacenter) !== undefined,
+      })
+    : server;
 
   const federation = createFederation({
     datacenter: config.datacenter,
@@ -143,7 +188,7 @@ export async function createAuthority(deps: AuthorityDeps): Promise<Authority> {
 
   const listener = createRpcListener({
     listeners: rpcListeners(loaded),
-    handlers: { contract: server, changes, ...federation.handlers },
+    handlers: { contract: guarded, changes, ...federation.handlers },
     clock,
     log: log.child({ component: 'rpc' }),
     metrics,
@@ -159,6 +204,8 @@ export async function createAuthority(deps: AuthorityDeps): Promise<Authority> {
 
   return {
     server,
+    contract: acls ? withToken(guarded, () => tokens.get('default')) : server,
+    tokens,
     store,
     domains,
     federation,
@@ -167,6 +214,7 @@ export async function createAuthority(deps: AuthorityDeps): Promise<Authority> {
     services: [
       { name: 'store engine', start: async () => undefined, stop: () => engine.close() },
       store,
+      domains.acl.service,
       domains.ca.service,
       listener,
       registration,

@@ -1,5 +1,7 @@
+import type { RuntimeConfig } from '../config/types.ts';
 import type { Replicator } from '../federation/replication/replicator.ts';
 import { ASKED, type AskedReads, type ReadDefinitions, type WriteDefinitions } from '../server/definitions.ts';
+import { aclReads, aclWrites } from './access.ts';
 import type { Domains } from './domains.ts';
 import type { createOperatorReads } from './operator-reads.ts';
 
@@ -7,15 +9,17 @@ import type { createOperatorReads } from './operator-reads.ts';
 export function readDefinitions(
   domains: Domains,
   operator: ReturnType<typeof createOperatorReads>,
-  replication: Replicator['reads'],
+  replicator: Replicator,
+  config: RuntimeConfig,
 ): ReadDefinitions {
   return {
     ...operator,
+    ...aclReads(domains.acl, config, replicator),
     ...domains.catalog.reads,
     ...domains.entries.reads,
     ...domains.intentions.reads,
     ...domains.ca.reads,
-    ...replication,
+    ...replicator.reads,
     ...domains.queries.reads,
     'queries.execute': ASKED,
   };
@@ -33,10 +37,12 @@ export function askedReads({ queries }: Domains): AskedReads {
 
 /** Which domain carries out each write of the contract. */
 export function writeDefinitions(
-  { catalog, entries, intentions, ca, queries }: Domains,
+  { acl, catalog, entries, intentions, ca, queries }: Domains,
   replicator: Pick<Replicator, 'acceptSource'>,
+  config: RuntimeConfig,
 ): WriteDefinitions {
   return {
+    ...aclWrites(acl, config),
     'catalog.register': async (args) => {
       await catalog.register(args);
       return true;

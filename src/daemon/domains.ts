@@ -1,5 +1,7 @@
 import { readFileSync } from 'node:fs';
 import type { RuntimeConfig } from '../config/types.ts';
+import { type Acl, createAcl } from '../domain/acl/acl.ts';
+import type { PrimaryTokens } from '../domain/acl/resolver.ts';
 import { type Ca, createCa, type PrimaryCa } from '../domain/ca/ca.ts';
 import { type Catalog, createCatalog } from '../domain/catalog/catalog.ts';
 import { createEntries, type Entries } from '../domain/entries/entries.ts';
@@ -11,8 +13,10 @@ import { IsthmusError } from '../lib/errors.ts';
 import type { OwnCsrs } from '../pki/csr.ts';
 import type { Store } from '../store/store.ts';
 import type { Logger, Metrics } from '../telemetry/types.ts';
+import { aclOptions, resetFile } from './access.ts';
 
 export interface Domains {
+  readonly acl: Acl;
   readonly catalog: Catalog;
   readonly entries: Entries;
   readonly intentions: Intentions;
@@ -32,6 +36,8 @@ export interface DomainDeps {
   readonly mesh: Mesh;
   /** Absent in the primary. */
   readonly primaryCa?: PrimaryCa;
+  /** Absent in the primary. */
+  readonly primaryTokens?: PrimaryTokens;
   /** Signing requests that the agent in this process has made. */
   readonly ownCsrs: OwnCsrs;
 }
@@ -40,6 +46,19 @@ export interface DomainDeps {
 export function createDomains(deps: DomainDeps): Domains {
   const { config, store, clock, log, metrics } = deps;
   const { datacenter } = config;
+  const acl = createAcl(
+    {
+      store,
+      clock,
+      log: log.child({ component: 'acl' }),
+      datacenter,
+      primaryDatacenter: config.primaryDatacenter,
+      node: config.nodeName,
+      resetFile: resetFile(config.dataDir),
+      ...(deps.primaryTokens === undefined ? {} : { primary: deps.primaryTokens }),
+    },
+    aclOptions(config),
+  );
   const catalog = createCatalog({ store, datacenter });
   const entries = createEntries({
     store,
@@ -88,7 +107,7 @@ export function createDomains(deps: DomainDeps): Domains {
     log: log.child({ component: 'queries' }),
     hideTokens: config.acl.enabled,
   });
-  return { catalog, entries, intentions, ca, queries };
+  return { acl, catalog, entries, intentions, ca, queries };
 }
 
 /** 32 bytes as base64 or hexadecimal digits. */

@@ -1,8 +1,10 @@
 import type { LoadedConfig } from '../config/types.ts';
-import type { AgentParts } from '../edge/http/agent-parts.ts';
+import { denied } from '../edge/http/agent-access.ts';
+import type { AgentParts, SidecarRequest } from '../edge/http/agent-parts.ts';
 import type { Clock } from '../lib/clock.ts';
 import { IsthmusError } from '../lib/errors.ts';
 import type { MetricsRegistry } from '../telemetry/metrics.ts';
+import { agentRights } from './access.ts';
 import { agentSelf } from './agent-self.ts';
 import type { Authority } from './authority.ts';
 import { knock } from './knock.ts';
@@ -25,9 +27,28 @@ export interface EdgePartsDeps {
 /** What the HTTP edge asks of this agent. */
 export function createEdgeParts(deps: EdgePartsDeps): AgentParts {
   const { authority, agent, metrics } = deps;
-  const { federation, store } = authority;
+  const { federation, store, tokens } = authority;
+  const { config } = deps.loaded();
+  const rights = agentRights(authority.domains.acl.resolver, tokens, config.acl.enabled);
+  const requireService = async (service: string, options: { token?: string; signal: AbortSignal }): Promise<void> => {
+    if (!config.acl.enabled) return;
+    if (!(await rights(options.token, options.signal)).may('service', service, 'write')) throw denied();
+  };
+  /** The service that a sidecar acts for; undefined when there is none yet. */
+  const behind = (request: SidecarRequest): string | undefined => {
+    if (request.kind === 'standalone') return request.service;
+    if (request.kind === 'sidecar-for') return agent.local.serviceForm(request.serviceId)?.Service;
+    return agent.local.serviceForm(request.proxyId)?.Proxy.DestinationServiceName;
+  };
   return {
-    nodeName: deps.loaded().config.nodeName,
+    nodeName: config.nodeName,
+    access: {
+      rights,
+      setToken(kind, secret) {
+        if (!config.acl.enabled) throw new IsthmusError('unauthenticated', 'ACL support disabled');
+        tokens.set(kind, secret);
+      },
+    },
     self: async () =>
       agentSelf({
         loaded: deps.loaded(),
@@ -55,10 +76,24 @@ export function createEdgeParts(deps: EdgePartsDeps): AgentParts {
       json: () => metrics.json(),
       prometheus: async () => ({ contentType: metrics.prometheusType, text: await metrics.prometheus() }),
     },
-    leaves: agent.leaves,
+    leaves: {
+      async get(service, options) {
+        await requireService(service, options);
+        return agent.leaves.get(service, options);
+      },
+    },
     roots: agent.roots,
-    authorize: (request, options) => agent.authorizer.authorize(request, options),
+    async authorize(request, options) {
+      if (request.Target !== '') await requireService(request.Target, options);
+      return agent.authorizer.authorize(request, options);
+    },
     links: () => federation.links(),
-    sidecars: agent.sidecars,
+    sidecars: {
+      async open(request, signal) {
+        const service = behind(request);
+        if (service !== undefined) await requireService(service, { ...request, signal });
+        return agent.sidecars.open(request, signal);
+      },
+    },
   };
 }

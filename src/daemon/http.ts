@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import type { LocalState } from '../agent/local/types.ts';
 import type { LoadedConfig } from '../config/types.ts';
+import { guardAgentRoutes, guardLocal } from '../edge/http/agent-access.ts';
 import type { AgentParts } from '../edge/http/agent-parts.ts';
 import { createHttpEdge, type HttpEdge } from '../edge/http/edge.ts';
 import type { HttpListener, HttpTls } from '../edge/http/listen.ts';
@@ -24,21 +25,18 @@ export interface HttpDeps {
 
 /** The HTTP API with the listeners and limits of the configuration. */
 export function createHttp(deps: HttpDeps): HttpEdge {
-  const { contract, agent, local, clock, metrics } = deps;
+  const { contract, agent, clock, metrics } = deps;
   const { config } = deps.loaded;
+  const { datacenter, nodeName } = config;
+  const local = config.acl.enabled ? guardLocal(deps.local, agent.access, nodeName) : deps.local;
+  const routes = [
+    ...apiRoutes({ contract, agent, datacenter, translateWanAddrs: config.translateWanAddrs, clock }),
+    ...agentServiceRoutes({ local, datacenter }),
+    ...agentCheckRoutes({ local }),
+  ];
   return createHttpEdge(
     {
-      routes: [
-        ...apiRoutes({
-          contract,
-          agent,
-          datacenter: config.datacenter,
-          translateWanAddrs: config.translateWanAddrs,
-          clock,
-        }),
-        ...agentServiceRoutes({ local, datacenter: config.datacenter }),
-        ...agentCheckRoutes({ local }),
-      ],
+      routes: config.acl.enabled ? guardAgentRoutes(routes, { access: agent.access, local, nodeName }) : routes,
       clock,
       log: deps.log.child({ component: 'http' }),
       metrics,

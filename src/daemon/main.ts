@@ -54,7 +54,17 @@ export async function runAgent({ input }: RunAgentOptions): Promise<number> {
 
   const ownCsrs = new OwnCsrs();
   const authority = await createAuthority({ loaded, nodeId, clock, log, metrics, ownCsrs });
-  const agent = createNodeAgent({ loaded, nodeId, contract: authority.server, clock, log, metrics, ownCsrs });
+  const agent = createNodeAgent({
+    loaded,
+    nodeId,
+    contract: authority.contract,
+    trusted: authority.server,
+    token: () => authority.tokens.own(),
+    clock,
+    log,
+    metrics,
+    ownCsrs,
+  });
   const parts = createEdgeParts({
     loaded: () => inForce,
     authority,
@@ -67,7 +77,7 @@ export async function runAgent({ input }: RunAgentOptions): Promise<number> {
   });
   const http = createHttp({
     loaded,
-    contract: authority.server,
+    contract: authority.contract,
     agent: parts,
     local: agent.local,
     clock,

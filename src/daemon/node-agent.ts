@@ -6,13 +6,14 @@ import { WatchPool } from '../agent/cache/watch-pool.ts';
 import { createLocalState, type LocalState } from '../agent/local/local-state.ts';
 import type { LocalServices } from '../agent/proxycfg/local-services.ts';
 import { createProxyConfigs, type ProxyConfigs } from '../agent/proxycfg/proxy-configs.ts';
-import type { LoadedConfig, RuntimeConfig } from '../config/types.ts';
+import type { LoadedConfig } from '../config/types.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Service } from '../lib/service.ts';
 import type { NodeService } from '../model/catalog.ts';
 import type { OwnCsrs } from '../pki/csr.ts';
 import type { ServerContract } from '../rpc/contract/contract.ts';
 import type { Logger, Metrics } from '../telemetry/types.ts';
+import { withToken } from './access.ts';
 import { nodeMeta } from './self.ts';
 
 /** What one node knows and holds: its services and checks, leaves, roots, and its sidecars' configuration. */
@@ -29,7 +30,12 @@ export interface NodeAgent {
 export interface NodeAgentDeps {
   readonly loaded: LoadedConfig;
   readonly nodeId: string;
+  /** As tokens see it. */
   readonly contract: ServerContract;
+  /** For leaves and roots, which the agent holds whoever asks: it decides itself who gets them. */
+  readonly trusted: ServerContract;
+  /** The agent's own token for the catalog; undefined is anonymous. */
+  readonly token: () => string | undefined;
   readonly clock: Clock;
   readonly log: Logger;
   readonly metrics: Metrics;
@@ -39,16 +45,25 @@ export interface NodeAgentDeps {
 
 /** Puts together the part that every agent has, server or not: it sees servers only through the contract. */
 export function createNodeAgent(deps: NodeAgentDeps): NodeAgent {
-  const { contract, clock, metrics, ownCsrs } = deps;
+  const { contract, trusted, clock, metrics, ownCsrs } = deps;
   const { config } = deps.loaded;
   const { datacenter, nodeName: node } = config;
   const log = deps.log.child({ component: 'agent' });
   const pool = new WatchPool({ contract, clock, log, metrics });
-  const roots = new RootsCache({ contract, clock, log });
-  const leaves = new LeafManager({ contract, roots, datacenter, clock, random: Math.random, log, metrics, ownCsrs });
+  const roots = new RootsCache({ contract: trusted, clock, log });
+  const leaves = new LeafManager({
+    contract: trusted,
+    roots,
+    datacenter,
+    clock,
+    random: Math.random,
+    log,
+    metrics,
+    ownCsrs,
+  });
   const authorizer = new Authorizer({ pool, aclsEnabled: config.acl.enabled });
   const local = createLocalState(
-    { contract, clock, log, metrics, ...(tokenOf(config) === '' ? {} : { token: () => tokenOf(config) }) },
+    { contract: withToken(contract, deps.token), clock, log, metrics, token: deps.token },
     {
       node,
       nodeId: deps.nodeId,
@@ -76,7 +91,7 @@ export function createNodeAgent(deps: NodeAgentDeps): NodeAgent {
     metrics,
   });
   const reporter = new HolderReporter({
-    contract,
+    contract: trusted,
     roots,
     leaves,
     verifiers: sidecars.verifiers,
@@ -102,11 +117,6 @@ export function createNodeAgent(deps: NodeAgentDeps): NodeAgent {
     sidecars,
     services: [pool, roots, leaves, authorizing, sidecars, reporter, definitions, local],
   };
-}
-
-/** The agent's own token for the catalog. */
-function tokenOf(config: RuntimeConfig): string {
-  return config.acl.tokens.agent || config.acl.tokens.default;
 }
 
 /** The agent's services as sidecars need to know them; indexes are the catalog's, not the agent's. */

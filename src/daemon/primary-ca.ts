@@ -1,7 +1,7 @@
 import type { PrimaryCa } from '../domain/ca/ca.ts';
 import type { ServerContract } from '../rpc/contract/contract.ts';
 
-/** What a secondary's authority needs of the primary, over the link to it. */
+/** What a secondary's authority needs of the primary, over the link to it; calls carry the replication token. */
 export function remotePrimaryCa(primary: () => ServerContract): PrimaryCa {
   return {
     async *watchRoots(signal) {

@@ -11,7 +11,7 @@ import type {
 } from '../rpc/contract/contract.ts';
 import type { ReadArgs, ReadName, ReadValue } from '../rpc/contract/reads.ts';
 import { makeResult } from '../rpc/contract/result.ts';
-import { PRIMARY_READS, WRITE_ROUTES } from '../rpc/contract/routing.ts';
+import { type Routing, readTarget, WRITE_ROUTES, writeTarget } from '../rpc/contract/routing.ts';
 import type { WriteArgs, WriteName, WriteValue } from '../rpc/contract/writes.ts';
 
 import type { Store } from '../store/store.ts';
@@ -20,9 +20,7 @@ import { Answers } from './answers.ts';
 import { blockUntilNewer } from './blocking.ts';
 import type { AskedRead, AskedReads, ReadDefinitions, WriteDefinitions } from './definitions.ts';
 
-export interface ServerDeps {
-  readonly datacenter: string;
-  readonly primaryDatacenter: string;
+export interface ServerDeps extends Routing {
   readonly store: Store;
   readonly reads: ReadDefinitions;
   readonly writes: WriteDefinitions;
@@ -30,7 +28,7 @@ export interface ServerDeps {
   /** Another datacenter's servers; throws `no_path` when there is no way to it. */
   readonly remote: (datacenter: string) => ServerContract;
   /** Resolves once a write that the primary decided is readable here. */
-  readonly replicated: (revision: number, signal: AbortSignal) => Promise<void>;
+  readonly replicated: (revision: number, signal: AbortSignal, name: WriteName) => Promise<void>;
   readonly clock: Clock;
   readonly metrics: Metrics;
   /** Chance in [0, 1) for jitter. */
@@ -142,8 +140,7 @@ export class Server implements ServerContract {
 
   /** The datacenter to forward a read to, or undefined when it is answered here. */
   #readTarget(name: ReadName, options: CallOptions): string | undefined {
-    const wanted = options.datacenter ?? (PRIMARY_READS.has(name) ? this.#deps.primaryDatacenter : undefined);
-    return wanted === undefined || wanted === '' || wanted === this.#deps.datacenter ? undefined : wanted;
+    return readTarget(this.#deps, name, options.datacenter);
   }
 
   async #route<N extends WriteName>(
@@ -151,17 +148,12 @@ export class Server implements ServerContract {
     args: WriteArgs<N>,
     options: CallOptions,
   ): Promise<WriteResult<WriteValue<N>>> {
-    const own = this.#deps.datacenter;
-    if (WRITE_ROUTES[name] === 'primary') {
-      const primary = this.#deps.primaryDatacenter;
-      if (primary === own) return this.#carryOut(name, args, options);
-      const result = await this.#deps.remote(primary).write(name, args, withoutDatacenter(options));
-      await this.#waitReadable(result.revision, options.signal);
-      return result;
-    }
-    const wanted = options.datacenter || (args as { Datacenter?: string }).Datacenter || own;
-    if (wanted !== own) return this.#deps.remote(wanted).write(name, args, withoutDatacenter(options));
-    return this.#carryOut(name, args, options);
+    const target = writeTarget(this.#deps, name, args, options.datacenter);
+    if (target === undefined) return this.#carryOut(name, args, options);
+    const result = await this.#deps.remote(target).write(name, args, withoutDatacenter(options));
+    if (WRITE_ROUTES[name] !== 'datacenter' && target === this.#deps.primaryDatacenter)
+      await this.#waitReadable(name, result.revision, options.signal);
+    return result;
   }
 
   async #carryOut<N extends WriteName>(
@@ -173,10 +165,10 @@ export class Server implements ServerContract {
     return { value, revision: this.#deps.store.revision };
   }
 
-  async #waitReadable(revision: number, signal: AbortSignal): Promise<void> {
+  async #waitReadable(name: WriteName, revision: number, signal: AbortSignal): Promise<void> {
     const limit = withDeadline(this.#deps.clock, READ_YOUR_WRITE_MS, 'replication of the write', signal);
     try {
-      await this.#deps.replicated(revision, limit.signal);
+      await this.#deps.replicated(revision, limit.signal, name);
     } catch (error) {
       if (!hasCode(error, 'deadline')) throw error;
     } finally {

@@ -22,7 +22,17 @@ const HEADERS = ['content-type', 'allow', 'age', 'vary', 'x-cache'];
 const PORT = /^20[12]0\d$/;
 
 /** Numbers and short texts that are random or counted by each implementation in its own way: only the type counts. */
-const SHAPE_ONLY = new Set(['SerialNumber', 'ContentHash', 'LastIndex', 'LastTerm', 'Age', 'PrivateKeyPEM']);
+const SHAPE_ONLY = new Set([
+  'SerialNumber',
+  'ContentHash',
+  'LastIndex',
+  'LastTerm',
+  'Age',
+  'PrivateKeyPEM',
+  'ReplicatedIndex',
+  'ReplicatedRoleIndex',
+  'ReplicatedTokenIndex',
+]);
 
 export function compareAnswers(recording: Recording, answer: Answer, relations: Relations): readonly Difference[] {
   const found: Difference[] = [];
@@ -92,6 +102,8 @@ function compareValue(context: Context, at: string, key: string, recorded: unkno
 function ordered(key: string, items: readonly unknown[]): readonly unknown[] {
   if (items.length > 1 && items.every((item) => isObject(item) && 'Template' in item && 'DNS' in item))
     return items.toSorted((a, b) => ((a as { Name: string }).Name < (b as { Name: string }).Name ? -1 : 1));
+  // Tokens and policies come in the order of their IDs as well.
+  if (key === '' && items.every(isTitled)) return items.toSorted((a, b) => (titleOf(a) < titleOf(b) ? -1 : 1));
   if (key !== 'Roots') return items;
   return items.toSorted(
     (a, b) => Number((a as { Active: boolean }).Active) - Number((b as { Active: boolean }).Active),
@@ -149,6 +161,16 @@ function parsed(text: string): unknown {
 
 function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function isTitled(value: unknown): boolean {
+  return isObject(value) && typeof value.Hash === 'string' && 'Description' in value;
+}
+
+/** What a token or policy is called; tokens without a description are told apart by what they grant. */
+function titleOf(value: unknown): string {
+  const { Name = '', Description, Local } = value as Readonly<Record<string, unknown>>;
+  return JSON.stringify([Name, Description, Local]);
 }
 
 /** One line for a failure. */

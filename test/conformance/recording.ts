@@ -31,7 +31,8 @@ export const HTTP_FILES = [
   'config-entries',
 ] as const;
 
-export type HttpFile = (typeof HTTP_FILES)[number];
+/** `acl` starts on a state of its own, with access control on. */
+export type HttpFile = (typeof HTTP_FILES)[number] | 'acl';
 
 export function loadRecordings(file: HttpFile): readonly Recording[] {
   return load(file);

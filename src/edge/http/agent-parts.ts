@@ -1,10 +1,12 @@
 import type { CaRoots, LeafCert } from '../../model/ca.ts';
 import type { Member } from '../../model/member.ts';
+import type { Rights } from '../../model/rights.ts';
 import type { SidecarUpdate } from '../../model/sidecar.ts';
 
 /** What the HTTP edge needs of the agent that it belongs to, beside the server contract. */
 export interface AgentParts {
   readonly nodeName: string;
+  readonly access: AgentAccess;
   /** The answer of /v1/agent/self. */
   self(): Promise<unknown>;
   members(options: { readonly wan: boolean; readonly segment?: string }): Promise<readonly Member[]>;
@@ -26,6 +28,14 @@ export interface AgentParts {
   /** Links to other datacenters, for /v1/internal/links. */
   links(): readonly unknown[];
   readonly sidecars: SidecarSessions;
+}
+
+/** Access control, as the agent's own endpoints need it. */
+export interface AgentAccess {
+  /** What a token may do; all, where access control is off. Throws `permission_denied` when there is no such token. */
+  rights(token: string | undefined, signal: AbortSignal): Promise<Rights>;
+  /** Sets one of the agent's own tokens; throws `not_found` for a kind that does not exist. */
+  setToken(kind: string, secret: string): void;
 }
 
 export interface AgentMetrics {

@@ -164,7 +164,7 @@ class PreparedReadCall<N extends ReadName> implements PreparedCall {
     if (error.code === 'internal' || error.code === 'cancelled') throw error; // the edge logs the one and knows what the other means
     const { index } = error.details;
     if (
-      error.code === 'not_found' &&
+      (error.code === 'not_found' || error.code === 'permission_denied') &&
       this.#spec.meta !== 'none' &&
       !this.#spec.metaOnError &&
       typeof index === 'number'

@@ -16,6 +16,8 @@ export interface QueryParameter {
  */
 export type AclRule =
   | 'none'
+  | 'acl:read'
+  | 'acl:write'
   | 'agent:read'
   | 'agent:write'
   | 'node:read'

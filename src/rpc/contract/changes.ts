@@ -52,6 +52,8 @@ export type ChangesMessage =
 export interface ChangesRequest {
   /** Replication kind: which table. */
   readonly kind: string;
+  /** Secret of the replication token. */
+  readonly token?: string;
   /** Absent: a snapshot is wanted. */
   readonly cursor?: ChangesCursor;
 }

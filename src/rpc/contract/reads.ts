@@ -1,3 +1,12 @@
+import type {
+  AclPolicy,
+  AclPolicyListed,
+  AclReplicationStatus,
+  AclRole,
+  AclToken,
+  AclTokenListArgs,
+  AclTokenListed,
+} from '../../model/acl.ts';
 import type { CaConfiguration, CaRoots, RotationStatus } from '../../model/ca.ts';
 import type { CatalogNode, CatalogService, HealthCheck, NodeService, ServiceInstance } from '../../model/catalog.ts';
 import type { ConfigEntry } from '../../model/config-entry.ts';
@@ -77,6 +86,15 @@ export interface Reads {
   'queries.candidates': { args: QuerySelection; value: readonly QueryInstance[] };
   'internal.uiServices': { args: ListArgs; value: unknown };
   'internal.uiNodes': { args: ListArgs; value: unknown };
+  'acl.tokens': { args: AclTokenListArgs; value: readonly AclTokenListed[] };
+  'acl.token': { args: { readonly accessor: string }; value: AclToken };
+  /** The token of the call itself. */
+  'acl.tokenSelf': { args: Record<never, never>; value: AclToken };
+  'acl.policies': { args: Record<never, never>; value: readonly AclPolicyListed[] };
+  'acl.policy': { args: { readonly id: string } | { readonly name: string }; value: AclPolicy };
+  'acl.roles': { args: { readonly policy?: string }; value: readonly AclRole[] };
+  'acl.role': { args: { readonly id: string } | { readonly name: string }; value: AclRole };
+  'acl.replication': { args: Record<never, never>; value: AclReplicationStatus };
 }
 
 export type ReadName = keyof Reads;

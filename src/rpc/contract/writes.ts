@@ -1,3 +1,12 @@
+import type {
+  AclBootstrap,
+  AclPolicy,
+  AclPolicyInput,
+  AclRole,
+  AclRoleInput,
+  AclToken,
+  AclTokenInput,
+} from '../../model/acl.ts';
 import type { DatacenterRotation, HolderReport, IssuedCert } from '../../model/ca.ts';
 import type { DeregisterRequest, RegisterRequest } from '../../model/catalog.ts';
 import type { Intention } from '../../model/intention.ts';
@@ -38,6 +47,16 @@ export interface Writes {
   'replication.acceptSource': { args: { readonly kind: string }; value: null };
   /** A secondary tells the primary how far its datacenter is in a rotation. */
   'ca.reportDatacenter': { args: DatacenterRotation; value: null };
+  'acl.bootstrap': { args: Record<never, never>; value: AclBootstrap };
+  /** With an ID it changes that policy, else it creates one. */
+  'acl.setPolicy': { args: { readonly policy: AclPolicyInput }; value: AclPolicy };
+  'acl.deletePolicy': { args: { readonly id: string }; value: true };
+  'acl.setRole': { args: { readonly role: AclRoleInput }; value: AclRole };
+  'acl.deleteRole': { args: { readonly id: string }; value: true };
+  'acl.createToken': { args: { readonly token: AclTokenInput }; value: AclToken };
+  'acl.updateToken': { args: { readonly token: AclTokenInput }; value: AclToken };
+  'acl.cloneToken': { args: { readonly accessor: string; readonly description?: string }; value: AclToken };
+  'acl.deleteToken': { args: { readonly accessor: string }; value: true };
 }
 
 export type WriteName = keyof Writes;

@@ -11,9 +11,10 @@ import {
 } from '../gen/isthmus/v1/isthmus_pb.ts';
 import { buffer, fromFailure, toFailure } from './wire.ts';
 
-export function encodeRequest({ kind, cursor }: ChangesRequest): WireRequest {
+export function encodeRequest({ kind, token, cursor }: ChangesRequest): WireRequest {
   return create(ChangesRequestSchema, {
     kind,
+    token: token ?? '',
     epoch: cursor?.epoch ?? '',
     revision: BigInt(cursor?.revision ?? 0),
     ...(cursor?.proof === undefined
@@ -28,12 +29,13 @@ export function encodeRequest({ kind, cursor }: ChangesRequest): WireRequest {
   });
 }
 
-export function decodeRequest({ kind, epoch, revision, proof }: WireRequest): ChangesRequest {
-  if (epoch === '') return { kind };
+export function decodeRequest({ kind: name, token, epoch, revision, proof }: WireRequest): ChangesRequest {
+  const kind = { kind: name, ...(token === '' ? {} : { token }) };
+  if (epoch === '') return kind;
   const cursor: ChangesCursor = { epoch, revision: Number(revision) };
-  if (proof === undefined) return { kind, cursor };
+  if (proof === undefined) return { ...kind, cursor };
   const digest = buffer(proof.digest).toString('base64');
-  return { kind, cursor: { ...cursor, proof: { key: proof.key, revision: Number(proof.revision), digest } } };
+  return { ...kind, cursor: { ...cursor, proof: { key: proof.key, revision: Number(proof.revision), digest } } };
 }
 
 export function changesError(error: IsthmusError): ChangesReply {

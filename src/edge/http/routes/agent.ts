@@ -77,6 +77,17 @@ export function agentRoutes(deps: AgentRouteDeps): readonly Route[] {
       [{ name: 'prune', about: 'Forget it altogether.' }],
     ),
     {
+      method: 'PUT',
+      path: '/v1/agent/token/:kind',
+      about: 'Set one of the agent’s own tokens: default, agent, agent_master or replication.',
+      acl: 'agent:write',
+      handle({ params, body }) {
+        const { Token = '' } = decodeBody({ body }, OWN_TOKEN);
+        agent.access.setToken(params.kind ?? '', Token);
+        return EMPTY;
+      },
+    },
+    {
       method: 'GET',
       path: '/v1/agent/connect/ca/roots',
       about: 'All root certificates to be trusted, from the agent’s cache.',
@@ -123,6 +134,8 @@ export function agentRoutes(deps: AgentRouteDeps): readonly Route[] {
     },
   ];
 }
+
+const OWN_TOKEN = asStruct('api.AgentToken', { Token: asString });
 
 const AUTHORIZE = asStruct('structs.ConnectAuthorizeRequest', {
   Target: asString,

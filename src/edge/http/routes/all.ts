@@ -3,6 +3,7 @@ import type { ServerContract } from '../../../rpc/contract/contract.ts';
 import type { AgentParts } from '../agent-parts.ts';
 import { DEFAULT_LIMITS } from '../limits.ts';
 import type { Route } from '../route.ts';
+import { aclRoutes } from './acl.ts';
 import { agentRoutes } from './agent.ts';
 import { catalogRoutes } from './catalog.ts';
 import { configRoutes } from './config.ts';
@@ -31,6 +32,7 @@ export function apiRoutes(deps: ApiRouteDeps): readonly Route[] {
   const shared = { ...deps, nodeName: agent.nodeName };
   return [
     ...statusRoutes(shared),
+    ...aclRoutes(shared),
     ...catalogRoutes(shared),
     ...healthRoutes(shared),
     ...configRoutes(shared),

@@ -1,0 +1,184 @@
+import { hasCode, IsthmusError } from '../lib/errors.ts';
+import { linkSignals } from '../lib/signals.ts';
+import type { AclToken } from '../model/acl.ts';
+import type { Rights } from '../model/rights.ts';
+import type {
+  CallOptions,
+  ReadOptions,
+  ReadResult,
+  ServerContract,
+  WatchUpdate,
+  WriteResult,
+} from '../rpc/contract/contract.ts';
+import type { ReadArgs, ReadName, ReadValue } from '../rpc/contract/reads.ts';
+import { makeResult } from '../rpc/contract/result.ts';
+import type { WriteArgs, WriteName, WriteValue } from '../rpc/contract/writes.ts';
+import { READ_RIGHTS } from './read-rights.ts';
+import { type StoredFacts, WRITE_RIGHTS } from './write-rights.ts';
+
+/** Who asks, and what that one may do. */
+export interface Caller {
+  readonly accessor: string;
+  readonly rights: Rights;
+}
+
+/** Knows tokens. '' is a call without one. */
+export interface Callers {
+  /** What is known here at once. */
+  peek(token: string): Caller | undefined;
+  /** Throws `permission_denied` when there is no such token. */
+  resolve(token: string, signal: AbortSignal): Promise<Caller>;
+  /** Told when somebody's rights may have changed. */
+  onChange(listener: () => void): () => void;
+}
+
+export interface GuardDeps {
+  /** Answers whatever it is asked. */
+  readonly inner: ServerContract;
+  readonly callers: Callers;
+  readonly facts: StoredFacts;
+  /** Newest revision that is shown. */
+  readonly revision: () => number;
+  /** The datacenter that decides, when it is not this one: the call goes there with its token. */
+  readonly readElsewhere: (name: ReadName, options: CallOptions) => boolean;
+  readonly writeElsewhere: (name: WriteName, args: unknown, options: CallOptions) => boolean;
+}
+
+/** The text by which the peer refuses. */
+export function permissionDenied(): IsthmusError {
+  return new IsthmusError('permission_denied', 'Permission denied');
+}
+
+/**
+ * The contract as tokens see it: what a token may not do is refused, what it may not see is left out. Answers are made
+ * once for all and filtered afterwards, once for each set of rights.
+ */
+export class GuardedContract implements ServerContract {
+  readonly #deps: GuardDeps;
+  /** What is left of a shared answer, by who sees it. Both keys are held by nobody else for long. */
+  readonly #shown = new WeakMap<ReadResult<unknown>, WeakMap<Rights, ReadResult<unknown>>>();
+
+  constructor(deps: GuardDeps) {
+    this.#deps = deps;
+  }
+
+  async read<N extends ReadName>(name: N, args: ReadArgs<N>, options: ReadOptions): Promise<ReadResult<ReadValue<N>>> {
+    const { inner } = this.#deps;
+    if (this.#deps.readElsewhere(name, options)) return inner.read(name, args, options);
+    if (name === SELF) return this.#readSelf(options) as Promise<ReadResult<ReadValue<N>>>;
+    const { rights } = this.#peek(options) ?? (await this.#caller(options));
+    if (rights.everything) return inner.read(name, args, options);
+    allowRead(name, args, rights);
+    const result = await inner.read(name, args, options);
+    // It may have waited long: what counts is what the caller may do now.
+    const now = options.index === undefined ? rights : (await this.#caller(options)).rights;
+    return this.#show(name, args, result, now);
+  }
+
+  async write<N extends WriteName>(
+    name: N,
+    args: WriteArgs<N>,
+    options: CallOptions,
+  ): Promise<WriteResult<WriteValue<N>>> {
+    const { inner, facts } = this.#deps;
+    if (this.#deps.writeElsewhere(name, args, options)) return inner.write(name, args, options);
+    const { rights } = this.#peek(options) ?? (await this.#caller(options));
+    if (!rights.everything && WRITE_RIGHTS[name]?.(rights, args as never, facts) !== true) throw permissionDenied();
+    return inner.write(name, args, options);
+  }
+
+  async *watch<N extends ReadName>(
+    name: N,
+    args: ReadArgs<N>,
+    options: CallOptions,
+  ): AsyncIterable<WatchUpdate<ReadValue<N>>> {
+    const { inner, callers } = this.#deps;
+    if (this.#deps.readElsewhere(name, options)) {
+      yield* inner.watch(name, args, options);
+      return;
+    }
+    for (;;) {
+      const { rights, accessor } = await this.#caller(options);
+      const life = linkSignals(options.signal);
+      const unhook = callers.onChange(() => {
+        if (callers.peek(options.token ?? '')?.rights !== rights) life.abort(CHANGED);
+      });
+      try {
+        if (name === SELF) {
+          const own = inner.watch('acl.token', { accessor }, { ...options, signal: life.signal });
+          yield* own as AsyncIterable<WatchUpdate<ReadValue<N>>>;
+          return;
+        }
+        allowRead(name, args, rights);
+        for await (const { index, value } of inner.watch(name, args, { ...options, signal: life.signal })) {
+          if (life.signal.aborted) break;
+          yield { index, value: showValue(name, args, value, rights) };
+        }
+        if (!life.signal.aborted) return;
+      } catch (error) {
+        if (life.signal.reason !== CHANGED || options.signal.aborted) throw error;
+      } finally {
+        unhook();
+        life.release();
+      }
+    }
+  }
+
+  /** The peer looks for the token itself here, so its refusal tells the index. */
+  async #readSelf(options: ReadOptions): Promise<ReadResult<AclToken>> {
+    const { inner, callers, revision } = this.#deps;
+    try {
+      const { accessor } = await callers.resolve(options.token ?? '', options.signal);
+      return await inner.read('acl.token', { accessor }, options);
+    } catch (error) {
+      if (!hasCode(error, 'permission_denied')) throw error;
+      throw new IsthmusError(error.code, error.message, { cause: error, details: { index: revision() } });
+    }
+  }
+
+  #peek({ token = '' }: CallOptions): Caller | undefined {
+    return this.#deps.callers.peek(token);
+  }
+
+  #caller({ token = '', signal }: CallOptions): Promise<Caller> {
+    return this.#deps.callers.resolve(token, signal);
+  }
+
+  #show<N extends ReadName>(
+    name: N,
+    args: ReadArgs<N>,
+    result: ReadResult<ReadValue<N>>,
+    rights: Rights,
+  ): ReadResult<ReadValue<N>> {
+    if (rights.everything || READ_RIGHTS[name]?.show === undefined) return result;
+    let known = this.#shown.get(result);
+    if (known === undefined) {
+      known = new WeakMap();
+      this.#shown.set(result, known);
+    }
+    let shown = known.get(rights);
+    if (shown === undefined) {
+      const value = showValue(name, args, result.value, rights);
+      const { index, knownLeader, lastContactMs } = result;
+      shown = value === result.value ? result : makeResult({ value, index, knownLeader, lastContactMs });
+      known.set(rights, shown);
+    }
+    return shown as ReadResult<ReadValue<N>>;
+  }
+}
+
+const SELF: ReadName = 'acl.tokenSelf';
+const CHANGED = new IsthmusError('cancelled', 'the caller’s rights changed');
+
+function allowRead<N extends ReadName>(name: N, args: ReadArgs<N>, rights: Rights): void {
+  const rule = READ_RIGHTS[name];
+  if (rule === undefined || rule.allow?.(rights, args as never) === false) throw permissionDenied();
+}
+
+function showValue<N extends ReadName>(name: N, args: ReadArgs<N>, value: ReadValue<N>, rights: Rights): ReadValue<N> {
+  const show = READ_RIGHTS[name]?.show;
+  if (rights.everything || show === undefined) return value;
+  const shown = show(rights, value as never, args as never);
+  if (shown === undefined) throw permissionDenied();
+  return shown as ReadValue<N>;
+}
