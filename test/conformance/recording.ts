@@ -20,6 +20,17 @@ export interface CommandRecording {
   readonly stderr: string;
 }
 
+/** One DNS question and what the peer answered; records as `dig` writes them. */
+export interface DnsRecording {
+  readonly name: string;
+  readonly type: string;
+  readonly status: string;
+  readonly flags: string;
+  readonly answer: readonly string[];
+  readonly authority: readonly string[];
+  readonly additional: readonly string[];
+}
+
 /** Each file goes on with the state that the one before it left. */
 export const HTTP_FILES = [
   'status-and-errors',
@@ -36,6 +47,10 @@ export type HttpFile = (typeof HTTP_FILES)[number] | 'acl';
 
 export function loadRecordings(file: HttpFile): readonly Recording[] {
   return load(file);
+}
+
+export function loadQuestions(): readonly DnsRecording[] {
+  return load<{ readonly answers: readonly DnsRecording[] }>('dns').answers;
 }
 
 export function loadCommands(): readonly CommandRecording[] {

@@ -7,12 +7,12 @@ export interface TwoDatacenters {
 }
 
 /** Two datacenters as the recordings had them, each with one server; resolves once both work. */
-export async function startTwoDatacenters(): Promise<TwoDatacenters> {
-  const dc1 = await startAgent({ name: 'dc1-s1', datacenter: 'dc1', config: { primary_datacenter: 'dc1' } });
+export async function startTwoDatacenters(config: Readonly<Record<string, unknown>> = {}): Promise<TwoDatacenters> {
+  const dc1 = await startAgent({ name: 'dc1-s1', datacenter: 'dc1', config: { primary_datacenter: 'dc1', ...config } });
   const dc2 = await startAgent({
     name: 'dc2-s1',
     datacenter: 'dc2',
-    config: { primary_datacenter: 'dc1', retry_join_wan: [dc1.ready.serf_wan] },
+    config: { primary_datacenter: 'dc1', retry_join_wan: [dc1.ready.serf_wan], ...config },
   });
   await waitFor(
     async () => {
