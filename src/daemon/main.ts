@@ -7,7 +7,7 @@ import { IsthmusError } from '../lib/errors.ts';
 import { createServiceGroup } from '../lib/service.ts';
 import { createTaskGroup } from '../lib/task.ts';
 import { OwnCsrs } from '../pki/csr.ts';
-import { createMetrics } from '../telemetry/metrics.ts';
+import { createMetrics, type MetricsRegistry } from '../telemetry/metrics.ts';
 import { createAuthority } from './authority.ts';
 import { createDns } from './dns.ts';
 import { createEdgeParts } from './edge-parts.ts';
@@ -20,13 +20,15 @@ import { readyAddresses, readyLine } from './ready.ts';
 export interface RunAgentOptions {
   /** What the command line said; read again by a reload. */
   readonly input: LoadInput;
+  /** Start nothing: only tell what the agent would measure. */
+  readonly describe?: (metrics: MetricsRegistry) => void;
 }
 
 /** Each part is given this long to stop, milliseconds. */
 const STOP_DEADLINE_MS = 10_000;
 
 /** Runs an agent until it is told to stop; resolves with the process's exit code. */
-export async function runAgent({ input }: RunAgentOptions): Promise<number> {
+export async function runAgent({ input, describe }: RunAgentOptions): Promise<number> {
   const loaded = loadConfig(input, systemConfigDeps);
   const { config } = loaded;
   requireServer(loaded);
@@ -49,7 +51,7 @@ export async function runAgent({ input }: RunAgentOptions): Promise<number> {
   };
   let inForce = loaded;
   const reload = async (): Promise<void> => {
-    inForce = await takeOver(inForce, loadConfig(input, systemConfigDeps), agent, logging);
+    inForce = await takeOver({ started: loaded, before: inForce }, loadConfig(input, systemConfigDeps), agent, logging);
   };
 
   const ownCsrs = new OwnCsrs();
@@ -85,9 +87,13 @@ export async function runAgent({ input }: RunAgentOptions): Promise<number> {
     metrics,
   });
 
-  const dns = createDns({ loaded, contract: authority.server, clock, log, metrics });
+  const dns = createDns({ loaded, contract: authority.contract, clock, log, metrics });
 
   const group = createServiceGroup([...authority.services, ...agent.services, dns, http], clock);
+  if (describe !== undefined) {
+    describe(metrics);
+    return 0;
+  }
   const tasks = createTaskGroup({
     clock,
     onError: (task, error) => log.error('task failed', { task, error: error.message }),
@@ -136,16 +142,17 @@ function tellConfiguration(loaded: LoadedConfig, { log }: Logging): void {
 
 /** Takes over what changed and can be; the rest is named. A configuration that is not valid changes nothing. */
 async function takeOver(
-  before: LoadedConfig,
+  { started, before }: { readonly started: LoadedConfig; readonly before: LoadedConfig },
   after: LoadedConfig,
   agent: NodeAgent,
   logging: Logging,
 ): Promise<LoadedConfig> {
   const { log } = logging;
-  const diff = diffReload(before, after);
+  const changed = diffReload(before, after).reloadable;
+  const { needsRestart } = diffReload(started, after); // a change that was taken back needs none
   await agent.local.loadDefinitions(after.config.services, after.config.checks);
   logging.setLevel(after.config.log.level);
-  for (const key of diff.needsRestart) log.warn('changed key needs a restart', { key });
-  log.info('configuration reloaded', { changed: diff.reloadable, needsRestart: diff.needsRestart });
+  if (needsRestart.length > 0) log.warn('changed keys need a restart', { keys: needsRestart });
+  log.info('configuration reloaded', { changed });
   return after;
 }
