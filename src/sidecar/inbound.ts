@@ -57,6 +57,8 @@ export class Inbound {
   readonly #pending = new Map<string, Accepted>();
   readonly #tunnelServers = new Set<TunnelServer>();
 
+  readonly #sockets = new Set<Socket>();
+
   constructor(deps: InboundDeps, at: { readonly address: string; readonly port: number }) {
     this.#deps = deps;
     this.#address = at.address;
@@ -106,9 +108,16 @@ export class Inbound {
     await stopListening(this.#server);
   }
 
+  /** Cuts every connection at the socket, whatever state it is in: the server can then close. */
+  abort(): void {
+    for (const raw of this.#sockets) raw.destroy();
+  }
+
   #accept(raw: Socket): void {
     const { clock, limits, trust } = this.#deps;
     raw.on('error', ignoreError);
+    this.#sockets.add(raw);
+    raw.once('close', () => this.#sockets.delete(raw));
     raw.allowHalfOpen = false; // until the handshake is over: a TCP check that ends is gone, and need not wait for the time-out
     if (this.#pending.size >= limits.maxPendingHandshakes) {
       this.#refuse('limit', raw.remoteAddress ?? '', { limit: 'handshakes', from: raw.remoteAddress });

@@ -51,6 +51,7 @@ export class SidecarState {
   /** Listeners that close while their connections go on. */
   readonly #closing = new Set<Promise<void>>();
   readonly #closingUpstreams = new Set<Upstream>();
+  readonly #closingInbounds = new Set<Inbound>();
   #config: SidecarConfig | undefined;
   #roots: SidecarRoots | undefined;
   #leaf: SidecarLeaf | undefined;
@@ -162,6 +163,7 @@ export class SidecarState {
     this.#inboundOpen.abortWhere(all);
     this.#outboundOpen.abortWhere(all);
     this.#inboundTunnels.abortWhere(all);
+    for (const inbound of this.#closingInbounds) inbound.abort();
     for (const upstream of this.#closingUpstreams) upstream.abort();
     this.#instances.abort();
   }
@@ -337,7 +339,11 @@ export class SidecarState {
   }
 
   #dropInbound(): void {
-    if (this.#inbound !== undefined) this.#track(this.#inbound.stopAccepting());
+    const inbound = this.#inbound;
+    if (inbound !== undefined) {
+      this.#closingInbounds.add(inbound);
+      this.#track(inbound.stopAccepting().finally(() => this.#closingInbounds.delete(inbound)));
+    }
     this.#inbound = undefined;
     this.#inboundAt = '';
   }
