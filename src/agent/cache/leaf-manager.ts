@@ -1,11 +1,11 @@
 import type { KeyObject } from 'node:crypto';
-import { setImmediate as turn } from 'node:timers/promises';
 import { Backoff } from '../../lib/backoff.ts';
 import type { Clock, Timer } from '../../lib/clock.ts';
 import { IsthmusError } from '../../lib/errors.ts';
 import type { Service } from '../../lib/service.ts';
 import { abortable, sleep, withDeadline } from '../../lib/signals.ts';
 import { createTaskGroup } from '../../lib/task.ts';
+import { turn } from '../../lib/turn.ts';
 import type { IssuedCert, LeafCert } from '../../model/ca.ts';
 import { formatSpiffe } from '../../model/spiffe.ts';
 import { createCsr, type OwnCsrs } from '../../pki/csr.ts';

@@ -1,7 +1,7 @@
-import { setImmediate as turn } from 'node:timers/promises';
 import type { Clock, Timer } from '../../lib/clock.ts';
 import { hasCode, IsthmusError } from '../../lib/errors.ts';
 import { linkSignals, throwIfAborted } from '../../lib/signals.ts';
+import { turn } from '../../lib/turn.ts';
 import type {
   ChangeProof,
   ChangeSource,
