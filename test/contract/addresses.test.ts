@@ -1,0 +1,205 @@
+import { describe, expect, it } from 'vitest';
+import { endpointsOf, queryEndpoints } from '../../src/agent/proxycfg/endpoints.ts';
+import { Resolver } from '../../src/edge/dns/resolver.ts';
+import type { DnsRecord } from '../../src/edge/dns/types.ts';
+import { Query } from '../../src/edge/http/query.ts';
+import { apiRoutes } from '../../src/edge/http/routes/all.ts';
+import { systemClock } from '../../src/lib/clock.ts';
+import type { CatalogNode, NodeService } from '../../src/model/catalog.ts';
+import type { QueryExecution } from '../../src/model/prepared-query.ts';
+import type { ServerContract } from '../../src/rpc/contract/contract.ts';
+import { makeResult } from '../../src/rpc/contract/result.ts';
+
+/** Which address is handed out, wherever one asks: every edge must say the same. */
+
+type Tags = 'none' | 'node' | 'service' | 'node, own address';
+type Where = 'local' | 'remote' | 'failed over';
+
+const INDEXES = { CreateIndex: 1, ModifyIndex: 1 };
+
+function nodeOf(tags: Tags, datacenter: string): CatalogNode {
+  const wan = tags === 'none' ? {} : { wan: '198.51.100.1' };
+  return {
+    ID: '',
+    Node: 'n1',
+    Address: '10.0.0.1',
+    Datacenter: datacenter,
+    TaggedAddresses: { lan: '10.0.0.1', ...wan },
+    Meta: null,
+    ...INDEXES,
+  };
+}
+
+function serviceOf(tags: Tags): NodeService {
+  return {
+    ID: 'db',
+    Service: 'db',
+    Tags: [],
+    Address: tags === 'node, own address' ? '10.0.0.9' : '',
+    ...(tags === 'service' ? { TaggedAddresses: { wan: { Address: '203.0.113.7', Port: 15_432 } } } : {}),
+    Meta: null,
+    Port: 5_432,
+    Weights: { Passing: 1, Warning: 1 },
+    EnableTagOverride: false,
+    Proxy: { MeshGateway: {}, Expose: {} },
+    Connect: { Native: true },
+    ...INDEXES,
+  };
+}
+
+/** What everyone must hand out. */
+const WANTED: Readonly<Record<Tags, Readonly<Record<'near' | 'far', string>>>> = {
+  none: { near: '10.0.0.1:5432', far: '10.0.0.1:5432' },
+  node: { near: '10.0.0.1:5432', far: '198.51.100.1:5432' },
+  service: { near: '10.0.0.1:5432', far: '203.0.113.7:15432' },
+  'node, own address': { near: '10.0.0.9:5432', far: '10.0.0.9:5432' },
+};
+
+const CASES = (Object.keys(WANTED) as Tags[]).flatMap((tags) =>
+  (['local', 'remote', 'failed over'] as const).map((where) => ({
+    tags,
+    where,
+    wanted: WANTED[tags][where === 'local' ? 'near' : 'far'],
+  })),
+);
+
+function setting(tags: Tags, where: Where) {
+  const home = where === 'local' ? 'dc1' : 'dc2';
+  const instance = { Node: nodeOf(tags, home), Service: serviceOf(tags), Checks: [] };
+  const execution: QueryExecution = {
+    Service: 'db',
+    Nodes: [instance],
+    DNS: { TTL: '' },
+    Datacenter: home,
+    Failovers: where === 'failed over' ? 1 : 0,
+    Index: 0,
+    LastContact: 0,
+    KnownLeader: true,
+    ConsistencyLevel: 'leader',
+    NotModified: false,
+  };
+  const flat = {
+    ID: '',
+    Node: 'n1',
+    Address: instance.Node.Address,
+    Datacenter: home,
+    TaggedAddresses: instance.Node.TaggedAddresses,
+    ServiceAddress: instance.Service.Address,
+    ...(instance.Service.TaggedAddresses === undefined
+      ? {}
+      : { ServiceTaggedAddresses: instance.Service.TaggedAddresses }),
+    ServicePort: instance.Service.Port,
+  };
+  const read = (name: string): unknown => {
+    switch (name) {
+      case 'catalog.service':
+        return [flat];
+      case 'health.service':
+        return [instance];
+      case 'catalog.datacenters':
+        return ['dc1', 'dc2'];
+      default:
+        return execution;
+    }
+  };
+  return { instance, execution, read, dc: where === 'remote' ? 'dc=dc2' : '' };
+}
+
+async function http(tags: Tags, where: Where, path: string): Promise<unknown> {
+  const { read, dc } = setting(tags, where);
+  const routes = apiRoutes({
+    contract: {
+      read: async (name: string) => makeResult({ index: 1, value: read(name) }),
+    } as unknown as ServerContract,
+    agent: { nodeName: 'a', sidecars: {} } as never,
+    datacenter: 'dc1',
+    translateWanAddrs: true,
+    clock: systemClock,
+  });
+  const answer = await routes
+    .find((route) => route.method === 'GET' && route.path === path)
+    ?.handle({
+      method: 'GET',
+      path,
+      params: { service: 'db', query: 'db' },
+      query: new Query(dc),
+      token: undefined,
+      signal: new AbortController().signal,
+      body: Buffer.alloc(0),
+      remoteAddress: '127.0.0.1',
+      header: () => undefined,
+    });
+  return answer?.bytes === undefined ? answer?.json : JSON.parse(answer.bytes.toString());
+}
+
+function dns(tags: Tags, where: Where, type: 'A' | 'SRV'): Promise<readonly DnsRecord[]> {
+  const { read } = setting(tags, where);
+  const resolver = new Resolver(
+    {
+      known: { ask: async (name: string) => ({ value: read(name) }) as never },
+      contract: { read: async (name: string) => makeResult({ index: 1, value: read(name) }) } as never,
+      token: () => '',
+      now: () => 0,
+      random: () => 0,
+    },
+    {
+      domain: 'consul',
+      altDomain: '',
+      datacenter: 'dc1',
+      node: 'a',
+      translateWanAddrs: true,
+      onlyPassing: false,
+      nodeMetaTxt: false,
+      nodeTtlMs: 0,
+      serviceTtlMs: {},
+      aRecordLimit: 0,
+      soa: { refresh: 0, retry: 0, expire: 0, minTtl: 0 },
+    },
+  );
+  const name = { local: 'db.service.consul', remote: 'db.service.dc2.consul', 'failed over': 'db.query.consul' }[where];
+  return resolver.resolve({ name, type }, new AbortController().signal).then((reply) => reply?.answers ?? []);
+}
+
+/** Nothing but a query fails over. */
+const SINGLE = CASES.filter(({ where }) => where !== 'failed over');
+
+describe('the address that is handed out', () => {
+  it.each(SINGLE)('catalog, $where, WAN address of $tags', async ({ tags, where, wanted }) => {
+    const [found] = (await http(tags, where, '/v1/catalog/service/*service')) as readonly Record<string, unknown>[];
+    expect(`${found?.ServiceAddress || found?.Address}:${found?.ServicePort}`).toBe(wanted);
+  });
+
+  it.each(SINGLE)('health, $where, WAN address of $tags', async ({ tags, where, wanted }) => {
+    const [found] = (await http(tags, where, '/v1/health/service/*service')) as QueryExecution['Nodes'];
+    expect(`${found?.Service.Address || found?.Node.Address}:${found?.Service.Port}`).toBe(wanted);
+  });
+
+  it.each(CASES)('query, $where, WAN address of $tags', async ({ tags, where, wanted }) => {
+    const { Nodes } = (await http(tags, where, '/v1/query/:query/execute')) as QueryExecution;
+    expect(`${Nodes[0]?.Service.Address || Nodes[0]?.Node.Address}:${Nodes[0]?.Service.Port}`).toBe(wanted);
+  });
+
+  it.each(CASES)('DNS A, $where, WAN address of $tags', async ({ tags, where, wanted }) => {
+    const [record] = await dns(tags, where, 'A');
+    expect(record?.data).toEqual({ type: 'A', address: wanted.split(':')[0] });
+  });
+
+  it.each(CASES)('DNS SRV, $where, WAN address of $tags', async ({ tags, where, wanted }) => {
+    const [record] = await dns(tags, where, 'SRV');
+    const address = record?.extra?.[0]?.data;
+    expect([address, record?.data]).toMatchObject([
+      { address: wanted.split(':')[0] },
+      { port: Number(wanted.split(':')[1]) },
+    ]);
+    expect(record?.extra?.[0]?.name).toBe(record?.data.type === 'SRV' ? record.data.target : '');
+  });
+
+  it.each(CASES)('sidecar, $where, WAN address of $tags', ({ tags, where, wanted }) => {
+    const { execution, instance } = setting(tags, where);
+    const home = instance.Node.Datacenter;
+    for (const endpoints of [queryEndpoints(execution, 'dc1'), endpointsOf([instance], 'db', home, 'dc1')])
+      expect(endpoints).toMatchObject([
+        { address: wanted.split(':')[0], port: Number(wanted.split(':')[1]), datacenter: home },
+      ]);
+  });
+});
