@@ -203,9 +203,10 @@ export class OutgoingLink {
   /** One line for each outage, however many attempts it takes. */
   #tellFailure(wasUp: boolean, reason: string): void {
     if (this.#downSince !== undefined) return;
-    const server = this.nodeId === undefined ? undefined : this.#deps.peers.get(this.nodeId)?.hello.node;
-    const fields = { peer: this.address, ...(server !== undefined && { server }), reason };
-    this.#deps.log.warn(wasUp ? 'link down' : 'server not reached', fields);
+    const peer = this.nodeId === undefined ? undefined : this.#deps.peers.get(this.nodeId);
+    const fields = { peer: this.address, ...(peer !== undefined && { server: peer.hello.node }), reason };
+    if (peer?.left) this.#deps.log.info('server left', fields);
+    else this.#deps.log.warn(wasUp ? 'link down' : 'server not reached', fields);
   }
 
   #ended(signal: AbortSignal, reason: IsthmusError, unlink: ((at: number) => void) | undefined): number {
