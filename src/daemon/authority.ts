@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import type { LoadedConfig } from '../config/types.ts';
+import { formatAddress } from '../federation/address.ts';
 import { createFederation, type Federation } from '../federation/federation.ts';
 import { createChangeSource } from '../federation/replication/change-source.ts';
 import { createReplicator } from '../federation/replication/replicator.ts';
@@ -197,6 +198,7 @@ export async function createAuthority(deps: AuthorityDeps): Promise<Authority> {
   const registration: Service = {
     name: 'registration of this server',
     start: async (signal) => {
+      warnOfPlainPorts(listener, log);
       await server.write('catalog.register', serverRegistration(identity()), { signal });
     },
     stop: async () => undefined,
@@ -223,6 +225,15 @@ export async function createAuthority(deps: AuthorityDeps): Promise<Authority> {
       replicator.service,
     ],
   };
+}
+
+/** Servers speak plain text to each other: who reaches these ports can ask for certificates. */
+function warnOfPlainPorts({ addresses }: RpcListener, log: Logger): void {
+  const open = Object.values(addresses).filter(({ address }) => !address.startsWith('127.') && address !== '::1');
+  if (open.length === 0) return;
+  log.warn('the server ports are not protected by TLS: let only servers reach them', {
+    addresses: open.map(({ address, port }) => formatAddress({ address, port })),
+  });
 }
 
 function rpcListeners({ config }: LoadedConfig): ListenerSpec[] {
