@@ -13,3 +13,13 @@ export function diffReload(before: LoadedConfig, after: LoadedConfig): ReloadDif
     needsRestart: changed.filter(([, key]) => !key.reloadable).map(([path]) => path),
   };
 }
+
+/** What is in force after a reload: what was started with and, of `after`, what a reload takes over. */
+export function afterReload(started: LoadedConfig, after: LoadedConfig): LoadedConfig {
+  const values: Record<string, unknown> = { ...started.values };
+  for (const [path, key] of Object.entries<Key<unknown>>(USED_KEYS))
+    if (key.reloadable) values[path] = after.values[path as UsedPath];
+  const { services, checks, log } = after.config;
+  const config = { ...started.config, services, checks, log: { ...started.config.log, level: log.level } };
+  return { ...after, config, values: values as LoadedConfig['values'] };
+}

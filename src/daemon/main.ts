@@ -1,5 +1,5 @@
 import { loadConfig } from '../config/load.ts';
-import { diffReload } from '../config/reload.ts';
+import { afterReload, diffReload } from '../config/reload.ts';
 import { systemConfigDeps } from '../config/system-deps.ts';
 import type { LoadedConfig, LoadInput } from '../config/types.ts';
 import { systemClock } from '../lib/clock.ts';
@@ -49,9 +49,9 @@ export async function runAgent({ input, describe }: RunAgentOptions): Promise<nu
     log.info('stopping', { reason });
     stopping.abort(new IsthmusError('cancelled', reason));
   };
-  let inForce = loaded;
+  let current = loaded;
   const reload = async (): Promise<void> => {
-    inForce = await takeOver({ started: loaded, before: inForce }, loadConfig(input, systemConfigDeps), agent, logging);
+    current = await takeOver({ started: loaded, before: current }, loadConfig(input, systemConfigDeps), agent, logging);
   };
 
   const ownCsrs = new OwnCsrs();
@@ -68,7 +68,7 @@ export async function runAgent({ input, describe }: RunAgentOptions): Promise<nu
     ownCsrs,
   });
   const parts = createEdgeParts({
-    loaded: () => inForce,
+    loaded: () => current,
     authority,
     agent,
     metrics,
@@ -154,5 +154,5 @@ async function takeOver(
   logging.setLevel(after.config.log.level);
   if (needsRestart.length > 0) log.warn('changed keys need a restart', { keys: needsRestart });
   log.info('configuration reloaded', { changed });
-  return after;
+  return afterReload(started, after);
 }

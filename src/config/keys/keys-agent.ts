@@ -31,7 +31,7 @@ export const AGENT_KEYS = {
   check_output_max_size: used(integer(1), 4096, "Bytes of a check's output that are kept.", {
     flag: 'check_output_max_size',
   }),
-  discard_check_output: used(toggle, false, 'Keep no output of checks.', { reloadable: true }),
+  discard_check_output: used(toggle, false, 'Keep no output of checks.'),
 
   domain: used(text, 'consul.', 'Domain that the DNS server answers for.', { flag: 'domain' }),
   alt_domain: used(text, '', 'A second such domain.', { flag: 'alt-domain' }),
@@ -57,9 +57,7 @@ export const AGENT_KEYS = {
   'http_config.allow_write_http_from': used(texts, [], 'Networks (CIDR) that may write; empty is everyone.'),
   'http_config.max_header_bytes': used(integer(), 0, 'Most bytes of request headers; 0 takes 16 KiB.'),
   'http_config.use_cache': used(toggle, true, 'Let `?cached` answer from the agent.'),
-  'limits.http_max_conns_per_client': used(integer(), 200, 'Connections that one address may hold; 0 is any.', {
-    reloadable: true,
-  }),
+  'limits.http_max_conns_per_client': used(integer(), 200, 'Connections that one address may hold; 0 is any.'),
   'limits.kv_max_value_size': used(integer(1), 524_288, 'Most bytes of a value.'),
   'limits.txn_max_req_len': used(integer(1), 524_288, 'Most bytes of a transaction.'),
 

@@ -20,7 +20,6 @@ export const NETWORK_KEYS = {
   }),
   node_meta: used(textMap, {}, 'Metadata of this node; the flag takes `key:value` and may be repeated.', {
     flag: 'node-meta',
-    reloadable: true,
   }),
   data_dir: used(text, '', 'Directory for everything that must outlive the process. Required without `-dev`.', {
     flag: 'data-dir',
