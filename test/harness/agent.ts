@@ -167,8 +167,14 @@ function boundPorts(ready: AgentReady): Record<string, number> {
   return ports;
 }
 
+const folders = new Set<string>();
+
 function temporaryFolder(): string {
   const folder = mkdtempSync(join(tmpdir(), 'isthmus-agent-'));
-  process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
+  if (folders.size === 0)
+    process.once('exit', () => {
+      for (const each of folders) rmSync(each, { recursive: true, force: true });
+    });
+  folders.add(folder);
   return folder;
 }
