@@ -1,4 +1,9 @@
 import type { Command } from './command.ts';
+import { aclBootstrap } from './commands/acl-bootstrap.ts';
+import { aclPolicyCommands } from './commands/acl-policies.ts';
+import { aclRoleCommands } from './commands/acl-roles.ts';
+import { aclSetAgentToken } from './commands/acl-set-agent-token.ts';
+import { aclTokenCommands } from './commands/acl-tokens.ts';
 import { agent } from './commands/agent.ts';
 import { catalogDatacenters } from './commands/catalog-datacenters.ts';
 import { catalogNodes } from './commands/catalog-nodes.ts';
@@ -36,6 +41,11 @@ import { version } from './commands/version.ts';
 
 /** Every command of `isthmus`. */
 export const COMMANDS: readonly Command[] = [
+  aclBootstrap,
+  ...aclPolicyCommands,
+  ...aclRoleCommands,
+  aclSetAgentToken,
+  ...aclTokenCommands,
   agent,
   catalogDatacenters,
   catalogNodes,

@@ -1,3 +1,4 @@
+import { type AclApi, createAclApi } from './acl.ts';
 import { type AgentApi, createAgentApi } from './agent.ts';
 import { type CaApi, createCaApi } from './ca.ts';
 import { type CatalogApi, createCatalogApi, createHealthApi, type HealthApi } from './catalog.ts';
@@ -16,6 +17,7 @@ export interface Client {
   readonly ca: CaApi;
   readonly config: ConfigEntriesApi;
   readonly operator: OperatorApi;
+  readonly acl: AclApi;
   /** For endpoints without a method of their own. */
   readonly transport: Transport;
   /** Drops idle connections; calls under way fail. */
@@ -32,6 +34,7 @@ export function createClient(options: ClientOptions): Client {
     ca: createCaApi(transport),
     config: createConfigEntriesApi(transport),
     operator: createOperatorApi(transport),
+    acl: createAclApi(transport),
     transport,
     close: transport.close,
   };

@@ -20,6 +20,8 @@ import { type StoredFacts, WRITE_RIGHTS } from './write-rights.ts';
 export interface Caller {
   readonly accessor: string;
   readonly rights: Rights;
+  /** The token itself, when this datacenter's tables do not hold it. */
+  readonly token?: AclToken;
 }
 
 /** Knows tokens. '' is a call without one. */
@@ -128,7 +130,8 @@ export class GuardedContract implements ServerContract {
   async #readSelf(options: ReadOptions): Promise<ReadResult<AclToken>> {
     const { inner, callers, revision } = this.#deps;
     try {
-      const { accessor } = await callers.resolve(options.token ?? '', options.signal);
+      const { accessor, token } = await callers.resolve(options.token ?? '', options.signal);
+      if (token !== undefined) return makeResult({ value: token, index: revision() });
       return await inner.read('acl.token', { accessor }, options);
     } catch (error) {
       if (!hasCode(error, 'permission_denied')) throw error;

@@ -120,11 +120,11 @@ describe('access control', () => {
       '-description',
       'two',
     );
-    expect(clone.out).toMatch(/^Token cloned successfully\.\nAccessorID: {8}/);
+    expect(clone.out).toMatch(/^Token cloned successfully\.\nAccessorID: {7}/);
     const own = await cli(dc1, token.SecretID, 'acl', 'token', 'read', '-self');
-    expect(own.out).toContain('Description:       one');
+    expect(own.out).toContain('Description:      one');
     const list = await cli(dc1, root.SecretID, 'acl', 'token', 'list');
-    expect(list.out).toContain('Description:       two');
+    expect(list.out).toContain('Description:      two');
     expect(list.out).not.toContain(token.SecretID);
     const removed = await cli(dc1, root.SecretID, 'acl', 'token', 'delete', '-id', token.AccessorID);
     expect(removed.out).toBe(`Token "${token.AccessorID}" deleted successfully\n`);

@@ -21,6 +21,8 @@ import { isExpired } from './tokens.ts';
 export interface Resolved {
   readonly accessor: string;
   readonly rights: Rights;
+  /** The token itself, when this datacenter's tables do not hold it. */
+  readonly token?: AclToken;
 }
 
 export type DownPolicy = 'allow' | 'deny' | 'extend-cache' | 'async-cache';
@@ -110,7 +112,7 @@ export class Resolver {
     if (kept !== undefined && !isExpired(kept.token, clock.now())) {
       const fresh = clock.now() - kept.at < ttlMs;
       if (!fresh && downPolicy === 'async-cache') void this.#ask(primary, secret).catch(() => undefined); // told to the next one
-      if (fresh || downPolicy === 'async-cache') return this.#resolved(kept.token);
+      if (fresh || downPolicy === 'async-cache') return { ...this.#resolved(kept.token), token: kept.token };
     }
     signal.throwIfAborted();
     return this.#ask(primary, secret);
@@ -156,7 +158,7 @@ export class Resolver {
       this.#fetched.set(secret, { token, at: clock.now() });
       if (this.#fetched.size > MAX_FETCHED) this.#fetched.delete(this.#fetched.keys().next().value as string);
       await primary.linksArrived(revision, limit.signal);
-      return this.#resolved(token);
+      return { ...this.#resolved(token), token };
     } catch (error) {
       if (hasCode(error, 'permission_denied', 'unauthenticated')) {
         this.#fetched.delete(secret);
@@ -166,7 +168,7 @@ export class Resolver {
       if (downPolicy === 'allow') return { accessor: '', rights: new CompiledRights([], { defaultAllow: true }) };
       if (downPolicy === 'deny' || kept === undefined || isExpired(kept.token, clock.now()))
         return { accessor: '', rights: NO_RIGHTS };
-      return this.#resolved(kept.token);
+      return { ...this.#resolved(kept.token), token: kept.token };
     } finally {
       limit.release();
     }

@@ -1,0 +1,167 @@
+import type { AclApi } from '../../client/acl.ts';
+import { type Command, doing } from '../command.ts';
+import { type FlagSpec, UsageError } from '../flags.ts';
+import { GRANT_FLAGS, grantsOf, merged, ROLE_FLAGS, show, tokenText, wholeId } from './acl-common.ts';
+
+const ID: FlagSpec = { name: 'id', kind: 'text', placeholder: 'accessor', about: 'AccessorID, or the start of it.' };
+const DESCRIPTION: FlagSpec = { name: 'description', kind: 'text', placeholder: 'text', about: 'What it is for.' };
+
+const accessorOf = (id: string, acl: AclApi): Promise<string> =>
+  wholeId(
+    id,
+    () => acl.tokens.list(),
+    (token) => token.AccessorID,
+  );
+
+function required(id: string, text: string): string {
+  if (id === '') throw new UsageError(text);
+  return id;
+}
+
+const create: Command = {
+  path: ['acl', 'token', 'create'],
+  synopsis: 'Create a token',
+  flags: [
+    { name: 'accessor', kind: 'text', placeholder: 'uuid', about: 'AccessorID to give it; else a random one.' },
+    { name: 'secret', kind: 'text', placeholder: 'uuid', about: 'Secret to give it; else a random one.' },
+    DESCRIPTION,
+    { name: 'local', kind: 'bool', about: 'It belongs to one datacenter alone and is not replicated.' },
+    { name: 'expires-ttl', kind: 'duration', placeholder: 'duration', about: 'How long it lives: 1m to 24h.' },
+    ...GRANT_FLAGS,
+    ...ROLE_FLAGS,
+  ],
+  api: 'server',
+  async run(context) {
+    const { acl } = context.client();
+    const { flags } = context;
+    const grants = await grantsOf(flags, acl);
+    if (Object.values(grants).every((list) => list.length === 0))
+      throw new UsageError(
+        'Cannot create a token without specifying -policy-name, -policy-id, -role-name, -role-id, -service-identity, or -node-identity at least once',
+      );
+    const token = await doing(
+      'Failed to create new token',
+      acl.tokens.create({
+        Description: flags.text('description'),
+        Local: flags.bool('local'),
+        ...grants,
+        ...(flags.has('accessor') ? { AccessorID: flags.text('accessor') } : {}),
+        ...(flags.has('secret') ? { SecretID: flags.text('secret') } : {}),
+        ...(flags.has('expires-ttl') ? { ExpirationTTL: flags.text('expires-ttl') } : {}),
+      }),
+    );
+    show(context, token, tokenText);
+    return 0;
+  },
+};
+
+const read: Command = {
+  path: ['acl', 'token', 'read'],
+  synopsis: 'Show a token',
+  flags: [ID, { name: 'self', kind: 'bool', about: 'The token that this command itself uses.' }],
+  api: 'server',
+  async run(context) {
+    const { acl } = context.client();
+    const { flags } = context;
+    if (flags.bool('self')) {
+      show(context, await doing('Error reading token', acl.tokens.self()), tokenText);
+      return 0;
+    }
+    const id = required(flags.text('id'), 'Must specify the -id parameter');
+    const token = await doing(`Error reading token ${JSON.stringify(id)}`, readToken(id, acl));
+    show(context, token, tokenText);
+    return 0;
+  },
+};
+
+async function readToken(id: string, acl: AclApi) {
+  return acl.tokens.get(await accessorOf(id, acl));
+}
+
+const update: Command = {
+  path: ['acl', 'token', 'update'],
+  synopsis: 'Change a token',
+  about: 'Replaces what the token grants; with -merge-…, adds to it.',
+  flags: [
+    ID,
+    DESCRIPTION,
+    { name: 'merge-policies', kind: 'bool', about: 'Keep its policies.' },
+    { name: 'merge-roles', kind: 'bool', about: 'Keep its roles.' },
+    { name: 'merge-service-identities', kind: 'bool', about: 'Keep its service identities.' },
+    { name: 'merge-node-identities', kind: 'bool', about: 'Keep its node identities.' },
+    ...GRANT_FLAGS,
+    ...ROLE_FLAGS,
+  ],
+  api: 'server',
+  async run(context) {
+    const { acl } = context.client();
+    const { flags, json, print } = context;
+    const id = required(flags.text('id'), 'Cannot update a token without specifying the -id parameter');
+    const before = await doing(`Error when retrieving current token`, readToken(id, acl));
+    const given = await grantsOf(flags, acl);
+    const token = await doing(
+      `Failed to update token ${before.AccessorID}`,
+      acl.tokens.update(before.AccessorID, {
+        Description: flags.has('description') ? flags.text('description') : before.Description,
+        Policies: merged(flags.bool('merge-policies') ? before.Policies : [], given.Policies),
+        Roles: merged(flags.bool('merge-roles') ? before.Roles : [], given.Roles),
+        ServiceIdentities: merged(
+          flags.bool('merge-service-identities') ? before.ServiceIdentities : [],
+          given.ServiceIdentities,
+        ),
+        NodeIdentities: merged(flags.bool('merge-node-identities') ? before.NodeIdentities : [], given.NodeIdentities),
+      }),
+    );
+    if (!json) print('Token updated successfully.');
+    show(context, token, tokenText);
+    return 0;
+  },
+};
+
+const clone: Command = {
+  path: ['acl', 'token', 'clone'],
+  synopsis: 'Create a token with the grants of another',
+  flags: [ID, DESCRIPTION],
+  api: 'server',
+  async run(context) {
+    const { acl } = context.client();
+    const { flags, json, print } = context;
+    const id = required(flags.text('id'), 'Cannot clone a token without specifying the -id parameter');
+    const accessor = await doing('Error determining token ID', accessorOf(id, acl));
+    const token = await doing('Error cloning token', acl.tokens.clone(accessor, flags.text('description')));
+    if (!json) print('Token cloned successfully.');
+    show(context, token, tokenText);
+    return 0;
+  },
+};
+
+const remove: Command = {
+  path: ['acl', 'token', 'delete'],
+  synopsis: 'Delete a token',
+  flags: [ID],
+  api: 'server',
+  async run({ client, flags, json, print, printJson }) {
+    const { acl } = client();
+    const id = required(flags.text('id'), 'Must specify the -id parameter');
+    const accessor = await doing('Error determining token ID', accessorOf(id, acl));
+    await doing(`Error deleting token ${JSON.stringify(accessor)}`, acl.tokens.delete(accessor));
+    if (json) printJson({ Deleted: accessor });
+    else print(`Token ${JSON.stringify(accessor)} deleted successfully`);
+    return 0;
+  },
+};
+
+const list: Command = {
+  path: ['acl', 'token', 'list'],
+  synopsis: 'List all tokens',
+  flags: [],
+  api: 'server',
+  async run({ client, json, print, printJson }) {
+    const tokens = await doing('Failed to retrieve the token list', client().acl.tokens.list());
+    if (json) printJson(tokens);
+    else print(tokens.map(tokenText).join('\n\n'));
+    return 0;
+  },
+};
+
+export const aclTokenCommands: readonly Command[] = [clone, create, remove, list, read, update];
