@@ -29,7 +29,8 @@ export interface AgentApi {
     query?: { readonly wan?: boolean; readonly segment?: string },
     call?: CallOptions,
   ): Promise<readonly Member[]>;
-  reload(call?: CallOptions): Promise<void>;
+  /** Resolves with the changed keys that need a restart. */
+  reload(call?: CallOptions): Promise<readonly string[]>;
   leave(call?: CallOptions): Promise<void>;
   join(address: string, wan?: boolean, call?: CallOptions): Promise<void>;
   forceLeave(node: string, prune?: boolean, call?: CallOptions): Promise<void>;
@@ -60,7 +61,11 @@ export function createAgentApi(transport: Transport): AgentApi {
     self: (call) => get('self', call),
     members: (query = {}, call) =>
       get('members', call, { wan: query.wan === true ? 1 : undefined, segment: query.segment }),
-    reload: (call) => put('reload', call),
+    reload: async (call = {}) => {
+      const { headers } = await transport.answer({ method: 'PUT', path: '/v1/agent/reload', call });
+      const keys = headers['x-isthmus-needs-restart'];
+      return typeof keys === 'string' ? keys.split(', ') : [];
+    },
     leave: (call) => put('leave', call),
     join: (address, wan = false, call) =>
       put(`join/${encodeURIComponent(address)}`, call, undefined, { wan: wan ? 1 : undefined }),

@@ -42,6 +42,8 @@ export interface Transport {
   json<T>(request: RawRequest, accept?: readonly number[]): Promise<Answer<T>>;
   /** A status of 200, its body as text. */
   text(request: RawRequest): Promise<string>;
+  /** The whole answer, when it is 200. */
+  answer(request: RawRequest): Promise<RawAnswer>;
   /** Drops idle connections. */
   close(): void;
 }
@@ -118,6 +120,7 @@ export function createTransport(options: ClientOptions): Transport {
       const answer = await expect(request, accept);
       return { value: parseBody<T>(answer.text), index: Number(answer.headers['x-consul-index'] ?? 0) };
     },
+    answer: (request) => expect(request),
     async text(request) {
       return (await expect(request)).text;
     },

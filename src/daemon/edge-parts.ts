@@ -17,7 +17,7 @@ export interface EdgePartsDeps {
   readonly authority: Authority;
   readonly agent: NodeAgent;
   readonly metrics: MetricsRegistry;
-  readonly reload: () => Promise<void>;
+  readonly reload: () => Promise<readonly string[]>;
   /** Asks the process to stop after having left. */
   readonly stop: (reason: string) => void;
   readonly signal: AbortSignal;

@@ -50,8 +50,10 @@ export async function runAgent({ input, describe }: RunAgentOptions): Promise<nu
     stopping.abort(new IsthmusError('cancelled', reason));
   };
   let current = loaded;
-  const reload = async (): Promise<void> => {
-    current = await takeOver({ started: loaded, before: current }, loadConfig(input, systemConfigDeps), agent, logging);
+  const reload = async (): Promise<readonly string[]> => {
+    const after = loadConfig(input, systemConfigDeps);
+    current = await takeOver({ started: loaded, before: current }, after, agent, logging);
+    return diffReload(loaded, after).needsRestart;
   };
 
   const ownCsrs = new OwnCsrs();
@@ -98,7 +100,7 @@ export async function runAgent({ input, describe }: RunAgentOptions): Promise<nu
     clock,
     onError: (task, error) => log.error('task failed', { task, error: error.message }),
   });
-  const onHangup = (): void => tasks.run('reload', reload);
+  const onHangup = (): void => tasks.run('reload', async () => void (await reload()));
   const onTerminate = (): void => stop('SIGTERM');
   const onInterrupt = (): void => stop('SIGINT');
   process.on('SIGHUP', onHangup);

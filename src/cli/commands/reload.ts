@@ -4,14 +4,18 @@ export const reload: Command = {
   path: ['reload'],
   synopsis: "Read the agent's configuration files again",
   about:
-    'Reads the configuration files of the agent again and takes over what can change while it runs. The log of the agent names ' +
-    'changed keys that need a restart. A configuration with an error changes nothing.',
+    'Reads the configuration files of the agent again and takes over what can change while it runs. Names changed keys that ' +
+    'need a restart. A configuration with an error changes nothing.',
   flags: [],
   api: 'agent',
   async run({ client, json, printJson, print }) {
-    await doing('Error reloading', client().agent.reload());
-    if (json) printJson({ Reloaded: true });
-    else print('Configuration reload triggered');
+    const needsRestart = await doing('Error reloading', client().agent.reload());
+    if (json) {
+      printJson({ Reloaded: true, NeedsRestart: needsRestart });
+      return 0;
+    }
+    print('Configuration reload triggered');
+    if (needsRestart.length > 0) print(`Changed, but needs a restart: ${needsRestart.join(', ')}`);
     return 0;
   },
 };

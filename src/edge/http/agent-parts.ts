@@ -11,7 +11,8 @@ export interface AgentParts {
   self(): Promise<unknown>;
   members(options: { readonly wan: boolean; readonly segment?: string }): Promise<readonly Member[]>;
   /** Reads the configuration again; rejects and keeps the old one when it is not valid. */
-  reload(): Promise<void>;
+  /** Resolves with the changed keys that need a restart. */
+  reload(): Promise<readonly string[]>;
   /** Leaves the datacenter and asks the process to stop; resolves before the edge is stopped. */
   leave(): Promise<void>;
   join(address: string, options: { readonly wan: boolean }): Promise<void>;

@@ -43,6 +43,7 @@ describe('agent endpoints', () => {
       agent: {
         async reload() {
           done.push('reload');
+          return ['bind_addr'];
         },
         async join(address, { wan }) {
           done.push(`join ${address} ${wan}`);
@@ -52,7 +53,7 @@ describe('agent endpoints', () => {
         },
         async members({ wan, segment }) {
           done.push(`members ${wan} ${segment}`);
-          return [];
+          return ['bind_addr'];
         },
         async authorize(request) {
           return { value: { Authorized: true, Reason: request.Target }, index: 1, cacheHit: true, ageMs: 0 };
@@ -66,6 +67,7 @@ describe('agent endpoints', () => {
     const reload = await edge.send('PUT', '/v1/agent/reload');
     expect(reload).toMatchObject({ status: 200, body: '' });
     expect(reload.headers).not.toHaveProperty('content-type');
+    expect(reload.headers).toHaveProperty('x-isthmus-needs-restart', 'bind_addr');
     expect((await edge.send('PUT', '/v1/agent/join/127.0.0.1:1?wan=1')).status).toBe(200);
     expect(await edge.send('PUT', '/v1/agent/force-leave/absent')).toMatchObject({
       status: 500,

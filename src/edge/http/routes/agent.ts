@@ -60,7 +60,16 @@ export function agentRoutes(deps: AgentRouteDeps): readonly Route[] {
         return textResponse(200, text, contentType);
       },
     },
-    action('PUT', '/v1/agent/reload', 'Read the configuration again.', () => agent.reload()),
+    {
+      method: 'PUT',
+      path: '/v1/agent/reload',
+      about: 'Read the configuration again. The header X-Isthmus-Needs-Restart names changed keys that need a restart.',
+      acl: 'agent:write',
+      handle: async () => {
+        const keys = await agent.reload();
+        return keys.length === 0 ? EMPTY : { headers: { 'X-Isthmus-Needs-Restart': keys.join(', ') } };
+      },
+    },
     action('PUT', '/v1/agent/leave', 'Leave the datacenter and stop.', () => agent.leave()),
     action(
       'PUT',
