@@ -53,7 +53,7 @@ describe('agent endpoints', () => {
         },
         async members({ wan, segment }) {
           done.push(`members ${wan} ${segment}`);
-          return ['bind_addr'];
+          return [];
         },
         async authorize(request) {
           return { value: { Authorized: true, Reason: request.Target }, index: 1, cacheHit: true, ageMs: 0 };
