@@ -51,7 +51,7 @@ export async function runAgent({ input, describe }: RunAgentOptions): Promise<nu
   };
   let current = loaded;
   const reload = async (): Promise<readonly string[]> => {
-    const after = loadConfig(input, systemConfigDeps);
+    const after = readAgain(input);
     current = await takeOver({ started: loaded, before: current }, after, agent, logging);
     return diffReload(loaded, after).needsRestart;
   };
@@ -140,6 +140,15 @@ function requireServer({ config }: LoadedConfig): void {
 function tellConfiguration(loaded: LoadedConfig, { log }: Logging): void {
   for (const warning of loaded.warnings) log.warn('configuration', { warning });
   if (loaded.noEffect.length > 0) log.info('keys without effect here', { keys: loaded.noEffect });
+}
+
+/** The configuration as it is now. What is wrong with it is no fault of whoever asked for the reload. */
+function readAgain(input: LoadInput): LoadedConfig {
+  try {
+    return loadConfig(input, systemConfigDeps);
+  } catch (cause) {
+    throw new IsthmusError('rejected', IsthmusError.from(cause).message, { cause });
+  }
 }
 
 /** Takes over what changed and can be; the rest is named. A configuration that is not valid changes nothing. */
