@@ -5,6 +5,7 @@ import { aclRoleCommands } from './commands/acl-roles.ts';
 import { aclSetAgentToken } from './commands/acl-set-agent-token.ts';
 import { aclTokenCommands } from './commands/acl-tokens.ts';
 import { agent } from './commands/agent.ts';
+import { catalogAddress } from './commands/catalog-address.ts';
 import { catalogDatacenters } from './commands/catalog-datacenters.ts';
 import { catalogNodes } from './commands/catalog-nodes.ts';
 import { catalogServices } from './commands/catalog-services.ts';
@@ -31,9 +32,11 @@ import { join } from './commands/join.ts';
 import { leave } from './commands/leave.ts';
 import { members } from './commands/members.ts';
 import { operatorRaftListPeers } from './commands/operator-raft-list-peers.ts';
+import { queryForecast } from './commands/query-forecast.ts';
 import { reload } from './commands/reload.ts';
 import { replicationAcceptSource } from './commands/replication-accept-source.ts';
 import { replicationStatus } from './commands/replication-status.ts';
+import { rtt } from './commands/rtt.ts';
 import { servicesDeregister } from './commands/services-deregister.ts';
 import { servicesRegister } from './commands/services-register.ts';
 import { validate } from './commands/validate.ts';
@@ -47,6 +50,7 @@ export const COMMANDS: readonly Command[] = [
   aclSetAgentToken,
   ...aclTokenCommands,
   agent,
+  catalogAddress,
   catalogDatacenters,
   catalogNodes,
   catalogServices,
@@ -73,9 +77,11 @@ export const COMMANDS: readonly Command[] = [
   leave,
   members,
   operatorRaftListPeers,
+  queryForecast,
   reload,
   replicationAcceptSource,
   replicationStatus,
+  rtt,
   servicesDeregister,
   servicesRegister,
   validate,

@@ -46,6 +46,7 @@ const GROUP_ABOUT: Readonly<Record<string, string>> = {
   connect: 'Certificates and sidecars of the mesh.',
   'connect ca': 'The certificate authority.',
   federation: 'Links to other datacenters.',
+  query: 'Prepared queries: who serves, and who would.',
   intention: 'Decide which services may talk to which.',
   operator: 'For those who run the servers.',
   'operator raft': 'The servers of the datacenter.',

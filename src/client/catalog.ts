@@ -20,8 +20,25 @@ export interface CatalogApi {
   /** Instances that accept mesh connections for a service. */
   connect(name: string, call?: CallOptions): Promise<Answer<readonly CatalogService[]>>;
   node(name: string, call?: CallOptions): Promise<Answer<NodeServices | null>>;
+  /** Where instances are reached from a datacenter, and why. */
+  addresses(
+    service: string,
+    options?: { readonly from?: string; readonly connect?: boolean },
+    call?: CallOptions,
+  ): Promise<readonly InstanceAddress[]>;
   register(registration: RegisterRequest, call?: CallOptions): Promise<void>;
   deregister(registration: DeregisterRequest, call?: CallOptions): Promise<void>;
+}
+
+export interface InstanceAddress {
+  readonly Node: string;
+  readonly ServiceID: string;
+  readonly Datacenter: string;
+  readonly From: string;
+  readonly Address: string;
+  readonly Port: number;
+  /** 'service wan', 'service', 'node wan' or 'node'. */
+  readonly Source: string;
 }
 
 export interface NodeServices {
@@ -53,6 +70,11 @@ export function createCatalogApi(transport: Transport): CatalogApi {
     service: (name, call, tags) => get(`service/${encodeURIComponent(name)}`, call, { tag: tags }),
     connect: (name, call) => get(`connect/${encodeURIComponent(name)}`, call),
     node: (name, call) => get(`node/${encodeURIComponent(name)}`, call),
+    async addresses(service, { from, connect } = {}, call = {}) {
+      const path = `/v1/internal/addresses/${encodeURIComponent(service)}`;
+      const query = { ...(from ? { from } : {}), ...(connect === true ? { connect } : {}) };
+      return (await transport.json<readonly InstanceAddress[]>({ method: 'GET', path, query, call })).value;
+    },
     async register(registration, call = {}) {
       await transport.text({ method: 'PUT', path: '/v1/catalog/register', body: registration, call });
     },

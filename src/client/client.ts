@@ -3,9 +3,11 @@ import { type AgentApi, createAgentApi } from './agent.ts';
 import { type CaApi, createCaApi } from './ca.ts';
 import { type CatalogApi, createCatalogApi, createHealthApi, type HealthApi } from './catalog.ts';
 import { type ConfigEntriesApi, createConfigEntriesApi } from './config-entries.ts';
+import { type CoordinatesApi, createCoordinatesApi } from './coordinates.ts';
 import { createIntentionsApi, type IntentionsApi } from './intentions.ts';
 import { createOperatorApi, type OperatorApi } from './operator.ts';
 import type { ClientOptions } from './options.ts';
+import { createQueriesApi, type QueriesApi } from './queries.ts';
 import { createTransport, type Transport } from './transport.ts';
 
 /** Typed client of an agent's HTTP API. Every method rejects with an IsthmusError. */
@@ -17,6 +19,8 @@ export interface Client {
   readonly ca: CaApi;
   readonly config: ConfigEntriesApi;
   readonly operator: OperatorApi;
+  readonly queries: QueriesApi;
+  readonly coordinates: CoordinatesApi;
   readonly acl: AclApi;
   /** For endpoints without a method of their own. */
   readonly transport: Transport;
@@ -34,6 +38,8 @@ export function createClient(options: ClientOptions): Client {
     ca: createCaApi(transport),
     config: createConfigEntriesApi(transport),
     operator: createOperatorApi(transport),
+    queries: createQueriesApi(transport),
+    coordinates: createCoordinatesApi(transport),
     acl: createAclApi(transport),
     transport,
     close: transport.close,

@@ -1,8 +1,8 @@
 import { arch, cpus, platform } from 'node:os';
 import { debugConfig } from '../config/debug-config.ts';
 import type { LoadedConfig } from '../config/types.ts';
+import { ORIGIN_COORDINATE } from '../model/coordinate.ts';
 import { COMPATIBLE_VERSION, VERSION } from '../model/version.ts';
-import { ORIGIN_COORDINATE } from './operator-reads.ts';
 import { type Identity, lanMember, nodeMeta } from './self.ts';
 
 export interface SelfFacts {

@@ -133,6 +133,7 @@ export async function createAuthority(deps: AuthorityDeps): Promise<Authority> {
     startedAt: clock.now(),
     wanMembers: () => federation.members(),
     datacenters: () => federation.datacenters(),
+    rtt: (datacenter) => federation.rtt(datacenter),
   });
 
   const routing: Routing = {

@@ -22,6 +22,7 @@ export function readDefinitions(
     ...replicator.reads,
     ...domains.queries.reads,
     'queries.execute': ASKED,
+    'queries.forecast': ASKED,
   };
 }
 
@@ -32,6 +33,7 @@ export function askedReads({ queries }: Domains): AskedReads {
       ask: (args, options) => queries.execute(args, options),
       follow: (args, options) => queries.follow(args, options),
     },
+    'queries.forecast': { ask: (args, options) => queries.forecast(args, options) },
   };
 }
 

@@ -1,3 +1,4 @@
+import { coordinateAt, ORIGIN_COORDINATE } from '../model/coordinate.ts';
 import type { Member } from '../model/member.ts';
 import { COMPATIBLE_VERSION } from '../model/version.ts';
 import { liveRead } from '../server/definitions.ts';
@@ -9,10 +10,9 @@ export interface OperatorDeps {
   readonly startedAt: number;
   readonly wanMembers: () => readonly Member[];
   readonly datacenters: () => readonly string[];
+  /** Measured, milliseconds; 0 for the own datacenter. */
+  readonly rtt: (datacenter: string) => number | undefined;
 }
-
-/** The peer's coordinate of a node that has not measured anything. Round-trip times here are measured on links instead. */
-export const ORIGIN_COORDINATE = { Vec: [0, 0, 0, 0, 0, 0, 0, 0], Error: 1.5, Adjustment: 0, Height: 1e-5 };
 
 /**
  * Questions about the servers, answered truthfully for a store that has no consensus of its own: the one server of the
@@ -64,11 +64,15 @@ export function createOperatorReads(deps: OperatorDeps) {
         const datacenter = member.Tags.dc ?? '';
         byDatacenter.set(datacenter, [...(byDatacenter.get(datacenter) ?? []), member.Name.split('.')[0] ?? '']);
       }
-      return [...byDatacenter].map(([datacenter, nodes]) => ({
-        Datacenter: datacenter,
-        AreaID: 'wan',
-        Coordinates: nodes.map((node) => ({ Node: node, Segment: '', Coord: ORIGIN_COORDINATE })),
-      }));
+      return [...byDatacenter].map(([datacenter, nodes], axis) => {
+        const rtt = deps.rtt(datacenter);
+        const Coord = rtt === undefined || rtt === 0 ? ORIGIN_COORDINATE : coordinateAt(rtt, axis);
+        return {
+          Datacenter: datacenter,
+          AreaID: 'wan',
+          Coordinates: nodes.map((node) => ({ Node: node, Segment: '', Coord })),
+        };
+      });
     }),
   };
 }

@@ -112,6 +112,22 @@ export interface QueryExecution {
   readonly NotModified: boolean;
 }
 
+/** Who serves. */
+export interface QueryOutcome {
+  readonly Service: string;
+  readonly Datacenter: string;
+  readonly Instances: number;
+  readonly Failovers: number;
+}
+
+/** Null where nobody serves. */
+export interface QueryForecast {
+  readonly Name: string;
+  readonly Service: string;
+  readonly Now: QueryOutcome | null;
+  readonly Lost: readonly { readonly Datacenter: string; readonly Outcome: QueryOutcome | null }[];
+}
+
 export interface QueryExplanation {
   /** With its template filled in. */
   readonly Query: PreparedQuery;

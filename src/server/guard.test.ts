@@ -97,6 +97,7 @@ const READS: Readonly<Record<string, ReadCase>> = {
   'queries.get': { args: { id: 'q' }, value: [{ Name: 'q' }], rules: 'query "q" { policy = "read" }' },
   'queries.explain': { args: {}, value: { Query: { Name: 'q' } }, rules: 'query "q" { policy = "read" }' },
   'queries.execute': { args: {}, value: { Nodes: [instance] }, hidden: { Nodes: [] }, rules: SEES_WEB },
+  'queries.forecast': { args: {}, value: { Name: 'q' }, rules: 'query "q" { policy = "read" }' },
   'queries.candidates': { args: {}, value: [instance], hidden: [], rules: SEES_WEB },
   'internal.uiServices': { value: [{ Name: 'web' }], hidden: [], rules: SEES_WEB },
   'internal.uiNodes': {

@@ -155,6 +155,9 @@ export const READ_RIGHTS: Readonly<Record<string, ReadRights>> = {
       return seen === answer.Nodes ? answer : { ...answer, Nodes: seen };
     },
   }),
+  'queries.forecast': rule<unknown, { readonly Name: string }>({
+    show: (rights, forecast) => (seesQuery(rights, forecast) ? forecast : undefined),
+  }),
   'queries.candidates': list(seesInstance),
   'internal.uiServices': list<{ readonly Name: string }>((rights, { Name }) => seesService(rights, Name)),
   'internal.uiNodes': rule<unknown, readonly NodeDump[]>({

@@ -122,6 +122,7 @@ export class Server implements ServerContract {
     const asked = this.#asked(name);
     let index = 0;
     if (asked !== undefined) {
+      if (asked.follow === undefined) throw new IsthmusError('rejected', `${name} can't be watched`);
       for await (const value of asked.follow(args, options)) yield { index: ++index, value };
       return;
     }

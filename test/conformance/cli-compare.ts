@@ -40,5 +40,6 @@ function plain(text: string): string {
     .replace(/[A-Z][a-z]+, \d\d-[A-Z][a-z]{2}-\d\d \d\d:\d\d:\d\d UTC/g, '<date>')
     .replace(/"(Create|Modify)Index": [1-9]\d*/g, '"$1Index": <index>')
     .replace(/(?<=\b(?:port|wan_join_port)=)\d+/g, '<port>')
+    .replace(/(?<=rtt: )\d+\.\d{3}(?= ms)/g, '<time>')
     .replace(/ {2,}/g, '  ');
 }

@@ -19,7 +19,6 @@ export const SKIPPED_COMMANDS: readonly { readonly command: string; readonly rea
   { command: 'connect envoy', reason: 'bootstraps Envoy, which the agent does not configure' },
   { command: 'operator raft', reason: 'there is no consensus group to operate' },
   { command: 'operator autopilot', reason: 'there is no consensus group to operate' },
-  { command: 'rtt', reason: 'round-trip times are measured on the links and shown there' },
   { command: 'kv', reason: 'there is no key-value store' },
   { command: 'snapshot', reason: 'the store is backed up as a file' },
 ];

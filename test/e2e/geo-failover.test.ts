@@ -1,8 +1,10 @@
+import { execFile } from 'node:child_process';
 import { Resolver } from 'node:dns/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import {
   type AgentProcess,
   ask,
+  BINARY,
   callAgent,
   type EchoApplication,
   freePorts,
@@ -117,6 +119,23 @@ describe('geo failover with three datacenters', () => {
 
   const leadsTo = (reach: () => Promise<string>, datacenter: string, timeout = 5_000): Promise<unknown> =>
     waitFor(async () => (await reach()) === `${datacenter}: hello`, { what: `an answer from ${datacenter}`, timeout });
+  /** Lines of a command's output with single spaces. */
+  const run = (...args: readonly string[]): Promise<readonly string[]> =>
+    new Promise((resolve, reject) => {
+      const [first = '', second = ''] = args;
+      const words = first === 'rtt' ? [first] : [first, second];
+      const command = [...words, '-http-addr', dc1.ready.http, ...args.slice(words.length)];
+      execFile(process.execPath, [BINARY, ...command], (error, stdout, stderr) => {
+        if (error === null)
+          resolve(
+            stdout
+              .trimEnd()
+              .split('\n')
+              .map((line) => line.trimEnd().replace(/ +/g, ' ')),
+          );
+        else reject(new Error(`${stderr}${stdout}`));
+      });
+    });
   const executed = async (): Promise<string> =>
     (await callAgent<{ Datacenter: string }>(dc1, 'GET', '/v1/query/geo-db/execute?connect=true')).Datacenter;
   const resolved = async (): Promise<readonly string[]> => {
@@ -130,6 +149,27 @@ describe('geo failover with three datacenters', () => {
     await leadsTo(byService, 'dc2');
     expect(await executed()).toBe('dc2');
     expect(await resolved()).toEqual(['127.0.2.1']);
+  });
+
+  it('is foretold, and every address explained, on the command line', async () => {
+    expect(await run('query', 'forecast', 'geo-db')).toEqual([
+      'Lost Served from Service Instances Failovers',
+      '(nothing) dc2 db 1 1',
+      'dc1 dc2 db 1 1',
+      'dc2 dc3 db 1 2',
+      'dc3 dc2 db 1 1',
+    ]);
+    const port = portOf(dc2.sidecar.ready.listen ?? '');
+    expect(await run('catalog', 'address', '-datacenter=dc2', '-connect', 'db')).toEqual([
+      'Node Service ID DC From Address Because',
+      `dc2-s1 db-sidecar-proxy dc2 dc1 127.0.2.1:${port} it is the WAN address of the service`,
+    ]);
+    expect((await run('catalog', 'address', '-datacenter=dc2', '-connect', '-from=dc2', 'db'))[1]).toBe(
+      `dc2-s1 db-sidecar-proxy dc2 dc2 127.0.0.1:${port} it is the address of the service`,
+    );
+    expect((await run('rtt', '-wan', 'dc3-s1.dc3'))[0]).toMatch(
+      /^Estimated dc3-s1\.dc3 <-> dc1-s1\.dc1 rtt: \d+\.\d{3} ms \(using WAN coordinates\)$/,
+    );
   });
 
   it('leads elsewhere within the detection time when a datacenter goes silent, and back', async () => {

@@ -302,6 +302,32 @@ describe('execution', () => {
   });
 });
 
+describe('the forecast', () => {
+  it('tells who would serve without each datacenter', async () => {
+    await failover({ Datacenters: ['dc2', 'dc3'] });
+    mesh.set('dc1', 'db', 'a', 'b');
+    mesh.set('dc3', 'db', 'c');
+    const from = (Datacenter: string, Instances: number, Failovers: number) => ({
+      Service: 'db',
+      Datacenter,
+      Instances,
+      Failovers,
+    });
+    expect(await queries.forecast({ query: 'q' }, { signal })).toEqual({
+      Name: 'q',
+      Service: 'db',
+      Now: from('dc1', 2, 0),
+      Lost: [
+        { Datacenter: 'dc1', Outcome: from('dc3', 1, 2) },
+        { Datacenter: 'dc2', Outcome: from('dc1', 2, 0) },
+        { Datacenter: 'dc3', Outcome: from('dc1', 2, 0) },
+      ],
+    });
+    mesh.set('dc3', 'db');
+    expect((await queries.forecast({ query: 'q' }, { signal })).Lost[0]).toEqual({ Datacenter: 'dc1', Outcome: null });
+  });
+});
+
 describe('following', () => {
   it('tells of every change of what the query leads to, and of nothing else', async () => {
     const end = new AbortController();

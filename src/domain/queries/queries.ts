@@ -7,6 +7,7 @@ import type {
   PreparedQuery,
   QueryExecution,
   QueryExplanation,
+  QueryForecast,
   QueryInstance,
   QueryRequest,
   QuerySelection,
@@ -18,6 +19,7 @@ import type { Logger } from '../../telemetry/types.ts';
 import { complete, HIDDEN_TOKEN, type QueryEntity, refuseSession, rejected, validate } from './definition.ts';
 import { execute } from './execute.ts';
 import { followExecution } from './follow.ts';
+import { forecast } from './forecast.ts';
 import type { AskOptions, Mesh } from './mesh.ts';
 import { select } from './select.ts';
 import { type CompiledTemplate, compileTemplate, isTemplate } from './template.ts';
@@ -54,6 +56,8 @@ export interface Queries {
   delete(args: { readonly id: string }): Promise<null>;
   /** Asks datacenters in turn until one has healthy instances. Throws `not_found`. */
   execute(args: ExecuteArgs, options: AskOptions): Promise<QueryExecution>;
+  /** Who serves now, and who would if a datacenter were lost. */
+  forecast(args: ExecuteArgs, options: AskOptions): Promise<QueryForecast>;
   /** As {@link execute}, again after every change. */
   follow(args: ExecuteArgs, options: AskOptions): AsyncIterable<QueryExecution>;
 }
@@ -189,6 +193,7 @@ export function createQueries(deps: QueriesDeps): Queries {
       return null;
     },
     execute: async (args, options) => execute(executeDeps, resolve(args).query, args, options),
+    forecast: async (args, options) => forecast(executeDeps, resolve(args).query, args, options),
     follow: (args, options) =>
       followExecution(
         {

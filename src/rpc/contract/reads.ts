@@ -17,6 +17,7 @@ import type {
   PreparedQuery,
   QueryExecution,
   QueryExplanation,
+  QueryForecast,
   QueryInstance,
   QuerySelection,
 } from '../../model/prepared-query.ts';
@@ -82,6 +83,8 @@ export interface Reads {
   'queries.explain': { args: Pick<ExecuteArgs, 'query' | 'agent'>; value: QueryExplanation };
   /** Healthy instances in the answering datacenter, failing over to others; watched, it follows all of them. */
   'queries.execute': { args: ExecuteArgs; value: QueryExecution };
+  /** Who would serve if a datacenter were lost. */
+  'queries.forecast': { args: ExecuteArgs; value: QueryForecast };
   /** The part of a query that each datacenter answers for itself. */
   'queries.candidates': { args: QuerySelection; value: readonly QueryInstance[] };
   'internal.uiServices': { args: ListArgs; value: unknown };

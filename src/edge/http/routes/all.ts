@@ -4,6 +4,7 @@ import type { AgentParts } from '../agent-parts.ts';
 import { DEFAULT_LIMITS } from '../limits.ts';
 import type { Route } from '../route.ts';
 import { aclRoutes } from './acl.ts';
+import { addressRoutes } from './addresses.ts';
 import { agentRoutes } from './agent.ts';
 import { catalogRoutes } from './catalog.ts';
 import { configRoutes } from './config.ts';
@@ -39,6 +40,7 @@ export function apiRoutes(deps: ApiRouteDeps): readonly Route[] {
     ...intentionRoutes(shared),
     ...connectCaRoutes(shared),
     ...queryRoutes(shared),
+    ...addressRoutes(shared),
     ...agentRoutes(shared),
     ...internalRoutes(shared),
     ...sidecarRoutes({

@@ -89,6 +89,14 @@ export function queryRoutes(deps: CatalogRouteDeps): readonly Route[] {
         metaOnError: true,
       }),
     ),
+    readRoute(deps, {
+      path: '/v1/internal/query/:query/forecast',
+      about: 'Who serves a query now, and who would if each datacenter were lost.',
+      acl: 'query:read',
+      read: 'queries.forecast',
+      args: (params) => ({ query: params.query ?? '', agent }),
+      meta: 'none',
+    }),
   ];
 }
 

@@ -1,0 +1,35 @@
+import type { ExecuteArgs, QueryForecast, QueryOutcome } from '../../model/prepared-query.ts';
+import type { QueryEntity } from './definition.ts';
+import { type ExecuteDeps, type ExecuteOptions, execute } from './execute.ts';
+import type { Mesh } from './mesh.ts';
+import { planOf } from './plan.ts';
+
+/** Who serves a query now, and who would if each of the datacenters that it may lead to were lost. */
+export async function forecast(
+  deps: ExecuteDeps,
+  query: QueryEntity,
+  args: ExecuteArgs,
+  options: ExecuteOptions,
+): Promise<QueryForecast> {
+  const outcome = async (lost?: string): Promise<QueryOutcome | null> => {
+    const mesh = lost === undefined ? deps.mesh : without(deps.mesh, lost);
+    const { Service, Datacenter, Nodes, Failovers } = await execute({ ...deps, mesh }, query, args, options);
+    return Nodes.length === 0 ? null : { Service, Datacenter, Instances: Nodes.length, Failovers };
+  };
+  const datacenters = new Set(planOf(query, deps.mesh, args.connect === true).map(({ datacenter }) => datacenter));
+  const lost = [...datacenters].map(async (Datacenter) => ({ Datacenter, Outcome: await outcome(Datacenter) }));
+  return { Name: query.Name, Service: query.Service.Service, Now: await outcome(), Lost: await Promise.all(lost) };
+}
+
+/** The datacenters as they would be if none of the instances in one of them could be reached. */
+function without(mesh: Mesh, lost: string): Mesh {
+  return {
+    datacenter: mesh.datacenter,
+    datacenters: () => mesh.datacenters(),
+    reaches: (datacenter) => datacenter !== lost && mesh.reaches(datacenter),
+    onChange: (listener) => mesh.onChange(listener),
+    ask: async (datacenter, selection, options) =>
+      datacenter === lost ? [] : mesh.ask(datacenter, selection, options),
+    follow: (datacenter, selection, options) => mesh.follow(datacenter, selection, options),
+  };
+}

@@ -1,0 +1,39 @@
+/** The peer's network coordinate: the distance of two is the round-trip time between them, in seconds. */
+export interface Coordinate {
+  readonly Vec: readonly number[];
+  readonly Error: number;
+  readonly Adjustment: number;
+  readonly Height: number;
+}
+
+const DIMENSIONS = 8;
+const HEIGHT = 1e-5;
+/** The peer's error of a coordinate without measurements, and one of a coordinate with many. */
+const UNKNOWN_ERROR = 1.5;
+const MEASURED_ERROR = 0.1;
+
+/** Of a node that has not measured anything, and of the place that measures. */
+export const ORIGIN_COORDINATE: Coordinate = {
+  Vec: new Array<number>(DIMENSIONS).fill(0),
+  Error: UNKNOWN_ERROR,
+  Adjustment: 0,
+  Height: HEIGHT,
+};
+
+/**
+ * A coordinate whose distance from the origin is a measured time. Different axes keep two places that are near to us from
+ * looking near to each other: that was not measured, and is told as the way past the origin's corner.
+ */
+export function coordinateAt(rttMs: number, axis: number): Coordinate {
+  const Vec = new Array<number>(DIMENSIONS).fill(0);
+  Vec[axis % DIMENSIONS] = Math.max(0, rttMs / 1_000 - 2 * HEIGHT);
+  return { Vec, Error: MEASURED_ERROR, Adjustment: 0, Height: HEIGHT };
+}
+
+/** Estimated round-trip time in seconds. */
+export function distance(a: Coordinate, b: Coordinate): number {
+  const straight = Math.hypot(...a.Vec.map((value, axis) => value - (b.Vec[axis] ?? 0)));
+  const raw = straight + a.Height + b.Height;
+  const adjusted = raw + a.Adjustment + b.Adjustment;
+  return adjusted > 0 ? adjusted : raw;
+}
