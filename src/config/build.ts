@@ -222,9 +222,9 @@ function buildSections(
       enableTokenPersistence: values['acl.enable_token_persistence'],
       enableTokenReplication: values['acl.enable_token_replication'],
       tokens: {
-        master: values['acl.tokens.master'],
+        master: values['acl.tokens.initial_management'],
         agent: values['acl.tokens.agent'],
-        agentMaster: values['acl.tokens.agent_master'],
+        agentMaster: values['acl.tokens.agent_recovery'],
         default: values['acl.tokens.default'],
         replication: values['acl.tokens.replication'],
       },

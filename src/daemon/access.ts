@@ -20,13 +20,13 @@ import type { AgentTokens } from './agent-tokens.ts';
 import { ACL_POLICIES, ACL_ROLES, ACL_TOKENS, CONFIG_ENTRIES } from './replicated-kinds.ts';
 
 /** What the configuration says about access control, as the domain takes it. */
-export function aclOptions({ acl }: RuntimeConfig): AclOptions {
+export function aclOptions({ acl }: RuntimeConfig, tokens: AgentTokens): AclOptions {
   return {
     enabled: acl.enabled,
     defaultPolicy: acl.defaultPolicy,
     downPolicy: acl.downPolicy,
     ttlMs: acl.tokenTtlMs,
-    agentMaster: acl.tokens.agentMaster,
+    agentMaster: () => tokens.get('agent_master'),
     initialManagement: acl.tokens.master,
   };
 }

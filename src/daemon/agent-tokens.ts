@@ -14,14 +14,19 @@ const FILE = 'acl-tokens.json';
 /** The tokens that this agent itself uses: from the configuration, until the API sets others. */
 export class AgentTokens {
   readonly #file: string | undefined;
-  readonly #configured: Readonly<Record<AgentTokenKind, string>>;
+  #configured: Readonly<Record<AgentTokenKind, string>>;
   #set: Partial<Record<AgentTokenKind, string>> = {};
 
-  constructor({ acl, dataDir }: Pick<RuntimeConfig, 'acl' | 'dataDir'>, log: Logger) {
-    const { agent, agentMaster, default: usual, replication } = acl.tokens;
-    this.#configured = { agent, agent_master: agentMaster, default: usual, replication };
+  constructor(config: Pick<RuntimeConfig, 'acl' | 'dataDir'>, log: Logger) {
+    const { acl, dataDir } = config;
+    this.#configured = configured(config);
     this.#file = acl.enableTokenPersistence && dataDir !== '' ? join(dataDir, FILE) : undefined;
     if (this.#file !== undefined) this.#set = readTokens(this.#file, log);
+  }
+
+  /** Takes over what the configuration says now; what the API set goes on counting. */
+  configure(config: Pick<RuntimeConfig, 'acl'>): void {
+    this.#configured = configured(config);
   }
 
   get(kind: AgentTokenKind): string {
@@ -35,7 +40,10 @@ export class AgentTokens {
 
   /** Throws `not_found` for a kind that does not exist. */
   set(kind: string, secret: string): void {
-    const name = kind.replace(/^acl_(.*)_token$/, '$1').replace(/^acl_token$/, 'default');
+    const name = kind
+      .replace(/^acl_(.*)_token$/, '$1')
+      .replace(/^acl_token$/, 'default')
+      .replace(/^agent_recovery$/, 'agent_master');
     const known = AGENT_TOKEN_KINDS.find((one) => one === name);
     if (known === undefined) throw new IsthmusError('not_found', `Token ${JSON.stringify(kind)} is unknown`);
     this.#set = { ...this.#set, [known]: secret };
@@ -43,6 +51,11 @@ export class AgentTokens {
     writeFileSync(`${this.#file}.new`, JSON.stringify(this.#set), { mode: 0o600 });
     renameSync(`${this.#file}.new`, this.#file);
   }
+}
+
+function configured({ acl }: Pick<RuntimeConfig, 'acl'>): Readonly<Record<AgentTokenKind, string>> {
+  const { agent, agentMaster, default: usual, replication } = acl.tokens;
+  return { agent, agent_master: agentMaster, default: usual, replication };
 }
 
 function readTokens(file: string, log: Logger): Partial<Record<AgentTokenKind, string>> {

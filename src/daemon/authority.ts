@@ -95,6 +95,7 @@ export async function createAuthority(deps: AuthorityDeps): Promise<Authority> {
     metrics,
     ownCsrs: deps.ownCsrs,
     mesh: queryMesh(config.datacenter, () => federation),
+    agentTokens: tokens,
     knownDatacenters: () => [config.datacenter, ...federation.connected()],
     ...(primary
       ? {}

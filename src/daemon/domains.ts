@@ -14,6 +14,7 @@ import type { OwnCsrs } from '../pki/csr.ts';
 import type { Store } from '../store/store.ts';
 import type { Logger, Metrics } from '../telemetry/types.ts';
 import { aclOptions, resetFile } from './access.ts';
+import type { AgentTokens } from './agent-tokens.ts';
 
 export interface Domains {
   readonly acl: Acl;
@@ -38,6 +39,7 @@ export interface DomainDeps {
   readonly primaryCa?: PrimaryCa;
   /** Absent in the primary. */
   readonly primaryTokens?: PrimaryTokens;
+  readonly agentTokens: AgentTokens;
   /** Signing requests that the agent in this process has made. */
   readonly ownCsrs: OwnCsrs;
 }
@@ -57,7 +59,7 @@ export function createDomains(deps: DomainDeps): Domains {
       resetFile: resetFile(config.dataDir),
       ...(deps.primaryTokens === undefined ? {} : { primary: deps.primaryTokens }),
     },
-    aclOptions(config),
+    aclOptions(config, deps.agentTokens),
   );
   const catalog = createCatalog({ store, datacenter });
   const entries = createEntries({

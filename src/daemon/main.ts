@@ -63,7 +63,7 @@ export async function runAgent({ input, describe }: RunAgentOptions): Promise<nu
     nodeId,
     contract: authority.contract,
     trusted: authority.server,
-    token: () => authority.tokens.own(),
+    tokens: authority.tokens,
     clock,
     log,
     metrics,
@@ -162,6 +162,7 @@ async function takeOver(
   const changed = diffReload(before, after).reloadable;
   const { needsRestart } = diffReload(started, after); // a change that was taken back needs none
   await agent.local.loadDefinitions(after.config.services, after.config.checks);
+  agent.tokens.configure(after.config);
   logging.setLevel(after.config.log.level);
   if (needsRestart.length > 0) log.warn('changed keys need a restart', { keys: needsRestart });
   log.info('configuration reloaded', { changed });

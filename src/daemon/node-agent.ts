@@ -14,11 +14,13 @@ import type { OwnCsrs } from '../pki/csr.ts';
 import type { ServerContract } from '../rpc/contract/contract.ts';
 import type { Logger, Metrics } from '../telemetry/types.ts';
 import { withToken } from './access.ts';
+import type { AgentTokens } from './agent-tokens.ts';
 import { nodeMeta } from './self.ts';
 
 /** What one node knows and holds: its services and checks, leaves, roots, and its sidecars' configuration. */
 export interface NodeAgent {
   readonly local: LocalState;
+  readonly tokens: AgentTokens;
   readonly leaves: LeafManager;
   readonly roots: RootsCache;
   readonly authorizer: Authorizer;
@@ -34,8 +36,8 @@ export interface NodeAgentDeps {
   readonly contract: ServerContract;
   /** For leaves and roots, which the agent holds whoever asks: it decides itself who gets them. */
   readonly trusted: ServerContract;
-  /** The agent's own token for the catalog; undefined is anonymous. */
-  readonly token: () => string | undefined;
+  /** The agent's own tokens. */
+  readonly tokens: AgentTokens;
   readonly clock: Clock;
   readonly log: Logger;
   readonly metrics: Metrics;
@@ -45,7 +47,8 @@ export interface NodeAgentDeps {
 
 /** Puts together the part that every agent has, server or not: it sees servers only through the contract. */
 export function createNodeAgent(deps: NodeAgentDeps): NodeAgent {
-  const { contract, trusted, clock, metrics, ownCsrs } = deps;
+  const { contract, trusted, tokens, clock, metrics, ownCsrs } = deps;
+  const token = (): string | undefined => tokens.own();
   const { config } = deps.loaded;
   const { datacenter, nodeName: node } = config;
   const log = deps.log.child({ component: 'agent' });
@@ -63,7 +66,7 @@ export function createNodeAgent(deps: NodeAgentDeps): NodeAgent {
   });
   const authorizer = new Authorizer({ pool, aclsEnabled: config.acl.enabled });
   const local = createLocalState(
-    { contract: withToken(contract, deps.token), clock, log, metrics, token: deps.token },
+    { contract: withToken(contract, token), clock, log, metrics, token },
     {
       node,
       nodeId: deps.nodeId,
@@ -111,6 +114,7 @@ export function createNodeAgent(deps: NodeAgentDeps): NodeAgent {
   };
   return {
     local,
+    tokens,
     leaves,
     roots,
     authorizer,

@@ -206,7 +206,7 @@ beforeAll(async () => {
       defaultPolicy: 'deny',
       downPolicy: 'extend-cache',
       ttlMs: 30_000,
-      agentMaster: '',
+      agentMaster: () => '',
       initialManagement: 'root',
     },
   );

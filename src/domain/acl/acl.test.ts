@@ -11,7 +11,7 @@ const OPTIONS: AclOptions = {
   defaultPolicy: 'deny',
   downPolicy: 'extend-cache',
   ttlMs: 30_000,
-  agentMaster: '',
+  agentMaster: () => '',
   initialManagement: 'root-token',
 };
 

@@ -30,7 +30,7 @@ export interface AclOptions {
   readonly defaultPolicy: 'allow' | 'deny';
   readonly downPolicy: DownPolicy;
   readonly ttlMs: number;
-  readonly agentMaster: string;
+  readonly agentMaster: () => string;
   /** Secret of a token that may do everything, made in the primary when it starts; '' makes none. */
   readonly initialManagement: string;
 }

@@ -47,7 +47,7 @@ export interface ResolverDeps {
   /** How long an answer of the primary is taken for true, milliseconds. */
   readonly ttlMs: number;
   /** Secret that this agent accepts even while no server can be reached; '' is none. */
-  readonly agentMaster: string;
+  readonly agentMaster: () => string;
   /** Absent in the primary. */
   readonly primary?: PrimaryTokens;
 }
@@ -120,10 +120,10 @@ export class Resolver {
 
   #look(secret: string): Resolved | undefined {
     const { tables, clock, agentMaster, node } = this.#deps;
-    if (secret !== '' && secret === agentMaster) {
+    if (secret !== '' && secret === agentMaster()) {
       const own: Rule = { resource: 'agent', name: node, prefix: false, level: 'write' };
       const nodes: Rule = { resource: 'node', name: '', prefix: true, level: 'read' };
-      return this.#keep(secret, { accessor: '', rights: this.#compile('agent', [own, nodes], false) });
+      return { accessor: '', rights: this.#compiled.get('agent') ?? this.#compile('agent', [own, nodes], false) };
     }
     const row = secret === '' ? tables.localTokens.get(ANONYMOUS_ID) : tokenBySecret(tables, secret);
     if (row === undefined) return secret === '' ? { accessor: ANONYMOUS_ID, rights: this.#nothing() } : undefined;

@@ -1,0 +1,184 @@
+import { describe, expect, it } from 'vitest';
+import type { LocalState } from '../../agent/local/types.ts';
+import { IsthmusError } from '../../lib/errors.ts';
+import { ALL_RIGHTS, NO_RIGHTS, type Rights } from '../../model/rights.ts';
+import { guardAgentRoutes, guardLocal } from './agent-access.ts';
+import type { AgentAccess } from './agent-parts.ts';
+import type { ApiRequest, Route } from './route.ts';
+
+/** Rights by name: `service:web:write`. */
+function rightsTo(...granted: readonly string[]): Rights {
+  return {
+    everything: false,
+    replication: false,
+    may: (resource, name, access) =>
+      granted.includes(`${resource}:${name}:${access}`) ||
+      (access === 'read' && granted.includes(`${resource}:${name}:write`)),
+    mayAll: () => false,
+  };
+}
+
+/** Tokens are the right that they carry; expired and deleted ones are not known, as the domain says it. */
+const access: AgentAccess = {
+  async rights(token = 'none') {
+    if (token === 'expired' || token === 'deleted') throw new IsthmusError('permission_denied', 'ACL not found');
+    if (token === 'none' || token === 'other') return token === 'none' ? NO_RIGHTS : rightsTo('key:x:write');
+    return token === 'root' ? ALL_RIGHTS : rightsTo(...token.split(' '));
+  },
+  setToken: () => undefined,
+};
+
+const registered: string[] = [];
+const local = {
+  synced: true,
+  serviceForm: (id: string) => (id === 'web-1' ? { ID: 'web-1', Service: 'web' } : undefined),
+  checks: () => [
+    { CheckID: 'c-web', ServiceName: 'web' },
+    { CheckID: 'c-node', ServiceName: '' },
+  ],
+  async registerService(definition: { Name?: string }) {
+    registered.push(`service ${definition.Name}`);
+  },
+  async registerCheck(definition: { Name?: string }) {
+    registered.push(`check ${definition.Name}`);
+  },
+} as unknown as LocalState;
+
+interface Row {
+  readonly route: string;
+  readonly params?: Readonly<Record<string, string>>;
+  readonly right: string;
+  /** Lists are filtered, not refused: what those see who may see nothing. */
+  readonly value?: unknown;
+  readonly hidden?: unknown;
+  readonly refusal?: string;
+}
+
+const WEB = { web: { Service: 'web', ServiceName: 'web' } };
+const NO_WEB = 'Permission denied: Missing service:write on web';
+
+const ROWS: readonly Row[] = [
+  { route: 'GET /v1/agent/self', right: 'agent:n1:read' },
+  { route: 'GET /v1/agent/metrics', right: 'agent:n1:read' },
+  { route: 'GET /v1/agent/host', right: 'operator::read' },
+  { route: 'GET /v1/agent/members', right: 'node:n1:read', value: [{ Name: 'n1' }], hidden: [] },
+  { route: 'PUT /v1/agent/reload', right: 'agent:n1:write' },
+  { route: 'PUT /v1/agent/leave', right: 'agent:n1:write' },
+  { route: 'PUT /v1/agent/join/*address', right: 'agent:n1:write' },
+  { route: 'PUT /v1/agent/force-leave/*node', right: 'operator::write' },
+  { route: 'PUT /v1/agent/token/:kind', right: 'agent:n1:write' },
+  { route: 'GET /v1/agent/services', right: 'service:web:read', value: WEB, hidden: {} },
+  { route: 'GET /v1/agent/checks', right: 'service:web:read', value: WEB, hidden: {} },
+  { route: 'GET /v1/agent/service/*id', params: { id: 'web-1' }, right: 'service:web:read' },
+  { route: 'GET /v1/agent/health/service/id/*id', params: { id: 'web-1' }, right: 'service:web:read' },
+  { route: 'GET /v1/agent/health/service/name/*name', params: { name: 'web' }, right: 'service:web:read' },
+  {
+    route: 'PUT /v1/agent/service/deregister/*id',
+    params: { id: 'web-1' },
+    right: 'service:web:write',
+    refusal: NO_WEB,
+  },
+  {
+    route: 'PUT /v1/agent/service/maintenance/*id',
+    params: { id: 'web-1' },
+    right: 'service:web:write',
+    refusal: NO_WEB,
+  },
+  { route: 'PUT /v1/agent/maintenance', right: 'node:n1:write' },
+  ...['deregister', 'update', 'pass', 'warn', 'fail'].map((word) => ({
+    route: `PUT /v1/agent/check/${word}/*id`,
+    params: { id: 'c-web' },
+    right: 'service:web:write',
+    refusal: NO_WEB,
+  })),
+  {
+    route: 'PUT /v1/agent/check/pass/*id',
+    params: { id: 'c-node' },
+    right: 'node:n1:write',
+    refusal: 'Permission denied: Missing node:write on n1',
+  },
+  { route: 'GET /v1/internal/links', right: 'operator::read' },
+];
+
+async function ask({ route: text, params = {}, value = 'shown' }: Row, token?: string): Promise<unknown> {
+  const [method = '', path = ''] = text.split(' ');
+  let ran = false;
+  const route = {
+    method,
+    path,
+    about: '',
+    acl: 'none',
+    handle() {
+      ran = true;
+      return { json: value };
+    },
+  } as Route;
+  const [guarded] = guardAgentRoutes([route], { access, local, nodeName: 'n1' });
+  const request = { params, signal: new AbortController().signal, token } as unknown as ApiRequest;
+  try {
+    return (await guarded?.handle(request))?.json;
+  } catch (error) {
+    expect(ran).toBe(false);
+    expect(error).toMatchObject({ code: 'permission_denied' });
+    return (error as IsthmusError).message;
+  }
+}
+
+describe.each(ROWS)('$route', (row) => {
+  const unseen = 'hidden' in row ? row.hidden : (row.refusal ?? 'Permission denied');
+  it.each([
+    ['no token', undefined, unseen],
+    ['a token without the right', 'other', unseen],
+    ['a token with the right', row.right, row.value ?? 'shown'],
+    ['a token that may do everything', 'root', row.value ?? 'shown'],
+    ['an expired token', 'expired', 'ACL not found'],
+    ['a deleted token', 'deleted', 'ACL not found'],
+  ])('with %s', async (_what, token, expected) => {
+    expect(await ask(row, token)).toEqual(expected);
+  });
+});
+
+describe('registrations', () => {
+  const guarded = guardLocal(local, access, 'n1');
+  const outcome = async (run: () => Promise<void>): Promise<string> => {
+    const before = registered.length;
+    try {
+      await run();
+      return registered.at(-1) ?? '';
+    } catch (error) {
+      expect(registered.length).toBe(before);
+      return (error as Error).message;
+    }
+  };
+
+  it.each([
+    [{ Name: 'web' }, 'service:web:write', 'service web'],
+    [{ Name: 'web' }, undefined, NO_WEB],
+    [{ Name: 'web' }, 'expired', 'ACL not found'],
+    [{ Name: 'web' }, 'root', 'service web'],
+    [{ Name: 'db', ID: 'web-1' }, 'service:db:write', NO_WEB],
+    [
+      { Name: 'web', Connect: { SidecarService: {} } },
+      'service:web:write',
+      'Permission denied: Missing service:write on web-sidecar-proxy',
+    ],
+    [
+      { Name: 'p', Proxy: { DestinationServiceName: 'db' } },
+      'service:p:write',
+      'Permission denied: Missing service:write on db',
+    ],
+  ])('of service %j with %s', async (definition, token, expected) => {
+    const options = token === undefined ? {} : { token };
+    expect(await outcome(() => guarded.registerService(definition as never, options))).toBe(expected);
+  });
+
+  it.each([
+    [{ Name: 'c' }, 'node:n1:write', 'check c'],
+    [{ Name: 'c' }, 'service:web:write', 'Permission denied: Missing node:write on n1'],
+    [{ Name: 'c', ServiceID: 'web-1' }, 'service:web:write', 'check c'],
+    [{ Name: 'c-web' }, 'node:n1:write', NO_WEB],
+    [{ Name: 'c', ServiceID: 'web-1' }, 'deleted', 'ACL not found'],
+  ])('of check %j with %s', async (definition, token, expected) => {
+    expect(await outcome(() => guarded.registerCheck(definition, { token }))).toBe(expected);
+  });
+});
