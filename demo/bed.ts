@@ -112,15 +112,20 @@ export class Bed {
     ];
   }
 
+  /** Where the logs are, and all data. */
+  get folder(): string {
+    return this.#dir;
+  }
+
   /** Stops everything, last started first; what is just being started is awaited. Starts nothing from then on. */
-  async stop(): Promise<void> {
+  async stop({ keepLogs = false } = {}): Promise<void> {
     this.#stopped = true;
     await this.#starting.catch(() => undefined); // told where it was started
     for (const process of [...this.#agents.splice(0), ...this.#sidecars.splice(0)].reverse())
       await process.stop().catch(() => undefined); // killed then
     for (const wan of this.#wan.splice(0)) await wan.close();
     this.#db?.close();
-    rmSync(this.#dir, { recursive: true, force: true, maxRetries: 5 });
+    if (!keepLogs) rmSync(this.#dir, { recursive: true, force: true, maxRetries: 5 });
   }
 
   /** Keeps what `start` resolves with, so that it is stopped, also when that happens while it starts. */

@@ -50,9 +50,9 @@ async function main(): Promise<number> {
       clearInterval(awake);
     }
   }
-  await bed.stop();
+  await bed.stop({ keepLogs: !ok && !interrupted });
   if (interrupted) return keep && ok ? 0 : INTERRUPTED;
-  process.stdout.write(ok ? '\nEverything held.\n' : '\nA step did not hold: see above.\n');
+  process.stdout.write(ok ? '\nEverything held.\n' : `\nA step did not hold: see above. Logs: ${bed.folder}\n`);
   return ok ? 0 : 1;
 }
 
