@@ -45,30 +45,24 @@ async function serviceNames(agent: AgentProcess): Promise<string[]> {
 }
 
 describe('stopping', () => {
-  it.each(['SIGTERM', 'SIGINT'] as const)(
-    'by %s ends every process cleanly, whatever it holds open',
-    async (signal) => {
-      const bed = await startBed();
-      running.push(bed);
-      const { web, db } = await bed.webToDb();
-      const open = await LongLived.open(web.upstreamPort);
-      const waiting = bed.agents.map((agent) =>
-        agent.http('GET', '/v1/catalog/services?index=1000000&wait=5m').catch(() => undefined),
-      );
-      const far = bed.dc1.http('GET', '/v1/health/service/db?dc=dc2&index=1000000').catch(() => undefined);
-      const processes = [web.sidecar, db.sidecar, ...bed.agents];
-      const started = performance.now();
-      for (const process of processes) process.signal(signal);
-      for (const process of processes) expect(await process.exited, process.name).toEqual(CLEAN);
-      expect(performance.now() - started).toBeLessThan(STOP_WITHIN_MS);
-      await Promise.all([...waiting, far, open.whenClosed]);
-      for (const agent of bed.agents) {
-        expect(agent.log()).toContain('"msg":"stopped"');
-        await agent.restart(); // same ports, same store: nothing was left behind
-      }
-    },
-    60_000,
-  );
+  it('by SIGTERM and by SIGINT ends every process cleanly, whatever it holds open', async () => {
+    const bed = await startBed();
+    running.push(bed);
+    const { web, db } = await bed.webToDb();
+    const open = await LongLived.open(web.upstreamPort);
+    const waiting = bed.agents.map((agent) =>
+      agent.http('GET', '/v1/catalog/services?index=1000000&wait=5m').catch(() => undefined),
+    );
+    const far = bed.dc1.http('GET', '/v1/health/service/db?dc=dc2&index=1000000').catch(() => undefined);
+    const processes = [web.sidecar, db.sidecar, ...bed.agents];
+    const started = performance.now();
+    for (const [at, process] of processes.entries()) process.signal(at % 2 === 0 ? 'SIGTERM' : 'SIGINT');
+    for (const process of processes) expect(await process.exited, process.name).toEqual(CLEAN);
+    expect(performance.now() - started).toBeLessThan(STOP_WITHIN_MS);
+    await Promise.all([...waiting, far, open.whenClosed]);
+    for (const agent of bed.agents) expect(agent.log()).toContain('"msg":"stopped"');
+    await Promise.all(bed.agents.map((agent) => agent.restart())); // same ports, same store: nothing was left behind
+  }, 60_000);
 
   it('of a sidecar lets open connections end, and takes no new ones', async () => {
     const bed = await startBed();
@@ -108,8 +102,10 @@ describe('reloading', () => {
       's1',
     );
 
-    reconfigure(agent, { services: [{ name: 'three', port: 3 }], node_name: 's1' });
-    await callAgent(agent, 'PUT', '/v1/agent/reload');
+    reconfigure(agent, { services: [{ name: 'three', port: 3 }], node_name: 's1', log_file: 'unused.log' });
+    const reloaded = await agent.http('PUT', '/v1/agent/reload');
+    expect(reloaded.status).toBe(200);
+    expect(reloaded.headers['x-isthmus-needs-restart']).toBe('log_file');
     expect(await serviceNames(agent)).toEqual(['by-api', 'three']);
 
     reconfigure(agent, { services: [{ name: 'four', prot: 4 }] });
