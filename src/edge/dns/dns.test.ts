@@ -489,10 +489,13 @@ describe('known answers', () => {
     expect([(await ask()).value, follows]).toEqual([['two'], 1]);
     await clock.advance(700_000);
     expect(ends).toBe(1);
+    const refused = ask();
+    tell({ index: 1, problem: 'Query not found' } as never);
+    expect([(await refused).problem, ends]).toEqual(['Query not found', 2]);
     const late = ask();
     await clock.advance(3_000);
     expect(await late).toEqual({});
     known.close();
-    expect([follows, ends, clock.next()]).toEqual([2, 2, undefined]);
+    expect([follows, ends, clock.next()]).toEqual([3, 3, undefined]);
   });
 });

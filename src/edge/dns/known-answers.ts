@@ -44,6 +44,9 @@ export class KnownAnswers {
     this.#entries.delete(key);
     this.#entries.set(key, entry);
     if (entry.state === undefined) await this.#first(entry);
+    // What can't be followed is asked for anew each time: names that do not exist must not pile up.
+    if (entry.state?.problem !== undefined && entry.state.value === undefined && this.#entries.get(key) === entry)
+      this.#end(key, entry);
     return (entry.state ?? {}) as Pick<Followed<ReadValue<N>>, 'value' | 'problem'>;
   }
 
