@@ -144,6 +144,18 @@ describe('access control', () => {
     }
   });
 
+  it('shows no secret, neither in logs nor about the agent', async () => {
+    for (const agent of [dc1, dc2]) {
+      const self = await agent.http('GET', '/v1/agent/self', undefined, header(root.SecretID));
+      const metrics = await agent.http('GET', '/v1/agent/metrics?format=prometheus', undefined, header(root.SecretID));
+      expect([self.status, metrics.status]).toEqual([200, 200]);
+      for (const text of [self.body, metrics.body, agent.log()]) {
+        expect(text).not.toContain(root.SecretID);
+        expect(text).not.toContain('ffffffff-0000-0000-0000-000000000000');
+      }
+    }
+  });
+
   it('keeps local tokens in their datacenter', async () => {
     const local = await make<Token>(dc2, 'acl', 'token', 'create', '-local', '-policy-name', 'nodes');
     expect(await nodesSeen(dc2, local.SecretID)).toBe('1 nodes');
@@ -172,6 +184,12 @@ describe('access control', () => {
     expect((await dc2.http('PUT', '/v1/agent/service/register', { Name: 'web' }, web)).status).toBe(200);
     expect((await dc2.http('GET', '/v1/agent/connect/ca/leaf/web', undefined, web)).status).toBe(200);
     expect((await dc2.http('GET', '/v1/agent/connect/ca/leaf/db', undefined, web)).status).toBe(403);
+    // The agent has no token of its own: the service's is enough for the catalog.
+    await waitFor(
+      async () =>
+        (await dc2.http('GET', '/v1/catalog/service/web', undefined, web)).json<readonly unknown[]>().length === 1,
+      { what: 'the service in the catalog' },
+    );
     const check = await dc2.http('GET', '/v1/connect/intentions/check?source=a&destination=web', undefined, web);
     expect(check.json()).toEqual({ Allowed: false });
   });

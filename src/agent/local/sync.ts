@@ -164,7 +164,7 @@ export class CatalogSync {
       const options = { signal, consistency: 'consistent' as const, ...this.#tokenOption('') };
       const known = (await contract.read('catalog.nodeServices', { node: info.node }, options)).value;
       const checks = (await contract.read('health.node', { node: info.node }, options)).value;
-      if (known === null || !this.#sameNode(known.Node)) await this.#write(this.#nodeRequest(), '', signal);
+      if (known === null || !this.#sameNode(known.Node)) await this.#writeNode(signal);
       const services = new Map((known?.Services ?? []).map((service) => [service.ID, service]));
       this.#adoptTags(services);
       for (const { form } of registry.services())
@@ -178,6 +178,18 @@ export class CatalogSync {
     } catch (error) {
       this.#fullWanted = true;
       throw error;
+    }
+  }
+
+  /** Without a right to the node's row, services that bring tokens of their own are still written. */
+  async #writeNode(signal: AbortSignal): Promise<void> {
+    try {
+      await this.#write(this.#nodeRequest(), '', signal);
+    } catch (error) {
+      if (!hasCode(error, 'permission_denied')) throw error;
+      this.#deps.log.warn('the catalog refused this node: the agent token lacks node:write on it', {
+        error: error.message,
+      });
     }
   }
 

@@ -157,6 +157,15 @@ describe('policies and roles', () => {
     expect(await failure(() => acl.policies.set(input))).toBe(text);
   });
 
+  it('gives a name to one of those who ask for it at once', async () => {
+    const { acl } = await start();
+    const outcomes = await Promise.all(
+      [1, 2, 3].map((n) => failure(() => acl.policies.set({ Name: 'one', Description: String(n) }))),
+    );
+    expect(outcomes.filter((outcome) => outcome === 'done').length).toBe(1);
+    expect(acl.tables.policies.by('name', 'one').length).toBe(1);
+  });
+
   it('protects the built-in policy', async () => {
     const { acl } = await start();
     expect(await failure(() => acl.policies.delete(GLOBAL_MANAGEMENT_ID))).toBe(

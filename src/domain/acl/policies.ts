@@ -5,7 +5,7 @@ import type { Store, Tx } from '../../store/store.ts';
 import type { Stored } from '../../store/table.ts';
 import { aclNotFound, hashOf, isAclName, rejected } from './links.ts';
 import { parseRules } from './rules.ts';
-import { type AclTables, POLICIES_TOPIC, policyByName, policyRow, type StoredPolicy } from './tables.ts';
+import { type AclTables, alone, POLICIES_TOPIC, policyByName, policyRow, type StoredPolicy } from './tables.ts';
 
 /** The policy that every store holds from its start. */
 export const GLOBAL_MANAGEMENT: StoredPolicy = hashed({
@@ -73,6 +73,7 @@ export function createPolicies(store: Store, tables: AclTables): Policies {
 
 function put(tx: Tx, tables: AclTables, id: string, update: boolean, input: AclPolicyInput): void {
   const { Name = '', Description = '', Rules = '', Datacenters = [] } = input;
+  alone(tx, tables, 'policy-names');
   const other = policyByName(tables, Name);
   if (other !== undefined && other.value.ID !== id)
     throw rejected(`Invalid Policy: A Policy with Name ${JSON.stringify(Name)} already exists`);

@@ -4,7 +4,7 @@ import type { Read } from '../../store/read.ts';
 import type { Store } from '../../store/store.ts';
 import type { Stored } from '../../store/table.ts';
 import { aclNotFound, hashOf, isAclName, rejected, shownGrants, storedGrants } from './links.ts';
-import { type AclTables, POLICIES_TOPIC, ROLES_TOPIC, type StoredRole } from './tables.ts';
+import { type AclTables, alone, POLICIES_TOPIC, ROLES_TOPIC, type StoredRole } from './tables.ts';
 
 export interface Roles {
   readonly reads: {
@@ -56,6 +56,7 @@ export function createRoles(store: Store, tables: AclTables): Roles {
         throw rejected("Invalid Role: invalid Name. Only alphanumeric characters, '-' and '_' are allowed");
       const id = ID === '' ? newUuid() : ID;
       await store.transact((tx) => {
+        alone(tx, tables, 'role-names');
         const other = tables.roles.by('name', Name)[0];
         if (other !== undefined && other.value.ID !== id)
           throw rejected(`Invalid Role: A Role with Name ${JSON.stringify(Name)} already exists`);

@@ -9,11 +9,13 @@ export type StoredToken = WithoutIndexes<AclToken>;
 export type StoredPolicy = WithoutIndexes<AclPolicy>;
 export type StoredRole = WithoutIndexes<AclRole>;
 
-/** That bootstrapping was done; its revision is the reset index. */
-export interface BootstrapState {
-  readonly key: 'bootstrap';
-  readonly accessor: string;
-}
+/**
+ * - bootstrap: that it was done; its revision is the reset index
+ * - policy-names, role-names: written with every policy or role, so that two can't take one name at once
+ */
+export type AclState =
+  | { readonly key: 'bootstrap'; readonly accessor: string }
+  | { readonly key: 'policy-names' | 'role-names' };
 
 /** Topics that tell of a change of what tokens may do. */
 export const TOKENS_TOPIC = 'acl-tokens-shown';
@@ -30,7 +32,7 @@ export interface AclTables {
   readonly policies: Table<StoredPolicy>;
   readonly builtinPolicies: Table<StoredPolicy>;
   readonly roles: Table<StoredRole>;
-  readonly state: Table<BootstrapState>;
+  readonly state: Table<AclState>;
 }
 
 export function declareTables(store: Store): AclTables {
@@ -59,7 +61,7 @@ export function declareTables(store: Store): AclTables {
     policies: store.table<StoredPolicy>(named('acl-policies', POLICIES_TOPIC)),
     builtinPolicies: store.table<StoredPolicy>(named('acl-builtin-policies', POLICIES_TOPIC)),
     roles: store.table<StoredRole>(named('acl-roles', ROLES_TOPIC)),
-    state: store.table<BootstrapState>({ name: 'acl-state', key: (row) => row.key }),
+    state: store.table<AclState>({ name: 'acl-state', key: (row) => row.key }),
   };
 }
 
@@ -95,4 +97,10 @@ export function findToken(
 /** Whether something can be linked to by this ID. */
 export function roleExists(tables: AclTables, id: string): boolean {
   return id === REPLICATION_ROLE_ID || tables.roles.get(id) !== undefined;
+}
+
+/** Makes this transaction one that no other of its kind can be committed beside. */
+export function alone(tx: Tx, tables: AclTables, key: 'policy-names' | 'role-names'): void {
+  tx.row(tables.state, key);
+  tx.put(tables.state, { key });
 }
