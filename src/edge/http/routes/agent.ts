@@ -2,11 +2,14 @@ import { IsthmusError } from '../../../lib/errors.ts';
 import type { AgentParts, AuthorizeRequest, CachedAnswer, CachedReadOptions } from '../agent-parts.ts';
 import { parseReadParameters } from '../consistency.ts';
 import { asString, asStruct, decodeBody } from '../decode.ts';
+import type { Query } from '../query.ts';
 import {
+  type AclRule,
   type ApiRequest,
   type ApiResponse,
   EMPTY,
   jsonResponse,
+  type PreparedCall,
   type QueryParameter,
   type Route,
   textResponse,
@@ -96,31 +99,24 @@ export function agentRoutes(deps: AgentRouteDeps): readonly Route[] {
         return EMPTY;
       },
     },
-    {
-      method: 'GET',
+    heldRoute(datacenter, {
       path: '/v1/agent/connect/ca/roots',
       about: 'All root certificates to be trusted, from the agent’s cache.',
       acl: 'none',
-      query: BLOCKING,
-      handle: async (request) => {
-        const answer = await agent.roots.get(cachedReadOptions(request, datacenter));
-        // The peer's cache forgets who led and how old the answer was.
-        return cachedResponse(answer, { 'X-Consul-Knownleader': 'false', 'X-Consul-Lastcontact': '0' });
-      },
-    },
-    {
-      method: 'GET',
+      get: (_params, options) => agent.roots.get(options),
+      // The peer's cache forgets who led and how old the answer was.
+      headers: { 'X-Consul-Knownleader': 'false', 'X-Consul-Lastcontact': '0' },
+    }),
+    heldRoute(datacenter, {
       path: '/v1/agent/connect/ca/leaf/*service',
       about: 'Certificate and private key of a service on this node; renewed before it expires.',
       acl: 'service:write',
-      query: BLOCKING,
-      handle: async (request) => {
-        const { service } = request.params;
+      get: async ({ service }, options) => {
         if (service === undefined || service === '')
           throw new IsthmusError('rejected', 'URI must be either service or agent');
-        return cachedResponse(await agent.leaves.get(service, cachedReadOptions(request, datacenter)));
+        return agent.leaves.get(service, options);
       },
-    },
+    }),
     {
       method: 'POST',
       path: '/v1/agent/connect/authorize',
@@ -176,13 +172,40 @@ function tokenOf(request: ApiRequest): { readonly token?: string } {
   return request.token === undefined ? {} : { token: request.token };
 }
 
-function cachedReadOptions(request: ApiRequest, datacenter: string): CachedReadOptions {
-  const { index, waitMs } = parseReadParameters(request.query, datacenter);
+interface HeldRouteSpec {
+  readonly path: string;
+  readonly about: string;
+  readonly acl: AclRule;
+  /** May throw an IsthmusError. */
+  get(params: Readonly<Record<string, string>>, options: CachedReadOptions): Promise<CachedAnswer<unknown>>;
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+/** A GET of something that the agent holds and that can be blocked on. */
+function heldRoute(datacenter: string, spec: HeldRouteSpec): Route {
+  const prepare = (params: Readonly<Record<string, string>>, query: Query): PreparedCall => {
+    const { index, waitMs } = parseReadParameters(query, datacenter);
+    return {
+      waits: index !== undefined,
+      async run(token, signal) {
+        const options: CachedReadOptions = {
+          signal,
+          ...(token === undefined ? undefined : { token }),
+          ...(index === undefined ? undefined : { index }),
+          ...(waitMs === undefined ? undefined : { waitMs }),
+        };
+        return cachedResponse(await spec.get(params, options), spec.headers);
+      },
+    };
+  };
   return {
-    signal: request.signal,
-    ...tokenOf(request),
-    ...(index === undefined ? undefined : { index }),
-    ...(waitMs === undefined ? undefined : { waitMs }),
+    method: 'GET',
+    path: spec.path,
+    about: spec.about,
+    acl: spec.acl,
+    query: BLOCKING,
+    prepare,
+    handle: (request) => prepare(request.params, request.query).run(request.token, request.signal),
   };
 }
 
