@@ -6,7 +6,7 @@ import type { PrimaryTokens, Resolver } from '../domain/acl/resolver.ts';
 import type { Replicator } from '../federation/replication/replicator.ts';
 import { IsthmusError } from '../lib/errors.ts';
 import { linkSignals, throwIfAborted } from '../lib/signals.ts';
-import type { AclReplicationStatus } from '../model/acl.ts';
+import { type AclReplicationStatus, REPLICATION_ROLE } from '../model/acl.ts';
 import type { KindReplication } from '../model/replication.ts';
 import { ALL_RIGHTS, type Rights } from '../model/rights.ts';
 import { parseCsr } from '../pki/csr.ts';
@@ -153,12 +153,12 @@ export function guardChanges(source: ChangeSource, callers: Resolver): ChangeSou
       const { rights } = await callers.resolve(token, signal);
       const life = linkSignals(signal);
       const check = (now: Rights | undefined): void => {
-        const missing = now === undefined ? 'a token that exists' : missingRight(now, request.kind);
-        if (missing !== undefined)
+        const missing = now === undefined ? ['being known'] : missingRights(now, request.kind);
+        if (missing.length > 0)
           life.abort(
             new IsthmusError(
               'permission_denied',
-              `the replication token lacks ${missing} to replicate ${request.kind}`,
+              `the replication token lacks ${missing.join(' and ')}, which ${request.kind} take; the role ${REPLICATION_ROLE} has all rights`,
             ),
           );
       };
@@ -175,15 +175,16 @@ export function guardChanges(source: ChangeSource, callers: Resolver): ChangeSou
   };
 }
 
-/** The right that is missing to follow a table; secrets are part of tokens, so reading is not enough for these. */
-function missingRight(rights: Rights, kind: string): string | undefined {
-  if (rights.everything || rights.replication) return undefined;
-  if (kind === CONFIG_ENTRIES) {
-    if (!rights.mayAll('service', 'read')) return 'service:read on everything';
-    return rights.mayAll('intention', 'read') ? undefined : 'intentions:read on everything';
-  }
+/** The rights that are missing to follow a table; secrets are part of tokens, so reading is not enough for these. */
+function missingRights(rights: Rights, kind: string): readonly string[] {
+  if (rights.everything || rights.replication) return [];
+  if (kind === CONFIG_ENTRIES)
+    return [
+      ...(rights.mayAll('service', 'read') ? [] : ['service_prefix "" read']),
+      ...(rights.mayAll('intention', 'read') ? [] : ['service_prefix "" intentions read']),
+    ];
   const access = kind === ACL_TOKENS ? 'write' : 'read';
-  return rights.may('acl', '', access) ? undefined : `acl:${access}`;
+  return rights.may('acl', '', access) ? [] : [`acl ${access}`];
 }
 
 /** Calls without a token get the one that the agent has for them. */
