@@ -138,6 +138,14 @@ describe.each(ROWS)('$route', (row) => {
   });
 });
 
+it('leaves no prepared call that would go past the check', () => {
+  const prepare = () => ({ waits: false, run: async () => ({}) });
+  const base = { method: 'GET', about: '', acl: 'none', handle: () => ({}), prepare } as const;
+  const routes = ['/v1/agent/self', '/v1/catalog/nodes'].map((path): Route => ({ ...base, path }));
+  const guarded = guardAgentRoutes(routes, { access, local, nodeName: 'n1' });
+  expect(guarded.map((route) => route.prepare)).toEqual([undefined, prepare]);
+});
+
 describe('registrations', () => {
   const guarded = guardLocal(local, access, 'n1');
   const outcome = async (run: () => Promise<void>): Promise<string> => {

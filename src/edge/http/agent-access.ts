@@ -117,7 +117,9 @@ const RULES: Readonly<Record<string, Rule>> = {
 export function guardAgentRoutes(routes: readonly Route[], deps: AgentAccessDeps): readonly Route[] {
   return routes.map((route) => {
     const rule = RULES[`${route.method} ${route.path}`];
-    return rule === undefined ? route : { ...route, handle: (request) => guarded(route, rule, request, deps) };
+    if (rule === undefined) return route;
+    const { prepare: _unguarded, ...rest } = route; // a prepared call would go past the check
+    return { ...rest, handle: (request) => guarded(route, rule, request, deps) };
   });
 }
 
