@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import type { LoadedConfig } from '../config/types.ts';
+import { nodeKey } from '../domain/catalog/tables.ts';
 import { formatAddress } from '../federation/address.ts';
 import { createFederation, type Federation } from '../federation/federation.ts';
 import { createChangeSource } from '../federation/replication/change-source.ts';
@@ -28,6 +29,7 @@ import { remotePrimaryCa } from './primary-ca.ts';
 import { queryMesh } from './query-mesh.ts';
 import { aclKinds, kindOfWrite, replicatedKinds } from './replicated-kinds.ts';
 import { type Identity, serverRegistration } from './self.ts';
+import { createWanWarning } from './wan-warning.ts';
 
 /** The part of an agent that is an authority of its datacenter. */
 export interface Authority {
@@ -197,6 +199,13 @@ export async function createAuthority(deps: AuthorityDeps): Promise<Authority> {
     metrics,
   });
 
+  const wanWarning = createWanWarning({
+    onCommit: (listener) => store.onCommit(listener),
+    node: (name) => domains.catalog.tables.nodes.get(nodeKey(name))?.value,
+    federated: () => federation.datacenters().length > 1,
+    log: log.child({ component: 'catalog' }),
+  });
+
   const registration: Service = {
     name: 'registration of this server',
     start: async (signal) => {
@@ -221,6 +230,7 @@ export async function createAuthority(deps: AuthorityDeps): Promise<Authority> {
       domains.acl.service,
       domains.ca.service,
       listener,
+      ...(config.translateWanAddrs ? [wanWarning] : []),
       registration,
       ...(primary ? [bootstrapEntries(domains.entries, config.bootstrapEntries)] : []),
       federation.service,

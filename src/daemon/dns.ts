@@ -11,6 +11,8 @@ import { type Logger, type Metrics, noMetrics } from '../telemetry/types.ts';
 export interface DnsDeps {
   readonly loaded: LoadedConfig;
   readonly contract: ServerContract;
+  /** The agent's token for those who ask it without one; '' is anonymous. */
+  readonly token: () => string;
   readonly clock: Clock;
   readonly log: Logger;
   readonly metrics: Metrics;
@@ -29,7 +31,7 @@ export function createDns(deps: DnsDeps): DnsServer {
     {
       known,
       contract,
-      token: () => config.acl.tokens.default,
+      token: deps.token,
       now: () => clock.now(),
       random: Math.random,
     },

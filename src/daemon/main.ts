@@ -89,7 +89,14 @@ export async function runAgent({ input, describe }: RunAgentOptions): Promise<nu
     metrics,
   });
 
-  const dns = createDns({ loaded, contract: authority.contract, clock, log, metrics });
+  const dns = createDns({
+    loaded,
+    contract: authority.contract,
+    token: () => authority.tokens.get('default'),
+    clock,
+    log,
+    metrics,
+  });
 
   const group = createServiceGroup([...authority.services, ...agent.services, dns, http], clock);
   if (describe !== undefined) {

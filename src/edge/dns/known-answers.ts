@@ -38,7 +38,7 @@ export class KnownAnswers {
     args: ReadArgs<N>,
     options: FollowOptions,
   ): Promise<Pick<Followed<ReadValue<N>>, 'value' | 'problem'>> {
-    const key = JSON.stringify([name, args, options.datacenter ?? '']);
+    const key = JSON.stringify([name, args, options.datacenter ?? '', options.token ?? '']);
     const entry = this.#entries.get(key) ?? this.#begin(key, name, args, options);
     entry.usedAt = this.#deps.clock.now();
     this.#entries.delete(key);

@@ -63,6 +63,13 @@ export function internalRoutes(deps: CatalogRouteDeps & { readonly agent: AgentP
       acl: 'node:read',
       handle: () => jsonResponse([]),
     },
+    {
+      method: 'GET',
+      path: '/v1/coordinate/node/:node',
+      about: 'Network coordinate of a node within the datacenter; none are kept.',
+      acl: 'node:read',
+      handle: () => ({ status: 404 }),
+    },
     readRoute(deps, {
       path: '/v1/discovery-chain/*service',
       about: 'How connections to a service are resolved: targets and failover.',
