@@ -35,8 +35,8 @@ export interface InstanceDeps {
  */
 type Mode = 'unknown' | 'tunnel' | 'plain' | 'bare';
 
-/** New tunnels tried for one connection when tunnels close under it. */
-const MAX_TUNNEL_TRIES = 3;
+/** New tunnels made for one connection when tunnels close under it. */
+const MAX_NEW_TUNNELS = 3;
 
 /** One instance of a service: how to reach it, the tunnels to it, and how it does. */
 export class Instance {
@@ -81,10 +81,13 @@ export class Instance {
 
   /** A connection to the application of the instance. Throws {@link DialError}. */
   async connect(timeoutMs: number): Promise<Far> {
-    for (let tries = 0; tries < MAX_TUNNEL_TRIES; tries += 1) {
+    for (let made = 0; ; ) {
       if (this.#mode === 'plain' || this.#mode === 'bare') return await this.#connectPlain(timeoutMs);
       const tunnel = this.#pick();
       if (tunnel === undefined) {
+        if (made === MAX_NEW_TUNNELS)
+          throw new DialError('unreachable', 'tunnels close before they can be used', { retry: true });
+        made += 1;
         await this.#establish(timeoutMs);
         const spare = this.#takeSpare();
         if (spare !== undefined) return plainEnd(spare);
@@ -95,11 +98,13 @@ export class Instance {
         const end = await tunnel.connect(this.endpoint.service, timeoutMs);
         return { ...end, peer: tunnel.peer };
       } catch (error) {
-        if (error instanceof DialError && error.reason === 'expired') tunnel.retire();
-        else if (!(error instanceof StreamUntouched)) throw error;
+        const closing = error instanceof StreamUntouched || (error instanceof DialError && error.reason === 'expired');
+        if (!closing) throw error;
+        // All tunnels of an instance close together when it gets a new leaf, and this side may learn of each late: each
+        // is passed over once, and the loop ends with the last one.
+        tunnel.retire();
       }
     }
-    throw new DialError('unreachable', 'tunnels close before they can be used', { retry: true });
   }
 
   /** The own leaf or the roots changed: a new tunnel in the background, then no new streams in the old ones. */

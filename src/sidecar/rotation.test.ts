@@ -1,4 +1,5 @@
 import { once } from 'node:events';
+import type { Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { dial, ending, exchange, holdOpen, type RunningSidecar, SidecarBench } from '../../test/fakes/sidecar-bench.ts';
@@ -91,6 +92,46 @@ describe('rotation', () => {
       expect(await ending(kept)).toBe('end');
       await until(() => db.sidecar.stats().inbound.tunnels === 1, [web]);
     }
+  });
+
+  it('passes over every tunnel that the other side has closed, however many, before it makes a new one', async () => {
+    const db = await bench.db(await bench.echo());
+    // Between the two: what db says is held back until web asks again, so that web learns late of each closed tunnel.
+    const relays: { hold: boolean }[] = [];
+    let stale = 0;
+    const openNew: (() => void)[] = [];
+    const port = await bench.app((client) => {
+      const relay = { hold: false };
+      const server = dial(db.address);
+      const held: Buffer[] = [];
+      server.on('error', () => undefined);
+      server.on('close', () => client.destroy());
+      client.on('close', () => server.destroy());
+      server.on('data', (chunk: Buffer) => void (relay.hold ? held.push(chunk) : client.write(chunk)));
+      client.on('data', (chunk: Buffer) => {
+        server.write(chunk);
+        if (!relay.hold) return;
+        relay.hold = false;
+        client.write(Buffer.concat(held));
+        stale -= 1;
+        if (stale === 0) for (const open of openNew) open();
+      });
+      if (stale > 0) {
+        client.pause(); // a new tunnel: not before all old ones were found closed
+        openNew.push(() => client.resume());
+      } else relays.push(relay);
+    });
+    const limits = { tunnelsPerInstance: 4, streamsBeforeGrowth: 1 };
+    const web = await bench.web([`127.0.0.1:${port}`], { limits });
+    const kept: Socket[] = [];
+    while (db.sidecar.stats().inbound.tunnels < 4) kept.push(await holdOpen(web.address));
+    stale = relays.length;
+    for (const relay of relays) relay.hold = true;
+    await db.source.put({ leaf: bench.ca.leaf('db', 'dc2') });
+    expect(String(await exchange(web.address, 'still there?'))).toBe('still there?');
+    expect(stale).toBe(0);
+    expect(web.sidecar.stats().refused).toEqual({});
+    for (const socket of kept) socket.destroy();
   });
 
   it('closes connections of peers that show nothing newer when their root goes', async () => {
