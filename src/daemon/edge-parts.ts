@@ -2,7 +2,8 @@ import type { LoadedConfig } from '../config/types.ts';
 import { denied } from '../edge/http/agent-access.ts';
 import type { AgentParts, SidecarRequest } from '../edge/http/agent-parts.ts';
 import type { Clock } from '../lib/clock.ts';
-import { IsthmusError } from '../lib/errors.ts';
+import { hasCode, IsthmusError } from '../lib/errors.ts';
+import { linkSignals } from '../lib/signals.ts';
 import type { MetricsRegistry } from '../telemetry/metrics.ts';
 import { agentRights } from './access.ts';
 import { agentSelf } from './agent-self.ts';
@@ -79,7 +80,9 @@ export function createEdgeParts(deps: EdgePartsDeps): AgentParts {
     leaves: {
       async get(service, options) {
         await requireService(service, options);
-        return agent.leaves.get(service, options);
+        const answer = await agent.leaves.get(service, options);
+        if (options.index !== undefined) await requireService(service, options); // it may have waited long
+        return answer;
       },
     },
     roots: agent.roots,
@@ -91,8 +94,20 @@ export function createEdgeParts(deps: EdgePartsDeps): AgentParts {
     sidecars: {
       async open(request, signal) {
         const service = behind(request);
-        if (service !== undefined) await requireService(service, { ...request, signal });
-        return agent.sidecars.open(request, signal);
+        if (service === undefined || !config.acl.enabled) return agent.sidecars.open(request, signal);
+        await requireService(service, { ...request, signal });
+        // The stream ends with the right to it.
+        const life = linkSignals(signal);
+        const unhook = authority.domains.acl.resolver.onChange(() => {
+          requireService(service, { ...request, signal: life.signal }).catch((error: unknown) => {
+            if (hasCode(error, 'permission_denied')) life.abort(error);
+          });
+        });
+        life.signal.addEventListener('abort', () => {
+          unhook();
+          life.release();
+        });
+        return agent.sidecars.open(request, life.signal);
       },
     },
   };

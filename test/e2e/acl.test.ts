@@ -164,6 +164,24 @@ describe('access control', () => {
     expect(await nodesSeen(dc2, local.SecretID)).toBe('ACL not found');
   });
 
+  it('ends what a deleted token waits for', async () => {
+    const token = await make<Token>(dc1, 'acl', 'token', 'create', '-service-identity', 'api');
+    const api = header(token.SecretID);
+    await dc1.http('PUT', '/v1/agent/service/register', { Name: 'api', Connect: { SidecarService: {} } }, api);
+    const leaf = await dc1.http('GET', '/v1/agent/connect/ca/leaf/api', undefined, api);
+    expect(leaf.status).toBe(200);
+    expect((await dc1.http('GET', '/v1/internal/sidecar?sidecar-for=api')).status).toBe(403);
+    const stream = dc1.http('GET', '/v1/internal/sidecar?sidecar-for=api', undefined, api).then(
+      () => 'ended',
+      () => 'ended',
+    );
+    const index = String(leaf.headers['x-consul-index']);
+    const waiting = dc1.http('GET', `/v1/agent/connect/ca/leaf/api?wait=2s&index=${index}`, undefined, api);
+    await make(dc1, 'acl', 'token', 'delete', '-id', token.AccessorID);
+    expect(await stream).toBe('ended');
+    expect((await waiting).body).toBe('ACL not found');
+  });
+
   it('takes a write of the secondary to the primary and back', async () => {
     const token = await make<Token>(dc2, 'acl', 'token', 'create', '-policy-name', 'nodes');
     expect(await nodesSeen(dc1, token.SecretID)).toBe('1 nodes');
