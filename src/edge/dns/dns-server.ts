@@ -6,7 +6,7 @@ import { IsthmusError } from '../../lib/errors.ts';
 import type { Service } from '../../lib/service.ts';
 import { createTaskGroup } from '../../lib/task.ts';
 import type { Logger, Metrics } from '../../telemetry/types.ts';
-import { failure, type ReplyOptions, readRequest, writeReply } from './packet.ts';
+import { failure, type ReplyOptions, readAddresses, readRequest, writeQuestion, writeReply } from './packet.ts';
 import type { Recursors } from './recursors.ts';
 import { type Question, RCODE, type Reply } from './types.ts';
 
@@ -178,6 +178,15 @@ class DnsService implements DnsServer {
     }
   }
 
+  /** Follows a name outside of our domains, which an external service has in place of an address. */
+  async #completed({ type }: Question, reply: Reply, signal: AbortSignal): Promise<Reply> {
+    const { recursors } = this.#deps;
+    const [first, ...more] = reply.answers;
+    if (first?.data.type !== 'CNAME' || more.length > 0 || type === 'CNAME' || !recursors.any) return reply;
+    const answer = await recursors.ask(writeQuestion(first.data.target, type), 'udp', signal);
+    return answer === undefined ? reply : { ...reply, answers: [first, ...readAddresses(answer)] };
+  }
+
   async #answer(message: Buffer, transport: Transport, signal: AbortSignal): Promise<Buffer | undefined> {
     const count = (outcome: string): void => this.#questions.add(1, { transport, outcome });
     const request = readRequest(message);
@@ -192,7 +201,7 @@ class DnsService implements DnsServer {
       const reply = await resolve(request.question, signal);
       if (reply !== undefined) {
         count('ours');
-        return writeReply(request, reply, options);
+        return writeReply(request, await this.#completed(request.question, reply, signal), options);
       }
       if (!recursors.any) {
         count('refused');

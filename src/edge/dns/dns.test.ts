@@ -318,6 +318,28 @@ describe('malformed packets', () => {
 });
 
 describe('recursors', () => {
+  it('find the address behind the name of an external service', async () => {
+    const far = await serve((name) => ({
+      rcode: 0,
+      authoritative: false,
+      answers: [
+        { name, ttl: 60, data: { type: 'CNAME', target: 'host.example.com' } },
+        { name: 'host.example.com', ttl: 30, data: { type: 'A', address: '192.0.2.1' } },
+      ],
+    }));
+    const external = (name: string): Reply => ({
+      rcode: 0,
+      authoritative: true,
+      answers: [{ name, ttl: 0, data: { type: 'CNAME', target: 'db.example.com' } }],
+    });
+    const near = await serve(external, {}, [`127.0.0.1:${far.port}`]);
+    expect(read(await udp(near.port, question('db.service.consul', 'A'))).answers).toMatchObject([
+      { name: 'db.service.consul', type: 'CNAME', data: 'db.example.com' },
+      { name: 'db.example.com', type: 'CNAME', data: 'host.example.com' },
+      { name: 'host.example.com', type: 'A', data: '192.0.2.1' },
+    ]);
+  });
+
   it('are asked in turn, over the transport of the question', async () => {
     const far = await serve((name) => ({
       rcode: 0,

@@ -1,3 +1,4 @@
+import { randomInt } from 'node:crypto';
 import packet from 'dns-packet';
 import { encodeMessage, isEncodable, MAX_TCP_MESSAGE } from './encode.ts';
 import { type DnsRecord, type Question, RCODE, type Reply } from './types.ts';
@@ -55,6 +56,30 @@ export function readRequest(bytes: Buffer): Request | Buffer | undefined {
     };
   } catch {
     return failure(bytes, RCODE.formatError);
+  }
+}
+
+/** A question of our own to another server. */
+export function writeQuestion(name: string, type: string): Buffer {
+  return packet.encode({
+    type: 'query',
+    id: randomInt(0x10000),
+    flags: FLAG_RECURSION_DESIRED,
+    questions: [{ name, type: (type === 'ANY' ? 'A' : type) as packet.RecordType }],
+  });
+}
+
+/** Addresses, and the names that lead to them, out of another server's answer; none when it can't be read. */
+export function readAddresses(bytes: Buffer): readonly DnsRecord[] {
+  try {
+    return (packet.decode(bytes).answers ?? []).flatMap((answer): readonly DnsRecord[] => {
+      if (answer.type === 'A' || answer.type === 'AAAA')
+        return [{ name: answer.name, ttl: answer.ttl ?? 0, data: { type: answer.type, address: answer.data } }];
+      if (answer.type !== 'CNAME') return [];
+      return [{ name: answer.name, ttl: answer.ttl ?? 0, data: { type: 'CNAME', target: answer.data } }];
+    });
+  } catch {
+    return [];
   }
 }
 
