@@ -35,8 +35,8 @@ export class IntentionWriters {
     this.#random = random;
   }
 
-  /** One random write to an agent. */
-  async write(agent: AgentProcess): Promise<void> {
+  /** One random write to an agent; false when it was surely not carried out. */
+  async write(agent: AgentProcess): Promise<boolean> {
     const pair = this.#take();
     const [before] = pair.possible;
     const action = this.#random.pick(['allow', 'deny'] as const);
@@ -50,28 +50,29 @@ export class IntentionWriters {
         if (wish === 'delete') pair.id = undefined;
         pair.possible = [after];
         this.#free.push(pair);
-        return;
+        return true;
       }
       if (body.includes('non-existent intention')) {
         pair.id = undefined; // a write of a neighbour by its pair took the IDs of the whole entry away, as with the peer
         this.counts.refused += 1;
         this.#free.push(pair);
-        return;
+        return false;
       }
       if (body.includes('No path to datacenter')) {
         this.counts.refused += 1; // it never left the secondary
         this.#free.push(pair);
-        return;
+        return false;
       }
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === 'ECONNREFUSED') {
         this.counts.refused += 1;
         this.#free.push(pair);
-        return;
+        return false;
       }
     }
     this.counts.inDoubt += 1;
     pair.possible = [before, after];
+    return true;
   }
 
   /** What is not as acknowledged; empty when all is. */

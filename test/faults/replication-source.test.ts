@@ -64,7 +64,7 @@ describe('a poisoned entry in the primary', () => {
     await callAgent(dc1, 'PUT', '/v1/config', { ...poison, Sources: [source] });
     await waitFor(async () => (await replication(dc2)).Quarantined.length === 0, { what: 'the corrected entry' });
     expect((await dc2.http('GET', '/v1/config/service-intentions/poisoned')).status).toBe(200);
-  }, 90_000);
+  }, 180_000);
 });
 
 describe('a primary that comes back with another store', () => {
@@ -109,7 +109,7 @@ describe('a primary that comes back with another store', () => {
     // It goes on to serve what it has.
     expect((await dc2.http('GET', '/v1/agent/connect/ca/leaf/new-service')).status).toBe(200);
     rmSync(copy, { recursive: true });
-  }, 90_000);
+  }, 180_000);
 
   it('is not even linked when the new store made another trust domain', async () => {
     bed = await startBed();
@@ -131,7 +131,7 @@ describe('a primary that comes back with another store', () => {
     expect(await names(dc2)).toEqual(kept);
     const again = await callAgent<{ ServiceURI: string }>(dc2, 'GET', '/v1/agent/connect/ca/leaf/new-service');
     expect(again.ServiceURI.split('/')[2]).toBe(leaf.ServiceURI.split('/')[2]);
-  }, 60_000);
+  }, 120_000);
 });
 
 async function writeMany(agent: AgentProcess, prefix: string, count: number): Promise<void> {
