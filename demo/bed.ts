@@ -1,4 +1,5 @@
 import { mkdtempSync, rmSync } from 'node:fs';
+import { isIPv6 } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { SidecarProcess } from '../test/harness/index.ts';
@@ -11,6 +12,8 @@ import { startDb } from './traffic.ts';
 /** The program of this checkout; the demo is run from its top folder. */
 const binary = join(process.cwd(), 'bin', 'isthmus');
 
+const WAN_DC1 = '127.0.1.1';
+const WAN_DC2 = '127.0.2.1';
 /** Sidecars that a datacenter may get. */
 const SIDECAR_PORTS = 10;
 
@@ -46,11 +49,11 @@ export class Bed {
   }
 
   async startPrimary(): Promise<void> {
-    await this.#startAgent('dc1', await wanHost('127.0.1.1'), []);
+    await this.#startAgent('dc1', await wanHost(WAN_DC1), []);
   }
 
   async startSecondary(): Promise<void> {
-    await this.#startAgent('dc2', await wanHost('127.0.2.1'), [this.#wan[0]?.address ?? '']);
+    await this.#startAgent('dc2', await wanHost(WAN_DC2), [this.#wan[0]?.address ?? '']);
   }
 
   async startServices(): Promise<void> {
@@ -59,7 +62,8 @@ export class Bed {
     await json(this.dc2.http, 'PUT', '/v1/agent/service/register', {
       Name: 'db',
       Port: this.#db.port,
-      Connect: { SidecarService: {} },
+      // Reached from dc1 under the WAN address of dc2.
+      Connect: { SidecarService: isIPv6(await wanHost(WAN_DC2)) ? { Proxy: { Config: { bind_address: '::' } } } : {} },
     });
     await json(this.dc1.http, 'PUT', '/v1/agent/service/register', {
       Name: 'web',
