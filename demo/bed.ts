@@ -5,9 +5,9 @@ import { join } from 'node:path';
 import type { SidecarProcess } from '../test/harness/index.ts';
 import { type AgentProcess, startAgent, startSidecar, type WanProxy, wanProxy } from '../test/harness/index.ts';
 import { freePorts } from '../test/harness/ports.ts';
+import { type EchoApplication, startEcho } from '../test/harness/traffic.ts';
 import { json } from './api.ts';
 import { wanHost } from './loopback.ts';
-import { startDb } from './traffic.ts';
 
 /** The program of this checkout; the demo is run from its top folder. */
 const binary = join(process.cwd(), 'bin', 'isthmus');
@@ -34,7 +34,7 @@ export class Bed {
   readonly #agents: AgentProcess[] = [];
   readonly #sidecars: SidecarProcess[] = [];
   readonly #wan: WanProxy[] = [];
-  #db: Awaited<ReturnType<typeof startDb>> | undefined;
+  #db: EchoApplication | undefined;
   /** What is being started now: it has to be there before it can be stopped. */
   #starting: Promise<unknown> = Promise.resolve();
   #stopped = false;
@@ -57,7 +57,7 @@ export class Bed {
   }
 
   async startServices(): Promise<void> {
-    this.#db = await startDb();
+    this.#db = await startEcho('db');
     this.upstreamPort = (await freePorts(1)).first;
     await json(this.dc2.http, 'PUT', '/v1/agent/service/register', {
       Name: 'db',
@@ -128,7 +128,7 @@ export class Bed {
     for (const process of [...this.#agents.splice(0), ...this.#sidecars.splice(0)].reverse())
       await process.stop().catch(() => undefined); // killed then
     for (const wan of this.#wan.splice(0)) await wan.close();
-    this.#db?.close();
+    await this.#db?.close();
     if (!keepLogs) rmSync(this.#dir, { recursive: true, force: true, maxRetries: 5 });
   }
 

@@ -1,7 +1,7 @@
+import { ask, type LoadCounts, LongLived, startLoad } from '../test/harness/traffic.ts';
 import { call, json, until } from './api.ts';
 import type { Bed } from './bed.ts';
 import type { Outcome, Screen } from './screen.ts';
-import { ask, type LoadCounts, LongLived, startLoad } from './traffic.ts';
 import type { CaRoots, CaStatus, Explanation, RotationStatus } from './types.ts';
 
 /** New connections each second and kept ones while the root rotates. */
@@ -123,7 +123,7 @@ export async function rotateUnderLoad(bed: Bed, screen: Screen): Promise<Outcome
     const facts =
       `meanwhile ${counts.opened} new connections and ${counts.longLived} kept ones with ` +
       `${counts.longLivedAnswers} answers: ${failed} failed`;
-    if (failed > 0) throw new Error(`${facts}; last error: ${counts.lastError}`);
+    if (failed > 0) throw new Error(`${facts}; last error: ${counts.errors[0]}`);
     return { facts, brief: `${moved} certificates in ${movedMs} ms, ${failed} failures` };
   } finally {
     await load.stop();
