@@ -7,70 +7,89 @@ export interface LoadResult {
   readonly perSecond: number;
 }
 
-const HEADER_END = Buffer.from('\r\n\r\n');
-
-/**
- * Keep-alive load on one URL: each connection sends its next request when the answer is complete. Speaks just enough
- * HTTP (Content-Length answers) to cost little beside what it measures.
- */
-export async function httpLoad(options: {
+export interface Target {
   readonly host: string;
   readonly port: number;
-  readonly path: string;
+  /** Keep-alive connections; each sends its next request when the answer is complete. */
   readonly connections: number;
-  readonly milliseconds: number;
-}): Promise<LoadResult> {
-  const request = Buffer.from(`GET ${options.path} HTTP/1.1\r\nHost: ${options.host}:${options.port}\r\n\r\n`);
-  const started = process.hrtime.bigint();
-  const end = started + BigInt(options.milliseconds) * 1_000_000n;
+}
+
+const HEADER_END = Buffer.from('\r\n\r\n');
+
+/** A request that {@link sendAll} can send; a body goes as JSON. */
+export function requestBytes(target: Target, method: string, path: string, body?: unknown): Buffer {
+  const payload = body === undefined ? '' : JSON.stringify(body);
+  const length = body === undefined ? '' : `Content-Length: ${Buffer.byteLength(payload)}\r\n`;
+  return Buffer.from(`${method} ${path} HTTP/1.1\r\nHost: ${target.host}:${target.port}\r\n${length}\r\n${payload}`);
+}
+
+/** Sends each request once. */
+export function sendAll(target: Target, requests: readonly Buffer[]): Promise<LoadResult> {
+  let at = 0;
+  return run(target, () => requests[at++]);
+}
+
+/** Sends one GET again and again for so long. */
+export function httpLoad(
+  options: Target & { readonly path: string; readonly milliseconds: number },
+): Promise<LoadResult> {
+  const request = requestBytes(options, 'GET', options.path);
+  const end = performance.now() + options.milliseconds;
+  return run(options, () => (performance.now() < end ? request : undefined));
+}
+
+/** Speaks just enough HTTP (Content-Length answers) to cost little beside what it measures. */
+async function run(target: Target, next: () => Buffer | undefined): Promise<LoadResult> {
+  const started = performance.now();
   let requests = 0;
   let failures = 0;
-  await Promise.all(
-    Array.from(
-      { length: options.connections },
-      () =>
-        new Promise<void>((resolve) => {
-          const socket: Socket = connect({ host: options.host, port: options.port, noDelay: true });
-          let pending: Buffer = Buffer.alloc(0);
-          let missing = -1; // bytes of the body still to come; -1 while reading the head
-          const finish = (): void => {
-            socket.destroy();
-            resolve();
-          };
-          const answered = (ok: boolean): void => {
-            if (ok) requests += 1;
-            else failures += 1;
-            missing = -1;
-            if (process.hrtime.bigint() >= end) finish();
-            else socket.write(request);
-          };
-          let ok = true;
-          socket.on('connect', () => socket.write(request));
-          socket.on('error', () => {
-            failures += 1;
-            finish();
-          });
-          socket.on('close', finish);
-          socket.on('data', (chunk: Buffer) => {
-            if (missing >= 0) {
-              missing -= chunk.length;
-              if (missing <= 0) answered(ok);
-              return;
-            }
-            pending = pending.length === 0 ? chunk : Buffer.concat([pending, chunk]);
-            const head = pending.indexOf(HEADER_END);
-            if (head < 0) return;
-            const text = pending.toString('latin1', 0, head);
-            ok = text.startsWith('HTTP/1.1 200');
-            const length = /content-length: (\d+)/i.exec(text);
-            missing = Number(length?.[1] ?? 0) - (pending.length - head - HEADER_END.length);
-            pending = Buffer.alloc(0);
-            if (missing <= 0) answered(ok);
-          });
-        }),
-    ),
-  );
-  const seconds = Number(process.hrtime.bigint() - started) / 1e9;
+  const lane = (): Promise<void> =>
+    new Promise((resolve) => {
+      const first = next();
+      if (first === undefined) {
+        resolve();
+        return;
+      }
+      const socket: Socket = connect({ host: target.host, port: target.port, noDelay: true });
+      let pending: Buffer = Buffer.alloc(0);
+      let missing = -1; // bytes of the body still to come; -1 while reading the head
+      let ok = true;
+      let done = false;
+      const finish = (broken: boolean): void => {
+        if (broken && !done) failures += 1;
+        done = true;
+        socket.destroy();
+        resolve();
+      };
+      const answered = (): void => {
+        if (ok) requests += 1;
+        else failures += 1;
+        missing = -1;
+        const following = next();
+        if (following === undefined) finish(false);
+        else socket.write(following);
+      };
+      socket.on('connect', () => socket.write(first));
+      socket.on('error', () => finish(true));
+      socket.on('close', () => finish(true));
+      socket.on('data', (chunk: Buffer) => {
+        if (missing >= 0) {
+          missing -= chunk.length;
+          if (missing <= 0) answered();
+          return;
+        }
+        pending = pending.length === 0 ? chunk : Buffer.concat([pending, chunk]);
+        const head = pending.indexOf(HEADER_END);
+        if (head < 0) return;
+        const text = pending.toString('latin1', 0, head);
+        ok = text.startsWith('HTTP/1.1 200');
+        missing = Number(/content-length: (\d+)/i.exec(text)?.[1] ?? 0) - (pending.length - head - HEADER_END.length);
+        pending = Buffer.alloc(0);
+        if (missing <= 0) answered();
+      });
+    });
+  await Promise.all(Array.from({ length: target.connections }, lane));
+  const seconds = (performance.now() - started) / 1_000;
   return { requests, failures, seconds, perSecond: requests / seconds };
 }
 

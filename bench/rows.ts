@@ -3,7 +3,7 @@ import { connect } from 'node:net';
 import { json, until } from '../demo/api.ts';
 import { openFor, openIdle, openOne, ROUND_TRIPS, roundTrip, startApplication, transfer } from './application.ts';
 import { type Bed, freePorts } from './bed.ts';
-import { httpLoad, quantile } from './http-load.ts';
+import { httpLoad, quantile, requestBytes, sendAll, type Target } from './http-load.ts';
 
 /** One measured figure. */
 export interface Figure {
@@ -35,6 +35,16 @@ async function parallel<T>(items: readonly T[], width: number, work: (item: T) =
       for (let item = queue.pop(); item !== undefined; item = queue.pop()) await work(item);
     }),
   );
+}
+
+function targetOf(http: string): Target {
+  const [host = '', port = ''] = http.split(':');
+  return { host, port: Number(port), connections: 32 };
+}
+
+async function mustAll(target: Target, requests: readonly Buffer[]): Promise<void> {
+  const { failures } = await sendAll(target, requests);
+  if (failures > 0) throw new Error(`${failures} of ${requests.length} requests failed`);
 }
 
 const numbers = (count: number): number[] => Array.from({ length: count }, (_, index) => index);
@@ -99,10 +109,22 @@ export function bulkIntentions(count: number, goal: string): Row {
   return async (bed) => {
     const names = numbers(count).map((number) => `bulk${count}-${number}`);
     const begun = performance.now();
-    await parallel(names, 32, (name) => json(bed.dc1, 'PUT', exact('web', name), allow));
+    const target = targetOf(bed.dc1);
+    await mustAll(
+      target,
+      names.map((name) => requestBytes(target, 'PUT', exact('web', name), allow)),
+    );
     const wrote = performance.now();
+    const last = names[count - 1] ?? '';
     await until(
       'the last intention in dc2',
+      120_000,
+      () => json<Record<string, unknown[]>>(bed.dc2, 'GET', `/v1/connect/intentions/match?by=destination&name=${last}`),
+      (found) => (found[last]?.length ?? 0) > 0,
+    );
+    // Listing costs more than what is measured, so it comes only when the last one is there.
+    await until(
+      'all intentions in dc2',
       120_000,
       () =>
         json<readonly unknown[]>(bed.dc2, 'GET', `/v1/config/service-intentions?filter=Name+matches+"bulk${count}-"`),
@@ -126,7 +148,11 @@ export const leaves: Row = async (bed) => {
   const count = 3_000;
   const names = numbers(count).map((number) => `leaf-${number}`);
   const begun = performance.now();
-  await parallel(names, 32, (name) => json(bed.dc1, 'GET', `/v1/agent/connect/ca/leaf/${name}`));
+  const target = targetOf(bed.dc1);
+  await mustAll(
+    target,
+    names.map((name) => requestBytes(target, 'GET', `/v1/agent/connect/ca/leaf/${name}`)),
+  );
   const seconds = (performance.now() - begun) / 1_000;
   return [
     {
@@ -206,8 +232,7 @@ export const reads: Row = async (bed) => {
     ['CA roots', '/v1/connect/ca/roots', '≥ 1.5×'],
     ['service list', '/v1/catalog/services', '≥ 1.5×'],
   ] as const) {
-    const [host = '', port = ''] = bed.dc1.split(':');
-    const target = { host, port: Number(port), path, connections: 32 };
+    const target = { ...targetOf(bed.dc1), path };
     await httpLoad({ ...target, milliseconds: 500 });
     const { perSecond, requests, failures } = await httpLoad({ ...target, milliseconds: 3_000 });
     if (failures > 0) throw new Error(`${path}: ${failures} requests failed`);
