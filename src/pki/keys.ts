@@ -1,13 +1,12 @@
 import {
+  createECDH,
   createHash,
   createPrivateKey,
   createPublicKey,
   generateKeyPair,
-  generateKeyPairSync,
   type JsonWebKey,
   type KeyObject,
 } from 'node:crypto';
-import { promisify } from 'node:util';
 import { IsthmusError } from '../lib/errors.ts';
 import { bitString, contextTag, DerReader, der, malformed, oid, sequence, TAG } from './der.ts';
 import { OID } from './oids.ts';
@@ -52,17 +51,50 @@ const ALGORITHMS = {
   rsa512: { hash: 'sha512', der: sequence(oid('1.2.840.113549.1.1.13'), NULL) },
 } as const satisfies Record<string, SignatureAlgorithm>;
 
-const generate = promisify(generateKeyPair);
+/** A new RSA key in PKCS #8, made on another thread. */
+function generateRsa(bits: number): Promise<Buffer> {
+  const options = {
+    modulusLength: bits,
+    publicKeyEncoding: { type: 'spki', format: 'der' },
+    privateKeyEncoding: { type: 'pkcs8', format: 'der' },
+  } as const;
+  return new Promise((resolve, reject) => {
+    generateKeyPair('rsa', options, (error, _publicKey, privateKey) =>
+      error === null ? resolve(privateKey) : reject(error),
+    );
+  });
+}
+
+/**
+ * Node's key generation job shares a lock with the key that it made and takes it when it is collected. A collection
+ * that falls into an export of that key then waits for itself, for ever (Node 20.20: ExportJWK, an allocation,
+ * ~KeyGenJob). So no key that such a job made is ever used: EC keys are made without one, RSA keys are read from DER.
+ */
 
 /** Makes a key: RSA on another thread (it takes seconds), EC at once (at most a millisecond). */
 export async function generateKey(spec: KeySpec): Promise<KeyObject> {
-  if (spec.type === 'rsa') return (await generate('rsa', { modulusLength: spec.bits })).privateKey;
-  return generateKeyPairSync('ec', { namedCurve: curveOf(spec.bits).node }).privateKey;
+  if (spec.type === 'ec') return generateEcKey(curveOf(spec.bits));
+  return createPrivateKey({ key: await generateRsa(spec.bits), format: 'der', type: 'pkcs8' });
 }
 
-/** A P-256 key for a leaf, at once (about 100 µs). */
+/** A P-256 key for a leaf, at once (about 150 µs). */
 export function generateLeafKey(): KeyObject {
-  return generateKeyPairSync('ec', { namedCurve: 'prime256v1' }).privateKey;
+  return generateEcKey(curveOf(256));
+}
+
+function generateEcKey({ node, jwk, size }: Curve): KeyObject {
+  const pair = createECDH(node);
+  const point = pair.generateKeys(); // 4, x, y
+  const scalar = pair.getPrivateKey(); // without leading zeros
+  const d = Buffer.concat([Buffer.alloc(size - scalar.length), scalar]);
+  const key = {
+    kty: 'EC',
+    crv: jwk,
+    x: point.toString('base64url', 1, 1 + size),
+    y: point.toString('base64url', 1 + size),
+    d: d.toString('base64url'),
+  };
+  return createPrivateKey({ key, format: 'jwk' });
 }
 
 /** What kind of key it is; throws `invalid_argument` for kinds that the mesh does not use. */
