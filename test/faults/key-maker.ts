@@ -1,7 +1,7 @@
 /** Makes and writes out keys, as an agent does for its leaves; says so when it is through. */
 import { generateKey, generateLeafKey, privateKeyToPem, spkiOf } from '../../src/pki/keys.ts';
 
-for (let made = 0; made < 200; made += 1) {
+for (let made = 0; made < 4000; made += 1) {
   const key = generateLeafKey();
   spkiOf(key);
   privateKeyToPem(key);
