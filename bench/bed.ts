@@ -1,11 +1,10 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { json, until } from '../demo/api.ts';
-import { type AgentProcess, type SidecarProcess, startAgent, startSidecar } from '../test/harness/index.ts';
+import { type AgentProcess, freePorts, type SidecarProcess, startAgent, startSidecar } from '../test/harness/index.ts';
 
 /** Two federated datacenters to be measured: ours, or the real peer's. */
 export interface Bed {
@@ -88,7 +87,8 @@ export async function peerBed(binary: string): Promise<Bed> {
   const children: ReturnType<typeof spawn>[] = [];
   const start = async (index: 0 | 1, joinWan: readonly string[]) => {
     const datacenter = `dc${index + 1}`;
-    const [http, server, lan, wan] = (await freePorts(4)) as [number, number, number, number];
+    const { first: http } = await freePorts(4);
+    const [server, lan, wan] = [http + 1, http + 2, http + 3];
     const file = join(dir, `${datacenter}.json`);
     const config = {
       node_name: `${datacenter}-s1`,
@@ -146,17 +146,4 @@ async function roots(http: string): Promise<boolean> {
   if (answer.ActiveRootID === '') return false;
   await json(http, 'GET', '/v1/agent/connect/ca/leaf/probe');
   return true;
-}
-
-export async function freePorts(count: number): Promise<number[]> {
-  const servers = await Promise.all(
-    Array.from({ length: count }, async () => {
-      const server = createServer().listen(0, '127.0.0.1');
-      await once(server, 'listening');
-      return server;
-    }),
-  );
-  const ports = servers.map((server) => (server.address() as { port: number }).port);
-  for (const server of servers) server.close();
-  return ports;
 }

@@ -1,8 +1,9 @@
 import { readFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { json, until } from '../demo/api.ts';
+import { freePorts } from '../test/harness/index.ts';
 import { openFor, openIdle, openOne, ROUND_TRIPS, roundTrip, startApplication, transfer } from './application.ts';
-import { type Bed, freePorts } from './bed.ts';
+import type { Bed } from './bed.ts';
 import { httpLoad, quantile, requestBytes, sendAll, type Target } from './http-load.ts';
 
 /** One measured figure. */
@@ -288,7 +289,7 @@ export const watchers: Row = async (bed) => {
 
 export const sidecars: Row = async (bed) => {
   const app = await startApplication();
-  const [local = 0] = await freePorts(1);
+  const { first: local } = await freePorts(1);
   try {
     await json(bed.dc2, 'PUT', '/v1/agent/service/register', {
       Name: 'db',

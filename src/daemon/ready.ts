@@ -1,5 +1,6 @@
 import type { RuntimeConfig } from '../config/types.ts';
 import type { HttpAddress } from '../edge/http/listen.ts';
+import { formatAddress } from '../federation/address.ts';
 import type { BoundAddress } from '../rpc/transport/listener.ts';
 
 /** Where a started agent is reached; absent where a listener is off. */
@@ -23,16 +24,16 @@ export function readyAddresses(
 ): ReadyAddresses {
   const of = (name: string): string | undefined => {
     const bound = rpc[name];
-    return bound === undefined ? undefined : hostPort(bound.address, bound.port);
+    return bound === undefined ? undefined : formatAddress(bound);
   };
   const api = (kind: HttpAddress['kind']): string | undefined => {
     const bound = http.find((address) => address.kind === kind);
-    return bound === undefined ? undefined : hostPort(bound.host, bound.port);
+    return bound === undefined ? undefined : formatAddress({ address: bound.host, port: bound.port });
   };
   const addresses = {
     http: api('http'),
     https: api('https'),
-    dns: dns[0] === undefined ? undefined : hostPort(dns[0].host, dns[0].port),
+    dns: dns[0] === undefined ? undefined : formatAddress({ address: dns[0].host, port: dns[0].port }),
     server: of('server'),
     serf_lan: of('serf_lan'),
     serf_wan: of('serf_wan'),
@@ -44,8 +45,4 @@ export function readyAddresses(
 /** The one line on standard output that says that the agent works. */
 export function readyLine(addresses: ReadyAddresses): string {
   return `==> Isthmus agent ready: ${JSON.stringify(addresses)}\n`;
-}
-
-function hostPort(host: string, port: number): string {
-  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
 }

@@ -25,27 +25,8 @@ export type ReplicatedEntry =
   | { readonly type: 'put'; readonly entry: unknown }
   | { readonly type: 'delete'; readonly kind: string; readonly name: string };
 
-/** What the views on intentions need of the entries that hold them. */
-export interface IntentionEntries {
-  get(destination: string): Stored<ServiceIntentionsEntry> | undefined;
-  list(): readonly Stored<ServiceIntentionsEntry>[];
-  /** Entries that have the source. */
-  bySource(source: string): readonly Stored<ServiceIntentionsEntry>[];
-  byLegacyId(id: string): Stored<ServiceIntentionsEntry> | undefined;
-  /** The entry as this transaction sees it. */
-  read(tx: Tx, destination: string): ServiceIntentionsEntry | undefined;
-  /** Normalises, validates and writes; deletes an entry without sources. */
-  write(tx: Tx, entry: ServiceIntentionsEntry, options: { readonly legacy: boolean }): void;
-  /** Name of the table, as a commit's changes name it. */
-  readonly tableName: string;
-  /** Destination of a changed row, or undefined when the row holds no intentions. */
-  destinationOf(key: string): string | undefined;
-  readonly topics: {
-    readonly all: string;
-    destination(name: string): string;
-    source(name: string): string;
-  };
-}
+/** What the views on intentions need of the entries that hold them; `domain/intentions/entries.ts` says it in words. */
+export type IntentionEntries = ReturnType<typeof intentionEntries>;
 
 export interface EntryReads {
   readonly 'config.get': Read<{ readonly kind: string; readonly name: string }, ConfigEntry>;
@@ -217,25 +198,26 @@ function validateReplicatedIntentions(raw: ConfigEntry, decoded: ConfigEntry): v
   validateIntentions(decoded as ConfigEntry & ServiceIntentionsEntry, { legacy: true });
 }
 
-function intentionEntries(table: Table<ConfigEntry>, put: (tx: Tx, entry: ConfigEntry) => void): IntentionEntries {
+function intentionEntries(table: Table<ConfigEntry>, put: (tx: Tx, entry: ConfigEntry) => void) {
   const prefix = `${joinKey(INTENTIONS)}/`;
   const typed = (row: Stored<ConfigEntry>): Stored<ServiceIntentionsEntry> =>
     row as unknown as Stored<ServiceIntentionsEntry>;
   const keyOf = (destination: string): string => joinKey(INTENTIONS, destination);
   return {
     tableName: table.spec.name,
-    get(destination) {
+    get(destination: string) {
       const row = table.get(keyOf(destination));
       return row === undefined ? undefined : typed(row);
     },
     list: () => table.by('kind', INTENTIONS).map(typed),
-    bySource: (source) => table.by('source', source).map(typed),
-    byLegacyId(id) {
+    bySource: (source: string) => table.by('source', source).map(typed),
+    byLegacyId(id: string) {
       const row = table.by('legacyId', id)[0];
       return row === undefined ? undefined : typed(row);
     },
-    read: (tx, destination) => tx.get(table, keyOf(destination)) as unknown as ServiceIntentionsEntry | undefined,
-    write(tx, entry, options) {
+    read: (tx: Tx, destination: string) =>
+      tx.get(table, keyOf(destination)) as unknown as ServiceIntentionsEntry | undefined,
+    write(tx: Tx, entry: ServiceIntentionsEntry, options: { readonly legacy: boolean }): void {
       if (entry.Sources.length === 0) {
         tx.delete(table, keyOf(entry.Name));
         return;
@@ -244,10 +226,10 @@ function intentionEntries(table: Table<ConfigEntry>, put: (tx: Tx, entry: Config
       validateIntentions(normalised, options);
       put(tx, normalised as unknown as ConfigEntry);
     },
-    destinationOf: (key) => (key.startsWith(prefix) ? decodeURIComponent(key.slice(prefix.length)) : undefined),
+    destinationOf: (key: string) => (key.startsWith(prefix) ? decodeURIComponent(key.slice(prefix.length)) : undefined),
     topics: {
       all: kindTopic(INTENTIONS),
-      destination: (name) => entryTopic(INTENTIONS, name),
+      destination: (name: string) => entryTopic(INTENTIONS, name),
       source: sourceTopic,
     },
   };
