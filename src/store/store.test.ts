@@ -171,6 +171,22 @@ describe('transactions', () => {
   });
 });
 
+it('lets rows go with the lease that they were put with, and keeps one that is put again without', async () => {
+  const lease = await store.leases.grantLease(1_000);
+  await store.transact((tx) => {
+    tx.put(items, { id: 'leased', count: 1 }, lease.id);
+    tx.put(items, { id: 'freed', count: 1 }, lease.id);
+  });
+  await store.transact((tx) => tx.put(items, { id: 'freed', count: 2 }));
+  const gone = store.topics.wait(['items'], store.revision, new AbortController().signal);
+  await clock.advance(1_000);
+  await gone;
+  expect(items.list().map(({ key }) => key)).toEqual(['freed']);
+  await expect(store.transact((tx) => tx.put(items, { id: 'late', count: 1 }, lease.id))).rejects.toMatchObject({
+    code: 'not_found',
+  });
+});
+
 describe('waiting', () => {
   it('for a revision ends when the view has it, in time or not at all', async () => {
     const waiting = store.waitFor(2);

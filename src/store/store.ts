@@ -25,7 +25,8 @@ export interface Tx {
   get<T>(table: Table<T>, key: string): T | undefined;
   /** The stored row, with its revisions; own writes are not seen. */
   row<T>(table: Table<T>, key: string): Stored<T> | undefined;
-  put<T>(table: Table<T>, entity: NoInfer<T>): void;
+  /** @param lease the row is deleted when this lease ends; without one the row hangs on none. */
+  put<T>(table: Table<T>, entity: NoInfer<T>, lease?: string): void;
   delete<T>(table: Table<T>, key: string): void;
 }
 
@@ -77,6 +78,11 @@ export class Store implements Service {
   /** Identity of this history. */
   get epoch(): string {
     return this.#deps.engine.epoch;
+  }
+
+  /** Rows that were put with a lease are deleted when it ends. */
+  get leases(): Pick<Engine, 'grantLease' | 'keepLease' | 'revokeLease'> {
+    return this.#deps.engine;
   }
 
   /** Declares a table; before `start`. Names must be unique and none the prefix of another. */
@@ -241,9 +247,10 @@ class Transaction implements Tx {
     return row;
   }
 
-  put<T>(table: Table<T>, entity: NoInfer<T>): void {
+  put<T>(table: Table<T>, entity: NoInfer<T>, lease?: string): void {
     const key = table.prefix + table.spec.key(entity);
-    this.#writes.set(key, { op: { type: 'put', key, value: JSON.stringify(entity) }, entity });
+    const op: Op = { type: 'put', key, value: JSON.stringify(entity), ...(lease === undefined ? {} : { lease }) };
+    this.#writes.set(key, { op, entity });
   }
 
   delete<T>(table: Table<T>, key: string): void {
