@@ -70,6 +70,11 @@ export interface WatchQuery {
   /** The first revision wanted. Throws `compacted` when it is no longer held, with `details.revision` the oldest held. */
   readonly fromRevision: number;
   readonly signal: AbortSignal;
+  /**
+   * True: commits without changes come too where they are needed, so that the watch passes every revision that the
+   * engine has told anybody. Revisions have gaps where others write into the same etcd.
+   */
+  readonly progress?: boolean;
 }
 
 export interface Lease {
@@ -77,13 +82,30 @@ export interface Lease {
   readonly ttlMs: number;
 }
 
+/** How well an engine reaches its data. */
+export interface EngineContact {
+  /** False while nothing can be written and what is read may be old. */
+  readonly connected: boolean;
+  /** Time since the data last answered, milliseconds; 0 in an engine that holds it in this process. */
+  readonly lastMs: number;
+}
+
+/** The contact of engines that hold their data in this process. */
+export const OWN_DATA: EngineContact = { connected: true, lastMs: 0 };
+
 export interface Engine {
   /** Identity of this history: new when the store is created or restored, the same over restarts. */
   readonly epoch: string;
+  contact(): EngineContact;
+  /** The newest revision of all who write: whatever was acknowledged to anybody before the call is at or below it. */
+  currentRevision(): Promise<number>;
   range(query: RangeQuery): Promise<RangeResult>;
   /** Resolves once the commit is durable. */
   txn(txn: Txn): Promise<TxnResult>;
-  /** Every commit from `fromRevision` on that touches the prefix, in order, none left out, until `signal` aborts. */
+  /**
+   * Every commit from `fromRevision` on that touches the prefix, in order, none left out, until `signal` aborts. Don't
+   * take the next revision for this one plus one.
+   */
   watch(query: WatchQuery): AsyncIterable<Commit>;
   /** Forgets history before `revision` (the newest values stay). */
   compact(revision: number): Promise<void>;

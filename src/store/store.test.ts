@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { FakeClock } from '../../test/fakes/fake-clock.ts';
 import type { IsthmusError } from '../lib/errors.ts';
-import type { Commit, Engine, Txn, WatchQuery } from './engine.ts';
+import type { Commit, Engine, EngineContact, Txn, WatchQuery } from './engine.ts';
 import { MemoryEngine } from './memory/memory-engine.ts';
 import { type AppliedCommit, Store } from './store.ts';
 import type { Table } from './table.ts';
@@ -17,6 +17,8 @@ class FaultyEngine implements Engine {
   readonly inner: MemoryEngine;
   readonly epoch: string;
   beforeTxn: (() => Promise<void>) | undefined;
+  /** Holds each commit of a watch back. */
+  beforeCommit: (() => Promise<void>) | undefined;
   /** Ends the running watch with an error. */
   breakWatch: () => void = () => undefined;
 
@@ -40,7 +42,18 @@ class FaultyEngine implements Engine {
     const broken = new AbortController();
     this.breakWatch = () => broken.abort();
     const signal = AbortSignal.any([query.signal, broken.signal]);
-    yield* this.inner.watch({ ...query, signal });
+    for await (const commit of this.inner.watch({ ...query, signal })) {
+      await this.beforeCommit?.();
+      yield commit;
+    }
+  }
+
+  contact(): EngineContact {
+    return this.inner.contact();
+  }
+
+  currentRevision(): Promise<number> {
+    return this.inner.currentRevision();
   }
 
   compact(revision: number): Promise<void> {
@@ -254,6 +267,19 @@ describe('the view', () => {
     expect([store.revision, items.get('a')?.value.count, store.epoch]).toEqual([2, 5, engine.epoch]);
     expect(store.topics.index(['group:none'])).toBe(2); // an index never goes back over a restart
     expect((await engine.range({ prefix: 'newer/' })).rows).toHaveLength(1);
+  });
+
+  it('waits, when asked to, for all that others have written', async () => {
+    let held: (() => void) | undefined;
+    engine.beforeCommit = () => new Promise<void>((resolve) => (held = resolve));
+    await engine.inner.txn({ compare: [], ops: [{ type: 'put', key: 'items/a', value: '{"id":"a","count":9}' }] });
+    let synced = false;
+    const done = store.sync().then(() => (synced = true));
+    await clock.waitArmed(1);
+    expect([synced, items.get('a')]).toEqual([false, undefined]);
+    held?.();
+    await done;
+    expect(items.get('a')?.value.count).toBe(9);
   });
 
   it('goes on where it was when the watch breaks', async () => {

@@ -3,7 +3,7 @@ import { hasCode, IsthmusError, invariant } from '../lib/errors.ts';
 import type { Service } from '../lib/service.ts';
 import { abortReason, withDeadline } from '../lib/signals.ts';
 import { createTaskGroup } from '../lib/task.ts';
-import type { Change, Commit, Compare, Engine, Op } from './engine.ts';
+import type { Change, Commit, Compare, Engine, EngineContact, Op } from './engine.ts';
 import { type Stored, Table, type TableSpec } from './table.ts';
 import { Topics } from './topics.ts';
 
@@ -106,7 +106,12 @@ export class Store implements Service {
     await this.#load();
     this.#tasks.loop('store view', { backoff: { baseMs: 10, maxMs: 1_000 } }, async (signal, progress) => {
       try {
-        const commits = this.#deps.engine.watch({ prefix: '', fromRevision: this.#revision + 1, signal });
+        const commits = this.#deps.engine.watch({
+          prefix: '',
+          fromRevision: this.#revision + 1,
+          signal,
+          progress: true,
+        });
         for await (const commit of commits) {
           this.#apply(commit);
           progress();
@@ -168,6 +173,16 @@ export class Store implements Service {
     } finally {
       limit.release();
     }
+  }
+
+  /** Resolves once the view shows whatever was acknowledged to anybody, here or on another server, before the call. */
+  async sync(signal?: AbortSignal): Promise<void> {
+    await this.waitFor(await this.#deps.engine.currentRevision(), signal);
+  }
+
+  /** How well the store's data is reached: while it is not, the view may be old and nothing can be written. */
+  contact(): EngineContact {
+    return this.#deps.engine.contact();
   }
 
   /** Reads everything from the engine and shows the difference to what the view had as one commit. */

@@ -72,6 +72,16 @@ export function describeEngine(name: string, setup: () => Promise<EngineSetup>):
         expect(await keys()).toEqual(['a=1@3/3']);
       });
 
+      it('tells the newest revision, which covers whatever was acknowledged', async () => {
+        expect(await engine.currentRevision()).toBe(0);
+        await engine.txn(writes(put('a')));
+        const writing = engine.txn(writes(put('b')));
+        expect(await engine.currentRevision()).toBeGreaterThanOrEqual(1);
+        await writing;
+        expect(await engine.currentRevision()).toBe(2);
+        expect(engine.contact().connected).toBe(true);
+      });
+
       it('makes no revision when nothing changes', async () => {
         await engine.txn(writes(put('a')));
         expect(await engine.txn(writes(del('none')))).toEqual({ succeeded: true, revision: 1 });
@@ -322,6 +332,7 @@ export function describeEngine(name: string, setup: () => Promise<EngineSetup>):
       await engine.close();
       await expect(engine.txn(writes(put('a')))).rejects.toMatchObject({ code: 'unavailable' });
       await expect(engine.range({ prefix: '' })).rejects.toMatchObject({ code: 'unavailable' });
+      await expect(engine.currentRevision()).rejects.toMatchObject({ code: 'unavailable' });
       await expect(engine.grantLease(1)).rejects.toMatchObject({ code: 'unavailable' });
       await expect(take(watch(1), 1)).rejects.toMatchObject({ code: 'unavailable' });
     });

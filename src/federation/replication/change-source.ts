@@ -111,7 +111,12 @@ async function verify(
     return 'diverged';
   const linked = linkSignals(signal);
   try {
-    const commits = deps.history.watch({ prefix: '', fromRevision: proof.revision, signal: linked.signal });
+    const commits = deps.history.watch({
+      prefix: '',
+      fromRevision: proof.revision,
+      signal: linked.signal,
+      progress: true, // when nothing was committed from there on, that is told too
+    });
     for await (const commit of commits) {
       if (commit.revision !== proof.revision) return 'diverged';
       const change = commit.changes.find(({ key }) => key === table.prefix + proof.key);
@@ -157,7 +162,8 @@ async function* backlogOf(
   const linked = linkSignals(signal);
   try {
     // All tables: a commit of another one may be the last, and tells that there is nothing more to wait for.
-    for await (const commit of deps.history.watch({ prefix: '', fromRevision: from, signal: linked.signal })) {
+    const query = { prefix: '', fromRevision: from, signal: linked.signal, progress: true };
+    for await (const commit of deps.history.watch(query)) {
       if (commit.revision > to) return;
       yield commit;
       if (commit.revision === to) return;

@@ -142,6 +142,8 @@ function wrapEngine(engine: Engine, txn: Engine['txn']): Engine {
   return {
     epoch: engine.epoch,
     txn,
+    contact: () => engine.contact(),
+    currentRevision: () => engine.currentRevision(),
     range: (query) => engine.range(query),
     watch: (query) => engine.watch(query),
     compact: (revision) => engine.compact(revision),

@@ -2,18 +2,20 @@ import type { RootDatabase } from 'lmdb';
 import type { Clock } from '../../lib/clock.ts';
 import { IsthmusError } from '../../lib/errors.ts';
 import { newUuid } from '../../lib/ids.ts';
-import type {
-  Change,
-  Commit,
-  Engine,
-  Lease,
-  Op,
-  RangeQuery,
-  RangeResult,
-  Row,
-  Txn,
-  TxnResult,
-  WatchQuery,
+import {
+  type Change,
+  type Commit,
+  type Engine,
+  type EngineContact,
+  type Lease,
+  type Op,
+  OWN_DATA,
+  type RangeQuery,
+  type RangeResult,
+  type Row,
+  type Txn,
+  type TxnResult,
+  type WatchQuery,
 } from '../engine.ts';
 import { checkTxn, compareKeys } from '../keys.ts';
 import { Leases } from '../leases.ts';
@@ -119,6 +121,15 @@ class LmdbEngine implements Engine {
       newest: () => this.#durable,
       read: (from) => tables.commits(from, this.#durable, CATCH_UP),
     });
+  }
+
+  contact(): EngineContact {
+    return OWN_DATA;
+  }
+
+  async currentRevision(): Promise<number> {
+    this.#check();
+    return this.#durable;
   }
 
   async range(query: RangeQuery): Promise<RangeResult> {

@@ -1,18 +1,20 @@
 import type { Clock } from '../../lib/clock.ts';
 import { IsthmusError } from '../../lib/errors.ts';
 import { newUuid } from '../../lib/ids.ts';
-import type {
-  Change,
-  Commit,
-  Engine,
-  Lease,
-  Op,
-  RangeQuery,
-  RangeResult,
-  Row,
-  Txn,
-  TxnResult,
-  WatchQuery,
+import {
+  type Change,
+  type Commit,
+  type Engine,
+  type EngineContact,
+  type Lease,
+  type Op,
+  OWN_DATA,
+  type RangeQuery,
+  type RangeResult,
+  type Row,
+  type Txn,
+  type TxnResult,
+  type WatchQuery,
 } from '../engine.ts';
 import { checkTxn, compareKeys } from '../keys.ts';
 import { Leases } from '../leases.ts';
@@ -51,6 +53,15 @@ export class MemoryEngine implements Engine {
       newest: () => this.#revision,
       read: (from) => this.#log.slice(from - this.#compacted - 1).map((logged) => logged.commit),
     });
+  }
+
+  contact(): EngineContact {
+    return OWN_DATA;
+  }
+
+  async currentRevision(): Promise<number> {
+    this.#check();
+    return this.#revision;
   }
 
   async range(query: RangeQuery): Promise<RangeResult> {
