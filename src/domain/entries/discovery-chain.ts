@@ -1,9 +1,12 @@
+import { createHash } from 'node:crypto';
+import { formatDuration, parseDuration } from '../../lib/duration.ts';
 import { IsthmusError } from '../../lib/errors.ts';
 import type { ConfigEntry, ConfigEntryKind } from '../../model/config-entry.ts';
+import type { ChainNode, ChainOverrides, ChainTarget, DiscoveryChain } from '../../model/discovery-chain.ts';
 import { PROXY_DEFAULTS_NAME, type ProxyDefaults } from './kinds/proxy-defaults.ts';
 import type { ServiceDefaults } from './kinds/service-defaults.ts';
-import type { Failover, ServiceResolver } from './kinds/service-resolver.ts';
-import type { Route, ServiceRouter } from './kinds/service-router.ts';
+import type { Failover, Redirect, ServiceResolver } from './kinds/service-resolver.ts';
+import type { ServiceRouter } from './kinds/service-router.ts';
 import type { ServiceSplitter, Split } from './kinds/service-splitter.ts';
 
 /** Finds an entry by kind and name; in a transaction, what it finds is guarded against changes. */
@@ -16,60 +19,13 @@ export interface ChainOptions {
   readonly own: string;
   /** `<uuid>.consul`; names of targets end in it. */
   readonly trustDomain: string;
-}
-
-interface ChainTarget {
-  readonly ID: string;
-  readonly Service: string;
-  readonly ServiceSubset?: string;
-  readonly Namespace: 'default';
-  readonly Datacenter: string;
-  readonly MeshGateway: { readonly Mode?: string };
-  readonly Subset: Readonly<Record<string, unknown>>;
-  readonly External?: true;
-  readonly SNI: string;
-  readonly Name: string;
-}
-
-interface ResolverNode {
-  readonly Type: 'resolver';
-  readonly Name: string;
-  readonly Resolver: {
-    readonly ConnectTimeout: string;
-    readonly Default?: true;
-    readonly Target: string;
-    readonly Failover?: { readonly Targets: readonly string[] };
-  };
-}
-
-interface SplitterNode {
-  readonly Type: 'splitter';
-  readonly Name: string;
-  readonly Splits: readonly { readonly Weight: number; readonly NextNode: string }[];
-}
-
-interface RouterNode {
-  readonly Type: 'router';
-  readonly Name: string;
-  readonly Routes: readonly { readonly Definition: Route; readonly NextNode: string }[];
-}
-
-type ChainNode = ResolverNode | SplitterNode | RouterNode;
-
-/** What the peer calls a compiled discovery chain. */
-export interface DiscoveryChain {
-  readonly ServiceName: string;
-  readonly Namespace: 'default';
-  readonly Datacenter: string;
-  readonly Protocol: string;
-  readonly StartNode: string;
-  readonly Nodes: Readonly<Record<string, ChainNode>>;
-  readonly Targets: Readonly<Record<string, ChainTarget>>;
+  readonly overrides?: ChainOverrides;
 }
 
 /** Protocols whose requests can be told apart, and so routed and split. */
 const REQUEST_PROTOCOLS = new Set(['http', 'http2', 'grpc']);
-const DEFAULT_CONNECT_TIMEOUT = '5s';
+const DEFAULT_CONNECT_TIMEOUT_MS = 5_000;
+const HASH_LENGTH = 8;
 
 interface Place {
   readonly service: string;
@@ -101,6 +57,11 @@ class ChainCompiler {
   readonly #nodes = new Map<string, ChainNode>();
   readonly #targets = new Map<string, ChainTarget>();
   readonly #splitting = new Set<string>();
+  /** Overrides that made a difference. */
+  readonly #customized: Record<string, unknown> = {};
+  readonly #overrides: ChainOverrides;
+  /** Whether routers and splitters count. */
+  readonly #requests: boolean;
   #protocol: string | undefined;
   #advanced = false;
 
@@ -108,6 +69,9 @@ class ChainCompiler {
     this.#lookup = lookup;
     this.#service = service;
     this.#options = options;
+    this.#overrides = options.overrides ?? {};
+    const { protocol } = this.#overrides;
+    this.#requests = protocol === undefined || isRequestProtocol(protocol);
   }
 
   compile(): DiscoveryChain {
@@ -118,11 +82,14 @@ class ChainCompiler {
       throw graphError(
         `discovery chain ${quote(this.#service)} uses a protocol ${quote(protocol)} that does not permit advanced routing or splitting behavior`,
       );
+    const wanted = this.#overrides.protocol ?? protocol;
+    if (wanted !== protocol) this.#customized.protocol = wanted;
     return {
       ServiceName: this.#service,
       Namespace: 'default',
       Datacenter: this.#options.evaluateIn,
-      Protocol: protocol,
+      ...(Object.keys(this.#customized).length === 0 ? {} : { CustomizationHash: hashOf(this.#customized) }),
+      Protocol: wanted,
       StartNode: start,
       Nodes: sortedObject(this.#nodes),
       Targets: sortedObject(this.#targets),
@@ -130,7 +97,9 @@ class ChainCompiler {
   }
 
   #startNode(): string {
-    const router = this.#lookup('service-router', this.#service) as ServiceRouter | undefined;
+    const router = this.#requests
+      ? (this.#lookup('service-router', this.#service) as ServiceRouter | undefined)
+      : undefined;
     if (router === undefined) return this.#splitterOrResolver(this.#place(this.#service));
     this.#advanced = true;
     const name = `${this.#service}.default`;
@@ -154,7 +123,7 @@ class ChainCompiler {
   }
 
   #splitterOrResolver(place: Place): string {
-    if (place.subset !== '') return this.#resolver(place);
+    if (place.subset !== '' || !this.#requests) return this.#resolver(place);
     const splitter = this.#lookup('service-splitter', place.service) as ServiceSplitter | undefined;
     if (splitter === undefined) return this.#resolver(place);
     this.#advanced = true;
@@ -197,7 +166,7 @@ class ChainCompiler {
   }
 
   #circle(splitter: ServiceSplitter): string {
-    return [...this.#splitting, splitter.Name].map((name) => `splitter:${name}.default`).join(' -> ');
+    return `[${[...this.#splitting, splitter.Name].map((name) => `splitter:${name}.default`).join(' -> ')}]`;
   }
 
   #resolver(from: Place): string {
@@ -210,13 +179,22 @@ class ChainCompiler {
       Type: 'resolver',
       Name: target.ID,
       Resolver: {
-        ConnectTimeout: entry?.ConnectTimeout ?? DEFAULT_CONNECT_TIMEOUT,
+        ConnectTimeout: this.#connectTimeout(entry),
         ...(entry === undefined ? { Default: true as const } : {}),
         Target: target.ID,
         ...(failover.length === 0 ? {} : { Failover: { Targets: failover } }),
       },
+      ...(entry?.LoadBalancer === undefined ? {} : { LoadBalancer: entry.LoadBalancer }),
     });
     return id;
+  }
+
+  #connectTimeout(entry: ServiceResolver | undefined): string {
+    const set = entry?.ConnectTimeout === undefined ? 0 : parseDuration(entry.ConnectTimeout);
+    const own = set > 0 ? set : DEFAULT_CONNECT_TIMEOUT_MS;
+    const wanted = this.#overrides.connectTimeoutMs ?? own;
+    if (wanted !== own) this.#customized.connectTimeoutMs = wanted;
+    return formatDuration(wanted);
   }
 
   /** Follows redirects and default subsets until a place stands. */
@@ -225,17 +203,13 @@ class ChainCompiler {
     let place = from;
     for (;;) {
       const id = targetId(place);
-      if (seen.has(id)) throw graphError(`detected circular resolver redirect: ${[...seen, id].join(' -> ')}`);
+      if (seen.has(id)) throw graphError(`detected circular resolver redirect: [${[...seen, id].join(' -> ')}]`);
       seen.add(id);
       this.#agree(place.service);
       const entry = this.#lookup('service-resolver', place.service) as ServiceResolver | undefined;
       const redirect = entry?.Redirect;
       if (redirect !== undefined) {
-        const next = {
-          service: redirect.Service ?? place.service,
-          subset: redirect.ServiceSubset ?? (redirect.Service === undefined ? place.subset : ''),
-          datacenter: redirect.Datacenter ?? place.datacenter,
-        };
+        const next = rewritten(place, redirect);
         if (targetId(next) !== id) {
           place = next;
           continue;
@@ -256,15 +230,15 @@ class ChainCompiler {
     if (failover === undefined) return [];
     const own = targetId(place);
     const ids: string[] = [];
-    for (const datacenter of failover.Datacenters ?? [place.datacenter]) {
-      const wanted = {
-        service: failover.Service ?? place.service,
-        subset: failover.ServiceSubset ?? (failover.Service === undefined ? place.subset : ''),
-        datacenter,
-      };
-      const { place: found, entry: foundEntry } =
-        wanted.service === place.service ? { place: wanted, entry } : this.#follow(wanted);
-      if (targetId(found) === own) continue;
+    for (const Datacenter of failover.Datacenters ?? [place.datacenter]) {
+      const { Service, ServiceSubset } = failover;
+      const wanted = rewritten(place, {
+        Datacenter,
+        ...(Service === undefined ? {} : { Service }),
+        ...(ServiceSubset === undefined ? {} : { ServiceSubset }),
+      });
+      if (targetId(wanted) === own) continue;
+      const { place: found, entry: foundEntry } = this.#follow(wanted);
       ids.push(this.#target(found, foundEntry).ID);
     }
     return ids;
@@ -275,9 +249,9 @@ class ChainCompiler {
     const known = this.#targets.get(id);
     if (known !== undefined) return known;
     const defaults = this.#lookup('service-defaults', place.service) as ServiceDefaults | undefined;
-    const shared = this.#lookup('proxy-defaults', PROXY_DEFAULTS_NAME) as ProxyDefaults | undefined;
-    const mode = defaults?.MeshGateway.Mode ?? shared?.MeshGateway.Mode;
     const external = defaults?.ExternalSNI;
+    if (external !== undefined && entry !== undefined) refuseExternal(place.service, entry);
+    const mode = external === undefined ? this.#gatewayMode(place, defaults) : undefined;
     const name = `${id}.internal.${this.#options.trustDomain}`;
     const target: ChainTarget = {
       ID: id,
@@ -285,14 +259,24 @@ class ChainCompiler {
       ...(place.subset === '' ? {} : { ServiceSubset: place.subset }),
       Namespace: 'default',
       Datacenter: place.datacenter,
-      MeshGateway: place.datacenter === this.#options.own || mode === undefined ? {} : { Mode: mode },
-      Subset: { ...(place.subset === '' ? {} : entry?.Subsets?.[place.subset]) },
+      MeshGateway: mode === undefined ? {} : { Mode: mode },
+      Subset: place.subset === '' ? {} : { ...entry?.Subsets?.[place.subset] },
       ...(external === undefined ? {} : { External: true as const }),
       SNI: external ?? name,
       Name: name,
     };
     this.#targets.set(id, target);
     return target;
+  }
+
+  /** Services of the own datacenter are reached without a gateway. */
+  #gatewayMode({ datacenter }: Place, defaults: ServiceDefaults | undefined): string | undefined {
+    if (datacenter === this.#options.own) return undefined;
+    const shared = this.#lookup('proxy-defaults', PROXY_DEFAULTS_NAME) as ProxyDefaults | undefined;
+    const own = defaults?.MeshGateway.Mode ?? shared?.MeshGateway.Mode;
+    const wanted = this.#overrides.meshGateway ?? own;
+    if (wanted !== own) this.#customized.meshGateway = wanted;
+    return wanted;
   }
 
   /** All services of a chain must speak one protocol. */
@@ -304,6 +288,29 @@ class ChainCompiler {
         `discovery chain ${quote(this.#service)} uses inconsistent protocols; service ${quote(service)} has ${quote(protocol)} which is not ${quote(this.#protocol)}`,
       );
   }
+}
+
+/** A subset belongs to its service: with another service it is gone. */
+function rewritten(place: Place, { Service = place.service, ServiceSubset, Datacenter }: Redirect): Place {
+  return {
+    service: Service,
+    subset: ServiceSubset ?? (Service === place.service ? place.subset : ''),
+    datacenter: Datacenter ?? place.datacenter,
+  };
+}
+
+/** What an external service is, only its name tells: there are no instances to choose from. */
+function refuseExternal(service: string, entry: ServiceResolver): void {
+  const refuse = (what: string): IsthmusError =>
+    graphError(`service ${quote(service)} has an external SNI set; cannot define ${what} for external services`);
+  if (entry.Redirect !== undefined) throw refuse('redirects');
+  if (Object.keys(entry.Subsets ?? {}).length > 0) throw refuse('subsets');
+  if (Object.keys(entry.Failover ?? {}).length > 0) throw refuse('failover');
+}
+
+function hashOf(customized: Readonly<Record<string, unknown>>): string {
+  const text = JSON.stringify(Object.entries(customized).sort());
+  return createHash('sha256').update(text).digest('hex').slice(0, HASH_LENGTH);
 }
 
 function targetId(place: Place): string {

@@ -1,6 +1,7 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import { FakeClock } from '../../../test/fakes/fake-clock.ts';
 import type { ConfigEntry } from '../../model/config-entry.ts';
+import type { ChainOverrides } from '../../model/discovery-chain.ts';
 import { MemoryEngine } from '../../store/memory/memory-engine.ts';
 import { Store } from '../../store/store.ts';
 import { createEntries } from './entries.ts';
@@ -74,12 +75,12 @@ describe('configuration entries', () => {
       kind: 'service-resolver',
       name: 'db',
       default_subset: 'v1',
-      SUBSETS: [{ v1: [{ filter: 'x', only_passing: true }] }],
+      SUBSETS: [{ v1: [{ filter: 'Service.ID == x', only_passing: true }] }],
       connect_timeout: '90s',
     });
     expect(get('service-resolver', 'db')).toMatchObject({
       DefaultSubset: 'v1',
-      Subsets: { v1: { Filter: 'x', OnlyPassing: true } },
+      Subsets: { v1: { Filter: 'Service.ID == x', OnlyPassing: true } },
       ConnectTimeout: '1m30s',
     });
   });
@@ -108,6 +109,10 @@ describe('configuration entries', () => {
     [{ Kind: 'proxy-defaults', Name: 'x' }, 'invalid name ("x"), only "global" is supported'],
     [{ Kind: 'service-resolver', Name: 'x', Redirect: {} }, 'Redirect is empty'],
     [{ Kind: 'service-resolver', Name: 'x', DefaultSubset: 'v' }, 'DefaultSubset "v" is not a valid subset'],
+    [
+      { Kind: 'service-resolver', Name: 'x', Subsets: { v: { Filter: 'Oops.ID == 1' } } },
+      'Filter for subset "v" is not a valid expression: Failed to create boolean expression evaluator: Selector "Oops" is not valid',
+    ],
     [
       { Kind: 'service-router', Name: 'x', Routes: [{ Match: { HTTP: { PathExact: 'a' } } }] },
       "Route[0] PathExact doesn't start with '/': \"a\"",
@@ -289,6 +294,80 @@ describe('discovery chain', () => {
     expect(Object.keys(Chain.Targets)).toEqual(['v1.db.default.dc2']);
   });
 
+  it('takes overrides, and tells chains apart that they changed', async () => {
+    const { entries } = await startWithChain();
+    const chain = (service: string, overrides: ChainOverrides) =>
+      entries.reads['discoveryChain.get'].produce({ service, overrides }).Chain;
+    expect(chain('db', { connectTimeoutMs: 3_000, protocol: 'http', meshGateway: 'local' })).toEqual(chain('db', {}));
+    const slow = chain('db', { connectTimeoutMs: 9_000, meshGateway: 'remote' });
+    expect(slow.Nodes[slow.StartNode]).toMatchObject({ Resolver: { ConnectTimeout: '9s' } });
+    expect(Object.values(slow.Targets).map(({ MeshGateway }) => MeshGateway)).toEqual([{}, { Mode: 'remote' }]);
+    const plain = chain('web', { protocol: 'tcp' });
+    expect(plain).toMatchObject({ Protocol: 'tcp', StartNode: 'resolver:web.default.dc1' });
+    expect(Object.keys(plain.Nodes)).toEqual(['resolver:web.default.dc1']);
+    const hashes = [slow, plain, chain('web', { protocol: 'grpc' })].map(({ CustomizationHash }) => CustomizationHash);
+    expect(new Set(hashes).size).toBe(3);
+    for (const hash of hashes) expect(hash).toMatch(/^[0-9a-f]{8}$/);
+  });
+
+  it('keeps the subset within a service, and drops it with the service', async () => {
+    const { entries, apply } = await start();
+    const subsets = { Subsets: { v1: { OnlyPassing: true }, v2: {} } };
+    await apply({ Kind: 'service-resolver', Name: 'spare', ...subsets, DefaultSubset: 'v2' });
+    await apply({
+      Kind: 'service-resolver',
+      Name: 'db',
+      ...subsets,
+      DefaultSubset: 'v1',
+      Failover: { v1: { Service: 'spare', Datacenters: ['dc1', 'dc2'] } },
+      ConnectTimeout: '1s',
+      LoadBalancer: { Policy: 'random' },
+    });
+    const { Chain } = entries.reads['discoveryChain.get'].produce({ service: 'db' });
+    expect(Chain.Nodes[Chain.StartNode]).toMatchObject({
+      Resolver: {
+        Target: 'v1.db.default.dc1',
+        Failover: { Targets: ['v2.spare.default.dc1', 'v2.spare.default.dc2'] },
+      },
+      LoadBalancer: { Policy: 'random' },
+    });
+    expect(entries.serviceTargets('db', 'dc1')).toMatchObject({
+      connectTimeoutMs: 1_000,
+      targets: [
+        { id: 'v1.db.default.dc1', service: 'db', datacenter: 'dc1', filter: '', onlyPassing: true },
+        { id: 'v2.spare.default.dc1', service: 'spare', datacenter: 'dc1', onlyPassing: false },
+        { id: 'v2.spare.default.dc2', service: 'spare', datacenter: 'dc2' },
+      ],
+    });
+  });
+
+  it('tells what to look at for changes of where a service leads', async () => {
+    const { entries, apply, store } = await start();
+    await apply({ Kind: 'service-resolver', Name: 'a', Redirect: { Service: 'b' } });
+    const { topics } = entries.serviceTargets('a', 'dc1');
+    const before = store.topics.index(topics);
+    await apply({ Kind: 'service-resolver', Name: 'c', ConnectTimeout: '1s' });
+    expect(store.topics.index(topics)).toBe(before);
+    await apply({ Kind: 'service-resolver', Name: 'b', ConnectTimeout: '1s' });
+    expect(store.topics.index(topics)).toBeGreaterThan(before);
+  });
+
+  it('has neither subsets nor failover for an external service', async () => {
+    const { apply } = await start();
+    await apply({ Kind: 'service-defaults', Name: 'db', ExternalSNI: 'db.example.com' });
+    await expect(
+      apply({ Kind: 'service-resolver', Name: 'db', Failover: { '*': { Datacenters: ['dc2'] } } }),
+    ).rejects.toThrow('service "db" has an external SNI set; cannot define failover for external services');
+  });
+
+  it('refuses to delete what a chain leads through', async () => {
+    const { entries, apply } = await startWithChain();
+    await apply({ ...ROUTER, Routes: [{ ...ROUTER.Routes[0], Destination: { Service: 'db', ServiceSubset: 'v1' } }] });
+    await expect(entries.delete({ kind: 'service-resolver', name: 'db' })).rejects.toThrow(
+      'service "db" does not have a subset named "v1"',
+    );
+  });
+
   it('follows redirects and refuses circles', async () => {
     const { entries, apply } = await start();
     await apply({ Kind: 'service-resolver', Name: 'a', Redirect: { Service: 'b', Datacenter: 'dc9' } });
@@ -296,7 +375,9 @@ describe('discovery chain', () => {
     expect(Chain.StartNode).toBe('resolver:b.default.dc9');
     await expect(
       apply({ Kind: 'service-resolver', Name: 'b', Redirect: { Service: 'a', Datacenter: 'dc9' } }),
-    ).rejects.toThrow('detected circular resolver redirect');
+    ).rejects.toThrow(
+      'detected circular resolver redirect: [b.default.dc1 -> a.default.dc9 -> b.default.dc9 -> a.default.dc9]',
+    );
   });
 });
 

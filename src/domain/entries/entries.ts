@@ -1,15 +1,17 @@
 import { IsthmusError } from '../../lib/errors.ts';
 import type { ConfigEntry, ConfigEntryKind } from '../../model/config-entry.ts';
+import type { ChainArgs, ChainOverrides, DiscoveryChain, ServiceTargets } from '../../model/discovery-chain.ts';
 import type { ServiceIntentionsEntry } from '../../model/intention.ts';
 import { normaliseIntentions, validateIntentions } from '../../model/service-intentions.ts';
 import type { Read } from '../../store/read.ts';
 import type { Store, Tx } from '../../store/store.ts';
 import { joinKey, type Stored, type Table } from '../../store/table.ts';
-import { compileChain, type DiscoveryChain } from './discovery-chain.ts';
+import { compileChain, type EntryLookup } from './discovery-chain.ts';
 import { filterEntries } from './entry-filter.ts';
 import { decodeEntry, isKind, KINDS, requireKind, validateEntry } from './kinds/registry.ts';
 import { sourceTopic } from './kinds/service-intentions.ts';
 import { CHAIN_INDEX, CHAIN_KINDS, checkServiceGraph } from './service-graph.ts';
+import { compileTargets } from './service-targets.ts';
 
 export interface EntriesDeps {
   readonly store: Store;
@@ -31,16 +33,18 @@ export type IntentionEntries = ReturnType<typeof intentionEntries>;
 export interface EntryReads {
   readonly 'config.get': Read<{ readonly kind: string; readonly name: string }, ConfigEntry>;
   readonly 'config.list': Read<{ readonly kind: string; readonly filter?: string }, readonly ConfigEntry[]>;
-  readonly 'discoveryChain.get': Read<
-    { readonly service: string; readonly compileDatacenter?: string },
-    { readonly Chain: DiscoveryChain }
-  >;
+  readonly 'discoveryChain.get': Read<ChainArgs, { readonly Chain: DiscoveryChain }>;
 }
 
 export interface Entries {
   readonly table: Table<ConfigEntry>;
   readonly reads: EntryReads;
   readonly intentionEntries: IntentionEntries;
+  /**
+   * Where connections to a service go when an application asks for it in `datacenter`. `topics` are touched when that
+   * may have changed: those of the entries that were looked at.
+   */
+  serviceTargets(service: string, datacenter: string): ServiceTargets & { readonly topics: readonly string[] };
   /** False when `cas` did not hold. */
   apply(args: { readonly entry: unknown; readonly cas?: number }): Promise<boolean>;
   /** Deleting what does not exist is no error. */
@@ -79,10 +83,11 @@ export function createEntries(deps: EntriesDeps): Entries {
   });
   const guard = deps.store.table<GraphGuard>({ name: 'config-graph', key: () => GUARD_KEY });
 
-  const chainOptions = (evaluateIn: string) => ({
+  const chainOptions = (evaluateIn: string, overrides: ChainOverrides = {}) => ({
     evaluateIn,
     own: deps.datacenter,
     trustDomain: deps.trustDomain(),
+    overrides,
   });
 
   const checkGraph = (tx: Tx, kind: ConfigEntryKind, name: string): void => {
@@ -133,11 +138,21 @@ export function createEntries(deps: EntriesDeps): Entries {
       },
       'discoveryChain.get': {
         topics: () => [...[...CHAIN_KINDS].map(kindTopic), ...(deps.trustDomainTopics ?? [])],
-        produce({ service, compileDatacenter }) {
+        produce({ service, compileDatacenter, overrides }) {
           if (service === '') throw new IsthmusError('rejected', 'Must provide service name');
-          return { Chain: compileChain(readTable, service, chainOptions(compileDatacenter || deps.datacenter)) };
+          const options = chainOptions(compileDatacenter || deps.datacenter, overrides);
+          return { Chain: compileChain(readTable, service, options) };
         },
       },
+    },
+
+    serviceTargets(service, datacenter) {
+      const topics = new Set<string>();
+      const lookup: EntryLookup = (kind, name) => {
+        topics.add(entryTopic(kind, name));
+        return readTable(kind, name);
+      };
+      return { ...compileTargets(lookup, service, chainOptions(datacenter)), topics: [...topics] };
     },
 
     async apply({ entry: raw, cas }) {

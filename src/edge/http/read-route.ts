@@ -4,7 +4,7 @@ import type { ReadArgs, ReadName, ReadValue } from '../../rpc/contract/reads.ts'
 import { parseReadParameters, type ReadParameters } from './consistency.ts';
 import { errorResponse } from './error-response.ts';
 import type { Query } from './query.ts';
-import type { AclRule, ApiResponse, PreparedCall, QueryParameter, Route } from './route.ts';
+import type { AclRule, ApiRequest, ApiResponse, PreparedCall, QueryParameter, Route } from './route.ts';
 
 export interface ReadRouteDeps {
   readonly contract: ServerContract;
@@ -53,6 +53,24 @@ export function readRoute<N extends ReadName>(deps: ReadRouteDeps, spec: ReadRou
     query: [...(spec.query ?? []), ...READ_PARAMETERS, ...(spec.cached ? [CACHED_PARAMETER] : [])],
     prepare,
     handle: (request) => prepare(request.params, request.query).run(request.token, request.signal),
+  };
+}
+
+/** The same read, asked with a body. @param withBody what the body adds to the arguments; may throw `invalid_argument`. */
+export function readRouteWithBody<N extends ReadName>(
+  deps: ReadRouteDeps,
+  spec: ReadRouteSpec<N>,
+  withBody: (request: ApiRequest) => Partial<ReadArgs<N>>,
+): Route {
+  const { prepare: _never, ...route } = readRoute(deps, spec);
+  return {
+    ...route,
+    method: 'POST',
+    handle(request) {
+      const more = withBody(request);
+      const args: typeof spec.args = (params, query) => ({ ...spec.args(params, query), ...more });
+      return readRoute(deps, { ...spec, args }).handle(request);
+    },
   };
 }
 

@@ -10,6 +10,7 @@ import type {
 import type { CaConfiguration, CaRoots, RotationStatus } from '../../model/ca.ts';
 import type { CatalogNode, CatalogService, HealthCheck, NodeService, ServiceInstance } from '../../model/catalog.ts';
 import type { ConfigEntry } from '../../model/config-entry.ts';
+import type { ChainArgs, DiscoveryChain } from '../../model/discovery-chain.ts';
 import type { Explanation, Intention, Verdicts } from '../../model/intention.ts';
 import type { Member } from '../../model/member.ts';
 import type {
@@ -76,7 +77,7 @@ export interface Reads {
   'operator.raftConfiguration': { args: Record<never, never>; value: unknown };
   'operator.autopilotHealth': { args: Record<never, never>; value: unknown };
   'coordinate.datacenters': { args: Record<never, never>; value: unknown };
-  'discoveryChain.get': { args: { readonly service: string; readonly compileDatacenter?: string }; value: unknown };
+  'discoveryChain.get': { args: ChainArgs; value: { readonly Chain: DiscoveryChain } };
   'queries.list': { args: Record<never, never>; value: readonly PreparedQuery[] };
   'queries.get': { args: { readonly id: string }; value: readonly PreparedQuery[] };
   /** The query that an ID or a name leads to, with its template filled in. */

@@ -1,5 +1,7 @@
 import { parseDuration } from '../../../lib/duration.ts';
+import { IsthmusError } from '../../../lib/errors.ts';
 import type { ConfigEntry } from '../../../model/config-entry.ts';
+import { serviceInstanceFilter } from '../../../model/filter/schemas.ts';
 import { COUNT, DURATION, FLAG, TEXT, TEXTS } from '../schema.ts';
 import { type KindSpec, rejected, requireName, validateMeta } from './kind.ts';
 
@@ -74,12 +76,13 @@ export const serviceResolver: KindSpec<ServiceResolver> = {
     requireName(entry);
     validateMeta(entry.Meta);
     const isSubset = (name: string): boolean => entry.Subsets !== undefined && Object.hasOwn(entry.Subsets, name);
-    for (const name of Object.keys(entry.Subsets ?? {})) {
+    for (const [name, { Filter = '' }] of Object.entries(entry.Subsets ?? {})) {
       if (name === '') throw rejected('Subset defined with empty name');
       if (!SUBSET_NAME.test(name))
         throw rejected(
           `Subset ${quote(name)} is invalid: must be 63 characters or fewer and match [a-z0-9]([a-z0-9-]*[a-z0-9])?`,
         );
+      if (Filter !== '') validateFilter(name, Filter);
     }
     if (entry.DefaultSubset !== undefined && !isSubset(entry.DefaultSubset))
       throw rejected(`DefaultSubset ${quote(entry.DefaultSubset)} is not a valid subset`);
@@ -96,6 +99,15 @@ export const serviceResolver: KindSpec<ServiceResolver> = {
     return [...names];
   },
 };
+
+/** Also refused is what the peer would only find when it looks for instances: a field that they don't have. */
+function validateFilter(subset: string, filter: string): void {
+  try {
+    serviceInstanceFilter.compile(filter);
+  } catch (error) {
+    throw rejected(`Filter for subset ${quote(subset)} is not a valid expression: ${IsthmusError.from(error).message}`);
+  }
+}
 
 function validateRedirect(entry: ServiceResolver, redirect: Redirect, isSubset: (name: string) => boolean): void {
   if (entry.Failover !== undefined) throw rejected('Redirect and Failover cannot both be set');

@@ -9,6 +9,7 @@ import { agentRoutes } from './agent.ts';
 import { catalogRoutes } from './catalog.ts';
 import { configRoutes } from './config.ts';
 import { connectCaRoutes } from './connect-ca.ts';
+import { discoveryChainRoutes } from './discovery-chain.ts';
 import { healthRoutes } from './health.ts';
 import { intentionRoutes } from './intentions.ts';
 import { internalRoutes } from './internal.ts';
@@ -37,6 +38,7 @@ export function apiRoutes(deps: ApiRouteDeps): readonly Route[] {
     ...catalogRoutes(shared),
     ...healthRoutes(shared),
     ...configRoutes(shared),
+    ...discoveryChainRoutes(shared),
     ...intentionRoutes(shared),
     ...connectCaRoutes(shared),
     ...queryRoutes(shared),

@@ -6,7 +6,7 @@ import { writeRoute } from '../write-route.ts';
 import type { CatalogRouteDeps } from './catalog.ts';
 import { LIST_PARAMETERS, listArgs, required } from './list-args.ts';
 
-/** What the UI and operators ask, and the discovery chain. */
+/** What the UI and operators ask. */
 export function internalRoutes(deps: CatalogRouteDeps & { readonly agent: AgentParts }): readonly Route[] {
   const { nodeName } = deps;
   return [
@@ -70,21 +70,5 @@ export function internalRoutes(deps: CatalogRouteDeps & { readonly agent: AgentP
       acl: 'node:read',
       handle: () => ({ status: 404 }),
     },
-    readRoute(deps, {
-      path: '/v1/discovery-chain/*service',
-      about: 'How connections to a service are resolved: targets and failover.',
-      acl: 'service:read',
-      read: 'discoveryChain.get',
-      query: [{ name: 'compile-dc', about: 'Datacenter to compile for; default the one that answers.' }],
-      args: (params, query) => {
-        const compileDatacenter = query.text('compile-dc');
-        return {
-          service: required(params.service, 'Bad request: Missing chain name'),
-          ...(compileDatacenter === '' ? undefined : { compileDatacenter }),
-        };
-      },
-      meta: 'consistency',
-      cached: true,
-    }),
   ];
 }
