@@ -189,6 +189,18 @@ export interface HttpConfig {
 export interface LimitsConfig {
   /** Sockets that one client address may hold open at the HTTP listeners; 0 is without limit. */
   readonly httpMaxConnsPerClient: number;
+  /** Blocking queries and streams of one client address; 0 is without limit. */
+  readonly httpMaxWatchersPerClient: number;
+  readonly httpMaxRequestsInFlight: number;
+  readonly httpMaxBodyBytes: number;
+  readonly httpHeaderTimeoutMs: number;
+  readonly httpRequestTimeoutMs: number;
+  readonly httpIdleTimeoutMs: number;
+  readonly httpWriteTimeoutMs: number;
+  readonly httpsHandshakeTimeoutMs: number;
+  readonly rpcHandshakeTimeoutMs: number;
+  /** Sockets that one client address may hold open at the server ports; 0 is without limit. */
+  readonly rpcMaxConnsPerClient: number;
   readonly kvMaxValueSize: number;
   readonly txnMaxReqLen: number;
 }

@@ -193,6 +193,10 @@ export async function createAuthority(deps: AuthorityDeps): Promise<Authority> {
 
   const listener = createRpcListener({
     listeners: rpcListeners(loaded),
+    limits: {
+      maxConnectionsPerClient: config.limits.rpcMaxConnsPerClient,
+      handshakeMs: config.limits.rpcHandshakeTimeoutMs,
+    },
     handlers: { contract: guarded, changes, ...federation.handlers },
     clock,
     log: log.child({ component: 'rpc' }),

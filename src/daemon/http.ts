@@ -4,6 +4,7 @@ import type { LoadedConfig } from '../config/types.ts';
 import { guardAgentRoutes, guardLocal } from '../edge/http/agent-access.ts';
 import type { AgentParts } from '../edge/http/agent-parts.ts';
 import { createHttpEdge, type HttpEdge } from '../edge/http/edge.ts';
+import type { HttpLimits } from '../edge/http/limits.ts';
 import type { HttpListener, HttpTls } from '../edge/http/listen.ts';
 import { agentCheckRoutes } from '../edge/http/routes/agent-checks.ts';
 import { agentServiceRoutes } from '../edge/http/routes/agent-services.ts';
@@ -28,9 +29,10 @@ export function createHttp(deps: HttpDeps): HttpEdge {
   const { contract, agent, clock, metrics } = deps;
   const { config } = deps.loaded;
   const { datacenter, nodeName } = config;
+  const queryTimes = { defaultMs: config.defaultQueryTimeMs, maxMs: config.maxQueryTimeMs };
   const local = config.acl.enabled ? guardLocal(deps.local, agent.access, nodeName) : deps.local;
   const routes = [
-    ...apiRoutes({ contract, agent, datacenter, translateWanAddrs: config.translateWanAddrs, clock }),
+    ...apiRoutes({ contract, agent, datacenter, translateWanAddrs: config.translateWanAddrs, queryTimes, clock }),
     ...agentServiceRoutes({ local, datacenter }),
     ...agentCheckRoutes({ local }),
   ];
@@ -44,10 +46,7 @@ export function createHttp(deps: HttpDeps): HttpEdge {
     {
       listeners: httpListeners(deps.loaded),
       defaultPolicy: config.acl.enabled ? config.acl.defaultPolicy : 'allow',
-      limits: {
-        maxConnectionsPerClient: config.limits.httpMaxConnsPerClient,
-        maxHeaderBytes: config.http.maxHeaderBytes,
-      },
+      limits: httpLimits(config),
       responseHeaders: {
         ...config.http.responseHeaders,
         ...(config.translateWanAddrs ? { 'X-Consul-Translate-Addresses': 'true' } : {}),
@@ -56,6 +55,21 @@ export function createHttp(deps: HttpDeps): HttpEdge {
       allowWriteHttpFrom: config.http.allowWriteHttpFrom,
     },
   );
+}
+
+function httpLimits({ limits, http }: LoadedConfig['config']): Partial<HttpLimits> {
+  return {
+    maxConnectionsPerClient: limits.httpMaxConnsPerClient,
+    maxWatchersPerClient: limits.httpMaxWatchersPerClient,
+    maxRequestsInFlight: limits.httpMaxRequestsInFlight,
+    maxBodyBytes: limits.httpMaxBodyBytes,
+    ...(http.maxHeaderBytes > 0 ? { maxHeaderBytes: http.maxHeaderBytes } : {}),
+    headersMs: limits.httpHeaderTimeoutMs,
+    requestMs: limits.httpRequestTimeoutMs,
+    keepAliveMs: limits.httpIdleTimeoutMs,
+    writeMs: limits.httpWriteTimeoutMs,
+    tlsHandshakeMs: limits.httpsHandshakeTimeoutMs,
+  };
 }
 
 function httpListeners({ config }: LoadedConfig): HttpListener[] {

@@ -20,6 +20,8 @@ class FakeServer {
   readonly reports: HolderReport[] = [];
   roots = makeRoots('r1');
   signingRoot: string | undefined;
+  /** Signs only what this lets through, like the authority's limit. */
+  limit: (id: string, expires: number) => void = () => undefined;
   down = false;
   /** How long a signature takes, milliseconds. */
   signMs = 0;
@@ -67,7 +69,9 @@ class FakeServer {
       this.mostInFlight = Math.max(this.mostInFlight, this.inFlight);
       if (this.signMs > 0) await new Promise<void>((resolve) => this.clock.after(this.signMs, resolve));
       this.inFlight -= 1;
-      const { uri } = parseCsr((args as { csr: string }).csr);
+      const { csr, expires = 0 } = args as { csr: string; expires?: number };
+      const { uri, spki } = parseCsr(csr);
+      this.limit(spki.toString('base64'), expires);
       const service = uri.slice(uri.lastIndexOf('/') + 1);
       this.signed.push(service);
       this.#index += 1;
@@ -262,6 +266,50 @@ describe('leaf manager', () => {
     expect(server.mostInFlight).toBe(2);
     expect(leaves.leavesByRoot()).toEqual({ r2: 5 });
     expect(leaves.counts.root_changed).toBe(5);
+  });
+
+  it('comes back at its slot when the authority is busy: those who wait get their leaf, moves say what life is left', async () => {
+    const { clock, server, leaves, signal } = await start({ concurrency: 2 });
+    const asked: string[] = [];
+    const slots = new Map<string, number>();
+    let next = clock.now();
+    server.limit = (id, expires) => {
+      const now = clock.now();
+      asked.push(`${now - begun} ${expires === 0 ? 'new' : (expires - begun) / 60_000}`);
+      const slot = slots.get(id) ?? next;
+      if (slot > now) {
+        if (!slots.has(id)) next += 1_000;
+        slots.set(id, slot);
+        throw new IsthmusError('rate_limited', 'busy', { details: { retryAfterMs: slot - now } });
+      }
+      slots.delete(id);
+      next = Math.max(next, now + 1_000);
+    };
+    const begun = clock.now();
+    await leaves.get('a', { signal });
+    const waits = leaves.get('b', { signal });
+    await clock.advance(1_000);
+    expect((await waits).value.Service).toBe('b');
+    expect(asked).toEqual(['0 new', '0 new', '1000 new']);
+    next = clock.now() + 60_000;
+    await expect(leaves.get('c', { signal })).rejects.toMatchObject({ details: { retryAfterMs: 60_000 } });
+    await clock.advance(60_000);
+    expect((await leaves.get('c', { signal })).cacheHit).toBe(true); // it came back by itself
+    await clock.advance(60_000);
+    asked.length = 0;
+    const moved = clock.now() - begun;
+    next = clock.now();
+    server.setRoots(makeRoots('r2', 'r1'));
+    await clock.advance(3_000);
+    expect(leaves.leavesByRoot()).toEqual({ r2: 3 });
+    const minutes = LIFE_MS / 60_000 - 1;
+    expect(asked).toEqual([
+      `${moved} ${minutes}`,
+      `${moved} ${minutes + 1 / 60}`,
+      `${moved} ${minutes + 61 / 60}`,
+      `${moved + 1_000} ${minutes + 1 / 60}`,
+      `${moved + 2_000} ${minutes + 61 / 60}`,
+    ]);
   });
 
   it('asks again when the server still signs under the old root', async () => {

@@ -1,7 +1,7 @@
 import type { KeyObject } from 'node:crypto';
 import { Backoff } from '../../lib/backoff.ts';
 import type { Clock, Timer } from '../../lib/clock.ts';
-import { IsthmusError } from '../../lib/errors.ts';
+import { hasCode, IsthmusError } from '../../lib/errors.ts';
 import type { Service } from '../../lib/service.ts';
 import { abortable, sleep, withDeadline } from '../../lib/signals.ts';
 import { createTaskGroup } from '../../lib/task.ts';
@@ -141,8 +141,7 @@ export class LeafManager implements Service {
     const leaf = this.#leaf(service);
     leaf.usedAt = this.#deps.clock.now();
     const cacheHit = this.#isFresh(leaf);
-    if (!cacheHit)
-      await abortable(this.#issue(leaf, leaf.held.current === undefined ? 'new' : 'renewal'), options.signal);
+    if (!cacheHit) await this.#obtain(leaf, options.signal);
     const version = await leaf.held.wait(options);
     if (version === undefined) throw new IsthmusError('unavailable', 'the certificate was not issued in time');
     leaf.usedAt = this.#deps.clock.now();
@@ -159,6 +158,22 @@ export class LeafManager implements Service {
     } finally {
       keep();
       leaf.usedAt = this.#deps.clock.now();
+    }
+  }
+
+  /** For somebody who waits. A slot that the authority gives is waited for when it is near enough. */
+  async #obtain(leaf: Leaf, signal: AbortSignal): Promise<void> {
+    const { clock } = this.#deps;
+    const until = clock.now() + SIGN_DEADLINE_MS;
+    while (!this.#isFresh(leaf)) {
+      try {
+        await abortable(this.#issue(leaf, leaf.held.current === undefined ? 'new' : 'renewal'), signal);
+        return;
+      } catch (error) {
+        const slotMs = slotOf(error);
+        if (slotMs === undefined || clock.now() + slotMs > until) throw error;
+        await sleep(clock, slotMs, signal);
+      }
     }
   }
 
@@ -284,18 +299,17 @@ export class LeafManager implements Service {
       const trustDomain = known.value.TrustDomain;
       const uri = formatSpiffe({ kind: 'service', trustDomain, namespace: 'default', datacenter, service });
       const csr = createCsr(key, { uri, commonName: leafCommonName(service, trustDomain), spki }, this.#deps.ownCsrs);
-      const { value } = await contract.write('ca.signLeaf', { csr }, { signal: limit.signal });
+      const expires = leaf.life !== undefined && isLive(leaf.life, clock.now()) ? leaf.life.to : 0;
+      const { value } = await contract.write('ca.signLeaf', { csr, expires }, { signal: limit.signal });
       this.#accept(leaf, value, reason);
     } catch (thrown) {
       const error = IsthmusError.from(thrown);
       if (!this.#tasks.signal.aborted) {
-        const retryInMs = this.#retryLater(leaf);
-        log.warn('issuing a leaf certificate failed', {
-          service: leaf.service,
-          reason,
-          error: error.message,
-          retryInMs,
-        });
+        const slotMs = slotOf(error);
+        const retryInMs = slotMs === undefined ? this.#retryLater(leaf) : this.#keepSlot(leaf, slotMs);
+        const fields = { service: leaf.service, reason, error: error.message, retryInMs };
+        if (slotMs === undefined) log.warn('issuing a leaf certificate failed', fields);
+        else log.debug('a leaf certificate has to wait for its slot', fields); // thousands do when a root changes
       }
       throw error;
     } finally {
@@ -331,6 +345,12 @@ export class LeafManager implements Service {
     return pause;
   }
 
+  /** Comes back when the authority said, not sooner and not later: the place in its line is lost otherwise. */
+  #keepSlot(leaf: Leaf, slotMs: number): number {
+    this.#plan(leaf, this.#deps.clock.now() + slotMs);
+    return slotMs;
+  }
+
   #plan(leaf: Leaf, at: number): void {
     const { clock } = this.#deps;
     leaf.timer?.cancel();
@@ -342,4 +362,11 @@ export class LeafManager implements Service {
   #changed(): void {
     for (const listener of this.#changeListeners) listener();
   }
+}
+
+/** Milliseconds until the slot that the authority gave; undefined for any other failure. */
+function slotOf(error: unknown): number | undefined {
+  if (!hasCode(error, 'rate_limited')) return undefined;
+  const { retryAfterMs } = error.details;
+  return typeof retryAfterMs === 'number' ? retryAfterMs : undefined;
 }

@@ -55,11 +55,8 @@ export const AGENT_KEYS = {
   'http_config.response_headers': used(textMap, {}, 'Headers added to each answer.'),
   'http_config.block_endpoints': used(texts, [], 'Path prefixes that are refused.'),
   'http_config.allow_write_http_from': used(texts, [], 'Networks (CIDR) that may write; empty is everyone.'),
-  'http_config.max_header_bytes': used(integer(), 0, 'Most bytes of request headers; 0 takes 16 KiB.'),
+  'http_config.max_header_bytes': used(integer(), 0, 'Most bytes of request headers; 0 takes 32 KiB.'),
   'http_config.use_cache': used(toggle, true, 'Let `?cached` answer from the agent.'),
-  'limits.http_max_conns_per_client': used(integer(), 200, 'Connections that one address may hold; 0 is any.'),
-  'limits.kv_max_value_size': used(integer(1), 524_288, 'Most bytes of a value.'),
-  'limits.txn_max_req_len': used(integer(1), 524_288, 'Most bytes of a transaction.'),
 
   'telemetry.prometheus_retention_time': used(
     duration,

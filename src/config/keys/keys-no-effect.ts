@@ -43,7 +43,7 @@ const GROUPS: Readonly<Record<string, readonly string[]>> = {
     'retransmit_mult',
     'suspicion_mult',
   ],
-  limits: ['https_handshake_timeout', 'rpc_handshake_timeout', 'rpc_max_burst', 'rpc_max_conns_per_client', 'rpc_rate'],
+  limits: ['rpc_max_burst', 'rpc_rate'],
   performance: ['leave_drain_time', 'raft_multiplier', 'rpc_hold_timeout'],
   ports: ['expose_max_port', 'expose_min_port'],
   rpc: ['enable_streaming'],

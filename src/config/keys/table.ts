@@ -1,11 +1,12 @@
 import type { Key } from './key.ts';
 import { AGENT_KEYS } from './keys-agent.ts';
+import { LIMITS_KEYS } from './keys-limits.ts';
 import { NETWORK_KEYS } from './keys-network.ts';
 import { NO_EFFECT_KEYS } from './keys-no-effect.ts';
 import { SECURITY_KEYS } from './keys-security.ts';
 
 /** Keys with a meaning, by their path in files. */
-export const USED_KEYS = { ...NETWORK_KEYS, ...SECURITY_KEYS, ...AGENT_KEYS } as const satisfies Record<
+export const USED_KEYS = { ...NETWORK_KEYS, ...SECURITY_KEYS, ...AGENT_KEYS, ...LIMITS_KEYS } as const satisfies Record<
   string,
   Key<unknown>
 >;

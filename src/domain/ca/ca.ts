@@ -73,7 +73,7 @@ export interface Ca {
   readonly service: Service;
   readonly reads: CaReads;
   /** Signs a leaf for the service or agent named in the request, of this datacenter. */
-  signLeaf(args: { readonly csr: string }): Promise<IssuedCert>;
+  signLeaf(args: { readonly csr: string; readonly expires?: number }): Promise<IssuedCert>;
   /** Primary only: signs a secondary's intermediate. */
   signIntermediate(args: {
     readonly csr: string;
@@ -184,7 +184,7 @@ export function createCa(deps: CaDeps, options: CaOptions = {}): Ca {
     });
   const phase = (): RotationPhase =>
     isPrimary ? rotationOf(tables).phase : secondaryRotation(tables, inventory, now()).Phase;
-  const meters = createMeters(deps.metrics, status, phase);
+  const meters = createMeters(deps.metrics, { status, phase, waiting: () => limiter.waiting });
   const primaryOnly = (what: string): void => {
     if (!isPrimary)
       throw new IsthmusError('rejected', `${what} is done in the primary datacenter ${primaryDatacenter}`);
@@ -203,7 +203,7 @@ export function createCa(deps: CaDeps, options: CaOptions = {}): Ca {
 
   let unhook = (): void => undefined;
 
-  async function signLeaf(csrPem: string): Promise<IssuedCert> {
+  async function signLeaf(csrPem: string, expires = 0): Promise<IssuedCert> {
     const at = now();
     let authority = signer.current;
     if (authority !== undefined && at > authority.chainGoodUntil) {
@@ -215,7 +215,7 @@ export function createCa(deps: CaDeps, options: CaOptions = {}): Ca {
     const { root, issuer, chain } = authority;
     const { csr, identity } = validateLeaf(csrPem, root.clusterId, datacenter, deps.ownCsrs);
     const settings = leafSettings();
-    limiter.take(settings.perSecond);
+    if (settings.perSecond > 0) limiter.take(settings.perSecond, { id: csr.spki.toString('base64'), expires });
     const template = leafTemplate(csr, identity, at, settings.ms);
     const signed = await issuer.signLeaf(template);
     meters.leafSigned.add(1, { kind: identity.kind });
@@ -265,9 +265,9 @@ export function createCa(deps: CaDeps, options: CaOptions = {}): Ca {
       blocker,
       rotation: () => (isPrimary ? manager.status() : secondaryRotation(tables, inventory, now())),
     }),
-    async signLeaf({ csr }) {
+    async signLeaf({ csr, expires }) {
       try {
-        return await signLeaf(csr);
+        return await signLeaf(csr, expires);
       } catch (error) {
         meters.leafRefused.add(1, { code: IsthmusError.from(error).code });
         throw error;

@@ -11,7 +11,18 @@ export interface CaMeters {
 
 const PHASES: readonly RotationPhase[] = ['idle', 'distributing', 'moving', 'draining'];
 
-export function createMeters(metrics: Metrics, status: () => CaStatus, phase: () => RotationPhase): CaMeters {
+export interface Measured {
+  status(): CaStatus;
+  phase(): RotationPhase;
+  /** Requests for leaves that were told to come back. */
+  waiting(): number;
+}
+
+export function createMeters(metrics: Metrics, { status, phase, waiting }: Measured): CaMeters {
+  metrics.gauge(
+    { name: 'isthmus_ca_leaf_waiting', help: 'Requests for leaf certificates that were given a later slot' },
+    (set) => set(waiting()),
+  );
   metrics.gauge({ name: 'isthmus_ca_root_expiry_seconds', help: 'Seconds until the active root expires' }, (set) => {
     const { State, RootExpiresIn } = status();
     if (State !== 'uninitialized') set(RootExpiresIn);

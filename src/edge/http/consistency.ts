@@ -12,15 +12,22 @@ export interface ReadParameters {
   readonly waitMs?: number;
 }
 
-export function parseReadParameters(query: Query, ownDatacenter: string): ReadParameters {
+/** How long blocking queries wait, milliseconds; absent, whoever answers decides (5 minutes, at most 10). */
+export interface QueryTimes {
+  readonly defaultMs: number;
+  readonly maxMs: number;
+}
+
+export function parseReadParameters(query: Query, ownDatacenter: string, times?: QueryTimes): ReadParameters {
   if (query.empty) return DEFAULTS;
   const stale = query.has('stale');
   const consistent = query.has('consistent');
   const cached = query.has('cached');
   if (stale && consistent) throw invalid('Cannot specify ?stale with ?consistent, conflicting semantics.');
   if (cached && consistent) throw invalid('Cannot specify ?cached with ?consistent, conflicting semantics.');
-  const wait = parseWait(query.text('wait'));
+  const asked = parseWait(query.text('wait'));
   const index = parseIndex(query.text('index'));
+  const wait = times === undefined ? asked : Math.min(asked ?? times.defaultMs, times.maxMs);
   const datacenter = query.text('dc');
   return {
     consistency: stale ? 'stale' : consistent ? 'consistent' : 'default',

@@ -12,10 +12,16 @@ export interface DirectDeps {
   readonly clock: Clock;
   /** The call that a URL stands for; undefined leaves the request to the long way. */
   find(url: string): ReadyCall | undefined;
-  /** Runs it; never rejects. `controller` is given when the call may wait. */
-  run(ready: ReadyCall, token: string | undefined, controller: AbortController | undefined): Promise<CompiledResponse>;
+  /** Runs it; never rejects. `waiting` is given when the call may wait. */
+  run(ready: ReadyCall, token: string | undefined, waiting: Waiting | undefined): Promise<CompiledResponse>;
   /** Gives a connection to Node's HTTP server for good, with what was read from it. */
   handOver(socket: Socket, chunk: Buffer): void;
+}
+
+/** A call that may wait: who asks, and what ends it. */
+export interface Waiting {
+  readonly client: string | undefined;
+  readonly controller: AbortController;
 }
 
 /**
@@ -121,10 +127,14 @@ class DirectConnection {
       this.#served = true;
       this.#socket.setTimeout(this.#deps.limits.keepAliveMs);
     }
-    this.#controller = ready.call.waits ? new AbortController() : undefined;
-    const compiled = await this.#deps.run(ready, token, this.#controller);
-    this.#controller = undefined;
     const socket = this.#socket;
+    let waiting: Waiting | undefined;
+    if (ready.call.waits) {
+      this.#controller = new AbortController();
+      waiting = { client: socket.remoteAddress, controller: this.#controller };
+    }
+    const compiled = await this.#deps.run(ready, token, waiting);
+    this.#controller = undefined;
     if (socket.destroyed) return;
     this.#write(compiled);
     // Nearly always the kernel has taken all of it by now.

@@ -349,6 +349,49 @@ describe('limits', () => {
   });
 });
 
+describe('watchers and requests in flight', () => {
+  it('answers 429 above the blocking queries of one client, on every way in, and takes more when one ends', async () => {
+    const edge = await start({ limits: { maxWatchersPerClient: 1 } });
+    const { asked, aborted } = blockReads(edge);
+    const first = request({ port: edge.port, path: '/v1/catalog/nodes?index=5' });
+    first.on('error', () => undefined);
+    first.end();
+    await asked;
+    const refused = { status: 429, body: expect.stringContaining('limits.http_max_watchers_per_client') };
+    expect(await edge.get('/v1/catalog/nodes?index=5')).toMatchObject(refused);
+    expect(await edge.get('/v1/catalog/nodes?index=5', { connection: 'close' })).toMatchObject(refused);
+    expect((await edge.get('/v1/catalog/nodes?index=6')).headers['retry-after']).toBe('1');
+    edge.contract.onRead = () => [];
+    expect((await edge.get('/v1/catalog/nodes')).status).toBe(200);
+    first.destroy();
+    await aborted;
+    await expect.poll(async () => (await edge.get('/v1/catalog/nodes?index=5')).status).toBe(200);
+    expect((await edge.get('/v1/catalog/nodes?index=5', { connection: 'close' })).status).toBe(200);
+  });
+
+  it('answers 503 above the requests in flight, and recovers', async () => {
+    const edge = await start({ limits: { maxRequestsInFlight: 1 } });
+    let answer: (value: unknown) => void = () => undefined;
+    const asked = new Promise<void>((tell) => {
+      edge.contract.onRead = () => {
+        tell();
+        return new Promise((resolve) => {
+          answer = resolve;
+        });
+      };
+    });
+    const slow = edge.get('/v1/catalog/nodes');
+    await asked;
+    const refused = { status: 503, body: expect.stringContaining('limits.http_max_requests_in_flight') };
+    expect(await edge.get('/v1/catalog/services')).toMatchObject(refused);
+    expect(await edge.send('PUT', '/v1/catalog/register', '{}')).toMatchObject(refused);
+    edge.contract.onRead = () => [];
+    answer([]);
+    expect((await slow).status).toBe(200);
+    await expect.poll(async () => (await edge.get('/v1/catalog/services')).status).toBe(200);
+  });
+});
+
 describe('waiting and stopping', () => {
   it('aborts a blocked read when its client goes away', async () => {
     const edge = await start();

@@ -2,14 +2,15 @@ import { setMaxListeners } from 'node:events';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { BlockList, isIPv6 } from 'node:net';
 import { type FastifyInstance, fastify } from 'fastify';
+import { ClientLimiter } from '../../lib/client-limiter.ts';
 import type { Clock } from '../../lib/clock.ts';
 import { IsthmusError } from '../../lib/errors.ts';
 import type { Service } from '../../lib/service.ts';
 import type { Logger, Metrics } from '../../telemetry/types.ts';
+import { Admission, TOO_MANY_REQUESTS, TOO_MANY_WATCHERS } from './admission.ts';
 import { type ReadyCall, ReadyCalls } from './calls.ts';
 import { type CompiledResponse, compileResponse } from './compiled.ts';
-import { ConnectionLimiter } from './connections.ts';
-import { DirectConnections } from './direct.ts';
+import { DirectConnections, type Waiting } from './direct.ts';
 import { errorResponse } from './error-response.ts';
 import { exchangeSignal, HttpApiRequest, OpenExchanges } from './exchange.ts';
 import { DEFAULT_LIMITS, type HttpLimits } from './limits.ts';
@@ -23,6 +24,7 @@ import {
   openListener,
   type RefusalReason,
 } from './listen.ts';
+import { createHttpMeters, type HttpMeters } from './meters.ts';
 import { NO_SCHEMAS } from './no-schemas.ts';
 import { Query } from './query.ts';
 import type { ApiResponse, Route } from './route.ts';
@@ -66,7 +68,8 @@ class Edge implements HttpEdge {
   readonly #options: HttpEdgeOptions;
   readonly #limits: HttpLimits;
   readonly #common: readonly string[];
-  readonly #limiter: ConnectionLimiter;
+  readonly #limiter: ClientLimiter;
+  readonly #admission: Admission;
   readonly #writers: BlockList | undefined;
   readonly #exchanges = new OpenExchanges();
   readonly #stopping = new AbortController();
@@ -75,11 +78,7 @@ class Edge implements HttpEdge {
   readonly #calls: ReadyCalls;
   readonly #direct: DirectConnections;
   readonly #open: OpenListener[] = [];
-  readonly #refused;
-  readonly #failures;
-  /** Requests whose answer is not written yet. */
-  #underWay = 0;
-  readonly #onNoneUnderWay: (() => void)[] = [];
+  readonly #meters: HttpMeters;
   #app: FastifyInstance | undefined;
 
   constructor(deps: HttpEdgeDeps, options: HttpEdgeOptions) {
@@ -91,7 +90,8 @@ class Edge implements HttpEdge {
       'X-Consul-Default-Acl-Policy',
       options.defaultPolicy,
     ];
-    this.#limiter = new ConnectionLimiter(this.#limits.maxConnectionsPerClient);
+    this.#limiter = new ClientLimiter(this.#limits.maxConnectionsPerClient);
+    this.#admission = new Admission(this.#limits);
     this.#writers = blockListOf(options.allowWriteHttpFrom ?? []);
     this.#table = pathTable(deps.routes);
     const open = this.#table.filter((entry) => !this.#isBlocked(entry));
@@ -100,33 +100,15 @@ class Edge implements HttpEdge {
       limits: this.#limits,
       clock: deps.clock,
       find: (url) => this.#calls.find(url),
-      run: (ready, token, controller) => this.#runDirect(ready, token, controller),
+      run: (ready, token, waiting) => this.#runDirect(ready, token, waiting),
       handOver: (socket, chunk) => handOver(socket, chunk),
     });
     setMaxListeners(0, this.#stopping.signal); // all short reads share it
-    const { metrics } = deps;
-    this.#refused = metrics.counter({
-      name: 'isthmus_http_refused_total',
-      help: 'Connections and requests refused before a route, by reason',
-      labels: ['reason'],
+    this.#meters = createHttpMeters(deps.metrics, {
+      connections: this.#limiter,
+      admission: this.#admission,
+      table: this.#table,
     });
-    this.#failures = metrics.counter({
-      name: 'isthmus_http_failures_total',
-      help: 'Requests answered with an error, by route and status',
-      labels: ['path', 'status'],
-    });
-    metrics.gauge({ name: 'isthmus_http_connections', help: 'Open connections to the HTTP API' }, (set) =>
-      set(this.#limiter.open),
-    );
-    metrics.gauge({ name: 'isthmus_http_open_requests', help: 'Requests that wait or are being decided' }, (set) =>
-      set(this.#exchanges.size),
-    );
-    metrics.gauge(
-      { name: 'isthmus_http_requests', help: 'Requests answered since the start, by route', labels: ['path'] },
-      (set) => {
-        for (const entry of this.#table) if (entry.requests > 0) set(entry.requests, { path: entry.path });
-      },
-    );
   }
 
   get addresses(): readonly HttpAddress[] {
@@ -176,10 +158,7 @@ class Edge implements HttpEdge {
       limits: this.#limits,
       clock: this.#deps.clock,
       direct: this.#direct,
-      onRefused: (reason: RefusalReason, client: string) => {
-        this.#refused.add(1, { reason });
-        this.#deps.log.info('http client refused', { reason, client });
-      },
+      onRefused: this.#onRefused,
     };
     try {
       for (const listener of this.#options.listeners) {
@@ -197,36 +176,26 @@ class Edge implements HttpEdge {
     this.#stopping.abort(reason);
     this.#exchanges.abortAll(reason);
     this.#direct.stop();
-    const drained = this.#drained().then(() => this.#direct.closeAll());
+    const drained = this.#admission.drained(this.#deps.clock, this.#limits.drainMs).then(() => this.#direct.closeAll());
     await Promise.all(this.#open.splice(0).map((open) => closeListener(open, drained)));
     await this.#app?.close();
   }
 
-  /** Resolves once no request is under way, or after `drainMs`. */
-  #drained(): Promise<void> {
-    return new Promise((resolve) => {
-      if (this.#underWay === 0) {
-        resolve();
-        return;
-      }
-      const timer = this.#deps.clock.after(this.#limits.drainMs, resolve);
-      this.#onNoneUnderWay.push(() => {
-        timer.cancel();
-        resolve();
-      });
-    });
-  }
-
-  readonly #onClosed = (): void => {
-    this.#underWay -= 1;
-    if (this.#underWay === 0) for (const tell of this.#onNoneUnderWay.splice(0)) tell();
+  readonly #onRefused = (reason: RefusalReason, client: string): void => {
+    this.#meters.refused.add(1, { reason });
+    this.#deps.log.info('http client refused', { reason, client });
   };
 
   /** The way of every request that Node's HTTP server has parsed. */
   readonly #onRequest = (incoming: IncomingMessage, response: ServerResponse): void => {
     if (isRefused(incoming.socket)) return;
-    this.#underWay += 1;
-    response.once('close', this.#onClosed);
+    const admitted = this.#admission.enter();
+    response.once('close', this.#admission.leave);
+    if (!admitted) {
+      this.#onRefused('in-flight', incoming.socket.remoteAddress ?? '');
+      this.#send(response, TOO_MANY_REQUESTS);
+      return;
+    }
     if (this.#stopping.signal.aborted) response.shouldKeepAlive = false;
     const kept = incoming.method === 'GET' ? this.#calls.kept(incoming.url as string) : undefined;
     if (kept === undefined) this.#app?.routing(incoming, response);
@@ -234,26 +203,58 @@ class Edge implements HttpEdge {
   };
 
   #runParsed(ready: ReadyCall, incoming: IncomingMessage, response: ServerResponse): void {
+    if (ready.call.waits && !this.#mayWatch(response)) return;
     const signal = ready.call.waits ? exchangeSignal(response, this.#exchanges).signal : this.#stopping.signal;
     void this.#run(ready, requestToken(incoming.rawHeaders, ready.query), signal).then((compiled) =>
       sendResponse(response, compiled, this.#deps.clock, this.#limits.writeMs),
     );
   }
 
+  /** True when the client may have one more open request that waits; otherwise it is told so. */
+  #mayWatch(response: ServerResponse): boolean {
+    const client = response.socket?.remoteAddress;
+    const { watchers } = this.#admission;
+    if (!watchers.admit(client)) {
+      this.#onRefused('watchers', client ?? '');
+      this.#send(response, TOO_MANY_WATCHERS);
+      return false;
+    }
+    response.once('close', () => watchers.release(client));
+    return true;
+  }
+
   async #runDirect(
     ready: ReadyCall,
     token: string | undefined,
-    controller: AbortController | undefined,
+    waiting: Waiting | undefined,
   ): Promise<CompiledResponse> {
-    this.#underWay += 1;
-    if (controller !== undefined) this.#exchanges.add(controller);
     try {
-      return await this.#run(ready, token, controller?.signal ?? this.#stopping.signal);
+      if (!this.#admission.enter()) {
+        this.#onRefused('in-flight', waiting?.client ?? '');
+        return compileResponse(TOO_MANY_REQUESTS, this.#common, false);
+      }
+      if (waiting === undefined) return await this.#run(ready, token, this.#stopping.signal);
+      return await this.#runWaiting(ready, token, waiting);
     } finally {
-      if (controller !== undefined) this.#exchanges.delete(controller);
       // While stopping, the answer must be written before whoever waits for the last request gets to run.
-      if (this.#stopping.signal.aborted) setImmediate(this.#onClosed);
-      else this.#underWay -= 1;
+      if (this.#stopping.signal.aborted) setImmediate(this.#admission.leave);
+      else this.#admission.leave();
+    }
+  }
+
+  async #runWaiting(ready: ReadyCall, token: string | undefined, waiting: Waiting): Promise<CompiledResponse> {
+    const { client, controller } = waiting;
+    const { watchers } = this.#admission;
+    if (!watchers.admit(client)) {
+      this.#onRefused('watchers', client ?? '');
+      return compileResponse(TOO_MANY_WATCHERS, this.#common, false);
+    }
+    this.#exchanges.add(controller);
+    try {
+      return await this.#run(ready, token, controller.signal);
+    } finally {
+      this.#exchanges.delete(controller);
+      watchers.release(client);
     }
   }
 
@@ -268,7 +269,7 @@ class Edge implements HttpEdge {
         compiled = compileResponse(answer, this.#common, pretty);
         this.#compiled.set(answer, compiled);
       }
-      if (compiled.status >= 400) this.#failures.add(1, { path: entry.path, status: String(compiled.status) });
+      if (compiled.status >= 400) this.#meters.failures.add(1, { path: entry.path, status: String(compiled.status) });
       return compiled;
     } catch (error) {
       return compileResponse(this.#failure(entry, error), this.#common, false);
@@ -309,6 +310,7 @@ class Edge implements HttpEdge {
     const mark = url.indexOf('?');
     const path = mark < 0 ? url : url.slice(0, mark);
     const query = new Query(mark < 0 ? '' : url.slice(mark + 1));
+    if (route.method === 'GET' && (query.has('index') || query.has('hash')) && !this.#mayWatch(response)) return;
     const exchange = { incoming, response, open: this.#exchanges };
     const request = new HttpApiRequest(exchange, { path, params, query, body });
     void this.#handle(entry, route, request, response);
@@ -326,9 +328,10 @@ class Edge implements HttpEdge {
     try {
       const answer = await route.handle(request);
       const compiled = compileResponse(answer, this.#common, request.query.has('pretty'));
-      if (compiled.status >= 400) this.#failures.add(1, { path: entry.path, status: String(compiled.status) });
+      if (compiled.status >= 400) this.#meters.failures.add(1, { path: entry.path, status: String(compiled.status) });
       if (compiled.stream === undefined) sendResponse(response, compiled, clock, this.#limits.writeMs);
-      else await sendStream(response, compiled, request.signal);
+      else if (this.#mayWatch(response)) await sendStream(response, compiled, request.signal);
+      else request.controller.abort();
     } catch (error) {
       this.#fail(entry, response, error);
     } finally {
@@ -361,7 +364,7 @@ class Edge implements HttpEdge {
     if (error.code === 'internal')
       this.#deps.log.error('http request failed', { path, error: error.message, cause: error.cause });
     const answer = errorResponse(error);
-    this.#failures.add(1, { path, status: String(answer.status) });
+    this.#meters.failures.add(1, { path, status: String(answer.status) });
     return answer;
   }
 
@@ -371,7 +374,7 @@ class Edge implements HttpEdge {
     readonly message: string;
   }): ApiResponse {
     if (error.code === 'FST_ERR_CTP_BODY_TOO_LARGE') {
-      this.#refused.add(1, { reason: 'body-too-large' });
+      this.#meters.refused.add(1, { reason: 'body-too-large' });
       return { status: 413, text: `Request body too large, max size: ${this.#limits.maxBodyBytes} bytes` };
     }
     if (error.statusCode !== undefined && error.statusCode < 500)

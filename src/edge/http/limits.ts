@@ -6,6 +6,12 @@ export interface HttpLimits {
   readonly maxHeaderBytes: number;
   /** Connections that one client address may hold; more are answered 429 and closed. 0 is without limit. Default 200. */
   readonly maxConnectionsPerClient: number;
+  /** Blocking queries and streams that one client address may have open; more are answered 429. 0 is without limit. Default 4,096. */
+  readonly maxWatchersPerClient: number;
+  /** Requests under way, of all clients; more are answered 503. Default 16,384. */
+  readonly maxRequestsInFlight: number;
+  /** A TLS handshake must be done within this time. Default 5,000. */
+  readonly tlsHandshakeMs: number;
   /** A connection must send its request's headers within this time. Default 10,000. */
   readonly headersMs: number;
   /** A request must have arrived whole within this time. Default 60,000. */
@@ -28,6 +34,9 @@ export const DEFAULT_LIMITS: HttpLimits = {
   maxBodyBytes: 524_288,
   maxHeaderBytes: 32_768,
   maxConnectionsPerClient: 200,
+  maxWatchersPerClient: 4_096,
+  maxRequestsInFlight: 16_384,
+  tlsHandshakeMs: 5_000,
   headersMs: 10_000,
   requestMs: 60_000,
   keepAliveMs: 120_000,

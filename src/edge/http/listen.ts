@@ -2,9 +2,10 @@ import { createServer, type RequestListener, type Server, type ServerOptions } f
 import { createServer as createTlsServer } from 'node:https';
 import type { Socket } from 'node:net';
 import type { SecureContextOptions } from 'node:tls';
+import type { ClientLimiter } from '../../lib/client-limiter.ts';
 import type { Clock } from '../../lib/clock.ts';
 import { IsthmusError } from '../../lib/errors.ts';
-import { type ConnectionLimiter, TOO_MANY_CONNECTIONS } from './connections.ts';
+import { TOO_MANY_CONNECTIONS } from './admission.ts';
 import type { DirectConnections } from './direct.ts';
 import type { HttpLimits } from './limits.ts';
 
@@ -26,7 +27,8 @@ export interface HttpAddress {
 }
 
 export interface ListenDeps {
-  readonly limiter: ConnectionLimiter;
+  /** Open connections, by client. */
+  readonly limiter: ClientLimiter;
   readonly limits: HttpLimits;
   readonly clock: Clock;
   /** Looks at plain connections first. */
@@ -35,7 +37,14 @@ export interface ListenDeps {
   readonly onRefused: (reason: RefusalReason, client: string) => void;
 }
 
-export type RefusalReason = 'connections' | 'malformed' | 'headers-too-large' | 'too-slow' | 'tls';
+export type RefusalReason =
+  | 'connections'
+  | 'malformed'
+  | 'headers-too-large'
+  | 'too-slow'
+  | 'tls'
+  | 'watchers'
+  | 'in-flight';
 
 export interface OpenListener {
   readonly server: Server;
@@ -68,6 +77,7 @@ export async function openListener(
             cert: tls.cert,
             key: tls.key,
             ca: tls.ca,
+            handshakeTimeout: limits.tlsHandshakeMs,
             requestCert: tls.requireClientCertificate,
             rejectUnauthorized: tls.requireClientCertificate,
             minVersion: 'TLSv1.2',
@@ -78,10 +88,14 @@ export async function openListener(
   const direct = tls === undefined ? deps.direct : undefined;
   server.removeAllListeners('connection');
   server.on('connection', (socket: Socket) => {
-    if (!limiter.admit(socket)) {
-      deps.onRefused('connections', socket.remoteAddress ?? '');
+    const client = socket.remoteAddress; // undefined on a Unix socket
+    if (!limiter.admit(client)) {
+      deps.onRefused('connections', client ?? '');
       refuse(socket, tls === undefined ? TOO_MANY_CONNECTIONS : undefined, deps.clock);
-    } else if (direct === undefined) parse.call(server, socket);
+      return;
+    }
+    socket.once('close', () => limiter.release(client));
+    if (direct === undefined) parse.call(server, socket);
     else {
       parsers.set(socket, () => parse.call(server, socket));
       direct.accept(socket);

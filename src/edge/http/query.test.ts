@@ -21,6 +21,15 @@ describe('query string', () => {
 
 describe('parameters of reads', () => {
   const parse = (text: string) => parseReadParameters(new Query(text), 'dc1');
+
+  it('waits as long as is configured', () => {
+    const times = { defaultMs: 7_000, maxMs: 9_000 };
+    const wait = (text: string) => parseReadParameters(new Query(text), 'dc1', times).waitMs;
+    expect(['index=5', 'index=5&wait=1s', 'index=5&wait=20s', 'index=5&wait=0s'].map(wait)).toEqual([
+      7_000, 1_000, 9_000, 7_000,
+    ]);
+  });
+
   const failure = (text: string): string => {
     try {
       parse(text);

@@ -1,7 +1,7 @@
 import { IsthmusError } from '../../lib/errors.ts';
 import type { Consistency, ReadOptions, ReadResult, ServerContract } from '../../rpc/contract/contract.ts';
 import type { ReadArgs, ReadName, ReadValue } from '../../rpc/contract/reads.ts';
-import { parseReadParameters, type ReadParameters } from './consistency.ts';
+import { parseReadParameters, type QueryTimes, type ReadParameters } from './consistency.ts';
 import { errorResponse } from './error-response.ts';
 import type { Query } from './query.ts';
 import type { AclRule, ApiRequest, ApiResponse, PreparedCall, QueryParameter, Route } from './route.ts';
@@ -11,6 +11,7 @@ export interface ReadRouteDeps {
   readonly datacenter: string;
   /** Answers from other datacenters show WAN addresses. */
   readonly translateWanAddrs?: boolean;
+  readonly queryTimes?: QueryTimes;
 }
 
 export interface ReadRouteSpec<N extends ReadName> {
@@ -120,7 +121,7 @@ class PreparedReadCall<N extends ReadName> implements PreparedCall {
     this.#deps = deps;
     this.#spec = spec;
     this.#query = query;
-    this.#parameters = parseReadParameters(query, deps.datacenter);
+    this.#parameters = parseReadParameters(query, deps.datacenter, deps.queryTimes);
     this.#args = spec.args(params, query);
     this.#pretty = query.has('pretty');
     this.#shared = shared[this.#parameters.consistency];

@@ -34,8 +34,11 @@ export interface Writes {
   'ca.setConfig': { args: { readonly config: unknown }; value: null };
   /** Starts a rotation to a new root key made by the provider. */
   'ca.rotate': { args: { readonly force?: boolean }; value: { readonly NewRootID: string } };
-  /** Signs a leaf for the service named in the CSR's SPIFFE URI, in this datacenter. */
-  'ca.signLeaf': { args: { readonly csr: string }; value: IssuedCert };
+  /**
+   * Signs a leaf for the service named in the CSR's SPIFFE URI, in this datacenter. `expires` is when the certificate that
+   * it replaces ends, milliseconds since the epoch (absent: there is none): above the limit, the least goes first.
+   */
+  'ca.signLeaf': { args: { readonly csr: string; readonly expires?: number }; value: IssuedCert };
   /** Primary only, called by secondaries: signs a CA certificate for a datacenter. */
   'ca.signIntermediate': {
     args: { readonly csr: string; readonly datacenter: string };

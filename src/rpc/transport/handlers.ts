@@ -35,7 +35,9 @@ export interface TransportLimits {
   readonly maxConcurrentStreams?: number;
   /** Connections at once on one listener; more are refused. Default 8,192. */
   readonly maxConnections?: number;
-  /** Time for a new connection to show what it speaks, milliseconds. Default 10,000. */
+  /** Connections that one address may hold, over all listeners; more are refused. 0 is without limit. Default 100. */
+  readonly maxConnectionsPerClient?: number;
+  /** Time for a new connection to show what it speaks, milliseconds. Default 5,000. */
   readonly handshakeMs?: number;
   /** A connection silent for this long is probed, milliseconds. Default 30,000. */
   readonly keepaliveMs?: number;
@@ -47,7 +49,8 @@ export const DEFAULT_LIMITS: Required<TransportLimits> = {
   maxMessageBytes: 64 * 1024 * 1024,
   maxConcurrentStreams: 10_000,
   maxConnections: 8_192,
-  handshakeMs: 10_000,
+  maxConnectionsPerClient: 100,
+  handshakeMs: 5_000,
   keepaliveMs: 30_000,
   keepaliveTimeoutMs: 10_000,
 };

@@ -1,5 +1,6 @@
 import { createServer, type Server as NetServer, type Socket } from 'node:net';
 import { Server as GrpcServer, ServerCredentials } from '@grpc/grpc-js';
+import { ClientLimiter } from '../../lib/client-limiter.ts';
 import type { Clock } from '../../lib/clock.ts';
 import { IsthmusError } from '../../lib/errors.ts';
 import type { Service } from '../../lib/service.ts';
@@ -49,6 +50,8 @@ const WHY: Readonly<Record<Exclude<PrefaceVerdict, 'http2' | 'closed'>, string>>
   silent: 'it said nothing',
 };
 
+const TOO_MANY_OF_CLIENT = 'its address holds limits.rpc_max_conns_per_client connections';
+
 const HTTP1_ANSWER =
   'HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Type: text/plain\r\nContent-Length: 54\r\n\r\n' +
   'This port is for servers and agents, not for HTTP/1.1\n';
@@ -71,11 +74,13 @@ class Listener implements RpcListener {
   readonly #calls;
   readonly #servers: NetServer[] = [];
   readonly #sockets = new Set<Socket>();
+  readonly #clients: ClientLimiter;
 
   constructor(deps: RpcListenerDeps) {
     const { clock, log, metrics } = deps;
     this.#deps = deps;
     this.#limits = { ...DEFAULT_LIMITS, ...deps.limits };
+    this.#clients = new ClientLimiter(this.#limits.maxConnectionsPerClient);
     this.#security = deps.security ?? plaintext;
     this.#refusals = new Refusals(
       clock,
@@ -165,9 +170,18 @@ class Listener implements RpcListener {
   }
 
   #onConnection(listener: string, raw: Socket): void {
-    this.#sockets.add(raw);
-    raw.once('close', () => this.#sockets.delete(raw));
     raw.on('error', () => undefined); // 'close' follows; a connection that breaks is no event worth telling
+    const client = raw.remoteAddress;
+    if (!this.#clients.admit(client)) {
+      this.#refusals.note(listener, client ?? '', 'too_many', TOO_MANY_OF_CLIENT);
+      raw.destroy();
+      return;
+    }
+    this.#sockets.add(raw);
+    raw.once('close', () => {
+      this.#sockets.delete(raw);
+      this.#clients.release(client);
+    });
     this.#accepting.run('accept', async () => {
       const peer = raw.remoteAddress ?? '';
       let socket: Socket;

@@ -327,6 +327,32 @@ describe('strangers on the port', () => {
     expect(lines).toEqual([{ message: 'refused a connection', fields: expect.objectContaining({ reason: 'silent' }) }]);
   });
 
+  it('refuses more connections of one address than it may hold, and takes more when one ends', async () => {
+    const { log, lines } = capture();
+    const listener = await serve({}, { limits: { maxConnectionsPerClient: 2 }, log });
+    const open = [tcpConnect(port(listener)), tcpConnect(port(listener, 'serf_wan'))];
+    await Promise.all(open.map((socket) => once(socket, 'connect')));
+    const third = tcpConnect(port(listener));
+    third.on('error', () => undefined);
+    await once(third, 'close');
+    expect(lines[0]?.fields).toMatchObject({ reason: 'too_many', detail: expect.stringContaining('rpc_max_conns') });
+    open[0]?.destroy();
+    await expect
+      .poll(async () => {
+        const again = tcpConnect(port(listener));
+        again.on('error', () => undefined);
+        again.write('GET / HTTP/1.1\r\n\r\n');
+        let text = '';
+        again.on('data', (chunk) => {
+          text += chunk;
+        });
+        await once(again, 'close');
+        return text;
+      })
+      .toContain('This port is for servers');
+    open[1]?.destroy();
+  });
+
   it('says which setting is wrong when a port is taken', async () => {
     const first = await serve({});
     const second = createRpcListener({

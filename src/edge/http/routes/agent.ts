@@ -1,6 +1,6 @@
 import { IsthmusError } from '../../../lib/errors.ts';
 import type { AgentParts, AuthorizeRequest, CachedAnswer, CachedReadOptions } from '../agent-parts.ts';
-import { parseReadParameters } from '../consistency.ts';
+import { parseReadParameters, type QueryTimes } from '../consistency.ts';
 import { asString, asStruct, decodeBody } from '../decode.ts';
 import type { Query } from '../query.ts';
 import {
@@ -18,6 +18,7 @@ import {
 export interface AgentRouteDeps {
   readonly agent: AgentParts;
   readonly datacenter: string;
+  readonly queryTimes?: QueryTimes;
 }
 
 const BLOCKING: readonly QueryParameter[] = [
@@ -27,7 +28,7 @@ const BLOCKING: readonly QueryParameter[] = [
 
 /** /v1/agent, but for services and checks. */
 export function agentRoutes(deps: AgentRouteDeps): readonly Route[] {
-  const { agent, datacenter } = deps;
+  const { agent } = deps;
   return [
     {
       method: 'GET',
@@ -99,7 +100,7 @@ export function agentRoutes(deps: AgentRouteDeps): readonly Route[] {
         return EMPTY;
       },
     },
-    heldRoute(datacenter, {
+    heldRoute(deps, {
       path: '/v1/agent/connect/ca/roots',
       about: 'All root certificates to be trusted, from the agent’s cache.',
       acl: 'none',
@@ -107,7 +108,7 @@ export function agentRoutes(deps: AgentRouteDeps): readonly Route[] {
       // The peer's cache forgets who led and how old the answer was.
       headers: { 'X-Consul-Knownleader': 'false', 'X-Consul-Lastcontact': '0' },
     }),
-    heldRoute(datacenter, {
+    heldRoute(deps, {
       path: '/v1/agent/connect/ca/leaf/*service',
       about: 'Certificate and private key of a service on this node; renewed before it expires.',
       acl: 'service:write',
@@ -182,9 +183,9 @@ interface HeldRouteSpec {
 }
 
 /** A GET of something that the agent holds and that can be blocked on. */
-function heldRoute(datacenter: string, spec: HeldRouteSpec): Route {
+function heldRoute({ datacenter, queryTimes }: AgentRouteDeps, spec: HeldRouteSpec): Route {
   const prepare = (params: Readonly<Record<string, string>>, query: Query): PreparedCall => {
-    const { index, waitMs } = parseReadParameters(query, datacenter);
+    const { index, waitMs } = parseReadParameters(query, datacenter, queryTimes);
     return {
       waits: index !== undefined,
       async run(token, signal) {

@@ -1,6 +1,7 @@
 import type { Clock } from '../../../lib/clock.ts';
 import type { ServerContract } from '../../../rpc/contract/contract.ts';
 import type { AgentParts } from '../agent-parts.ts';
+import type { QueryTimes } from '../consistency.ts';
 import { DEFAULT_LIMITS } from '../limits.ts';
 import type { Route } from '../route.ts';
 import { aclRoutes } from './acl.ts';
@@ -23,6 +24,7 @@ export interface ApiRouteDeps {
   readonly datacenter: string;
   /** Answers from other datacenters show WAN addresses. */
   readonly translateWanAddrs?: boolean;
+  readonly queryTimes?: QueryTimes;
   readonly clock: Clock;
   /** Milliseconds between two signs of life on a silent stream. */
   readonly heartbeatMs?: number;

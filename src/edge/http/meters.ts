@@ -1,0 +1,48 @@
+import type { ClientLimiter } from '../../lib/client-limiter.ts';
+import type { Counter, Metrics } from '../../telemetry/types.ts';
+import type { Admission } from './admission.ts';
+import type { PathEntry } from './table.ts';
+
+export interface HttpMeters {
+  /** Label: reason. */
+  readonly refused: Counter;
+  /** Labels: path, status. */
+  readonly failures: Counter;
+}
+
+export interface Measured {
+  readonly connections: ClientLimiter;
+  readonly admission: Admission;
+  readonly table: readonly PathEntry[];
+}
+
+/** What the HTTP API measures. */
+export function createHttpMeters(metrics: Metrics, { connections, admission, table }: Measured): HttpMeters {
+  metrics.gauge({ name: 'isthmus_http_connections', help: 'Open connections to the HTTP API' }, (set) =>
+    set(connections.held),
+  );
+  metrics.gauge({ name: 'isthmus_http_open_requests', help: 'Requests that wait or are being decided' }, (set) =>
+    set(admission.underWay),
+  );
+  metrics.gauge({ name: 'isthmus_http_watchers', help: 'Open blocking queries and streams' }, (set) =>
+    set(admission.watchers.held),
+  );
+  metrics.gauge(
+    { name: 'isthmus_http_requests', help: 'Requests answered since the start, by route', labels: ['path'] },
+    (set) => {
+      for (const entry of table) if (entry.requests > 0) set(entry.requests, { path: entry.path });
+    },
+  );
+  return {
+    refused: metrics.counter({
+      name: 'isthmus_http_refused_total',
+      help: 'Connections and requests refused before a route, by reason',
+      labels: ['reason'],
+    }),
+    failures: metrics.counter({
+      name: 'isthmus_http_failures_total',
+      help: 'Requests answered with an error, by route and status',
+      labels: ['path', 'status'],
+    }),
+  };
+}
