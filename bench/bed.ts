@@ -11,6 +11,8 @@ export interface Bed {
   readonly name: string;
   readonly dc1: string;
   readonly dc2: string;
+  /** DNS of dc1's server. */
+  readonly dns: string;
   /** Process IDs of the servers. */
   readonly pids: readonly number[];
   /** Milliseconds from the first server's start until it answered as ready. */
@@ -28,7 +30,7 @@ const SIDECAR_PORTS = [
 ] as const;
 
 /** Bulk registrations and watchers from one client must not meet the limit per client. */
-const LIMITS = { http_max_conns_per_client: 20_000 };
+const LIMITS = { http_max_conns_per_client: 10_000 };
 /** The peer limits CSRs; both are measured without that limit. */
 const CONNECT = { enabled: true, ca_config: { csr_max_per_second: 0, csr_max_concurrent: 0 } };
 
@@ -67,6 +69,7 @@ export async function ownBed(): Promise<Bed> {
     name: 'Isthmus',
     dc1: first.ready.http,
     dc2: other.ready.http,
+    dns: first.ready.dns ?? '',
     pids: agents.map((agent) => agent.pid),
     readyMs,
     federatedMs,
@@ -87,8 +90,8 @@ export async function peerBed(binary: string): Promise<Bed> {
   const children: ReturnType<typeof spawn>[] = [];
   const start = async (index: 0 | 1, joinWan: readonly string[]) => {
     const datacenter = `dc${index + 1}`;
-    const { first: http } = await freePorts(4);
-    const [server, lan, wan] = [http + 1, http + 2, http + 3];
+    const { first: http } = await freePorts(5);
+    const [server, lan, wan, dns] = [http + 1, http + 2, http + 3, http + 4];
     const file = join(dir, `${datacenter}.json`);
     const config = {
       node_name: `${datacenter}-s1`,
@@ -103,12 +106,12 @@ export async function peerBed(binary: string): Promise<Bed> {
       log_level: 'warn',
       limits: LIMITS,
       connect: CONNECT,
-      ports: { http, server, serf_lan: lan, serf_wan: wan, dns: -1, grpc: -1, ...SIDECAR_PORTS[index] },
+      ports: { http, server, serf_lan: lan, serf_wan: wan, dns, grpc: -1, ...SIDECAR_PORTS[index] },
     };
     writeFileSync(file, JSON.stringify(config));
     const child = spawn(binary, ['agent', '-config-file', file], { stdio: 'ignore' });
     children.push(child);
-    return { http: `127.0.0.1:${http}`, wan: `127.0.0.1:${wan}`, pid: child.pid ?? 0 };
+    return { http: `127.0.0.1:${http}`, dns: `127.0.0.1:${dns}`, wan: `127.0.0.1:${wan}`, pid: child.pid ?? 0 };
   };
   const begun = Date.now();
   const first = await start(0, []);
@@ -122,6 +125,7 @@ export async function peerBed(binary: string): Promise<Bed> {
     name: 'Consul',
     dc1: first.http,
     dc2: other.http,
+    dns: first.dns,
     pids: [first.pid, other.pid],
     readyMs,
     federatedMs,

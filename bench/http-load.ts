@@ -15,6 +15,8 @@ export interface Target {
 }
 
 const HEADER_END = Buffer.from('\r\n\r\n');
+/** How the peer ends an answer whose length it did not know when it began. */
+const LAST_CHUNK = Buffer.from('0\r\n\r\n');
 
 /** A request that {@link sendAll} can send; a body goes as JSON. */
 export function requestBytes(target: Target, method: string, path: string, body?: unknown): Buffer {
@@ -38,7 +40,7 @@ export function httpLoad(
   return run(options, () => (performance.now() < end ? request : undefined));
 }
 
-/** Speaks just enough HTTP (Content-Length answers) to cost little beside what it measures. */
+/** Speaks just enough HTTP to cost little beside what it measures; each connection waits for one answer at a time. */
 async function run(target: Target, next: () => Buffer | undefined): Promise<LoadResult> {
   const started = performance.now();
   let requests = 0;
@@ -52,7 +54,7 @@ async function run(target: Target, next: () => Buffer | undefined): Promise<Load
       }
       const socket: Socket = connect({ host: target.host, port: target.port, noDelay: true });
       let pending: Buffer = Buffer.alloc(0);
-      let missing = -1; // bytes of the body still to come; -1 while reading the head
+      let missing = -1; // bytes of the body still to come, Infinity for chunks; -1 while reading the head
       let ok = true;
       let done = false;
       const finish = (broken: boolean): void => {
@@ -75,7 +77,7 @@ async function run(target: Target, next: () => Buffer | undefined): Promise<Load
       socket.on('data', (chunk: Buffer) => {
         if (missing >= 0) {
           missing -= chunk.length;
-          if (missing <= 0) answered();
+          if (missing <= 0 || (missing === Number.POSITIVE_INFINITY && endsChunks(chunk))) answered();
           return;
         }
         pending = pending.length === 0 ? chunk : Buffer.concat([pending, chunk]);
@@ -83,14 +85,21 @@ async function run(target: Target, next: () => Buffer | undefined): Promise<Load
         if (head < 0) return;
         const text = pending.toString('latin1', 0, head);
         ok = text.startsWith('HTTP/1.1 200');
-        missing = Number(/content-length: (\d+)/i.exec(text)?.[1] ?? 0) - (pending.length - head - HEADER_END.length);
+        const body = pending.subarray(head + HEADER_END.length);
         pending = Buffer.alloc(0);
+        if (/transfer-encoding: chunked/i.test(text)) missing = endsChunks(body) ? 0 : Number.POSITIVE_INFINITY;
+        else missing = Number(/content-length: (\d+)/i.exec(text)?.[1] ?? 0) - body.length;
         if (missing <= 0) answered();
       });
     });
   await Promise.all(Array.from({ length: target.connections }, lane));
   const seconds = (performance.now() - started) / 1_000;
   return { requests, failures, seconds, perSecond: requests / seconds };
+}
+
+/** The mark comes in a piece with what is before it, as far as was seen; it is never sent alone in parts. */
+function endsChunks(bytes: Buffer): boolean {
+  return bytes.subarray(-LAST_CHUNK.length).equals(LAST_CHUNK);
 }
 
 /** Value at a share (0.5 is the median) of unsorted samples. */

@@ -1,4 +1,5 @@
 import { type Bed, ownBed, peerBed } from './bed.ts';
+import { dns, queries } from './discovery-rows.ts';
 import {
   bulkIntentions,
   type Figure,
@@ -22,6 +23,8 @@ const ROWS: Readonly<Record<string, Row>> = {
   leaves,
   rotation,
   reads,
+  dns,
+  queries,
   watchers,
   sidecars,
   bulk10000: bulkIntentions(10_000, '≤ 3'),

@@ -29,7 +29,11 @@ const allow = { SourceType: 'consul', Action: 'allow' };
 const deny = { SourceType: 'consul', Action: 'deny' };
 
 /** Runs `work` over `items` with so many at once. */
-async function parallel<T>(items: readonly T[], width: number, work: (item: T) => Promise<unknown>): Promise<void> {
+export async function parallel<T>(
+  items: readonly T[],
+  width: number,
+  work: (item: T) => Promise<unknown>,
+): Promise<void> {
   const queue = [...items];
   await Promise.all(
     Array.from({ length: width }, async () => {
@@ -38,7 +42,7 @@ async function parallel<T>(items: readonly T[], width: number, work: (item: T) =
   );
 }
 
-function targetOf(http: string): Target {
+export function targetOf(http: string): Target {
   const [host = '', port = ''] = http.split(':');
   return { host, port: Number(port), connections: 32 };
 }
@@ -48,7 +52,7 @@ async function mustAll(target: Target, requests: readonly Buffer[]): Promise<voi
   if (failures > 0) throw new Error(`${failures} of ${requests.length} requests failed`);
 }
 
-const numbers = (count: number): number[] => Array.from({ length: count }, (_, index) => index);
+export const numbers = (count: number): number[] => Array.from({ length: count }, (_, index) => index);
 
 export const starting: Row = async (bed) => [
   { what: 'first server ready', unit: 'ms', value: bed.readyMs, samples: 1, goal: '≤ 700' },
