@@ -28,6 +28,8 @@ export interface RangeResult {
   readonly rows: readonly Row[];
   /** Revision of the state that was read. */
   readonly revision: number;
+  /** The history that the revision belongs to. */
+  readonly epoch: string;
   /** True when `limit` cut the answer. */
   readonly more: boolean;
 }
@@ -93,6 +95,27 @@ export interface EngineContact {
 /** The contact of engines that hold their data in this process. */
 export const OWN_DATA: EngineContact = { connected: true, lastMs: 0 };
 
+/** One page of a {@link Engine.snapshot}; all its pages tell the same epoch and revision. */
+export interface SnapshotPage {
+  readonly epoch: string;
+  readonly revision: number;
+  readonly rows: readonly Row[];
+}
+
+/** What a restore writes: a key and its value. Revisions are not taken over. */
+export type RestoredRow = Pick<Row, 'key' | 'value'>;
+
+export interface RestoreOptions {
+  /** The restored state's revision is above this one, and above every earlier one of the store. */
+  readonly above: number;
+}
+
+export interface RestoreResult {
+  /** Revision of the restored state. */
+  readonly revision: number;
+  readonly epoch: string;
+}
+
 export interface Engine {
   /** Identity of this history: new when the store is created or restored, the same over restarts. */
   readonly epoch: string;
@@ -114,5 +137,17 @@ export interface Engine {
   /** Throws `not_found` when the lease has ended. */
   keepLease(id: string): Promise<void>;
   revokeLease(id: string): Promise<void>;
+  /**
+   * The whole store at one revision, page by page in key order, at least one page; writes go on meanwhile. Rows that
+   * hang on a lease are left out: they tell who is there now, which no other time can say.
+   */
+  snapshot(signal: AbortSignal): AsyncIterable<SnapshotPage>;
+  /**
+   * Replaces everything by `pages` (in key order, else `invalid_argument`) in one step: after a crash at any moment the
+   * store holds all of the old or all of the new. It starts a new history: another epoch, and one revision for all rows
+   * (as created and as modified), above all earlier ones. Watches end with `compacted`; leases live on without keys.
+   * When `pages` fails, nothing has changed. One restore at a time; another one meanwhile fails with `unavailable`.
+   */
+  restore(pages: AsyncIterable<readonly RestoredRow[]>, options: RestoreOptions): Promise<RestoreResult>;
   close(): Promise<void>;
 }

@@ -24,9 +24,11 @@ type Step =
     }
   | { readonly kind: 'compact'; readonly back: number }
   | { readonly kind: 'lease'; readonly revoke: boolean }
-  | { readonly kind: 'watch'; readonly prefix: string; readonly back: number };
+  | { readonly kind: 'watch'; readonly prefix: string; readonly back: number }
+  | { readonly kind: 'snapshot' }
+  | { readonly kind: 'restore'; readonly above: number; readonly keys: readonly string[] };
 
-const KEYS = ['a', 'a/1', 'a/2', 'b', 'b/ü', 'b/\u{1f600}', 'b/\uffee', 'c'];
+const KEYS = ['a', 'a/1', 'a/2', 'b', 'b/ü', 'b/\uffee', 'b/\u{1f600}', 'c'];
 const key = fc.constantFrom(...KEYS);
 const prefix = fc.constantFrom('', 'a', 'a/', 'b/', 'x');
 const back = fc.integer({ min: -1, max: 6 });
@@ -52,6 +54,15 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 1, arbitrary: fc.record({ kind: fc.constant('compact' as const), back }) },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant('lease' as const), revoke: fc.boolean() }) },
   { weight: 2, arbitrary: fc.record({ kind: fc.constant('watch' as const), prefix, back }) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant('snapshot' as const) }) },
+  {
+    weight: 1,
+    arbitrary: fc.record({
+      kind: fc.constant('restore' as const),
+      above: fc.integer({ min: 0, max: 60 }),
+      keys: fc.oneof(fc.subarray(KEYS), fc.array(key, { maxLength: 3 })), // in order, mostly
+    }),
+  },
 );
 
 /** What an engine answers to a step; `modRevisions` and `lease` are the runner's memory. */
@@ -59,6 +70,8 @@ class Runner {
   readonly #engine: Engine;
   #revision = 0;
   #lease: string | undefined;
+  /** Epochs in the order in which they were seen: engines give them other names. */
+  readonly #epochs: string[] = [];
 
   constructor(engine: Engine) {
     this.#engine = engine;
@@ -91,12 +104,14 @@ class Runner {
         return result;
       }
       case 'range':
-        return this.#engine.range({
-          prefix: step.prefix,
-          revision: revision(step.back),
-          ...(step.limit > 0 && { limit: step.limit }),
-          ...(step.after !== '' && { after: step.after }),
-        });
+        return this.#engine
+          .range({
+            prefix: step.prefix,
+            revision: revision(step.back),
+            ...(step.limit > 0 && { limit: step.limit }),
+            ...(step.after !== '' && { after: step.after }),
+          })
+          .then((result) => ({ ...result, epoch: this.#number(result.epoch) }));
       case 'compact':
         return this.#engine.compact(revision(step.back));
       case 'lease':
@@ -107,7 +122,29 @@ class Runner {
         return this.#revision;
       case 'watch':
         return this.#watch(step.prefix, revision(Math.max(0, step.back)) + 1);
+      case 'snapshot': {
+        const pages = [];
+        for await (const page of this.#engine.snapshot(new AbortController().signal)) {
+          pages.push({ ...page, epoch: this.#number(page.epoch) });
+        }
+        return pages;
+      }
+      case 'restore': {
+        const rows = step.keys.map((name) => ({ key: name, value: 'restored' }));
+        const pages = (async function* () {
+          yield rows.slice(0, 2);
+          yield rows.slice(2);
+        })();
+        const result = await this.#engine.restore(pages, { above: step.above });
+        this.#revision = result.revision;
+        return { ...result, epoch: this.#number(result.epoch) };
+      }
     }
+  }
+
+  #number(epoch: string): number {
+    if (!this.#epochs.includes(epoch)) this.#epochs.push(epoch);
+    return this.#epochs.indexOf(epoch);
   }
 
   /** All commits up to the newest; a marker of its own ends the watch. */
@@ -145,7 +182,7 @@ it('the engines in memory and on disk give the same answers', async () => {
         await rm(path, { recursive: true });
       }
     }),
-    { numRuns: 60 },
+    { numRuns: 80 },
   );
   await rm(folder, { recursive: true });
 });

@@ -18,6 +18,13 @@ export function checkTxn(txn: Txn): void {
   }
 }
 
+/** Throws `invalid_argument` unless a restore can take `key` after `before` ('' for the first one). */
+export function checkRestoredKey(key: string, before: string): void {
+  checkKey(key);
+  if (before !== '' && compareKeys(before, key) >= 0)
+    throw new IsthmusError('invalid_argument', `key ${shown(key)} does not come after ${shown(before)}: not in order`);
+}
+
 function checkKey(key: string): void {
   if (key === '') throw new IsthmusError('invalid_argument', 'a key must not be empty');
   // A UTF-16 unit is at most three bytes, so short keys need no count.

@@ -15,7 +15,6 @@ interface Item {
 /** The engine in memory, with faults: something done before a write, and a watch that breaks. */
 class FaultyEngine implements Engine {
   readonly inner: MemoryEngine;
-  readonly epoch: string;
   beforeTxn: (() => Promise<void>) | undefined;
   /** Holds each commit of a watch back. */
   beforeCommit: (() => Promise<void>) | undefined;
@@ -24,7 +23,10 @@ class FaultyEngine implements Engine {
 
   constructor(clock: FakeClock) {
     this.inner = new MemoryEngine(clock);
-    this.epoch = this.inner.epoch;
+  }
+
+  get epoch(): string {
+    return this.inner.epoch;
   }
 
   range(...args: Parameters<Engine['range']>): ReturnType<Engine['range']> {
@@ -70,6 +72,14 @@ class FaultyEngine implements Engine {
 
   revokeLease(id: string): Promise<void> {
     return this.inner.revokeLease(id);
+  }
+
+  snapshot(signal: AbortSignal): ReturnType<Engine['snapshot']> {
+    return this.inner.snapshot(signal);
+  }
+
+  restore(...args: Parameters<Engine['restore']>): ReturnType<Engine['restore']> {
+    return this.inner.restore(...args);
   }
 
   close(): Promise<void> {
@@ -319,6 +329,63 @@ describe('the view', () => {
     expect(await woken).toBe(6);
     await add('e');
     expect(store.revision).toBe(7);
+  });
+});
+
+describe('a restore', () => {
+  async function* state(...rows: Item[]): AsyncGenerator<{ key: string; value: string }[], void, void> {
+    for (const row of rows) yield [{ key: `items/${row.id}`, value: JSON.stringify(row) }];
+  }
+  const restored = (rows: Item[], above = 0) => store.restore(state(...rows), { above });
+
+  it('is one commit of the view, wakes all who wait, and moves every index forward', async () => {
+    await add('a', 1, 'x');
+    await add('b', 1, 'x');
+    const { epoch } = store;
+    const seen: AppliedCommit[] = [];
+    store.onCommit((commit) => seen.push(commit));
+    const never = new AbortController().signal;
+    const waits = ['group:x', 'group:none', 'others'].map((topic) => store.topics.wait([topic], 2, never));
+    const done = await restored(
+      [
+        { id: 'b', count: 1, group: 'x' },
+        { id: 'c', count: 7 },
+      ],
+      40,
+    );
+    expect(done.revision).toBe(41);
+    expect([store.revision, store.epoch]).toEqual([41, done.epoch]);
+    expect(store.epoch).not.toBe(epoch);
+    expect(items.list().map((row) => [row.key, row.value.count, row.modRevision])).toEqual([
+      ['b', 1, 41],
+      ['c', 7, 41],
+    ]);
+    expect(seen.map((commit) => commit.revision)).toEqual([41]);
+    expect(seen[0]?.changes.map(({ key, after }) => [key, after?.value !== undefined])).toEqual([
+      ['b', true],
+      ['c', true],
+      ['a', false],
+    ]);
+    expect(await Promise.all(waits)).toEqual([41, 41, 41]);
+    expect(store.topics.index(['group:none'])).toBe(41);
+    expect(await add('c')).toMatchObject({ result: 8, revision: 42 });
+    expect(errors).toEqual([]);
+  });
+
+  it('makes a transaction that was under way run again on the new state', async () => {
+    await add('a', 5);
+    engine.beforeTxn = async () => {
+      await restored([{ id: 'a', count: 100 }]);
+    };
+    expect(await add('a')).toMatchObject({ result: 101, revision: 3 });
+  });
+
+  it('that is refused changes nothing', async () => {
+    await add('a', 5);
+    const wrong = state({ id: 'b', count: 1 }, { id: 'a', count: 1 });
+    await expect(store.restore(wrong, { above: 0 })).rejects.toMatchObject({ code: 'invalid_argument' });
+    expect(items.get('a')?.value.count).toBe(5);
+    expect(await add('a')).toMatchObject({ result: 6, revision: 2 });
   });
 });
 

@@ -3,7 +3,18 @@ import { hasCode, IsthmusError, invariant } from '../lib/errors.ts';
 import type { Service } from '../lib/service.ts';
 import { abortReason, withDeadline } from '../lib/signals.ts';
 import { createTaskGroup } from '../lib/task.ts';
-import type { Change, Commit, Compare, Engine, EngineContact, Op } from './engine.ts';
+import type {
+  Change,
+  Commit,
+  Compare,
+  Engine,
+  EngineContact,
+  Op,
+  RestoredRow,
+  RestoreOptions,
+  RestoreResult,
+  SnapshotPage,
+} from './engine.ts';
 import { type Stored, Table, type TableSpec } from './table.ts';
 import { Topics } from './topics.ts';
 
@@ -63,6 +74,7 @@ export class Store implements Service {
   readonly #tasks;
   readonly #waiters = new Map<number, Set<() => void>>();
   #revision = 0;
+  #epoch = '';
   #started = false;
 
   constructor(deps: StoreDeps) {
@@ -75,9 +87,9 @@ export class Store implements Service {
     return this.#revision;
   }
 
-  /** Identity of this history. */
+  /** Identity of the history that the view shows. A restore begins another one. */
   get epoch(): string {
-    return this.#deps.engine.epoch;
+    return this.#epoch === '' ? this.#deps.engine.epoch : this.#epoch;
   }
 
   /** Rows that were put with a lease are deleted when it ends. */
@@ -105,20 +117,24 @@ export class Store implements Service {
     this.#started = true;
     await this.#load();
     this.#tasks.loop('store view', { backoff: { baseMs: 10, maxMs: 1_000 } }, async (signal, progress) => {
-      try {
-        const commits = this.#deps.engine.watch({
-          prefix: '',
-          fromRevision: this.#revision + 1,
-          signal,
-          progress: true,
-        });
-        for await (const commit of commits) {
-          this.#apply(commit);
+      for (;;) {
+        try {
+          const commits = this.#deps.engine.watch({
+            prefix: '',
+            fromRevision: this.#revision + 1,
+            signal,
+            progress: true,
+          });
+          for await (const commit of commits) {
+            this.#apply(commit);
+            progress();
+          }
+          return;
+        } catch (error) {
+          if (!hasCode(error, 'compacted')) throw error;
+          await this.#load(); // history was cut under us, or replaced: read the whole again and go on from there
           progress();
         }
-      } catch (error) {
-        if (!hasCode(error, 'compacted')) throw error;
-        await this.#load(); // history was cut under us: read the whole again and go on from there
       }
     });
   }
@@ -143,6 +159,21 @@ export class Store implements Service {
       if (outcome.succeeded) return { result, revision: outcome.revision, changed: true };
     }
     throw new IsthmusError('unavailable', 'too many writers changed the same entries; try again');
+  }
+
+  /** See {@link Engine.snapshot}. */
+  snapshot(signal: AbortSignal): AsyncIterable<SnapshotPage> {
+    return this.#deps.engine.snapshot(signal);
+  }
+
+  /**
+   * Replaces everything in one step and resolves once the view shows it: the difference is one commit, every topic
+   * counts as changed by it, and `epoch` is another one. See {@link Engine.restore}.
+   */
+  async restore(pages: AsyncIterable<readonly RestoredRow[]>, options: RestoreOptions): Promise<RestoreResult> {
+    const restored = await this.#deps.engine.restore(pages, options);
+    await this.waitFor(restored.revision);
+    return restored;
   }
 
   /** Resolves once the view shows `revision`. */
@@ -187,7 +218,7 @@ export class Store implements Service {
 
   /** Reads everything from the engine and shows the difference to what the view had as one commit. */
   async #load(): Promise<void> {
-    const { rows, revision } = await this.#deps.engine.range({ prefix: '' });
+    const { rows, revision, epoch } = await this.#deps.engine.range({ prefix: '' });
     const changes: Change[] = [];
     const seen = new Set<string>();
     for (const row of rows) {
@@ -200,8 +231,9 @@ export class Store implements Service {
         if (!seen.has(key)) changes.push({ type: 'delete', key, modRevision: revision });
       }
     }
-    this.topics.setFloor(revision);
+    this.#epoch = epoch;
     this.#apply({ revision, changes });
+    this.topics.raise(revision);
   }
 
   #apply(commit: Commit): void {

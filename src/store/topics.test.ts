@@ -13,8 +13,8 @@ describe('topics', () => {
     expect([topics.index(['a']), topics.index(['b']), topics.index(['a', 'b']), topics.index([])]).toEqual([
       5, 7, 7, 1,
     ]);
-    topics.setFloor(6);
-    topics.setFloor(2);
+    topics.raise(6);
+    topics.raise(2);
     expect([topics.index(['a']), topics.index(['b']), topics.index(['c'])]).toEqual([6, 7, 6]);
   });
 
@@ -31,6 +31,14 @@ describe('topics', () => {
     topics.touch(['a', 'b'], 4);
     await a;
     expect(woken).toEqual(['b3', 'a4']);
+    expect(topics.waiting).toBe(0);
+  });
+
+  it('wake everybody when all are raised', async () => {
+    const topics = new Topics();
+    const waits = [topics.wait(['a'], 3, never), topics.wait(['b', 'c'], 3, never)];
+    topics.raise(4);
+    expect(await Promise.all(waits)).toEqual([4, 4]);
     expect(topics.waiting).toBe(0);
   });
 

@@ -10,8 +10,12 @@ export class Topics {
   /** Topics not touched since the store was loaded count as changed then: an index never goes back over a restart. */
   #floor = 1;
 
-  setFloor(revision: number): void {
+  /** From now on every topic counts as changed at `revision`, at least; wakes all who wait. */
+  raise(revision: number): void {
     this.#floor = Math.max(this.#floor, revision);
+    const wake = new Set<() => void>();
+    for (const waiters of this.#waiters.values()) for (const waiter of waiters) wake.add(waiter);
+    for (const waiter of wake) waiter();
   }
 
   /** The newest revision of any of `topics`; at least 1. */

@@ -64,6 +64,11 @@ export class Watchers {
     }
   }
 
+  /** Ends the live watchers with `error`: what they wait for will not come. Those that read the history find out there. */
+  interrupt(error: IsthmusError): void {
+    for (const watcher of this.#live) watcher.queue.fail(error);
+  }
+
   /** Ends all watchers, and those to come, with `error`. */
   close(error: IsthmusError): void {
     this.#closed = error;
@@ -82,4 +87,9 @@ export function compactedError(compacted: number): IsthmusError {
   return new IsthmusError('compacted', `the store holds revisions from ${compacted + 1} on; read it anew`, {
     details: { revision: compacted + 1 },
   });
+}
+
+/** Tells that the store is being replaced already. */
+export function restoringError(): IsthmusError {
+  return new IsthmusError('unavailable', 'the store is being restored already; wait until that has ended');
 }

@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { Commit, Engine, Op, Txn } from '../../src/store/engine.ts';
+import { IsthmusError } from '../../src/lib/errors.ts';
+import type { Commit, Engine, Op, RestoredRow, SnapshotPage, Txn } from '../../src/store/engine.ts';
 import { MAX_KEY_BYTES } from '../../src/store/keys.ts';
 import { FakeClock } from '../fakes/fake-clock.ts';
 
@@ -23,6 +24,10 @@ async function take(commits: AsyncIterable<Commit>, count: number): Promise<Comm
     if (taken.length === count) break;
   }
   return taken;
+}
+
+async function* pagesOf(...pages: RestoredRow[][]): AsyncGenerator<RestoredRow[], void, void> {
+  yield* pages;
 }
 
 /** What every store engine must do. `setup` makes one for each test. */
@@ -55,7 +60,7 @@ export function describeEngine(name: string, setup: () => Promise<EngineSetup>):
 
     describe('transactions', () => {
       it('starts empty at revision 0', async () => {
-        expect(await engine.range({ prefix: '' })).toEqual({ rows: [], revision: 0, more: false });
+        expect(await engine.range({ prefix: '' })).toEqual({ rows: [], revision: 0, epoch: engine.epoch, more: false });
         expect(engine.epoch).toMatch(/^[0-9a-f-]{36}$/);
       });
 
@@ -323,7 +328,165 @@ export function describeEngine(name: string, setup: () => Promise<EngineSetup>):
         await expect(late).rejects.toMatchObject({ code: 'not_found' });
         await revoked;
         await expect(engine.txn(writes(put('a', '1', 'none')))).rejects.toMatchObject({ code: 'not_found' });
-        expect(await engine.range({ prefix: '' })).toEqual({ rows: [], revision: 0, more: false });
+        expect(await engine.range({ prefix: '' })).toMatchObject({ rows: [], revision: 0 });
+      });
+    });
+
+    describe('snapshots', () => {
+      const read = async (): Promise<SnapshotPage[]> => {
+        const pages: SnapshotPage[] = [];
+        for await (const page of engine.snapshot(ending.signal)) pages.push(page);
+        return pages;
+      };
+
+      it('give one page for an empty store, and tell which state it is', async () => {
+        expect(await read()).toEqual([{ epoch: engine.epoch, revision: 0, rows: [] }]);
+      });
+
+      it('hold one state, in order and in pages, while others write, leases end and history is compacted', async () => {
+        const count = 2_500;
+        const names = Array.from({ length: count }, (_, n) => `k${String(n).padStart(5, '0')}`);
+        for (let n = 0; n < count; n += 500) {
+          await engine.txn(writes(...names.slice(n, n + 500).map((name) => put(name, `"${name}"`))));
+        }
+        const before = (await engine.range({ prefix: '' })).rows;
+        const { revision } = await engine.range({ prefix: '', limit: 1 });
+        const pages: SnapshotPage[] = [];
+        for await (const page of engine.snapshot(ending.signal)) {
+          pages.push(page);
+          await engine.txn(writes(put('a', 'new'), del(names[count - pages.length] ?? ''), put('z', 'new')));
+          await engine.compact(revision + pages.length);
+        }
+        expect(pages.length).toBeGreaterThan(2);
+        expect(pages.flatMap((page) => page.rows)).toEqual(before);
+        for (const page of pages) expect([page.revision, page.epoch]).toEqual([revision, engine.epoch]);
+      });
+
+      it('leave out what hangs on a lease', async () => {
+        const lease = await engine.grantLease(10_000);
+        await engine.txn(writes(put('a'), put('b', '1', lease.id), put('c', '1', lease.id), put('d')));
+        await engine.txn(writes(put('c', '2')));
+        expect((await read()).flatMap((page) => page.rows).map((row) => row.key)).toEqual(['a', 'c', 'd']);
+      });
+
+      it('end with the signal, and may be left half-way', async () => {
+        await engine.txn(writes(put('a')));
+        for await (const page of engine.snapshot(ending.signal)) expect(page.rows).toHaveLength(1);
+        for await (const _page of engine.snapshot(ending.signal)) break;
+        ending.abort();
+        await expect(read()).rejects.toMatchObject({ code: 'cancelled' });
+      });
+    });
+
+    describe('restores', () => {
+      it('replace everything, under another epoch and one revision above all earlier ones', async () => {
+        await engine.txn(writes(put('a', 'old'), put('b', 'old')));
+        const { epoch } = engine;
+        const done = await engine.restore(
+          pagesOf([], [{ key: 'a', value: 'new' }], [{ key: 'c', value: '"ü\u0000😀"' }]),
+          { above: 0 },
+        );
+        expect(done).toEqual({ revision: 2, epoch: engine.epoch });
+        expect(done.epoch).not.toBe(epoch);
+        expect(await keys()).toEqual(['a=new@2/2', 'c="ü\u0000😀"@2/2']);
+        expect((await engine.range({ prefix: '' })).epoch).toBe(done.epoch);
+        const higher = await engine.restore(pagesOf([{ key: 'b', value: '1' }]), { above: 5_000 });
+        expect(higher.revision).toBe(5_001);
+        expect(higher.epoch).not.toBe(done.epoch);
+        expect(await keys()).toEqual(['b=1@5001/5001']);
+        expect(await engine.txn(writes(put('b', '2'), put('c')))).toEqual({ succeeded: true, revision: 5_002 });
+        expect(await keys()).toEqual(['b=2@5001/5002', 'c=1@5002/5002']);
+        expect(await keys('', 5_001)).toEqual(['b=1@5001/5001']);
+      });
+
+      it('can leave nothing', async () => {
+        await engine.txn(writes(put('a')));
+        expect(await engine.restore(pagesOf(), { above: 0 })).toMatchObject({ revision: 2 });
+        expect(await engine.range({ prefix: '' })).toMatchObject({ rows: [], revision: 2 });
+      });
+
+      it('end watches with compacted and forget what was before', async () => {
+        for (let n = 0; n < 3; n += 1) await engine.txn(writes(put('a', String(n))));
+        const ends = [take(watch(4), 1), take(watch(9), 1), take(watch(1, 'x'), 1)].map((seen) =>
+          expect(seen).rejects.toMatchObject({ code: 'compacted', details: { revision: 11 } }),
+        );
+        await clock.advance(0);
+        await engine.restore(pagesOf([{ key: 'a', value: 'new' }]), { above: 9 });
+        await Promise.all(ends);
+        await expect(take(watch(2), 1)).rejects.toMatchObject({ code: 'compacted' });
+        await expect(engine.range({ prefix: '', revision: 3 })).rejects.toMatchObject({ code: 'compacted' });
+        const seen = take(watch(11), 1);
+        await engine.txn(writes(del('a')));
+        expect(await seen).toEqual([{ revision: 11, changes: [{ type: 'delete', key: 'a', modRevision: 11 }] }]);
+      });
+
+      it('make comparisons with earlier revisions fail', async () => {
+        await engine.txn(writes(put('a', 'same')));
+        await engine.restore(pagesOf([{ key: 'a', value: 'same' }]), { above: 0 });
+        const stale: Txn = { compare: [{ key: 'a', modRevision: 1 }], ops: [put('a', 'late')] };
+        expect(await engine.txn(stale)).toEqual({ succeeded: false, revision: 2 });
+        const right: Txn = { compare: [{ key: 'a', modRevision: 2 }], ops: [put('a', 'right')] };
+        expect(await engine.txn(right)).toEqual({ succeeded: true, revision: 3 });
+      });
+
+      it('let leases live on without keys', async () => {
+        const lease = await engine.grantLease(10_000);
+        await engine.txn(writes(put('a', '1', lease.id)));
+        await engine.restore(pagesOf([{ key: 'a', value: 'kept' }]), { above: 0 });
+        await engine.keepLease(lease.id);
+        await engine.txn(writes(put('b', '1', lease.id)));
+        await engine.revokeLease(lease.id);
+        expect(await keys()).toEqual(['a=kept@2/2']);
+      });
+
+      it('change nothing when the pages fail, are out of order, or hold a key twice', async () => {
+        await engine.txn(writes(put('a', 'old')));
+        const { epoch } = engine;
+        const failing = (async function* (): AsyncGenerator<RestoredRow[], void, void> {
+          yield [{ key: 'x', value: '1' }];
+          throw new IsthmusError('rejected', 'the rest is damaged');
+        })();
+        await expect(engine.restore(failing, { above: 0 })).rejects.toMatchObject({ code: 'rejected' });
+        for (const names of [
+          ['b', 'a'],
+          ['a', 'a'],
+          ['a\u{1f600}', 'a\uffee'],
+          [''],
+          ['k'.repeat(MAX_KEY_BYTES + 1)],
+        ]) {
+          const bad = pagesOf(...names.map((key) => [{ key, value: '1' }]));
+          await expect(engine.restore(bad, { above: 0 })).rejects.toMatchObject({ code: 'invalid_argument' });
+        }
+        expect(await keys()).toEqual(['a=old@1/1']);
+        expect(engine.epoch).toBe(epoch);
+        await engine.restore(pagesOf([{ key: 'y', value: '1' }]), { above: 0 });
+        expect(await keys()).toEqual(['y=1@2/2']);
+      });
+
+      it('go on one at a time, and let others read and write the old state until the new one is there', async () => {
+        await engine.txn(writes(put('a', 'old')));
+        const restored = engine.restore(
+          (async function* () {
+            yield [{ key: 'b', value: 'new' }];
+            await expect(engine.restore(pagesOf(), { above: 0 })).rejects.toMatchObject({ code: 'unavailable' });
+            expect(await engine.txn(writes(put('a', 'meanwhile')))).toEqual({ succeeded: true, revision: 2 });
+            expect(await keys()).toEqual(['a=meanwhile@1/2']);
+            yield [{ key: 'c', value: 'new' }];
+          })(),
+          { above: 0 },
+        );
+        expect((await restored).revision).toBe(3);
+        expect(await keys()).toEqual(['b=new@3/3', 'c=new@3/3']);
+      });
+
+      it('take what a snapshot gave', async () => {
+        await engine.txn(writes(...Array.from({ length: 1_200 }, (_, n) => put(`k/${n}`, String(n)))));
+        const before = (await engine.range({ prefix: '' })).rows.map(({ key, value }) => ({ key, value }));
+        const pages: RestoredRow[][] = [];
+        for await (const { rows } of engine.snapshot(ending.signal)) pages.push([...rows]);
+        await engine.txn(writes(put('later'), del('k/7')));
+        await engine.restore(pagesOf(...pages), { above: 1 });
+        expect((await engine.range({ prefix: '' })).rows.map(({ key, value }) => ({ key, value }))).toEqual(before);
       });
     });
 
@@ -335,6 +498,9 @@ export function describeEngine(name: string, setup: () => Promise<EngineSetup>):
       await expect(engine.currentRevision()).rejects.toMatchObject({ code: 'unavailable' });
       await expect(engine.grantLease(1)).rejects.toMatchObject({ code: 'unavailable' });
       await expect(take(watch(1), 1)).rejects.toMatchObject({ code: 'unavailable' });
+      await expect(engine.restore(pagesOf(), { above: 0 })).rejects.toMatchObject({ code: 'unavailable' });
+      const snapshot = engine.snapshot(new AbortController().signal)[Symbol.asyncIterator]();
+      await expect(snapshot.next()).rejects.toMatchObject({ code: 'unavailable' });
     });
   });
 }

@@ -140,7 +140,9 @@ async function eventually<T>(look: () => T | undefined | false): Promise<T> {
 /** An engine whose commits are something else. */
 function wrapEngine(engine: Engine, txn: Engine['txn']): Engine {
   return {
-    epoch: engine.epoch,
+    get epoch() {
+      return engine.epoch;
+    },
     txn,
     contact: () => engine.contact(),
     currentRevision: () => engine.currentRevision(),
@@ -150,6 +152,8 @@ function wrapEngine(engine: Engine, txn: Engine['txn']): Engine {
     grantLease: (ttlMs) => engine.grantLease(ttlMs),
     keepLease: (id) => engine.keepLease(id),
     revokeLease: (id) => engine.revokeLease(id),
+    snapshot: (signal) => engine.snapshot(signal),
+    restore: (pages, options) => engine.restore(pages, options),
     close: () => engine.close(),
   };
 }

@@ -100,6 +100,79 @@ describe('over a restart', () => {
   });
 });
 
+describe('a restore', () => {
+  async function* rows(count: number, value: string): AsyncGenerator<{ key: string; value: string }[], void, void> {
+    for (let n = 0; n < count; n += 100) {
+      yield Array.from({ length: 100 }, (_, k) => ({ key: `k${String(n + k).padStart(6, '0')}`, value }));
+    }
+  }
+
+  it('is kept over restarts, one after the other', async () => {
+    let engine = await start();
+    await put(engine, 'a');
+    for (const [round, above] of [0, 50, 10].entries()) {
+      const done = await engine.restore(rows(200, `"${round}"`), { above });
+      await engine.close();
+      engine = await start();
+      expect(engine.epoch).toBe(done.epoch);
+      const { rows: held, revision } = await engine.range({ prefix: '' });
+      expect(revision).toBe(done.revision);
+      expect(held).toHaveLength(200);
+      for (const row of held) expect(row).toMatchObject({ value: `"${round}"`, createRevision: revision });
+      await expect(take(engine, revision, 1)).rejects.toMatchObject({ code: 'compacted' });
+      expect(await put(engine, 'a')).toEqual({ succeeded: true, revision: revision + 1 });
+      expect((await engine.range({ prefix: '', revision })).rows).toHaveLength(200);
+    }
+  });
+
+  it('that was cut off leaves nothing behind', async () => {
+    const before = await start();
+    await put(before, 'a');
+    const root = open({ path, noSubdir: false });
+    await root.openDB('rows2', { encoding: 'msgpack', keyEncoding: 'binary' }).put(Buffer.from('b'), [0, 0, '1']);
+    await root.close();
+    await before.close();
+    const after = await start();
+    await after.restore(rows(100, '1'), { above: 0 });
+    expect((await after.range({ prefix: '' })).rows).toHaveLength(100);
+  });
+
+  it('works on a store of the format before, and marks it', async () => {
+    await (await start()).close();
+    const old = open({ path, noSubdir: false });
+    const meta = old.openDB('meta', {});
+    await meta.put('format', 1);
+    await old.openDB('rows2', {}).drop();
+    await old.close();
+    const engine = await start();
+    await put(engine, 'a');
+    await engine.restore(rows(100, '1'), { above: 0 });
+    await engine.close();
+    const root = open({ path, noSubdir: false });
+    expect(root.openDB('meta', {}).get('format')).toBe(2);
+    await root.close();
+  });
+
+  it('does not touch what a snapshot holds, also while the file grows; closing ends the snapshot', async () => {
+    const engine = await start({ mapSizeMb: 1 });
+    const value = JSON.stringify('x'.repeat(1_000));
+    await engine.restore(rows(2_000, value), { above: 0 });
+    let seen = 0;
+    const signal = new AbortController().signal;
+    for await (const page of engine.snapshot(signal)) {
+      if (seen === 0) await engine.restore(rows(20_000, '"y"'), { above: 0 });
+      for (const row of page.rows) expect(row.value).toBe(value);
+      seen += page.rows.length;
+      expect(page.revision).toBe(1);
+    }
+    expect(seen).toBe(2_000);
+    const held = engine.snapshot(signal)[Symbol.asyncIterator]();
+    await held.next();
+    await engine.close();
+    await expect(held.next()).rejects.toMatchObject({ code: 'unavailable' });
+  });
+});
+
 describe('history', () => {
   it('is kept for the newest revisions only', async () => {
     const engine = await start({ keepRevisions: 50 });
@@ -174,9 +247,10 @@ describe('files', () => {
     await rm(path, { recursive: true });
     await (await start()).close();
     const root = open({ path, noSubdir: false });
-    await root.openDB('meta', {}).put('format', 2);
+    await root.openDB('meta', {}).put('format', 3);
+    await root.openDB('of a newer version', {}).put('a', 1);
     await root.close();
-    await expect(start()).rejects.toThrow(`the store in ${path} has format 2; this version reads 1`);
+    await expect(start()).rejects.toThrow(`the store in ${path} has format 3 and this version reads up to 2: it was`);
   });
 
   it('that were cut off are an error, no crash', async () => {

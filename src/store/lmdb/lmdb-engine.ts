@@ -12,16 +12,23 @@ import {
   OWN_DATA,
   type RangeQuery,
   type RangeResult,
+  type RestoredRow,
+  type RestoreOptions,
+  type RestoreResult,
   type Row,
+  type SnapshotPage,
   type Txn,
   type TxnResult,
   type WatchQuery,
 } from '../engine.ts';
-import { checkTxn, compareKeys } from '../keys.ts';
+import { checkTxn } from '../keys.ts';
 import { Leases } from '../leases.ts';
-import { compactedError, Watchers } from '../watchers.ts';
+import { compactedError, restoringError, Watchers } from '../watchers.ts';
 import { openEnvironment, reason } from './files.ts';
-import { currentOwner, type Owner, ownerLives } from './owner.ts';
+import { claim, currentOwner, type Owner } from './owner.ts';
+import { readRange } from './read.ts';
+import { stage } from './restore.ts';
+import { Snapshots } from './snapshot.ts';
 import { Tables } from './tables.ts';
 
 export interface LmdbEngineOptions {
@@ -59,7 +66,7 @@ export async function openLmdbEngine(options: LmdbEngineOptions): Promise<Engine
     const owner = currentOwner(newUuid());
     root.transactionSync(() => {
       claim(tables, owner, options.path);
-      if (tables.meta.get('format') === undefined) tables.create(newUuid());
+      tables.open(newUuid());
     });
     return new LmdbEngine(root, tables, owner, options);
   } catch (error) {
@@ -71,18 +78,7 @@ export async function openLmdbEngine(options: LmdbEngineOptions): Promise<Engine
   }
 }
 
-/** Within a transaction: LMDB lets one process in at a time. */
-function claim(tables: Tables, owner: Owner, path: string): void {
-  const holder = tables.meta.get('owner') as Owner | null | undefined;
-  if (holder !== undefined && holder !== null && ownerLives(holder)) {
-    const who = holder.pid === owner.pid ? 'this process' : `process ${holder.pid}`;
-    throw new IsthmusError('unavailable', `the store in ${path} is already open in ${who}; stop that one first`);
-  }
-  void tables.meta.put('owner', owner);
-}
-
 class LmdbEngine implements Engine {
-  readonly epoch: string;
   readonly #root: RootDatabase;
   readonly #tables: Tables;
   readonly #owner: Owner;
@@ -90,7 +86,12 @@ class LmdbEngine implements Engine {
   readonly #keepRevisions: number;
   readonly #watchers: Watchers;
   readonly #leases: Leases;
+  readonly #snapshots: Snapshots;
+  #epoch: string;
   #queue: Step[] = [];
+  /** A step that shares its transaction with no other. */
+  #alone: (() => Promise<void>) | undefined;
+  #restoring: Promise<unknown> | undefined;
   #draining: Promise<void> | undefined;
   #closing: Promise<void> | undefined;
   #broken: IsthmusError | undefined;
@@ -110,7 +111,8 @@ class LmdbEngine implements Engine {
     this.#owner = owner;
     this.#options = options;
     this.#keepRevisions = options.keepRevisions ?? 10_000;
-    this.epoch = tables.meta.get('epoch') as string;
+    this.#epoch = tables.epoch;
+    this.#snapshots = new Snapshots(root, tables);
     this.#durable = this.#revision = tables.revision;
     this.#compacted = tables.compacted;
     this.#forgotten = (tables.oldestLogged() ?? this.#revision + 1) - 1;
@@ -132,11 +134,15 @@ class LmdbEngine implements Engine {
     return this.#durable;
   }
 
+  get epoch(): string {
+    return this.#epoch;
+  }
+
   async range(query: RangeQuery): Promise<RangeResult> {
     this.#check();
     this.#root.resetReadTxn(); // else the state of an earlier read in this turn would be answered
     try {
-      return this.#read(query);
+      return { ...readRange(this.#tables, query), epoch: this.#epoch };
     } catch (error) {
       if (error instanceof IsthmusError) throw error;
       throw new IsthmusError('internal', `the store in ${this.#options.path} can't be read: ${reason(error)}`, {
@@ -190,6 +196,51 @@ class LmdbEngine implements Engine {
     this.#leases.remove(id);
   }
 
+  snapshot(signal: AbortSignal): AsyncIterable<SnapshotPage> {
+    return this.#snapshots.read(() => this.#check(), signal);
+  }
+
+  async restore(pages: AsyncIterable<readonly RestoredRow[]>, { above }: RestoreOptions): Promise<RestoreResult> {
+    this.#check();
+    if (this.#restoring !== undefined) throw restoringError();
+    const work = this.#restore(pages, above);
+    this.#restoring = work.catch(() => undefined);
+    try {
+      return await work;
+    } finally {
+      this.#restoring = undefined;
+    }
+  }
+
+  async #restore(pages: AsyncIterable<readonly RestoredRow[]>, above: number): Promise<RestoreResult> {
+    try {
+      await stage(this.#root, this.#tables, pages, () => {
+        this.#check();
+        this.#checkOurs();
+      });
+      await this.#runAlone(() => this.#adopt(above));
+      return { revision: this.#revision, epoch: this.#epoch };
+    } catch (error) {
+      await this.#root.childTransaction(() => this.#tables.clearStaged()).catch(() => undefined); // else when it is opened
+      throw this.#toFailure(error);
+    }
+  }
+
+  /** Takes up what a restore has staged: the moment at which the old state gives way to the new one. */
+  async #adopt(above: number): Promise<void> {
+    const revision = Math.max(this.#revision, above) + 1;
+    const epoch = newUuid();
+    await this.#root.childTransaction(() => {
+      this.#checkOurs();
+      this.#tables.adopt(epoch, revision);
+    });
+    this.#tables.adopted(revision);
+    this.#epoch = epoch;
+    this.#durable = this.#revision = this.#compacted = this.#forgotten = revision;
+    this.#leases.reattach([]);
+    this.#watchers.interrupt(compactedError(revision));
+  }
+
   /** Writes what was asked for before, then lets go of the folder. */
   close(): Promise<void> {
     this.#closing ??= this.#close();
@@ -197,7 +248,9 @@ class LmdbEngine implements Engine {
   }
 
   async #close(): Promise<void> {
+    await this.#restoring;
     await this.#draining;
+    this.#snapshots.close();
     this.#leases.clear();
     this.#watchers.close(closedError());
     this.#root.transactionSync(() => {
@@ -237,8 +290,20 @@ class LmdbEngine implements Engine {
 
   /** Writes group after group: while one is being synced, the next gathers. */
   async #drain(): Promise<void> {
-    while (this.#queue.length > 0) await this.#writeGroup();
+    while (this.#queue.length > 0 || this.#alone !== undefined) {
+      const alone = this.#alone;
+      this.#alone = undefined;
+      await (alone === undefined ? this.#writeGroup() : alone());
+    }
     this.#draining = undefined;
+  }
+
+  /** Runs `step` between two groups. One at a time. */
+  #runAlone(step: () => Promise<void>): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#alone = () => step().then(resolve, reject);
+      this.#draining ??= this.#drain();
+    });
   }
 
   async #writeGroup(): Promise<void> {
@@ -248,7 +313,7 @@ class LmdbEngine implements Engine {
       // A child, because only a child is undone when the callback throws.
       await this.#root.childTransaction(() => {
         taken = this.#queue.splice(0, GROUP_LIMIT); // as late as possible: whoever came meanwhile is taken along
-        if (!this.#isOurs()) throw new IsthmusError('unavailable', 'another process has taken over the store');
+        this.#checkOurs();
         for (const step of taken) done.push({ step, ...attempt(step) });
         this.#forget();
         if (this.#commits.length > 0) void this.#tables.meta.put('revision', this.#revision);
@@ -292,6 +357,10 @@ class LmdbEngine implements Engine {
       this.#broken = failure;
       this.#watchers.close(failure);
     }
+  }
+
+  #checkOurs(): void {
+    if (!this.#isOurs()) throw new IsthmusError('unavailable', 'another process has taken over the store');
   }
 
   #isOurs(): boolean {
@@ -347,35 +416,6 @@ class LmdbEngine implements Engine {
     const end = Math.min(this.#compacted, this.#forgotten + step);
     for (let revision = this.#forgotten + 1; revision <= end; revision += 1) this.#tables.unlog(revision);
     if (end > this.#forgotten) this.#forgotten = end;
-  }
-
-  #read(query: RangeQuery): RangeResult {
-    const newest = this.#tables.revision;
-    const revision = query.revision ?? newest;
-    const source =
-      revision === newest ? this.#tables.rows(query.prefix, query.after) : this.#rowsAt(revision, newest, query);
-    const rows: Row[] = [];
-    for (const row of source) {
-      if (rows.length === query.limit) return { rows, revision, more: true };
-      rows.push(row);
-    }
-    return { rows, revision, more: false };
-  }
-
-  /** The newest rows of a range with the commits after `revision` undone. */
-  *#rowsAt(revision: number, newest: number, { prefix, after }: RangeQuery): Generator<Row, void, void> {
-    if (revision > newest) throw new IsthmusError('invalid_argument', `revision ${revision} is in the future`);
-    const compacted = this.#tables.compacted;
-    if (revision < compacted) throw compactedError(compacted);
-    const replaced = this.#tables.replacedSince(revision);
-    const rows: Row[] = [];
-    for (const row of this.#tables.rows(prefix, after)) if (!replaced.has(row.key)) rows.push(row);
-    for (const row of replaced.values()) {
-      if (row === undefined || !row.key.startsWith(prefix)) continue;
-      if (after === undefined || compareKeys(row.key, after) > 0) rows.push(row);
-    }
-    rows.sort((a, b) => compareKeys(a.key, b.key));
-    yield* rows;
   }
 
   #loadLeases(): void {

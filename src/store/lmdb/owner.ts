@@ -1,4 +1,6 @@
 import { readFileSync } from 'node:fs';
+import { IsthmusError } from '../../lib/errors.ts';
+import type { Tables } from './tables.ts';
 
 /** Who has the store open. Written inside the store, under LMDB's own write lock, which survives a killed holder. */
 export interface Owner {
@@ -13,8 +15,18 @@ export function currentOwner(token: string): Owner {
   return { pid: process.pid, started: startOf(process.pid)?.started ?? '', token };
 }
 
+/** Makes `owner` the store's holder. Within a transaction: LMDB lets one process in at a time. */
+export function claim(tables: Tables, owner: Owner, path: string): void {
+  const holder = tables.meta.get('owner') as Owner | null | undefined;
+  if (holder !== undefined && holder !== null && ownerLives(holder)) {
+    const who = holder.pid === owner.pid ? 'this process' : `process ${holder.pid}`;
+    throw new IsthmusError('unavailable', `the store in ${path} is already open in ${who}; stop that one first`);
+  }
+  void tables.meta.put('owner', owner);
+}
+
 /** True while the process that `owner` names still runs. */
-export function ownerLives(owner: Owner): boolean {
+function ownerLives(owner: Owner): boolean {
   try {
     process.kill(owner.pid, 0);
   } catch (error) {

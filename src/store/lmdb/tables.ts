@@ -1,21 +1,43 @@
-import type { Database, RootDatabase } from 'lmdb';
+import type { Database, RootDatabase, Transaction } from 'lmdb';
 import { IsthmusError } from '../../lib/errors.ts';
-import type { Change, Commit, Row } from '../engine.ts';
+import type { Change, Commit, RestoredRow, Row } from '../engine.ts';
 import { compareKeys } from '../keys.ts';
 
-/** createRevision, modRevision, value. */
+/** createRevision, modRevision, value. Zeros stand for the revision of the restore that wrote the row. */
 type RowValue = [create: number, mod: number, value: string];
 /** Key, the value put (null when deleted), its createRevision (0 when deleted), and the row replaced, if any. */
 type LoggedChange = [key: string, value: string | null, create: number, before: RowValue | null];
 
-const FORMAT = 1;
-const NAMES = ['meta', 'rows', 'history', 'leases', 'leased'];
+/**
+ * A change of meaning gets a new number, so that an older program refuses the store.
+ * - 1: the first
+ * - 2: restores: `rows2`, and zeros for revisions. A store of format 1 is read as it is and marked 2 when it is opened.
+ */
+const FORMAT = 2;
+const ROWS = ['rows', 'rows2'] as const;
+const NAMES: readonly string[] = ['meta', ...ROWS, 'history', 'leases', 'leased'];
 
-/** What the engine keeps on disk. Format 1; a change of meaning gets a new number. */
+/** One state of the store, held by a read transaction. */
+export interface HeldState {
+  readonly epoch: string;
+  readonly revision: number;
+  /** Keys that hang on a lease. */
+  readonly leased: ReadonlySet<string>;
+  /** In key order. */
+  rows(after: string | undefined): Iterable<Row>;
+}
+
+/** What the engine keeps on disk. */
 export class Tables {
-  /** `format`, `epoch`, `owner`, `revision` (newest), `compacted` (history up to it is forgotten). */
+  /**
+   * `format`, `epoch`, `owner`, `revision` (newest), `compacted` (history up to it is forgotten), `rows` (which of the two
+   * is in use; absent: the first), `restored` (revision of the last restore).
+   */
   readonly meta: Database<unknown, string>;
-  readonly #rows: Database<RowValue, Buffer>;
+  /** One is in use, the other empty or being filled by a restore. */
+  readonly #both: readonly [Database<RowValue, Buffer>, Database<RowValue, Buffer>];
+  #current: 0 | 1 = 0;
+  #restored = 0;
   /** Revision to what that commit changed, with what it replaced. */
   readonly #history: Database<LoggedChange[], number>;
   /** Lease to time to live, milliseconds. */
@@ -24,32 +46,49 @@ export class Tables {
   readonly #leased: Database<string, Buffer>;
 
   constructor(root: RootDatabase, path: string) {
-    for (const name of root.getKeys()) {
+    const names = [...root.getKeys()];
+    const bytes = { encoding: 'msgpack', keyEncoding: 'binary' } as const;
+    if (names.includes('meta')) checkFormat(root.openDB({ name: 'meta', encoding: 'msgpack' }).get('format'), path);
+    for (const name of names) {
       if (typeof name !== 'string' || !NAMES.includes(name)) {
         throw new IsthmusError('internal', `${path} holds an LMDB database of something else; name an empty folder`);
       }
     }
     // Keys are bytes in UTF-8: their order is the order that ranges promise, and any character may be in them.
     this.meta = root.openDB('meta', { encoding: 'msgpack' });
-    this.#rows = root.openDB('rows', { encoding: 'msgpack', keyEncoding: 'binary' });
+    this.#both = [root.openDB(ROWS[0], bytes), root.openDB(ROWS[1], bytes)];
     this.#history = root.openDB('history', { encoding: 'msgpack' });
     this.leases = root.openDB('leases', { encoding: 'msgpack' });
-    this.#leased = root.openDB('leased', { encoding: 'msgpack', keyEncoding: 'binary' });
-    const format = this.meta.get('format');
-    if (format !== undefined && format !== FORMAT) {
-      throw new IsthmusError(
-        'internal',
-        `the store in ${path} has format ${String(format)}; this version reads ${FORMAT}: it was written by a newer one`,
-      );
-    }
+    this.#leased = root.openDB('leased', bytes);
   }
 
-  /** Marks a new store. Within a transaction. */
-  create(epoch: string): void {
+  /** Makes a new store, or takes up the one that is there. Within a transaction. */
+  open(newEpoch: string): void {
+    const format = this.meta.get('format');
+    if (format === undefined) this.#create(newEpoch);
+    else if (format !== FORMAT) void this.meta.put('format', FORMAT);
+    this.#current = this.meta.get('rows') === ROWS[1] ? 1 : 0;
+    this.#restored = (this.meta.get('restored') as number | undefined) ?? 0;
+    this.clearStaged(); // of a restore that was cut off
+  }
+
+  #create(epoch: string): void {
     void this.meta.put('epoch', epoch);
     void this.meta.put('revision', 0);
     void this.meta.put('compacted', 0);
     void this.meta.put('format', FORMAT);
+  }
+
+  get #rows(): Database<RowValue, Buffer> {
+    return this.#both[this.#current];
+  }
+
+  get #staged(): Database<RowValue, Buffer> {
+    return this.#both[this.#current === 0 ? 1 : 0];
+  }
+
+  get epoch(): string {
+    return this.meta.get('epoch') as string;
   }
 
   get revision(): number {
@@ -62,7 +101,7 @@ export class Tables {
 
   row(key: string): Row | undefined {
     const value = this.#rows.get(Buffer.from(key));
-    return value === undefined ? undefined : toRow(key, value);
+    return value === undefined ? undefined : this.#toRow(key, value);
   }
 
   putRow(row: Row): void {
@@ -80,8 +119,54 @@ export class Tables {
     const options = { ...(start.length > 0 && { start }), ...(end !== undefined && { end }) };
     for (const { key, value } of this.#rows.getRange(options)) {
       const text = key.toString();
-      if (text !== after) yield toRow(text, value);
+      if (text !== after) yield this.#toRow(text, value);
     }
+  }
+
+  /** The state that `transaction` holds. Read it while the transaction lives. */
+  at(transaction: Transaction): HeldState {
+    const rows = this.#rows;
+    const restored = this.#restored;
+    const leased = new Set<string>();
+    for (const key of this.#leased.getKeys({ transaction })) leased.add(key.toString());
+    return {
+      epoch: this.meta.get('epoch', { transaction }) as string,
+      revision: this.meta.get('revision', { transaction }) as number,
+      leased,
+      rows: function* (after) {
+        const options = after === undefined ? { transaction } : { transaction, start: Buffer.from(after) };
+        for (const { key, value } of rows.getRange(options)) {
+          const text = key.toString();
+          if (text !== after) yield toRow(text, value, restored);
+        }
+      },
+    };
+  }
+
+  /** Drops what a restore has staged. Within a transaction, as the two that follow. */
+  clearStaged(): void {
+    this.#staged.clearSync();
+  }
+
+  putStaged({ key, value }: RestoredRow): void {
+    void this.#staged.put(Buffer.from(key), [0, 0, value]);
+  }
+
+  /** Takes up what is staged, as a new history. {@link adopted} must follow once the transaction is on disk. */
+  adopt(epoch: string, revision: number): void {
+    void this.meta.put('epoch', epoch);
+    void this.meta.put('revision', revision);
+    void this.meta.put('compacted', revision);
+    void this.meta.put('restored', revision);
+    void this.meta.put('rows', this.#current === 0 ? ROWS[1] : ROWS[0]);
+    this.#rows.clearSync();
+    this.#history.clearSync();
+    this.#leased.clearSync();
+  }
+
+  adopted(revision: number): void {
+    this.#current = this.#current === 0 ? 1 : 0;
+    this.#restored = revision;
   }
 
   /** Within a transaction. `before[n]` is the row that `changes[n]` replaced. */
@@ -121,7 +206,7 @@ export class Tables {
     const replaced = new Map<string, Row | undefined>();
     for (const { value } of this.#history.getRange({ start: revision + 1 })) {
       for (const [key, , , before] of value) {
-        if (!replaced.has(key)) replaced.set(key, before === null ? undefined : toRow(key, before));
+        if (!replaced.has(key)) replaced.set(key, before === null ? undefined : this.#toRow(key, before));
       }
     }
     return replaced;
@@ -135,10 +220,24 @@ export class Tables {
   *leased(): Generator<{ key: string; lease: string }, void, void> {
     for (const { key, value } of this.#leased.getRange()) yield { key: key.toString(), lease: value };
   }
+
+  #toRow(key: string, value: RowValue): Row {
+    return toRow(key, value, this.#restored);
+  }
 }
 
-function toRow(key: string, [createRevision, modRevision, value]: RowValue): Row {
-  return { key, value, createRevision, modRevision };
+/** Throws unless this version can read a store of `format` (absent: the store is being made). */
+function checkFormat(format: unknown, path: string): void {
+  if (format === undefined || (typeof format === 'number' && format <= FORMAT)) return;
+  throw new IsthmusError(
+    'internal',
+    `the store in ${path} has format ${String(format)} and this version reads up to ${FORMAT}: it was written by a ` +
+      'newer version of isthmus; run that one, or restore a snapshot that this version can read into an empty data_dir',
+  );
+}
+
+function toRow(key: string, [create, mod, value]: RowValue, restored: number): Row {
+  return { key, value, createRevision: create || restored, modRevision: mod || restored };
 }
 
 function toChange([key, value, createRevision]: LoggedChange, modRevision: number): Change {

@@ -1,6 +1,7 @@
 import type { Clock } from '../../lib/clock.ts';
 import { IsthmusError } from '../../lib/errors.ts';
 import { newUuid } from '../../lib/ids.ts';
+import { throwIfAborted } from '../../lib/signals.ts';
 import {
   type Change,
   type Commit,
@@ -11,14 +12,18 @@ import {
   OWN_DATA,
   type RangeQuery,
   type RangeResult,
+  type RestoredRow,
+  type RestoreOptions,
+  type RestoreResult,
   type Row,
+  type SnapshotPage,
   type Txn,
   type TxnResult,
   type WatchQuery,
 } from '../engine.ts';
-import { checkTxn, compareKeys } from '../keys.ts';
+import { checkRestoredKey, checkTxn, compareKeys } from '../keys.ts';
 import { Leases } from '../leases.ts';
-import { compactedError, Watchers } from '../watchers.ts';
+import { compactedError, restoringError, Watchers } from '../watchers.ts';
 
 /** A commit with what it replaced, from which older states are rebuilt. */
 interface Logged {
@@ -27,6 +32,9 @@ interface Logged {
   readonly before: readonly (Row | undefined)[];
 }
 
+/** Rows in one page of a snapshot. */
+const PAGE_ROWS = 500;
+
 export interface MemoryEngineOptions {
   /** How many of the newest revisions stay in the history, at least. Default 10,000. */
   readonly keepRevisions?: number;
@@ -34,8 +42,8 @@ export interface MemoryEngineOptions {
 
 /** Keeps all in memory and nothing over a restart. For tests and for `-dev`. */
 export class MemoryEngine implements Engine {
-  readonly epoch = newUuid();
-  readonly #rows = new Map<string, Row>();
+  #epoch = newUuid();
+  #rows = new Map<string, Row>();
   /** Commits of the revisions after #compacted, without a gap. */
   readonly #log: Logged[] = [];
   readonly #watchers: Watchers;
@@ -44,6 +52,7 @@ export class MemoryEngine implements Engine {
   #revision = 0;
   #compacted = 0;
   #closed = false;
+  #restoring = false;
 
   constructor(clock: Clock, options: MemoryEngineOptions = {}) {
     this.#keepRevisions = options.keepRevisions ?? 10_000;
@@ -64,6 +73,10 @@ export class MemoryEngine implements Engine {
     return this.#revision;
   }
 
+  get epoch(): string {
+    return this.#epoch;
+  }
+
   async range(query: RangeQuery): Promise<RangeResult> {
     this.#check();
     const revision = query.revision ?? this.#revision;
@@ -75,7 +88,7 @@ export class MemoryEngine implements Engine {
     }
     all.sort((a, b) => compareKeys(a.key, b.key));
     const rows = query.limit === undefined ? all : all.slice(0, query.limit);
-    return { rows, revision, more: rows.length < all.length };
+    return { rows, revision, epoch: this.epoch, more: rows.length < all.length };
   }
 
   async txn(txn: Txn): Promise<TxnResult> {
@@ -116,6 +129,39 @@ export class MemoryEngine implements Engine {
     this.#end(id);
   }
 
+  async *snapshot(signal: AbortSignal): AsyncGenerator<SnapshotPage, void, void> {
+    this.#check();
+    const at = { epoch: this.epoch, revision: this.#revision };
+    const rows = [...this.#rows.values()].filter((row) => this.#leases.of(row.key) === undefined);
+    rows.sort((a, b) => compareKeys(a.key, b.key));
+    for (let start = 0; start === 0 || start < rows.length; start += PAGE_ROWS) {
+      throwIfAborted(signal);
+      yield { ...at, rows: rows.slice(start, start + PAGE_ROWS) };
+    }
+  }
+
+  async restore(pages: AsyncIterable<readonly RestoredRow[]>, { above }: RestoreOptions): Promise<RestoreResult> {
+    this.#check();
+    if (this.#restoring) throw restoringError();
+    this.#restoring = true;
+    try {
+      const values = new Map<string, string>();
+      let last = '';
+      for await (const page of pages) {
+        for (const { key, value } of page) {
+          checkRestoredKey(key, last);
+          values.set(key, value);
+          last = key;
+        }
+      }
+      this.#check();
+      this.#replace(values, Math.max(this.#revision, above) + 1);
+      return { revision: this.#revision, epoch: this.epoch };
+    } finally {
+      this.#restoring = false;
+    }
+  }
+
   async close(): Promise<void> {
     this.#closed = true;
     this.#leases.clear();
@@ -124,6 +170,17 @@ export class MemoryEngine implements Engine {
 
   #check(): void {
     if (this.#closed) throw closedError();
+  }
+
+  #replace(values: ReadonlyMap<string, string>, revision: number): void {
+    const rows = new Map<string, Row>();
+    for (const [key, value] of values) rows.set(key, { key, value, createRevision: revision, modRevision: revision });
+    this.#rows = rows;
+    this.#epoch = newUuid();
+    this.#log.length = 0;
+    this.#revision = this.#compacted = revision;
+    this.#leases.reattach([]);
+    this.#watchers.interrupt(compactedError(revision));
   }
 
   #forget(to: number): void {
