@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { FakeClock } from '../../test/fakes/fake-clock.ts';
 import { memoryStore } from '../../test/fakes/memory-store.ts';
+import { soleLeader } from '../../test/fakes/sole-leader.ts';
 import { type Acl, createAcl } from '../domain/acl/acl.ts';
 import type { IsthmusError } from '../lib/errors.ts';
 import { REPLICATION_ROLE } from '../model/acl.ts';
@@ -16,10 +17,12 @@ let stop: () => Promise<void>;
 
 beforeAll(async () => {
   const store = memoryStore();
+  const clock = new FakeClock();
   acl = createAcl(
     {
       store,
-      clock: new FakeClock(),
+      leadership: soleLeader(store, clock),
+      clock,
       log,
       datacenter: 'dc1',
       primaryDatacenter: 'dc1',

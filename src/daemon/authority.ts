@@ -6,6 +6,7 @@ import { createFederation, type Federation } from '../federation/federation.ts';
 import { createChangeSource } from '../federation/replication/change-source.ts';
 import { createReplicator } from '../federation/replication/replicator.ts';
 import type { Clock } from '../lib/clock.ts';
+import { newUuid } from '../lib/ids.ts';
 import type { Service } from '../lib/service.ts';
 import { VERSION } from '../model/version.ts';
 import type { OwnCsrs } from '../pki/csr.ts';
@@ -15,6 +16,7 @@ import { createRpcListener, type ListenerSpec, type RpcListener } from '../rpc/t
 import { GuardedContract } from '../server/guard.ts';
 import { Server } from '../server/server.ts';
 import type { Engine } from '../store/engine.ts';
+import { createLeadership } from '../store/leadership.ts';
 import { openLmdbEngine } from '../store/lmdb/lmdb-engine.ts';
 import { MemoryEngine } from '../store/memory/memory-engine.ts';
 import { Store } from '../store/store.ts';
@@ -80,6 +82,15 @@ export async function createAuthority(deps: AuthorityDeps): Promise<Authority> {
     clock,
     onError: (what, error) => log.error('the view lost its store', { what, error: error.message }),
   });
+  const leadership = createLeadership({
+    store,
+    clock,
+    log: log.child({ component: 'leadership' }),
+    metrics,
+    id: nodeId,
+    node: config.nodeName,
+    instance: newUuid(),
+  });
 
   const identity = (): Identity => ({
     config,
@@ -92,6 +103,7 @@ export async function createAuthority(deps: AuthorityDeps): Promise<Authority> {
   const domains = createDomains({
     config,
     store,
+    leadership,
     clock,
     log,
     metrics,
@@ -125,6 +137,7 @@ export async function createAuthority(deps: AuthorityDeps): Promise<Authority> {
       },
     },
     store,
+    leadership,
     clock,
     log: log.child({ component: 'replication' }),
     metrics,
@@ -231,6 +244,7 @@ export async function createAuthority(deps: AuthorityDeps): Promise<Authority> {
     services: [
       { name: 'store engine', start: async () => undefined, stop: () => engine.close() },
       store,
+      leadership.service,
       domains.acl.service,
       domains.ca.service,
       listener,

@@ -11,6 +11,7 @@ import { createQueries, type Queries } from '../domain/queries/queries.ts';
 import type { Clock } from '../lib/clock.ts';
 import { IsthmusError } from '../lib/errors.ts';
 import type { OwnCsrs } from '../pki/csr.ts';
+import type { Leadership } from '../store/leadership.ts';
 import type { Store } from '../store/store.ts';
 import type { Logger, Metrics } from '../telemetry/types.ts';
 import { aclOptions, resetFile } from './access.ts';
@@ -28,6 +29,7 @@ export interface Domains {
 export interface DomainDeps {
   readonly config: RuntimeConfig;
   readonly store: Store;
+  readonly leadership: Leadership;
   readonly clock: Clock;
   readonly log: Logger;
   readonly metrics: Metrics;
@@ -46,11 +48,12 @@ export interface DomainDeps {
 
 /** Everything that owns tables; each is handed what it needs of the others. */
 export function createDomains(deps: DomainDeps): Domains {
-  const { config, store, clock, log, metrics } = deps;
+  const { config, store, leadership, clock, log, metrics } = deps;
   const { datacenter } = config;
   const acl = createAcl(
     {
       store,
+      leadership,
       clock,
       log: log.child({ component: 'acl' }),
       datacenter,
@@ -79,6 +82,7 @@ export function createDomains(deps: DomainDeps): Domains {
   const ca = createCa(
     {
       store,
+      leadership,
       clock,
       log,
       metrics,

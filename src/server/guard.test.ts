@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { FakeClock } from '../../test/fakes/fake-clock.ts';
 import { memoryStore } from '../../test/fakes/memory-store.ts';
+import { soleLeader } from '../../test/fakes/sole-leader.ts';
 import { type Acl, createAcl } from '../domain/acl/acl.ts';
 import { hasCode, IsthmusError } from '../lib/errors.ts';
 import { REPLICATION_ROLE } from '../model/acl.ts';
@@ -194,6 +195,7 @@ beforeAll(async () => {
   acl = createAcl(
     {
       store,
+      leadership: soleLeader(store, clock),
       clock,
       log,
       datacenter: 'dc1',

@@ -13,6 +13,7 @@ import { MemoryEngine } from '../../src/store/memory/memory-engine.ts';
 import type { Read } from '../../src/store/read.ts';
 import { Store } from '../../src/store/store.ts';
 import { noLog, noMetrics } from '../../src/telemetry/types.ts';
+import { soleLeader } from './sole-leader.ts';
 
 const NO_ABORT = new AbortController().signal;
 
@@ -45,6 +46,7 @@ export async function startCa(
   const ca = createCa(
     {
       store,
+      leadership: soleLeader(store, clock),
       clock,
       log: noLog,
       metrics: noMetrics,

@@ -1,6 +1,7 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import { FakeClock } from '../../../test/fakes/fake-clock.ts';
 import { memoryStore } from '../../../test/fakes/memory-store.ts';
+import { soleLeader } from '../../../test/fakes/sole-leader.ts';
 import { IsthmusError } from '../../lib/errors.ts';
 import { ANONYMOUS_ID, GLOBAL_MANAGEMENT_ID, REPLICATION_ROLE } from '../../model/acl.ts';
 import { type Acl, type AclOptions, createAcl } from './acl.ts';
@@ -35,6 +36,7 @@ async function start({ datacenter = 'dc1', primary, reset, ...options }: Setup =
   const acl = createAcl(
     {
       store,
+      leadership: soleLeader(store, clock),
       clock,
       log,
       datacenter,

@@ -2,8 +2,8 @@ import type { Clock } from '../../lib/clock.ts';
 import { IsthmusError } from '../../lib/errors.ts';
 import { newUuid } from '../../lib/ids.ts';
 import type { Service } from '../../lib/service.ts';
-import { createTaskGroup } from '../../lib/task.ts';
 import { type AclBootstrap, type AclToken, ANONYMOUS_ID, GLOBAL_MANAGEMENT_ID } from '../../model/acl.ts';
+import type { Leadership } from '../../store/leadership.ts';
 import type { Store } from '../../store/store.ts';
 import type { Logger } from '../../telemetry/types.ts';
 import { createPolicies, GLOBAL_MANAGEMENT, type Policies } from './policies.ts';
@@ -14,6 +14,8 @@ import { anonymousToken, createTokens, hashed, type Tokens, TokenTimes } from '.
 
 export interface AclDeps {
   readonly store: Store;
+  /** One server of the datacenter deletes what has expired. */
+  readonly leadership: Pick<Leadership, 'fenced' | 'duty'>;
   readonly clock: Clock;
   readonly log: Logger;
   readonly datacenter: string;
@@ -54,13 +56,13 @@ const REAP_MS = 30_000;
 
 /** Tokens, policies and roles, and what they come to. */
 export function createAcl(deps: AclDeps, options: AclOptions): Acl {
-  const { store, clock, log } = deps;
+  const { store, clock, log, leadership } = deps;
   const tables = declareTables(store);
   const isPrimary = deps.datacenter === deps.primaryDatacenter;
   const times = new TokenTimes(clock);
   const policies = createPolicies(store, tables);
   const roles = createRoles(store, tables);
-  const tokens = createTokens({ store, tables, clock, times });
+  const tokens = createTokens({ store, fenced: leadership.fenced, tables, clock, times });
   const { datacenter, node, primary } = deps;
   const resolver = new Resolver({
     store,
@@ -70,10 +72,6 @@ export function createAcl(deps: AclDeps, options: AclOptions): Acl {
     node,
     ...options,
     ...(primary === undefined ? {} : { primary }),
-  });
-  const tasks = createTaskGroup({
-    clock,
-    onError: (task, error) => log.warn('background task failed', { task, error: error.message }),
   });
 
   const management = (secret: string, description: string) =>
@@ -96,12 +94,18 @@ export function createAcl(deps: AclDeps, options: AclOptions): Acl {
     });
     if (!isPrimary || master === undefined) return;
     await store.transact((tx) => {
+      // What was read here may not change meanwhile: of several servers that start at once one makes the token.
+      tx.get(tables.state, 'initial-management');
+      const bootstrap = tx.get(tables.state, 'bootstrap');
       if (tokenBySecret(tables, options.initialManagement) !== undefined) return;
       tx.put(tables.tokens, master);
-      if (tx.get(tables.state, 'bootstrap') === undefined)
-        tx.put(tables.state, { key: 'bootstrap', accessor: master.AccessorID });
+      const { AccessorID: accessor } = master;
+      tx.put(tables.state, { key: 'initial-management', accessor });
+      if (bootstrap === undefined) tx.put(tables.state, { key: 'bootstrap', accessor });
     });
   };
+
+  let endDuty = async (): Promise<void> => undefined;
 
   return {
     tables,
@@ -116,12 +120,14 @@ export function createAcl(deps: AclDeps, options: AclOptions): Acl {
         if (!options.enabled) return;
         await writeBuiltins();
         const own = isPrimary ? [tables.tokens, tables.localTokens] : [tables.localTokens];
-        tasks.loop('expired tokens', { pauseMs: REAP_MS }, async () => {
-          const count = await tokens.reap(own);
-          if (count > 0) log.info('expired tokens deleted', { count });
-        });
+        endDuty = leadership.duty('expired tokens', (tasks) =>
+          tasks.loop('deleting expired tokens', { pauseMs: REAP_MS }, async () => {
+            const count = await tokens.reap(own);
+            if (count > 0) log.info('expired tokens deleted', { count });
+          }),
+        );
       },
-      stop: () => tasks.stop(),
+      stop: () => endDuty(),
     },
     async bootstrap() {
       const token = management(newUuid(), 'Bootstrap Token (Global Management)');

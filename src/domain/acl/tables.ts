@@ -15,6 +15,8 @@ export type StoredRole = WithoutIndexes<AclRole>;
  */
 export type AclState =
   | { readonly key: 'bootstrap'; readonly accessor: string }
+  /** Which token the configuration's own secret last made. */
+  | { readonly key: 'initial-management'; readonly accessor: string }
   | { readonly key: 'policy-names' | 'role-names' };
 
 /** Topics that tell of a change of what tokens may do. */

@@ -49,11 +49,13 @@ const MAX_REAPED = 256;
 
 export function createTokens(deps: {
   readonly store: Store;
+  /** Writes as the datacenter's leader. */
+  readonly fenced: Pick<Store, 'transact'>;
   readonly tables: AclTables;
   readonly clock: Clock;
   readonly times: TokenTimes;
 }): Tokens {
-  const { store, tables, clock, times } = deps;
+  const { store, fenced, tables, clock, times } = deps;
 
   const shown = (row: Stored<StoredToken>): AclToken => {
     const { AccessorID, SecretID, Description, Local, ExpirationTime, CreateTime, Hash } = row.value;
@@ -190,7 +192,7 @@ export function createTokens(deps: {
         .filter(({ row }) => isExpired(row.value, now))
         .slice(0, MAX_REAPED);
       if (expired.length === 0) return 0;
-      await store.transact((tx) => {
+      await fenced.transact((tx) => {
         for (const { table, row } of expired) {
           const token = tx.get(table, row.key);
           if (token !== undefined && isExpired(token, now)) tx.delete(table, row.key);

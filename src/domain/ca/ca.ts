@@ -1,12 +1,12 @@
 import type { Clock } from '../../lib/clock.ts';
 import { IsthmusError } from '../../lib/errors.ts';
 import type { Service } from '../../lib/service.ts';
-import { createTaskGroup } from '../../lib/task.ts';
 import type { DatacenterRotation, HolderReport, IssuedCert, RotationPhase } from '../../model/ca.ts';
 import type { CaStatus } from '../../model/requests.ts';
 import { trustDomainOf } from '../../model/spiffe.ts';
 import type { OwnCsrs } from '../../pki/csr.ts';
 import { colonHex } from '../../pki/keys.ts';
+import type { Leadership } from '../../store/leadership.ts';
 import type { Store } from '../../store/store.ts';
 import type { Logger, Metrics } from '../../telemetry/types.ts';
 import { canonicalKeys, DEFAULT_CONFIG, readConfigRequest, readSettings } from './config.ts';
@@ -31,6 +31,8 @@ export { KEY_TABLE } from './tables.ts';
 
 export interface CaDeps {
   readonly store: Store;
+  /** One server of the datacenter makes roots, rotates, and obtains the intermediate; each of them signs leaves. */
+  readonly leadership: Pick<Leadership, 'leading' | 'leader' | 'fenced' | 'duty'>;
   readonly clock: Clock;
   readonly log: Logger;
   readonly metrics: Metrics;
@@ -95,7 +97,7 @@ const MINUTE = 60_000;
 
 /** Declares its tables, so create it before the store is started. */
 export function createCa(deps: CaDeps, options: CaOptions = {}): Ca {
-  const { store, clock, datacenter, primaryDatacenter } = deps;
+  const { store, clock, datacenter, primaryDatacenter, leadership } = deps;
   const isPrimary = datacenter === primaryDatacenter;
   const log = deps.log.child({ component: 'ca' });
   const now = (): number => clock.now();
@@ -120,11 +122,9 @@ export function createCa(deps: CaDeps, options: CaOptions = {}): Ca {
     else log.warn(`${what} failed`, fields);
     told.set(what, error.message);
   };
-  const tasks = createTaskGroup({ clock, onError: onFailure });
-
   const manager = new PrimaryManager(
     {
-      store,
+      store: leadership.fenced,
       clock,
       tables,
       keys,
@@ -149,7 +149,7 @@ export function createCa(deps: CaDeps, options: CaOptions = {}): Ca {
     isPrimary || deps.primary === undefined
       ? undefined
       : new SecondaryManager({
-          store,
+          store: leadership.fenced,
           clock,
           tables,
           keys,
@@ -157,12 +157,18 @@ export function createCa(deps: CaDeps, options: CaOptions = {}): Ca {
           primary: deps.primary,
           datacenter,
           primaryDatacenter,
-          tasks,
           random: deps.random ?? Math.random,
           onStep,
           onFailure,
         });
-  const rotator = new Rotator({ clock, tasks, inventory, tables, store, signer, ...(isPrimary ? { manager } : {}) });
+  const rotator = new Rotator({
+    clock,
+    inventory,
+    tables,
+    store: leadership.fenced,
+    signer,
+    ...(isPrimary ? { manager } : {}),
+  });
 
   const blocker = (): string => {
     try {
@@ -170,6 +176,7 @@ export function createCa(deps: CaDeps, options: CaOptions = {}): Ca {
     } catch (error) {
       return IsthmusError.from(error).message;
     }
+    if (!leadership.leading) return waitingForLeader(leadership.leader()?.node);
     if (isPrimary) return 'the first root has not been made yet';
     return secondary?.blocker ?? `no way to ${primaryDatacenter} is configured`;
   };
@@ -202,6 +209,7 @@ export function createCa(deps: CaDeps, options: CaOptions = {}): Ca {
   };
 
   let unhook = (): void => undefined;
+  let endDuty = async (): Promise<void> => undefined;
 
   async function signLeaf(csrPem: string, expires = 0): Promise<IssuedCert> {
     const at = now();
@@ -240,7 +248,7 @@ export function createCa(deps: CaDeps, options: CaOptions = {}): Ca {
         const sealed = await keys.sealAll();
         if (sealed > 0) log.info('CA keys encrypted at rest', { count: sealed });
         inventory.started();
-        if (isPrimary) await manager.bootstrap();
+        if (isPrimary && leadership.leading) await manager.bootstrap();
         signer.refresh(now());
         if (tables.config.get(ONLY) !== undefined) void signer.current; // an unreadable key is told at the start
         unhook = store.onCommit((commit) => {
@@ -250,12 +258,18 @@ export function createCa(deps: CaDeps, options: CaOptions = {}): Ca {
             secondary?.changed();
           }
         });
-        rotator.start();
-        secondary?.start();
+        endDuty = leadership.duty(
+          'ca',
+          (tasks) => {
+            rotator.start(tasks);
+            secondary?.start(tasks);
+          },
+          onFailure,
+        );
       },
       async stop() {
         unhook();
-        await tasks.stop();
+        await endDuty();
       },
     },
     reads: createReads({
@@ -303,6 +317,12 @@ export function createCa(deps: CaDeps, options: CaOptions = {}): Ca {
     },
     status,
   };
+}
+
+function waitingForLeader(node: string | undefined): string {
+  return node === undefined
+    ? 'no server leads the datacenter'
+    : `waiting for node ${node}, which leads, to set the CA up`;
 }
 
 /** Failures that bring a certificate nearer to its end. */

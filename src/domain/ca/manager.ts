@@ -1,6 +1,7 @@
 import type { Clock } from '../../lib/clock.ts';
 import { IsthmusError } from '../../lib/errors.ts';
 import { newUuid } from '../../lib/ids.ts';
+import { Mutex } from '../../lib/mutex.ts';
 import type { RotationStatus } from '../../model/ca.ts';
 import { type Certificate, parseCertificate } from '../../pki/certificate.ts';
 import { colonHex } from '../../pki/keys.ts';
@@ -24,11 +25,11 @@ import {
   rotationOf,
 } from './tables.ts';
 import { crossTemplate, intermediateTemplate } from './template.ts';
-import { Mutex } from './trigger.ts';
 import { validateIntermediate } from './validate.ts';
 
 export interface ManagerDeps {
-  readonly store: Store;
+  /** Writes as the datacenter's leader. */
+  readonly store: Pick<Store, 'transact'>;
   readonly clock: Clock;
   readonly tables: CaTables;
   readonly keys: KeyStore;
@@ -64,7 +65,11 @@ export class PrimaryManager {
   }
 
   /** Makes the first root, once in the life of the store. */
-  async bootstrap(): Promise<void> {
+  bootstrap(): Promise<void> {
+    return this.#mutex.run(() => this.#bootstrap());
+  }
+
+  async #bootstrap(): Promise<void> {
     const { store, tables, initialConfig, clock } = this.#deps;
     if (activeRoot(tables) !== undefined) return;
     const clusterId = this.#deps.clusterId ?? newUuid();
@@ -112,6 +117,7 @@ export class PrimaryManager {
   /** Does every step that can be done now; returns when to look again. */
   advance(): Promise<number | undefined> {
     return this.#mutex.run(async () => {
+      await this.#bootstrap();
       const due = this.plannedRotation();
       if (due !== undefined && due <= this.#deps.clock.now()) await this.#rotate(false);
       return this.#advance();

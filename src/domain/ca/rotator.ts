@@ -1,16 +1,16 @@
 import type { Clock } from '../../lib/clock.ts';
 import { IsthmusError } from '../../lib/errors.ts';
 import type { TaskGroup } from '../../lib/task.ts';
+import { Trigger } from '../../lib/trigger.ts';
 import type { Store } from '../../store/store.ts';
 import type { Inventory } from './inventory.ts';
 import type { Signer } from './sign.ts';
 import { allRoots, type CaTables } from './tables.ts';
-import { Trigger } from './trigger.ts';
 
 export interface RotatorDeps {
   readonly clock: Clock;
-  readonly tasks: TaskGroup;
-  readonly store: Store;
+  /** Writes as the datacenter's leader. */
+  readonly store: Pick<Store, 'transact'>;
   readonly tables: CaTables;
   readonly inventory: Inventory;
   readonly signer: Signer;
@@ -20,7 +20,7 @@ export interface RotatorDeps {
 
 const TIDY_EVERY_MS = 6 * 3_600_000;
 
-/** Only the loop: looks whenever something changed, or when the clock alone asks for the next step. */
+/** Only the loop, on the server that leads: looks whenever something changed, or when the clock alone asks for the next step. */
 export class Rotator {
   readonly #deps: RotatorDeps;
   readonly #trigger = new Trigger();
@@ -35,8 +35,8 @@ export class Rotator {
     return this.#lastError;
   }
 
-  start(): void {
-    const { tasks, clock, manager } = this.#deps;
+  start(tasks: TaskGroup): void {
+    const { clock, manager } = this.#deps;
     tasks.loop('ca tidy', { pauseMs: TIDY_EVERY_MS }, () => this.#tidy());
     if (manager === undefined) return;
     tasks.loop('ca rotation', { backoff: { baseMs: 250, maxMs: 30_000 } }, async (signal, progress) => {

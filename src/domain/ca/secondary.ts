@@ -3,6 +3,7 @@ import type { Clock } from '../../lib/clock.ts';
 import { IsthmusError } from '../../lib/errors.ts';
 import { linkSignals, sleep } from '../../lib/signals.ts';
 import type { TaskGroup } from '../../lib/task.ts';
+import { Trigger } from '../../lib/trigger.ts';
 import type { CaConfiguration, CaRoots, DatacenterRotation } from '../../model/ca.ts';
 import { formatSpiffe, trustDomainOf } from '../../model/spiffe.ts';
 import { parseCertificate } from '../../pki/certificate.ts';
@@ -15,7 +16,6 @@ import type { KeyStore } from './keystore.ts';
 import { findProvider } from './providers/builtin.ts';
 import { mergeRoots } from './secondary-roots.ts';
 import { activeRoot, allRoots, type CaTables, ONLY, rootKey } from './tables.ts';
-import { Trigger } from './trigger.ts';
 import { validateSignedIntermediate } from './validate.ts';
 
 /** The primary's CA as a secondary reaches it. Every call may fail at any time: the secondary goes on without. */
@@ -30,7 +30,8 @@ export interface PrimaryCa {
 }
 
 export interface SecondaryDeps {
-  readonly store: Store;
+  /** Writes as the datacenter's leader. */
+  readonly store: Pick<Store, 'transact'>;
   readonly clock: Clock;
   readonly tables: CaTables;
   readonly keys: KeyStore;
@@ -38,7 +39,6 @@ export interface SecondaryDeps {
   readonly primary: PrimaryCa;
   readonly datacenter: string;
   readonly primaryDatacenter: string;
-  readonly tasks: TaskGroup;
   readonly random: () => number;
   readonly onStep: (step: string, fields: Readonly<Record<string, unknown>>) => void;
   readonly onFailure: (what: string, error: IsthmusError) => void;
@@ -61,6 +61,7 @@ export class SecondaryManager {
   readonly #deps: SecondaryDeps;
   readonly #renew = new Trigger();
   readonly #report = new Trigger();
+  #tasks: TaskGroup | undefined;
   #target = '';
   #sent: DatacenterRotation | undefined;
   #linked = false;
@@ -73,8 +74,13 @@ export class SecondaryManager {
     this.#lostAt = deps.clock.now();
   }
 
-  start(): void {
-    const { tasks } = this.#deps;
+  /** Works as long as `tasks` run: while this server leads. What it had learned before counts for nothing. */
+  start(tasks: TaskGroup): void {
+    this.#tasks = tasks;
+    this.#target = '';
+    this.#sent = undefined;
+    this.#linked = false;
+    this.#renewalError = '';
     this.#lostAt = this.#deps.clock.now();
     const backoff = { baseMs: 100, maxMs: MAX_LINK_RETRY_MS, random: this.#deps.random };
     tasks.loop('ca roots from the primary', { backoff, pauseMs: 100 }, (signal, progress) =>
@@ -122,7 +128,7 @@ export class SecondaryManager {
         await this.#readConfig(signal); // before the intermediate: it says what kind of key that has
         if (first) {
           this.#contact();
-          this.#deps.tasks.run('reading the CA configuration', () => this.#followConfig(life.signal));
+          this.#tasks?.run('reading the CA configuration', () => this.#followConfig(life.signal));
         }
         first = false;
         progress();

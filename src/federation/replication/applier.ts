@@ -7,7 +7,7 @@ import type { ReplicatedKind } from './kinds.ts';
 import type { ReplicaTables, StoredCursor, StoredQuarantine } from './replica-tables.ts';
 
 export interface ApplierDeps {
-  readonly store: Store;
+  readonly store: Pick<Store, 'transact'>;
   readonly tables: ReplicaTables;
   readonly kind: ReplicatedKind;
   readonly now: () => number;

@@ -27,7 +27,8 @@ export interface FollowerDeps {
   readonly kind: ReplicatedKind;
   readonly source: ChangeSource;
   readonly sourceDatacenter: string;
-  readonly store: Store;
+  /** Writes as the datacenter's leader. */
+  readonly store: Pick<Store, 'transact'>;
   readonly tables: ReplicaTables;
   readonly clock: Clock;
   readonly log: Logger;
@@ -133,6 +134,8 @@ export class Follower {
     this.#known = this.#applied;
     this.#heardAt = clock.now();
     this.#inSyncAt = this.#heardAt;
+    this.#everInSync = false;
+    this.#become('connecting', '');
     while (!signal.aborted) {
       try {
         await this.#follow(signal, () => backoff.reset());

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { afterEach, describe, expect, it } from 'vitest';
 import { FakeClock } from '../../../test/fakes/fake-clock.ts';
+import { soleLeader } from '../../../test/fakes/sole-leader.ts';
 import { TcpProxy } from '../../../test/fakes/tcp-proxy.ts';
 import { startDatacenter } from '../../../test/harness/datacenter.ts';
 import { type Clock, systemClock } from '../../lib/clock.ts';
@@ -102,6 +103,7 @@ async function startReplica(
     kinds: [kind(side.table)],
     source,
     store: side.store,
+    leadership: soleLeader(side.store, clock),
     clock,
     log: noLog,
     metrics: noMetrics,
@@ -342,6 +344,7 @@ describe('the edges of replication', () => {
       kinds: [replicatedTable('entries', table, (value) => value as Entry)],
       source: { changes: () => expect.fail('the primary follows nobody') },
       store,
+      leadership: soleLeader(store, systemClock),
       clock: systemClock,
       log: noLog,
       metrics: noMetrics,

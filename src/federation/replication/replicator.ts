@@ -1,9 +1,9 @@
 import type { Clock } from '../../lib/clock.ts';
 import { IsthmusError } from '../../lib/errors.ts';
 import type { Service } from '../../lib/service.ts';
-import { createTaskGroup } from '../../lib/task.ts';
 import type { KindReplication, ReplicationState, ReplicationStatus } from '../../model/replication.ts';
 import type { ChangeSource } from '../../rpc/contract/changes.ts';
+import type { Leadership } from '../../store/leadership.ts';
 import type { Read } from '../../store/read.ts';
 import type { Store } from '../../store/store.ts';
 import type { Logger, Metrics } from '../../telemetry/types.ts';
@@ -18,6 +18,8 @@ export interface ReplicatorDeps {
   /** The primary's tables; unused in the primary. */
   readonly source: ChangeSource;
   readonly store: Store;
+  /** One server of the datacenter replicates. */
+  readonly leadership: Pick<Leadership, 'fenced' | 'duty'>;
   readonly clock: Clock;
   readonly log: Logger;
   readonly metrics: Metrics;
@@ -25,12 +27,11 @@ export interface ReplicatorDeps {
 }
 
 export interface Replicator {
-  /** Runs where one server of the datacenter replicates: there must not be two at once. */
   readonly service: Service;
   readonly reads: { readonly 'replication.status': Read<Record<never, never>, ReplicationStatus> };
-  /** Resolves once this datacenter shows what the primary had at `revision`; at once in the primary. */
+  /** Resolves once this datacenter shows what the primary had at `revision`; at once in the primary. Ask the leader. */
   waitApplied(kind: string, revision: number, signal: AbortSignal): Promise<void>;
-  /** An operator's word that the primary's store is right although it is older or another one. */
+  /** An operator's word that the primary's store is right although it is older or another one. Tell the leader. */
   acceptSource(kind: string): void;
 }
 
@@ -41,7 +42,7 @@ const STATES: readonly ReplicationState[] = ['connecting', 'snapshot', 'followin
 
 /** Keeps this datacenter's copies of the primary's tables equal to it. Declares tables: create it before the store starts. */
 export function createReplicator(deps: ReplicatorDeps): Replicator {
-  const { datacenter, primaryDatacenter, store, clock, log, metrics } = deps;
+  const { datacenter, primaryDatacenter, store, leadership, clock, log, metrics } = deps;
   const primary = datacenter === primaryDatacenter;
   const tables = declareReplicaTables(store);
   const timings = { ...DEFAULT_TIMINGS, ...deps.timings };
@@ -53,7 +54,7 @@ export function createReplicator(deps: ReplicatorDeps): Replicator {
         kind,
         source: deps.source,
         sourceDatacenter: primaryDatacenter,
-        store,
+        store: leadership.fenced,
         tables,
         clock,
         log,
@@ -61,10 +62,7 @@ export function createReplicator(deps: ReplicatorDeps): Replicator {
       }),
     );
   }
-  const tasks = createTaskGroup({
-    clock,
-    onError: (task, error) => log.error('replication task failed', { task, error: error.message }),
-  });
+  let endDuty = async (): Promise<void> => undefined;
   const follower = (kind: string): Follower => {
     const found = followers.get(kind);
     if (found === undefined) throw new IsthmusError('not_found', `"${kind}" is not replicated`);
@@ -77,12 +75,14 @@ export function createReplicator(deps: ReplicatorDeps): Replicator {
       name: 'replication',
       async start() {
         if (primary) return;
-        for (const [kind, one] of followers) tasks.run(`replicate ${kind}`, (signal) => one.run(signal));
-        tasks.loop('watch replication', { pauseMs: WATCH_MS }, async () => {
-          for (const one of followers.values()) one.watch();
+        endDuty = leadership.duty('replication', (tasks) => {
+          for (const [kind, one] of followers) tasks.run(`replicate ${kind}`, (signal) => one.run(signal));
+          tasks.loop('watch replication', { pauseMs: WATCH_MS }, async () => {
+            for (const one of followers.values()) one.watch();
+          });
         });
       },
-      stop: () => tasks.stop(),
+      stop: () => endDuty(),
     },
     reads: {
       'replication.status': {

@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import { FakeClock } from '../../../test/fakes/fake-clock.ts';
-import { IsthmusError } from '../../lib/errors.ts';
-import { Mutex, Trigger } from './trigger.ts';
+import { FakeClock } from '../../test/fakes/fake-clock.ts';
+import { IsthmusError } from './errors.ts';
+import { Mutex } from './mutex.ts';
+import { Trigger } from './trigger.ts';
 
 const NO_ABORT = new AbortController().signal;
 

@@ -1,5 +1,5 @@
-import type { Clock } from '../../lib/clock.ts';
-import { abortReason } from '../../lib/signals.ts';
+import type { Clock } from './clock.ts';
+import { abortReason } from './signals.ts';
 
 /** Wakes one waiter. A `fire` while nobody waits is remembered: no change is slept through. */
 export class Trigger {
@@ -40,16 +40,5 @@ export class Trigger {
       this.#wake = wake;
       signal.addEventListener('abort', onAbort, { once: true });
     });
-  }
-}
-
-/** Runs one piece of work at a time, in the order asked for. */
-export class Mutex {
-  #tail: Promise<unknown> = Promise.resolve();
-
-  run<T>(work: () => Promise<T>): Promise<T> {
-    const result = this.#tail.then(work, work);
-    this.#tail = result.catch(() => undefined); // the caller sees the failure; the next one goes on
-    return result;
   }
 }

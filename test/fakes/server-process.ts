@@ -1,0 +1,142 @@
+import type { Clock, Timer } from '../../src/lib/clock.ts';
+import { IsthmusError } from '../../src/lib/errors.ts';
+import { linkSignals } from '../../src/lib/signals.ts';
+import type {
+  Commit,
+  Engine,
+  EngineContact,
+  Lease,
+  RangeQuery,
+  RangeResult,
+  Txn,
+  TxnResult,
+  WatchQuery,
+} from '../../src/store/engine.ts';
+
+/**
+ * What a server's process does to its clock and its engine: it can be stopped as by SIGSTOP (timers and answers wait
+ * until it goes on) and be cut off from the engine (calls fail). Several of them share one engine.
+ */
+export class ServerProcess implements Clock, Engine {
+  readonly #clock: Clock;
+  readonly #engine: Engine;
+  readonly #late: (() => void)[] = [];
+  #resumed: Promise<void> | undefined;
+  #resume = (): void => undefined;
+  #cut = new AbortController();
+  /** Sees every transaction of this process that the engine has carried out. */
+  onTxn: (txn: Txn, result: TxnResult) => void = () => undefined;
+
+  constructor(clock: Clock, engine: Engine) {
+    this.#clock = clock;
+    this.#engine = engine;
+  }
+
+  get epoch(): string {
+    return this.#engine.epoch;
+  }
+
+  get paused(): boolean {
+    return this.#resumed !== undefined;
+  }
+
+  pause(): void {
+    this.#resumed ??= new Promise((resolve) => {
+      this.#resume = resolve;
+    });
+  }
+
+  /** Answers that have waited come first, then the timers: the later it learns what it missed, the harder. */
+  async resume(): Promise<void> {
+    if (this.#resumed === undefined) return;
+    this.#resumed = undefined;
+    this.#resume();
+    await new Promise<void>((resolve) => setImmediate(resolve));
+    for (const fire of this.#late.splice(0)) fire();
+  }
+
+  cutOff(): void {
+    this.#cut.abort(new IsthmusError('unavailable', 'the store can not be reached'));
+  }
+
+  heal(): void {
+    if (this.#cut.signal.aborted) this.#cut = new AbortController();
+  }
+
+  now(): number {
+    return this.#clock.now();
+  }
+
+  after(ms: number, fire: () => void): Timer {
+    let cancelled = false;
+    const timer = this.#clock.after(ms, () => {
+      if (this.paused) this.#late.push(() => (cancelled ? undefined : fire()));
+      else fire();
+    });
+    return {
+      cancel: () => {
+        cancelled = true;
+        timer.cancel();
+      },
+    };
+  }
+
+  contact(): EngineContact {
+    return { connected: !this.#cut.signal.aborted, lastMs: 0 };
+  }
+
+  currentRevision(): Promise<number> {
+    return this.#call(() => this.#engine.currentRevision());
+  }
+
+  range(query: RangeQuery): Promise<RangeResult> {
+    return this.#call(() => this.#engine.range(query));
+  }
+
+  txn(txn: Txn): Promise<TxnResult> {
+    return this.#call(async () => {
+      const result = await this.#engine.txn(txn);
+      this.onTxn(txn, result);
+      return result;
+    });
+  }
+
+  async *watch(query: WatchQuery): AsyncGenerator<Commit> {
+    const linked = linkSignals(query.signal, this.#cut.signal);
+    try {
+      for await (const commit of this.#engine.watch({ ...query, signal: linked.signal })) {
+        await this.#resumed;
+        yield commit;
+      }
+    } finally {
+      linked.release();
+    }
+  }
+
+  compact(revision: number): Promise<void> {
+    return this.#call(() => this.#engine.compact(revision));
+  }
+
+  grantLease(ttlMs: number): Promise<Lease> {
+    return this.#call(() => this.#engine.grantLease(ttlMs));
+  }
+
+  keepLease(id: string): Promise<void> {
+    return this.#call(() => this.#engine.keepLease(id));
+  }
+
+  revokeLease(id: string): Promise<void> {
+    return this.#call(() => this.#engine.revokeLease(id));
+  }
+
+  /** The engine is shared: it is closed by who opened it. */
+  async close(): Promise<void> {}
+
+  async #call<T>(work: () => Promise<T>): Promise<T> {
+    await this.#resumed;
+    if (this.#cut.signal.aborted) throw this.#cut.signal.reason;
+    const result = await work();
+    await this.#resumed;
+    return result;
+  }
+}
