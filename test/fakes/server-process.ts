@@ -8,6 +8,10 @@ import type {
   Lease,
   RangeQuery,
   RangeResult,
+  RestoredRow,
+  RestoreOptions,
+  RestoreResult,
+  SnapshotPage,
   Txn,
   TxnResult,
   WatchQuery,
@@ -127,6 +131,14 @@ export class ServerProcess implements Clock, Engine {
 
   revokeLease(id: string): Promise<void> {
     return this.#call(() => this.#engine.revokeLease(id));
+  }
+
+  snapshot(signal: AbortSignal): AsyncIterable<SnapshotPage> {
+    return this.#engine.snapshot(signal);
+  }
+
+  restore(pages: AsyncIterable<readonly RestoredRow[]>, options: RestoreOptions): Promise<RestoreResult> {
+    return this.#call(() => this.#engine.restore(pages, options));
   }
 
   /** The engine is shared: it is closed by who opened it. */
