@@ -30,7 +30,7 @@ export interface SidecarConfig {
   readonly config: Readonly<Record<string, unknown>>;
 }
 
-/** One instance that can be dialled, best first within equal weight; only passing and warning ones are listed. */
+/** One instance that can be dialled; only those that are healthy enough are listed. */
 export interface SidecarEndpoint {
   /** Unique: `<datacenter>/<node>/<service id>`. */
   readonly id: string;
@@ -40,6 +40,12 @@ export interface SidecarEndpoint {
   readonly service: string;
   readonly datacenter: string;
   readonly weight: number;
+  /** What it belongs to. Endpoints are listed target by target, the preferred one first; absent: there is only one. */
+  readonly target?: string;
+  /** Its datacenter can't be reached now: this is what was last known, for when there is nothing else. */
+  readonly lastResort?: true;
+  /** Longest attempt to reach it, milliseconds, as the resolver of the service says. */
+  readonly connectTimeoutMs?: number;
 }
 
 export interface SidecarRoots {

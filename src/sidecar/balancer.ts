@@ -1,56 +1,224 @@
 import type { SidecarEndpoint } from '../model/sidecar.ts';
 import type { Instance } from './instance.ts';
 
-interface Candidate {
+/** One instance as a target lists it. */
+export interface Candidate {
   readonly instance: Instance;
   readonly weight: number;
+  /** As the service's resolver says. */
+  readonly connectTimeoutMs: number | undefined;
+  /** Picks of late, in the target's unit. */
+  turns: number;
+  /** It was left out when it was last looked at. */
+  out: boolean;
 }
 
+/** Going back to a target that has recovered takes this long, in so many steps: it may not be warm yet. */
+export const RAMP_MS = 10_000;
+export const RAMP_STEPS = 10;
+/** Instances of one target that one connection tries while another target could take it. */
+const TRIES_PER_TARGET = 2;
+/** So many picks of late are remembered: without open connections they decide whose turn it is. */
+const MEMORY = 32;
+/** Who is behind by less than a turn is picked: half of one more or less on average. */
+const HALF_A_TURN = 0.5;
+/** Above this, turns are scaled down. */
+const MAX_UNIT = 1e9;
+
 /**
- * Picks the instance with the least load for its weight, in turn among equals. One that failed is left out for a
- * while, unless all did: then the one whose time is up first.
+ * Picks the instance of the first target that has one: the one with the least load for its weight, counting its picks
+ * of late. One that failed is left out for a while, unless all did: then the one whose time is up first. A target that
+ * comes back takes its share step by step, while a later one is there to take the rest.
  */
 export class Balancer {
-  #candidates: readonly Candidate[] = [];
-  #turn = 0;
+  readonly #random: () => number;
+  #targets: readonly Target[] = [];
+  /** In datacenters that can't be reached: taken when there is nothing else. */
+  #lastResort: readonly Target[] = [];
 
-  get size(): number {
-    return this.#candidates.length;
+  /** @param random chance in [0, 1). */
+  constructor(random: () => number) {
+    this.#random = random;
   }
 
-  instances(): readonly Instance[] {
-    return this.#candidates.map((candidate) => candidate.instance);
+  instances(): ReadonlySet<Instance> {
+    return new Set([...this.#candidates()].map(({ instance }) => instance));
   }
 
-  set(endpoints: readonly SidecarEndpoint[], instanceOf: (endpoint: SidecarEndpoint) => Instance): void {
-    const byInstance = new Map<Instance, number>();
+  /** Instances that one connection tries at most, when those of one target may be `ofOne`. */
+  maxTries(ofOne: number): number {
+    return ofOne + TRIES_PER_TARGET * Math.max(0, this.#targets.length - 1);
+  }
+
+  set(endpoints: readonly SidecarEndpoint[], now: number, instanceOf: (endpoint: SidecarEndpoint) => Instance): void {
+    const known = (endpoint: SidecarEndpoint): boolean => endpoint.lastResort !== true;
+    const always = Number.NEGATIVE_INFINITY;
+    const since = this.#targets.length === 0 ? always : now;
+    this.#targets = this.#grouped(this.#targets, endpoints.filter(known), { now, since }, instanceOf);
+    const others = endpoints.filter((endpoint) => !known(endpoint));
+    this.#lastResort = this.#grouped(this.#lastResort, others, { now, since: always }, instanceOf);
+  }
+
+  pick(now: number, tried: ReadonlySet<Instance>): Candidate | undefined {
+    return this.#pickOf(this.#targets, now, tried) ?? this.#pickOf(this.#lastResort, now, tried) ?? this.#spare(tried);
+  }
+
+  #grouped(
+    before: readonly Target[],
+    endpoints: readonly SidecarEndpoint[],
+    { now, since }: { readonly now: number; readonly since: number },
+    instanceOf: (endpoint: SidecarEndpoint) => Instance,
+  ): readonly Target[] {
+    const byId = new Map<string, SidecarEndpoint[]>();
+    for (const endpoint of endpoints) {
+      const of = byId.get(endpoint.target ?? '');
+      if (of === undefined) byId.set(endpoint.target ?? '', [endpoint]);
+      else of.push(endpoint);
+    }
+    return [...byId].map(([id, of]) => {
+      const known = before.find((target) => target.id === id);
+      const target = known ?? new Target(id, since);
+      target.set(of, now, this.#random, instanceOf);
+      // What was left out while it was not listed is looked at again, not when its time is up.
+      if (known === undefined) for (const { instance } of target.candidates) instance.recheck();
+      return target;
+    });
+  }
+
+  #pickOf(targets: readonly Target[], now: number, tried: ReadonlySet<Instance>): Candidate | undefined {
+    let held: { readonly target: Target; readonly candidate: Candidate } | undefined;
+    for (const [n, target] of targets.entries()) {
+      const candidate = target.best(now, tried);
+      if (candidate === undefined) continue;
+      if (n === targets.length - 1 || this.#takes(target, now, tried)) return target.take(candidate);
+      held ??= { target, candidate }; // if no later one takes it
+    }
+    return held?.target.take(held.candidate);
+  }
+
+  #takes(target: Target, now: number, tried: ReadonlySet<Instance>): boolean {
+    if (target.tries(tried) >= TRIES_PER_TARGET) return false;
+    const share = target.share(now);
+    return share >= 1 || this.#random() < share;
+  }
+
+  #spare(tried: ReadonlySet<Instance>): Candidate | undefined {
+    let spare: Candidate | undefined;
+    for (const candidate of this.#candidates()) {
+      if (tried.has(candidate.instance)) continue;
+      if (spare === undefined || candidate.instance.ejectedUntil < spare.instance.ejectedUntil) spare = candidate;
+    }
+    return spare;
+  }
+
+  *#candidates(): Generator<Candidate> {
+    for (const { candidates } of this.#targets) yield* candidates;
+    for (const { candidates } of this.#lastResort) yield* candidates;
+  }
+}
+
+/** Instances that are as good as each other. */
+class Target {
+  readonly id: string;
+  candidates: readonly Candidate[] = [];
+  /** Since when it takes connections. */
+  since: number;
+  #down = false;
+  /** What one pick counts; it grows, so that older ones count less and less. */
+  #unit = 1;
+
+  constructor(id: string, since: number) {
+    this.id = id;
+    this.since = since;
+  }
+
+  set(
+    endpoints: readonly SidecarEndpoint[],
+    now: number,
+    random: () => number,
+    instanceOf: (endpoint: SidecarEndpoint) => Instance,
+  ): void {
+    const wasDown = this.candidates.length > 0 && !this.#isUp(now);
+    const before = new Map(this.candidates.map((candidate) => [candidate.instance, candidate]));
+    // A new one is neither first in line nor last; chance keeps many sidecars from all taking the same one first.
+    const fair = this.#fair();
+    const listed = new Map<Instance, Candidate>();
     for (const endpoint of endpoints) {
       const instance = instanceOf(endpoint);
-      byInstance.set(instance, (byInstance.get(instance) ?? 0) + Math.max(endpoint.weight, 1));
+      const weight = Math.max(endpoint.weight, 1) + (listed.get(instance)?.weight ?? 0);
+      const turns = before.get(instance)?.turns ?? fair * weight + random() * this.#unit;
+      listed.set(instance, { instance, weight, connectTimeoutMs: endpoint.connectTimeoutMs, turns, out: false });
     }
-    this.#candidates = [...byInstance].map(([instance, weight]) => ({ instance, weight }));
+    this.candidates = [...listed.values()];
+    if (wasDown && this.#isUp(now)) this.since = now;
   }
 
-  pick(now: number, tried: ReadonlySet<Instance>): Instance | undefined {
-    const candidates = this.#candidates;
-    const count = candidates.length;
-    let best: Instance | undefined;
+  #isUp(now: number): boolean {
+    return this.candidates.some(({ instance }) => instance.ejectedUntil <= now);
+  }
+
+  /** The best one that has not failed of late. */
+  best(now: number, tried: ReadonlySet<Instance>): Candidate | undefined {
+    let best: Candidate | undefined;
     let bestScore = Number.POSITIVE_INFINITY;
-    let spare: Instance | undefined;
-    this.#turn = count === 0 ? 0 : (this.#turn + 1) % count;
-    for (let n = 0; n < count; n += 1) {
-      const { instance, weight } = candidates[(this.#turn + n) % count] as Candidate;
-      if (tried.has(instance)) continue;
+    let up = false;
+    for (const candidate of this.candidates) {
+      const { instance, weight } = candidate;
       if (instance.ejectedUntil > now) {
-        if (spare === undefined || instance.ejectedUntil < spare.ejectedUntil) spare = instance;
+        candidate.out = true;
         continue;
       }
-      const score = (instance.load + 1) / weight;
-      if (score < bestScore) {
-        best = instance;
-        bestScore = score;
-      }
+      up = true;
+      if (candidate.out) this.#takeBack(candidate);
+      if (tried.has(instance)) continue;
+      const score = (instance.load + candidate.turns / this.#unit + HALF_A_TURN) / weight;
+      if (score >= bestScore) continue;
+      best = candidate;
+      bestScore = score;
     }
-    return best ?? spare;
+    if (up && this.#down) this.since = Math.max(this.since, this.#recoveredAt(now));
+    this.#down = !up;
+    return best;
+  }
+
+  take(candidate: Candidate): Candidate {
+    candidate.turns += this.#unit;
+    this.#unit *= MEMORY / (MEMORY - 1);
+    if (this.#unit > MAX_UNIT) {
+      for (const each of this.candidates) each.turns /= this.#unit;
+      this.#unit = 1;
+    }
+    return candidate;
+  }
+
+  /** The part of new connections that it takes, in (0, 1]. */
+  share(now: number): number {
+    return Math.min(1, (Math.floor(((now - this.since) * RAMP_STEPS) / RAMP_MS) + 1) / RAMP_STEPS);
+  }
+
+  /** Its instances among those that one connection has tried. */
+  tries(tried: ReadonlySet<Instance>): number {
+    if (tried.size === 0) return 0;
+    let count = 0;
+    for (const { instance } of this.candidates) if (tried.has(instance)) count += 1;
+    return count;
+  }
+
+  /** It has not saved up turns while it was left out. */
+  #takeBack(candidate: Candidate): void {
+    candidate.turns = Math.max(candidate.turns, this.#fair() * candidate.weight);
+    candidate.out = false;
+  }
+
+  /** Turns for each unit of weight, of those that take turns. */
+  #fair(): number {
+    const taking = this.candidates.filter(({ out }) => !out);
+    return taking.length === 0 ? 0 : taking.reduce((sum, { turns, weight }) => sum + turns / weight, 0) / taking.length;
+  }
+
+  #recoveredAt(now: number): number {
+    const up = this.candidates.filter(({ instance }) => instance.ejectedUntil <= now);
+    const first = Math.min(...up.map(({ instance }) => instance.recoveredAt));
+    return Number.isFinite(first) ? first : now;
   }
 }

@@ -6,8 +6,10 @@ import type { SidecarEndpoint } from '../model/sidecar.ts';
 import { DialError, type Dialer, type Dialled, isProtocolRefusal } from './dialer.ts';
 import type { SidecarLimits } from './limits.ts';
 import type { SidecarMeters } from './meters.ts';
+import { Outlier, type Tolerance } from './outlier.ts';
 import { isTrusted, type Peer } from './peer.ts';
 import type { End } from './pump.ts';
+import type { RefusalReason } from './refusals.ts';
 import { tlsEnd } from './sockets.ts';
 import type { Trust } from './trust.ts';
 import { StreamUntouched, Tunnel } from './tunnel-client.ts';
@@ -51,37 +53,48 @@ export class Instance {
   #released = false;
   /** Connections open or being opened. */
   load = 0;
-  #failures = 0;
-  #ejectedUntil = 0;
+  readonly #outlier: Outlier;
 
   constructor(endpoint: SidecarEndpoint, deps: InstanceDeps) {
     this.endpoint = endpoint;
     this.#deps = deps;
+    this.#outlier = new Outlier({ ...deps, probe: () => this.#probe() });
   }
 
   get tunnels(): number {
     return this.#tunnels.size;
   }
 
+  /** Left out until then. */
   get ejectedUntil(): number {
-    return this.#ejectedUntil;
+    return this.#outlier.ejectedUntil;
+  }
+
+  /** When it was last taken back; 0 when it was never left out. */
+  get recoveredAt(): number {
+    return this.#outlier.recoveredAt;
   }
 
   succeeded(): void {
-    this.#failures = 0;
-    this.#ejectedUntil = 0;
+    this.#outlier.succeeded();
   }
 
-  failed(): void {
-    const { clock, limits } = this.#deps;
-    const ms = Math.min(limits.ejectMaxMs, limits.ejectBaseMs * 2 ** Math.min(this.#failures, 20));
-    this.#failures += 1;
-    this.#ejectedUntil = clock.now() + ms;
+  failed(reason: RefusalReason, tolerance?: Tolerance): void {
+    this.#outlier.failed(reason, tolerance);
+  }
+
+  /** Tries soon whether it can be reached again, if it could not. */
+  recheck(): void {
+    this.#outlier.recheck();
   }
 
   /** A connection to the application of the instance. Throws {@link DialError}. */
-  async connect(timeoutMs: number): Promise<Far> {
+  async connect(withinMs: number): Promise<Far> {
+    const { clock } = this.#deps;
+    const end = clock.now() + withinMs;
     for (let made = 0; ; ) {
+      const timeoutMs = end - clock.now();
+      if (timeoutMs <= 0) throw new DialError('unreachable', `not reached within ${withinMs} ms`, { retry: true });
       if (this.#mode === 'plain' || this.#mode === 'bare') return await this.#connectPlain(timeoutMs);
       const tunnel = this.#pick();
       if (tunnel === undefined) {
@@ -119,11 +132,13 @@ export class Instance {
   /** No upstream names it any more: what is open goes on. */
   release(): void {
     this.#released = true;
+    this.#outlier.close();
     for (const tunnel of [...this.#tunnels]) tunnel.retire();
   }
 
   abort(): void {
     this.#released = true;
+    this.#outlier.close();
     for (const tunnel of [...this.#tunnels]) tunnel.abort();
   }
 
@@ -243,6 +258,12 @@ export class Instance {
     this.#tunnels.add(tunnel);
     meters.tunnelsOpened.add(1, { direction: 'outbound' });
     if (this.#released) tunnel.retire();
+  }
+
+  /** Reaches the instance anew, whatever tunnels there are. */
+  async #probe(): Promise<void> {
+    await this.#establish(this.#deps.limits.connectTimeoutMs);
+    this.#dropSpare();
   }
 
   #takeSpare(): Dialled | undefined {

@@ -6,15 +6,18 @@ export interface SidecarLimits {
   readonly maxPendingHandshakes: number;
   /** Tunnels that others may hold to this sidecar. Default 4,096. */
   readonly maxInboundTunnels: number;
-  /** Open connections of one upstream. Default 8,192; an upstream's `max_connections` goes before it. */
+  /** Open connections of one upstream. Default 8,192; an upstream's `limits.max_connections` goes before it. */
   readonly maxUpstreamConnections: number;
   /** An inbound handshake must be over by then. Default 5 s. */
   readonly handshakeTimeoutMs: number;
   /** Connecting to the application behind the sidecar. Default 5 s; `local_connect_timeout_ms` goes before it. */
   readonly localConnectTimeoutMs: number;
-  /** One attempt to reach an instance: TCP, TLS and the answer. Default 5 s; `connect_timeout_ms` goes before it. */
+  /**
+   * One attempt to reach an instance: TCP, TLS and the answer. Default 5 s; an upstream's `connect_timeout_ms` goes before
+   * it, then the ConnectTimeout of the service's resolver.
+   */
   readonly connectTimeoutMs: number;
-  /** Instances tried for one connection. Default 4. */
+  /** Instances tried for one connection, beside those of targets that are tried before the last one. Default 4. */
   readonly maxAttempts: number;
   /** A connection without traffic is closed after this. 0, the default, is never. */
   readonly idleTimeoutMs: number;

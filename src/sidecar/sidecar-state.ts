@@ -30,6 +30,8 @@ export interface StateDeps {
   readonly metrics: Metrics;
   readonly limits: SidecarLimits;
   readonly tasks: TaskGroup;
+  /** Chance in [0, 1). */
+  readonly random: () => number;
 }
 
 /** Pause before a listener whose address was taken is tried again. */
@@ -325,12 +327,13 @@ export class SidecarState {
   }
 
   #createUpstream(upstream: SidecarUpstream): Upstream {
-    const { clock, log, limits, tasks } = this.#deps;
+    const { clock, log, limits, tasks, random } = this.#deps;
     return new Upstream(upstream, {
       clock,
       log,
       limits,
       tasks,
+      random,
       meters: this.#meters,
       refusals: this.#refusals,
       instances: this.#instances,

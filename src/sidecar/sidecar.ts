@@ -15,6 +15,8 @@ export interface SidecarDeps {
   readonly log: Logger;
   readonly metrics: Metrics;
   readonly limits?: Partial<SidecarLimits>;
+  /** Chance in [0, 1); default the real one. */
+  readonly random?: () => number;
 }
 
 export interface SidecarAddresses {
@@ -66,7 +68,7 @@ export function createSidecar(deps: SidecarDeps): Sidecar {
       log.warn('background work failed', { task, error: error.message, ...retry });
     },
   });
-  const state = new SidecarState({ clock, log, metrics, limits, tasks });
+  const state = new SidecarState({ clock, log, metrics, limits, tasks, random: deps.random ?? Math.random });
 
   const stop = async (): Promise<void> => {
     const stopped = state.stopAccepting();

@@ -136,6 +136,7 @@ export class Tunnel {
       const timer = this.#deps.clock.after(timeoutMs, () => {
         settled = true;
         this.#reset(stream);
+        this.retire(); // the way may be a black hole: the next attempt makes a new tunnel, and finds out
         reject(new DialError('unreachable', 'no answer over the tunnel within the time-out', { retry: true }));
       });
       stream.on('error', ignoreError); // `close` follows

@@ -8,13 +8,14 @@ import { Balancer } from './balancer.ts';
 import { DialError } from './dialer.ts';
 import type { Far, Instance } from './instance.ts';
 import type { Instances } from './instances.ts';
-import { option, type SidecarLimits } from './limits.ts';
+import type { SidecarLimits } from './limits.ts';
 import { listen, stopListening } from './listening.ts';
 import type { SidecarMeters } from './meters.ts';
 import type { OpenConnection, OpenConnections } from './open-connections.ts';
 import { pump } from './pump.ts';
 import type { Refusals } from './refusals.ts';
 import { hostPort, ignoreError, resetSocket, socketEnd } from './sockets.ts';
+import { type UpstreamOptions, upstreamOptions } from './upstream-options.ts';
 
 export interface UpstreamDeps {
   readonly clock: Clock;
@@ -25,6 +26,8 @@ export interface UpstreamDeps {
   readonly instances: Instances;
   readonly open: OpenConnections;
   readonly tasks: TaskGroup;
+  /** Chance in [0, 1). */
+  readonly random: () => number;
 }
 
 /** The listener of one upstream: the application connects here, and is connected to an instance of the service. */
@@ -32,18 +35,17 @@ export class Upstream {
   readonly config: SidecarUpstream;
   readonly #deps: UpstreamDeps;
   readonly #server: Server;
-  readonly #balancer = new Balancer();
+  readonly #balancer: Balancer;
   /** Accepted connections of the application, those being connected included. */
   readonly #accepted = new Set<Socket>();
-  readonly #maxConnections: number;
-  readonly #connectTimeoutMs: number;
+  readonly #options: UpstreamOptions;
   #port = 0;
 
   constructor(config: SidecarUpstream, deps: UpstreamDeps) {
     this.config = config;
     this.#deps = deps;
-    this.#maxConnections = option(config.config, 'max_connections') ?? deps.limits.maxUpstreamConnections;
-    this.#connectTimeoutMs = option(config.config, 'connect_timeout_ms') ?? deps.limits.connectTimeoutMs;
+    this.#balancer = new Balancer(deps.random);
+    this.#options = upstreamOptions(config.config);
     // Paused: what the application sends first waits in the kernel until an instance took the connection.
     this.#server = createServer({ allowHalfOpen: true, noDelay: true, pauseOnConnect: true });
     this.#server.on('connection', (socket) => this.#accept(socket));
@@ -63,12 +65,12 @@ export class Upstream {
   setEndpoints(endpoints: readonly SidecarEndpoint[]): void {
     const before = this.#balancer.instances();
     const held: Instance[] = [];
-    this.#balancer.set(endpoints, (endpoint) => {
+    this.#balancer.set(endpoints, this.#deps.clock.now(), (endpoint) => {
       const instance = this.#deps.instances.hold(endpoint);
       held.push(instance);
       return instance;
     });
-    const now = new Set(this.#balancer.instances());
+    const now = this.#balancer.instances();
     // Each instance is held once by an upstream, however many endpoints name it.
     const kept = new Set<Instance>(before);
     for (const instance of held) {
@@ -90,8 +92,9 @@ export class Upstream {
 
   #accept(socket: Socket): void {
     socket.on('error', ignoreError);
-    if (this.#accepted.size >= this.#maxConnections) {
-      this.#give(socket, new DialError('limit', `more than ${this.#maxConnections} connections`, { retry: false }));
+    const { maxConnections = this.#deps.limits.maxUpstreamConnections } = this.#options;
+    if (this.#accepted.size >= maxConnections) {
+      this.#give(socket, new DialError('limit', `more than ${maxConnections} connections`, { retry: false }));
       return;
     }
     this.#accepted.add(socket);
@@ -107,23 +110,27 @@ export class Upstream {
   async #reach(socket: Socket): Promise<{ far: Far; instance: Instance }> {
     const { clock, limits, meters } = this.#deps;
     const tried = new Set<Instance>();
+    const maxTries = this.#balancer.maxTries(limits.maxAttempts);
     let last: DialError | undefined;
-    while (tried.size < limits.maxAttempts && !socket.destroyed) {
-      const instance = this.#balancer.pick(clock.now(), tried);
-      if (instance === undefined) break;
+    while (tried.size < maxTries && !socket.destroyed) {
+      const candidate = this.#balancer.pick(clock.now(), tried);
+      if (candidate === undefined) break;
+      const { instance } = candidate;
       if (tried.size > 0) meters.retries.add(1, { upstream: this.config.key });
       tried.add(instance);
       instance.load += 1;
       try {
-        const far = await instance.connect(this.#connectTimeoutMs);
+        const far = await instance.connect(
+          this.#options.connectTimeoutMs ?? candidate.connectTimeoutMs ?? limits.connectTimeoutMs,
+        );
         instance.succeeded();
         return { far, instance };
       } catch (error) {
         instance.load -= 1;
         last = error instanceof DialError ? error : new DialError('unreachable', String(error), { retry: true });
         if (!last.retry) break;
-        instance.failed();
-        if (tried.size < limits.maxAttempts && tried.size < this.#balancer.size) this.#note(last, instance);
+        instance.failed(last.reason, this.#options.tolerance);
+        if (tried.size < maxTries) this.#note(last, instance);
       }
     }
     throw last ?? new DialError('no_instance', 'no healthy instance', { retry: false });
@@ -163,7 +170,7 @@ export class Upstream {
   /** One instance failed, the next one is tried. */
   #note(error: DialError, instance: Instance): void {
     const { address, port } = instance.endpoint;
-    this.#deps.log.debug('instance left out for a while', {
+    this.#deps.log.debug('an instance could not be reached, another one is tried', {
       upstream: this.config.key,
       instance: hostPort(address, port),
       reason: error.reason,

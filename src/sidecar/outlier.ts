@@ -1,0 +1,126 @@
+import type { Clock, Timer } from '../lib/clock.ts';
+import { abortable } from '../lib/signals.ts';
+import type { TaskGroup } from '../lib/task.ts';
+import type { SidecarLimits } from './limits.ts';
+import type { RefusalReason } from './refusals.ts';
+
+/** How many failures an upstream takes before it leaves an instance out. */
+export interface Tolerance {
+  /** Consecutive ones. */
+  readonly maxFailures: number;
+  /** Failures further apart than this are not consecutive, milliseconds. */
+  readonly intervalMs: number;
+}
+
+const NO_TOLERANCE: Tolerance = { maxFailures: 1, intervalMs: Number.POSITIVE_INFINITY };
+
+export interface OutlierDeps {
+  readonly clock: Clock;
+  readonly limits: Pick<SidecarLimits, 'ejectBaseMs' | 'ejectMaxMs'>;
+  readonly tasks: TaskGroup;
+  /** Reaches the instance without a connection of an application; rejects when it can't be reached. */
+  readonly probe: () => Promise<void>;
+}
+
+/** What a probe can't tell: the other side was reached, and said no. */
+const REACHED: ReadonlySet<RefusalReason> = new Set(['limit', 'local_unreachable', 'stopping', 'expired']);
+
+/**
+ * Passive outlier detection of one instance. After failures it is left out, for longer each time. One that could not be
+ * reached comes back only once the sidecar has reached it by itself, so that no application waits for a time-out to
+ * find out; one that was reached and refused comes back when its time is up.
+ */
+export class Outlier {
+  readonly #deps: OutlierDeps;
+  #strikes = 0;
+  #lastFailure = Number.NEGATIVE_INFINITY;
+  #ejections = 0;
+  #retryAt = 0;
+  /** Being reached again; the timer is for the next attempt, absent while one is under way. */
+  #away: { timer: Timer | undefined } | undefined;
+  #recoveredAt = 0;
+  #closed = false;
+
+  constructor(deps: OutlierDeps) {
+    this.#deps = deps;
+  }
+
+  /** Left out until then: in the past when it is not. While it is being reached again, always in the future. */
+  get ejectedUntil(): number {
+    return this.#away === undefined ? this.#retryAt : Math.max(this.#retryAt, this.#deps.clock.now() + 1);
+  }
+
+  /** When it was last taken back; 0 when it was never left out. */
+  get recoveredAt(): number {
+    return Math.max(this.#recoveredAt, this.#retryAt);
+  }
+
+  succeeded(): void {
+    if (this.#strikes === 0 && this.#ejections === 0) return;
+    if (this.#ejections > 0) this.#recoveredAt = this.#deps.clock.now();
+    this.#strikes = 0;
+    this.#ejections = 0;
+    this.#retryAt = 0;
+    this.#endProbing();
+  }
+
+  failed(reason: RefusalReason, { maxFailures, intervalMs }: Tolerance = NO_TOLERANCE): void {
+    const now = this.#deps.clock.now();
+    if (this.ejectedUntil > now) return; // begun before it was left out, or tried for want of another
+    this.#strikes = now - this.#lastFailure > intervalMs ? 1 : this.#strikes + 1;
+    this.#lastFailure = now;
+    if (this.#strikes < maxFailures) return;
+    this.#eject(now);
+    if (REACHED.has(reason) || this.#closed) return;
+    this.#away = { timer: undefined };
+    this.#probeLater();
+  }
+
+  recheck(): void {
+    if (this.#away?.timer === undefined) return;
+    this.#ejections = 1;
+    this.#probeNow();
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#endProbing();
+  }
+
+  #eject(now: number): void {
+    const { ejectBaseMs, ejectMaxMs } = this.#deps.limits;
+    this.#retryAt = now + Math.min(ejectMaxMs, ejectBaseMs * 2 ** Math.min(this.#ejections, 20));
+    this.#ejections += 1;
+  }
+
+  #probeLater(): void {
+    const { clock } = this.#deps;
+    if (this.#away !== undefined) this.#away.timer = clock.after(this.#retryAt - clock.now(), () => this.#probeNow());
+  }
+
+  #probeNow(): void {
+    const { clock, tasks, probe } = this.#deps;
+    const away = this.#away;
+    away?.timer?.cancel();
+    if (away === undefined) return;
+    away.timer = undefined;
+    tasks.run('reach an instance again', async (signal) => {
+      const reached = await abortable(probe(), signal).then(
+        () => true,
+        () => false, // it stays left out
+      );
+      if (this.#away !== away) return;
+      if (reached) {
+        this.succeeded();
+        return;
+      }
+      this.#eject(clock.now());
+      this.#probeLater();
+    });
+  }
+
+  #endProbing(): void {
+    this.#away?.timer?.cancel();
+    this.#away = undefined;
+  }
+}
