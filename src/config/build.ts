@@ -4,6 +4,7 @@ import { AddressError, addressList, advertisedFor, isUnspecified, singleAddress 
 import { toApiCaConfig } from './ca-config.ts';
 import { parseServiceTtls } from './dns-values.ts';
 import type { Values } from './keys/table.ts';
+import { buildTls } from './tls.ts';
 import type {
   ConfigDeps,
   InterfaceAddress,
@@ -40,7 +41,8 @@ export function buildConfig(input: BuildInput): RuntimeConfig {
   if (values['acl.enabled'] && values['acl.tokens.replication'] === '' && isSecondary(values, datacenter)) {
     input.warnings.push('acl.tokens.replication is empty: this secondary cannot replicate with access control on');
   }
-  if (ports.https >= 0 && values.cert_file === '') {
+  const tls = buildTls({ values, origins: input.origins, warnings: input.warnings, reject });
+  if (ports.https >= 0 && tls.https.certFile === '') {
     input.warnings.push('"ports.https" needs "cert_file" and "key_file"; the HTTPS listener stays off');
   }
   for (const path of ['retry_join', 'retry_join_wan'] as const) {
@@ -58,15 +60,9 @@ export function buildConfig(input: BuildInput): RuntimeConfig {
     devMode: input.dev,
     server: values.server,
     ...addresses.own,
-    listeners: buildListeners(values, addresses, ports),
+    listeners: buildListeners(values, addresses, ports, tls.https.certFile !== ''),
     ports,
-    tls: {
-      caFile: values.ca_file,
-      caPath: values.ca_path,
-      certFile: values.cert_file,
-      keyFile: values.key_file,
-      verifyIncoming: values.verify_incoming || values.verify_incoming_https,
-    },
+    tls,
     retryJoin: values.retry_join,
     retryJoinWan: values.retry_join_wan,
     retryIntervalMs: values.retry_interval,
@@ -187,7 +183,7 @@ function buildPorts(values: Values): PortsConfig {
   };
 }
 
-function buildListeners(values: Values, addresses: Addresses, ports: PortsConfig): ListenerConfig {
+function buildListeners(values: Values, addresses: Addresses, ports: PortsConfig, https: boolean): ListenerConfig {
   const at = (hosts: readonly string[], port: number): ListenAddress[] =>
     port < 0
       ? []
@@ -199,7 +195,7 @@ function buildListeners(values: Values, addresses: Addresses, ports: PortsConfig
   const { edges, own } = addresses;
   return {
     http: at(edges.http, ports.http),
-    https: values.cert_file === '' ? [] : at(edges.https, ports.https),
+    https: https ? at(edges.https, ports.https) : [],
     dns: at(edges.dns, ports.dns),
     grpc: at(edges.grpc, ports.grpc),
     server: values.server ? at([own.bindAddr], ports.server) : [],

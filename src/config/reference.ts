@@ -38,8 +38,8 @@ export function renderReference(): string {
     ...older.map(([path, key]) => `| \`${path}\` | \`${key.aliasOf}\` |\n`),
     '\n## Accepted without effect\n\n',
     'Keys of Consul that mean nothing here, because there is no gossip and no Raft to tune, or because the feature is not ',
-    'there. They are listed once in the log. Beware of those about encryption between servers (`encrypt`, `verify_outgoing`): ',
-    'in this version the server port is not protected by TLS; see [two datacenters](two-datacenters.md).\n\n',
+    'there. They are listed once in the log. `encrypt` is about gossip; what protects servers here is TLS: see ',
+    '[secure transport](secure-transport.md).\n\n',
     `${without.map(([path, key]) => `\`${path}\`${key.flag === undefined ? '' : ` (\`-${key.flag}\`)`}`).join(', ')}.\n`,
     `\n## Flags that are no keys\n\n${FLAGS.map(([flag, doc]) => `- \`${flag}\`: ${doc}\n`).join('')}`,
   ].join('');

@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { Key } from './keys/key.ts';
 import { USED_KEYS, type UsedPath } from './keys/table.ts';
-import type { LoadedConfig, ReloadDiff } from './types.ts';
+import type { LoadedConfig, ReloadDiff, TlsFiles } from './types.ts';
 
 /** What changed between two loads, by whether a reload takes it over. */
 export function diffReload(before: LoadedConfig, after: LoadedConfig): ReloadDiff {
@@ -19,7 +19,20 @@ export function afterReload(started: LoadedConfig, after: LoadedConfig): LoadedC
   const values: Record<string, unknown> = { ...started.values };
   for (const [path, key] of Object.entries<Key<unknown>>(USED_KEYS))
     if (key.reloadable) values[path] = after.values[path as UsedPath];
-  const { services, checks, log } = after.config;
-  const config = { ...started.config, services, checks, log: { ...started.config.log, level: log.level } };
+  const { services, checks, log, tls } = after.config;
+  const config = {
+    ...started.config,
+    services,
+    checks,
+    log: { ...started.config.log, level: log.level },
+    tls: {
+      rpc: { ...started.config.tls.rpc, ...filesOf(tls.rpc) },
+      https: { ...started.config.tls.https, ...filesOf(tls.https) },
+    },
+  };
   return { ...after, config, values: values as LoadedConfig['values'] };
+}
+
+function filesOf({ caFile, caPath, certFile, keyFile }: TlsFiles): TlsFiles {
+  return { caFile, caPath, certFile, keyFile };
 }

@@ -26,7 +26,7 @@ export interface RuntimeConfig {
   /** Where each listener binds: one entry an address, none when the listener is off. */
   readonly listeners: ListenerConfig;
   readonly ports: PortsConfig;
-  /** TLS material of the HTTPS listener and of TLS to the API. */
+  /** Certificates of the server ports and of the HTTPS listener. */
   readonly tls: TlsConfig;
 
   readonly retryJoin: readonly string[];
@@ -100,13 +100,30 @@ export interface PortsConfig {
   readonly sidecarMaxPort: number;
 }
 
-/** Paths of PEM files; '' where not given. */
 export interface TlsConfig {
+  /** Of the server ports. */
+  readonly rpc: RpcTls;
+  readonly https: TlsSection;
+}
+
+/** Paths of PEM files; '' where not given. */
+export interface TlsFiles {
   readonly caFile: string;
   readonly caPath: string;
   readonly certFile: string;
   readonly keyFile: string;
+}
+
+export interface TlsSection extends TlsFiles {
   readonly verifyIncoming: boolean;
+  readonly minVersion: 'TLSv1.2' | 'TLSv1.3';
+  /** In the form that Node takes; '' takes its own. */
+  readonly ciphers: string;
+}
+
+export interface RpcTls extends TlsSection {
+  readonly verifyOutgoing: boolean;
+  readonly verifyServerHostname: boolean;
 }
 
 export type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error';

@@ -25,9 +25,6 @@ export function checkValues(values: Values, dev: boolean, reject: Reject): void 
       if (typeof check.Name !== 'string' || check.Name === '') reject(path, 'a check without "name"');
     }
   }
-  if ((values.cert_file === '') !== (values.key_file === '')) {
-    reject(values.cert_file === '' ? 'key_file' : 'cert_file', '"cert_file" and "key_file" go together');
-  }
   if (!['consul', 'vault', 'aws-pca'].includes(values['connect.ca_provider'])) {
     reject(
       'connect.ca_provider',

@@ -3,6 +3,7 @@ import { debugConfig } from '../config/debug-config.ts';
 import type { LoadedConfig } from '../config/types.ts';
 import { ORIGIN_COORDINATE } from '../model/coordinate.ts';
 import { COMPATIBLE_VERSION, VERSION } from '../model/version.ts';
+import type { CertificateExpiry } from './certificates.ts';
 import { type Identity, lanMember, nodeMeta } from './self.ts';
 
 export interface SelfFacts {
@@ -12,6 +13,7 @@ export interface SelfFacts {
   readonly datacenters: number;
   readonly wanMembers: number;
   readonly revision: number;
+  readonly certificates: readonly CertificateExpiry[];
 }
 
 /** The peer names processors as Go does. */
@@ -60,8 +62,19 @@ export function agentSelf(facts: SelfFacts): unknown {
       serf_lan: { encrypted: 'false', failed: '0', members: '1' },
       serf_wan: { encrypted: 'false', failed: '0', members: String(facts.wanMembers) },
       store: { revision: String(facts.revision) },
+      ...tlsStats(facts.certificates),
     },
     Meta: nodeMeta(config),
     xDS: { SupportedProxies: {} },
   };
+}
+
+/** Which certificates this agent has and until when; absent without any. */
+function tlsStats(certificates: readonly CertificateExpiry[]): { readonly tls?: Readonly<Record<string, string>> } {
+  if (certificates.length === 0) return {};
+  const rows = certificates.flatMap(({ use, names, notAfter }) => [
+    [`${use}_names`, names],
+    [`${use}_expires`, new Date(notAfter).toISOString()],
+  ]);
+  return { tls: Object.fromEntries(rows) };
 }

@@ -1,7 +1,6 @@
 import { join } from 'node:path';
 import type { LoadedConfig } from '../config/types.ts';
 import { nodeKey } from '../domain/catalog/tables.ts';
-import { formatAddress } from '../federation/address.ts';
 import { createFederation, type Federation } from '../federation/federation.ts';
 import { createChangeSource } from '../federation/replication/change-source.ts';
 import { createReplicator } from '../federation/replication/replicator.ts';
@@ -24,13 +23,16 @@ import type { Logger, Metrics } from '../telemetry/types.ts';
 import { guardChanges, ownsToken, primaryTokens, storedFacts, withToken } from './access.ts';
 import { AgentTokens } from './agent-tokens.ts';
 import { bootstrapEntries } from './bootstrap-entries.ts';
+import type { Certificates } from './certificates.ts';
 import { askedReads, readDefinitions, writeDefinitions } from './definitions.ts';
 import { createDomains, type Domains } from './domains.ts';
 import { createOperatorReads } from './operator-reads.ts';
+import { warnOfOpenPorts } from './port-protection.ts';
 import { remotePrimaryCa } from './primary-ca.ts';
 import { queryMesh } from './query-mesh.ts';
 import { aclKinds, kindOfWrite, replicatedKinds } from './replicated-kinds.ts';
 import { type Identity, serverRegistration } from './self.ts';
+import { createServerSecurity } from './server-security.ts';
 import { createWanWarning } from './wan-warning.ts';
 
 /** The part of an agent that is an authority of its datacenter. */
@@ -56,6 +58,7 @@ export interface AuthorityDeps {
   readonly log: Logger;
   readonly metrics: Metrics;
   readonly ownCsrs: OwnCsrs;
+  readonly certificates: Certificates;
 }
 
 async function openEngine({ loaded, clock, log }: AuthorityDeps): Promise<Engine> {
@@ -184,6 +187,8 @@ export async function createAuthority(deps: AuthorityDeps): Promise<Authority> {
       })
     : server;
 
+  const { security, protection } = createServerSecurity(config, deps.certificates, clock);
+
   const federation = createFederation({
     datacenter: config.datacenter,
     node: config.nodeName,
@@ -202,6 +207,7 @@ export async function createAuthority(deps: AuthorityDeps): Promise<Authority> {
     monotonicMs: () => performance.now(),
     log: log.child({ component: 'federation' }),
     metrics,
+    security,
   });
 
   const listener = createRpcListener({
@@ -211,6 +217,7 @@ export async function createAuthority(deps: AuthorityDeps): Promise<Authority> {
       handshakeMs: config.limits.rpcHandshakeTimeoutMs,
     },
     handlers: { contract: guarded, changes, ...federation.handlers },
+    security,
     clock,
     log: log.child({ component: 'rpc' }),
     metrics,
@@ -226,7 +233,7 @@ export async function createAuthority(deps: AuthorityDeps): Promise<Authority> {
   const registration: Service = {
     name: 'registration of this server',
     start: async (signal) => {
-      warnOfPlainPorts(listener, log);
+      warnOfOpenPorts({ addresses: listener.addresses, ...protection() }, log);
       await server.write('catalog.register', serverRegistration(identity()), { signal });
     },
     stop: async () => undefined,
@@ -255,15 +262,6 @@ export async function createAuthority(deps: AuthorityDeps): Promise<Authority> {
       replicator.service,
     ],
   };
-}
-
-/** Servers speak plain text to each other: who reaches these ports can ask for certificates. */
-function warnOfPlainPorts({ addresses }: RpcListener, log: Logger): void {
-  const open = Object.values(addresses).filter(({ address }) => !address.startsWith('127.') && address !== '::1');
-  if (open.length === 0) return;
-  log.warn('the server ports are not protected by TLS: let only servers reach them', {
-    addresses: open.map(({ address, port }) => formatAddress({ address, port })),
-  });
 }
 
 function rpcListeners({ config }: LoadedConfig): ListenerSpec[] {

@@ -8,6 +8,7 @@ import type { MetricsRegistry } from '../telemetry/metrics.ts';
 import { agentRights } from './access.ts';
 import { agentSelf } from './agent-self.ts';
 import type { Authority } from './authority.ts';
+import type { Certificates } from './certificates.ts';
 import { knock } from './knock.ts';
 import type { NodeAgent } from './node-agent.ts';
 import { lanMember } from './self.ts';
@@ -18,6 +19,7 @@ export interface EdgePartsDeps {
   readonly authority: Authority;
   readonly agent: NodeAgent;
   readonly metrics: MetricsRegistry;
+  readonly certificates: Certificates;
   readonly reload: () => Promise<readonly string[]>;
   /** Asks the process to stop after having left. */
   readonly stop: (reason: string) => void;
@@ -58,6 +60,7 @@ export function createEdgeParts(deps: EdgePartsDeps): AgentParts {
         datacenters: federation.datacenters().length,
         wanMembers: federation.members().length,
         revision: store.revision,
+        certificates: deps.certificates.expiries(),
       }),
     members: async ({ wan }) => (wan ? federation.members() : [lanMember(authority.identity())]),
     reload: deps.reload,

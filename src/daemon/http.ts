@@ -1,24 +1,24 @@
-import { readFileSync } from 'node:fs';
 import type { LocalState } from '../agent/local/types.ts';
 import type { LoadedConfig } from '../config/types.ts';
 import { guardAgentRoutes, guardLocal } from '../edge/http/agent-access.ts';
 import type { AgentParts } from '../edge/http/agent-parts.ts';
 import { createHttpEdge, type HttpEdge } from '../edge/http/edge.ts';
 import type { HttpLimits } from '../edge/http/limits.ts';
-import type { HttpListener, HttpTls } from '../edge/http/listen.ts';
+import type { HttpListener } from '../edge/http/listen.ts';
 import { agentCheckRoutes } from '../edge/http/routes/agent-checks.ts';
 import { agentServiceRoutes } from '../edge/http/routes/agent-services.ts';
 import { apiRoutes } from '../edge/http/routes/all.ts';
 import type { Clock } from '../lib/clock.ts';
-import { IsthmusError } from '../lib/errors.ts';
 import type { ServerContract } from '../rpc/contract/contract.ts';
 import type { Logger, Metrics } from '../telemetry/types.ts';
+import type { Certificates } from './certificates.ts';
 
 export interface HttpDeps {
   readonly loaded: LoadedConfig;
   readonly contract: ServerContract;
   readonly agent: AgentParts;
   readonly local: LocalState;
+  readonly certificates: Certificates;
   readonly clock: Clock;
   readonly log: Logger;
   readonly metrics: Metrics;
@@ -26,7 +26,7 @@ export interface HttpDeps {
 
 /** The HTTP API with the listeners and limits of the configuration. */
 export function createHttp(deps: HttpDeps): HttpEdge {
-  const { contract, agent, clock, metrics } = deps;
+  const { contract, agent, certificates, clock, metrics } = deps;
   const { config } = deps.loaded;
   const { datacenter, nodeName } = config;
   const queryTimes = { defaultMs: config.defaultQueryTimeMs, maxMs: config.maxQueryTimeMs };
@@ -36,7 +36,7 @@ export function createHttp(deps: HttpDeps): HttpEdge {
     ...agentServiceRoutes({ local, datacenter }),
     ...agentCheckRoutes({ local }),
   ];
-  return createHttpEdge(
+  const edge = createHttpEdge(
     {
       routes: config.acl.enabled ? guardAgentRoutes(routes, { access: agent.access, local, nodeName }) : routes,
       clock,
@@ -44,7 +44,7 @@ export function createHttp(deps: HttpDeps): HttpEdge {
       metrics,
     },
     {
-      listeners: httpListeners(deps.loaded),
+      listeners: httpListeners(deps.loaded, certificates),
       defaultPolicy: config.acl.enabled ? config.acl.defaultPolicy : 'allow',
       limits: httpLimits(config),
       responseHeaders: {
@@ -55,6 +55,11 @@ export function createHttp(deps: HttpDeps): HttpEdge {
       allowWriteHttpFrom: config.http.allowWriteHttpFrom,
     },
   );
+  certificates.onChange((use) => {
+    const material = use === 'https' ? certificates.material(use) : undefined;
+    if (material !== undefined) edge.setTls(material.options);
+  });
+  return edge;
 }
 
 function httpLimits({ limits, http }: LoadedConfig['config']): Partial<HttpLimits> {
@@ -72,28 +77,12 @@ function httpLimits({ limits, http }: LoadedConfig['config']): Partial<HttpLimit
   };
 }
 
-function httpListeners({ config }: LoadedConfig): HttpListener[] {
-  const tls = config.listeners.https.length === 0 ? undefined : readTls(config.tls);
-  const plain = config.listeners.http.map((address) => address as HttpListener);
+function httpListeners({ config }: LoadedConfig, certificates: Certificates): HttpListener[] {
+  const context = certificates.material('https')?.options;
+  const requireClientCertificate = config.tls.https.verifyIncoming;
   const secure = config.listeners.https.map((address): HttpListener => {
-    if (address.kind === 'unix' || tls === undefined) return address as HttpListener;
-    return { ...address, tls };
+    if (address.kind === 'unix' || context === undefined) return address;
+    return { ...address, tls: { context, requireClientCertificate } };
   });
-  return [...plain, ...secure];
-}
-
-function readTls(files: LoadedConfig['config']['tls']): HttpTls {
-  const read = (key: string, path: string): Buffer => {
-    try {
-      return readFileSync(path);
-    } catch (cause) {
-      throw new IsthmusError('invalid_argument', `${key} ${JSON.stringify(path)} can't be read`, { cause });
-    }
-  };
-  return {
-    cert: read('cert_file', files.certFile),
-    key: read('key_file', files.keyFile),
-    ...(files.caFile === '' ? {} : { ca: read('ca_file', files.caFile) }),
-    requireClientCertificate: files.verifyIncoming,
-  };
+  return [...config.listeners.http, ...secure];
 }

@@ -9,6 +9,7 @@ import { createTaskGroup } from '../lib/task.ts';
 import { OwnCsrs } from '../pki/csr.ts';
 import { createMetrics, type MetricsRegistry } from '../telemetry/metrics.ts';
 import { createAuthority } from './authority.ts';
+import { Certificates } from './certificates.ts';
 import { createDns } from './dns.ts';
 import { createEdgeParts } from './edge-parts.ts';
 import { createHttp } from './http.ts';
@@ -52,12 +53,19 @@ export async function runAgent({ input, describe }: RunAgentOptions): Promise<nu
   let current = loaded;
   const reload = async (): Promise<readonly string[]> => {
     const after = readAgain(input);
-    current = await takeOver({ started: loaded, before: current }, after, agent, logging);
+    current = await takeOver({ started: loaded, before: current }, after, { agent, certificates, logging });
     return diffReload(loaded, after).needsRestart;
   };
 
+  const certificates = new Certificates({
+    tls: config.tls,
+    managed: () => undefined,
+    clock,
+    log: log.child({ component: 'tls' }),
+    metrics,
+  });
   const ownCsrs = new OwnCsrs();
-  const authority = await createAuthority({ loaded, nodeId, clock, log, metrics, ownCsrs });
+  const authority = await createAuthority({ loaded, nodeId, clock, log, metrics, ownCsrs, certificates });
   const agent = createNodeAgent({
     loaded,
     nodeId,
@@ -74,6 +82,7 @@ export async function runAgent({ input, describe }: RunAgentOptions): Promise<nu
     authority,
     agent,
     metrics,
+    certificates,
     reload,
     stop,
     signal: stopping.signal,
@@ -84,6 +93,7 @@ export async function runAgent({ input, describe }: RunAgentOptions): Promise<nu
     contract: authority.contract,
     agent: parts,
     local: agent.local,
+    certificates,
     clock,
     log,
     metrics,
@@ -98,7 +108,7 @@ export async function runAgent({ input, describe }: RunAgentOptions): Promise<nu
     metrics,
   });
 
-  const group = createServiceGroup([...authority.services, ...agent.services, dns, http], clock);
+  const group = createServiceGroup([certificates, ...authority.services, ...agent.services, dns, http], clock);
   if (describe !== undefined) {
     describe(metrics);
     return 0;
@@ -162,12 +172,17 @@ function readAgain(input: LoadInput): LoadedConfig {
 async function takeOver(
   { started, before }: { readonly started: LoadedConfig; readonly before: LoadedConfig },
   after: LoadedConfig,
-  agent: NodeAgent,
-  logging: Logging,
+  parts: { readonly agent: NodeAgent; readonly certificates: Certificates; readonly logging: Logging },
 ): Promise<LoadedConfig> {
+  const { agent, certificates, logging } = parts;
   const { log } = logging;
   const changed = diffReload(before, after).reloadable;
   const { needsRestart } = diffReload(started, after); // a change that was taken back needs none
+  try {
+    certificates.configure(afterReload(started, after).config.tls);
+  } catch (cause) {
+    throw new IsthmusError('rejected', IsthmusError.from(cause).message, { cause });
+  }
   await agent.local.loadDefinitions(after.config.services, after.config.checks);
   agent.tokens.configure(after.config);
   logging.setLevel(after.config.log.level);

@@ -2,6 +2,7 @@ import type { Clock } from '../lib/clock.ts';
 import { IsthmusError } from '../lib/errors.ts';
 import { abortable, linkSignals } from '../lib/signals.ts';
 import type { Hello, LinkMessageInit, LinkStream } from '../rpc/transport/handlers.ts';
+import type { PeerIdentity } from '../rpc/transport/security.ts';
 import type { Logger } from '../telemetry/types.ts';
 import type { LinkRefusal } from './link-state.ts';
 import type { Peers } from './peers.ts';
@@ -14,7 +15,7 @@ export interface AcceptedLinkDeps {
   readonly timings: FederationTimings;
   readonly log: Logger;
   readonly hello: () => LinkMessageInit;
-  readonly judge: (hello: Hello) => LinkRefusal | undefined;
+  readonly judge: (hello: Hello, peer: PeerIdentity | undefined) => LinkRefusal | undefined;
   readonly onHello: (hello: Hello) => void;
   /** One of the two sides will not federate; `hello` is the other side's, as far as it is known. */
   readonly onRefused: (peer: string, hello: Hello | undefined, refusal: LinkRefusal) => void;
@@ -51,7 +52,7 @@ export class AcceptedLink {
         this.#silentBeats = 0;
         if (message.case === 'hello') {
           const hello = message.value;
-          const refusal = this.#deps.judge(hello);
+          const refusal = this.#deps.judge(hello, stream.identity);
           if (refusal !== undefined) {
             this.#hello = hello;
             this.refuse(refusal);

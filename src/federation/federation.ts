@@ -12,7 +12,7 @@ import { AcceptedLink } from './accepted-link.ts';
 import { formatAddress, parseWanAddress } from './address.ts';
 import { ChangeSignal } from './change-signal.ts';
 import { Dialler } from './dialler.ts';
-import { judge, PROTOCOL } from './judge.ts';
+import { judge, judgeIdentity, PROTOCOL } from './judge.ts';
 import { isUsable, type LinkRefusal } from './link-state.ts';
 import { listMembers } from './members.ts';
 import type { LinkCarrier } from './outgoing-link.ts';
@@ -76,7 +76,7 @@ class FederationService implements Federation {
       ...(deps.security === undefined ? {} : { security: deps.security }),
       ...(deps.limits === undefined ? {} : { limits: deps.limits }),
       hello: () => this.#helloMessage(),
-      judge: (hello) => this.#judge(hello),
+      judge: (hello, peer) => judgeIdentity(hello, peer) ?? this.#judge(hello),
       onHello: (hello) => this.#learn(hello),
       onChange: () => this.#changes.notify(),
     });
@@ -224,7 +224,7 @@ class FederationService implements Federation {
       timings: this.#timings,
       log: this.#deps.log,
       hello: () => this.#helloMessage(),
-      judge: (hello) => this.#judge(hello),
+      judge: (hello, peer) => judgeIdentity(hello, peer) ?? this.#judge(hello),
       onHello: (hello) => {
         this.#toldRefusals.delete(serverOf(hello));
         this.#learn(hello);

@@ -1,4 +1,5 @@
 import type { Hello } from '../rpc/transport/handlers.ts';
+import type { PeerIdentity } from '../rpc/transport/security.ts';
 import type { LinkRefusal } from './link-state.ts';
 
 /** Version of the link's protocol that is spoken, and the oldest that is understood. */
@@ -59,6 +60,17 @@ export function judge(own: Party, other: Party, alive: Iterable<Party>): LinkRef
     return sameName(third, other);
   }
   return undefined;
+}
+
+/** A server is of the datacenter that its certificate says. @param peer undefined where identities are not checked */
+export function judgeIdentity(hello: Party, peer: PeerIdentity | undefined): LinkRefusal | undefined {
+  if (peer === undefined || peer.serverOf.includes(hello.datacenter)) return undefined;
+  const is = peer.serverOf.length === 0 ? 'no server' : `a server of "${peer.serverOf.join('", "')}"`;
+  return refuse(
+    'certificate',
+    `node "${hello.node}" says that it is a server of datacenter "${hello.datacenter}", but by its certificate ` +
+      `(${peer.name}) it is ${is}: its certificate must hold the name server.${hello.datacenter}.<domain>`,
+  );
 }
 
 /** The same order on both sides, so that both say the same text. */

@@ -33,7 +33,14 @@ export type LinkState =
     };
 
 /** Why two servers don't federate. A later version may send other words: they are shown as they come. */
-export type RefusalCode = 'protocol' | 'self' | 'primary' | 'trust_domain' | 'datacenter' | (string & {});
+export type RefusalCode =
+  | 'protocol'
+  | 'self'
+  | 'primary'
+  | 'trust_domain'
+  | 'datacenter'
+  | 'certificate'
+  | (string & {});
 
 export interface LinkRefusal {
   readonly code: RefusalCode;

@@ -7,7 +7,7 @@ import type { ServerContract } from '../rpc/contract/contract.ts';
 import { createChannel, type RpcChannel } from '../rpc/transport/channel.ts';
 import type { Hello, LinkMessage, LinkMessageInit, LinkStream, TransportLimits } from '../rpc/transport/handlers.ts';
 import { createRemoteChanges, createRemoteContract } from '../rpc/transport/remote-contract.ts';
-import type { TransportSecurity } from '../rpc/transport/security.ts';
+import type { PeerIdentity, TransportSecurity } from '../rpc/transport/security.ts';
 import type { Logger } from '../telemetry/types.ts';
 import { Heartbeat } from './heartbeat.ts';
 import { isUsable, type LinkRefusal, type LinkState } from './link-state.ts';
@@ -25,7 +25,7 @@ export interface OutgoingLinkDeps {
   readonly limits?: TransportLimits;
   /** This server's Hello as it is now. */
   readonly hello: () => LinkMessageInit;
-  readonly judge: (hello: Hello) => LinkRefusal | undefined;
+  readonly judge: (hello: Hello, peer: PeerIdentity | undefined) => LinkRefusal | undefined;
   /** Learns the servers that the other side knows. */
   readonly onHello: (hello: Hello) => void;
   /** True while another link reaches the server: this one is not needed. */
@@ -143,11 +143,13 @@ export class OutgoingLink {
   async #session(signal: AbortSignal): Promise<number> {
     const { clock, timings } = this.#deps;
     const session = linkSignals(signal);
+    let identity: PeerIdentity | undefined;
     const channel = createChannel({
       address: this.address,
       ...(this.#deps.security === undefined ? {} : { security: this.#deps.security }),
       ...(this.#deps.limits === undefined ? {} : { limits: this.#deps.limits }),
-      onConnect: () => {
+      onConnect: (peer) => {
+        identity = peer;
         if (this.#state.kind === 'dialing') this.#become({ kind: 'handshaking', since: clock.now() });
       },
     });
@@ -168,7 +170,7 @@ export class OutgoingLink {
         if (this.#state.kind === 'suspect') this.#become({ kind: 'up', since: clock.now() });
         if (message.message.case === 'hello') {
           const hello = message.message.value;
-          const refusal = this.#deps.judge(hello);
+          const refusal = this.#deps.judge(hello, identity);
           if (refusal !== undefined) {
             this.refuse(refusal);
             continue;

@@ -1,8 +1,11 @@
+import { isIPv4, isIPv6 } from 'node:net';
 import { contextTag, DerReader, der, malformed, oid, sequence, TAG } from './der.ts';
 import { OID } from './oids.ts';
 
 const TRUE = der(TAG.boolean, Buffer.from([0xff]));
+const DNS_TAG = contextTag(2, true);
 const URI_TAG = contextTag(6, true);
+const IP_TAG = contextTag(7, true);
 const KEY_ID_TAG = contextTag(0, true);
 
 /** One extension (RFC 5280, 4.1): its value is the DER inside the OCTET STRING. */
@@ -85,6 +88,32 @@ export function readAuthorityKeyId(value: Buffer): Buffer | undefined {
 /** A SubjectAltName with one URI. */
 export function encodeUriName(uri: string): Buffer {
   return encodeExtension(OID.subjectAltName, false, sequence(der(URI_TAG, Buffer.from(uri, 'latin1'))));
+}
+
+/** A SubjectAltName with host names and IP addresses. */
+export function encodeHostNames(dns: readonly string[], ips: readonly string[]): Buffer {
+  const names = [
+    ...dns.map((name) => der(DNS_TAG, Buffer.from(name, 'latin1'))),
+    ...ips.map((ip) => der(IP_TAG, ipBytes(ip))),
+  ];
+  return encodeExtension(OID.subjectAltName, false, sequence(...names));
+}
+
+/** NameConstraints (RFC 5280, 4.2.1.10): host names below must be one of `permitted` or end in one of them. */
+export function encodePermittedDomains(permitted: readonly string[]): Buffer {
+  const subtrees = permitted.map((name) => sequence(der(DNS_TAG, Buffer.from(name, 'latin1'))));
+  return encodeExtension(OID.nameConstraints, true, sequence(der(contextTag(0), Buffer.concat(subtrees))));
+}
+
+/** 4 or 16 octets. */
+function ipBytes(ip: string): Buffer {
+  if (isIPv4(ip)) return Buffer.from(ip.split('.').map(Number));
+  if (!isIPv6(ip)) throw malformed(`no IP address: ${JSON.stringify(ip)}`);
+  const [head = '', tail] = new URL(`http://[${ip}]`).hostname.slice(1, -1).split('::'); // without zones and dotted parts
+  const words = (text: string | undefined): string[] => (text ? text.split(':') : []);
+  const [first, last] = [words(head), words(tail)];
+  const all = [...first, ...Array<string>(8 - first.length - last.length).fill('0'), ...last];
+  return Buffer.from(all.map((word) => word.padStart(4, '0')).join(''), 'hex');
 }
 
 /** The names of a SubjectAltName: URIs, and how many names of other kinds there are. */

@@ -103,7 +103,16 @@ export class Issuer {
     return this.#sign(request, randomSerial(), extensions, root.subject);
   }
 
-  #sign(request: LeafRequest, serial: Buffer, extensions: readonly Buffer[], subject?: Buffer): Signed {
+  /** A certificate with extensions of the caller's choice; the issuer's key ID is added. */
+  signWith(request: Omit<LeafRequest, 'uri'>, extensions: readonly Buffer[]): Signed {
+    return this.#sign(request, randomSerial(), [
+      ...extensions,
+      encodeSubjectKeyId(keyIdOf(request.spki)),
+      this.#authorityKeyId,
+    ]);
+  }
+
+  #sign(request: Omit<LeafRequest, 'uri'>, serial: Buffer, extensions: readonly Buffer[], subject?: Buffer): Signed {
     const { certificate } = this;
     const notBefore = Math.max(wholeSecond(request.notBefore), certificate.notBefore);
     const notAfter = Math.min(wholeSecond(request.notAfter), certificate.notAfter);
@@ -124,16 +133,24 @@ export class Issuer {
   }
 }
 
-export interface RootRequest {
+export interface SelfSignedRequest {
   readonly key: KeyObject;
   readonly commonName: string;
-  readonly uri: string;
   readonly notBefore: number;
   readonly notAfter: number;
 }
 
+export interface RootRequest extends SelfSignedRequest {
+  readonly uri: string;
+}
+
 /** A self-signed root. Its serial has 48 bits, so that it is exact as a JSON number. */
 export function createRoot(request: RootRequest): string {
+  return selfSign(request, [encodeUriName(request.uri)], randomSerial(6));
+}
+
+/** A self-signed CA certificate with further extensions. */
+export function selfSign(request: SelfSignedRequest, extensions: readonly Buffer[], serial = randomSerial()): string {
   const { key } = request;
   const algorithm = signatureAlgorithmOf(key);
   const spki = spkiOf(key);
@@ -141,10 +158,10 @@ export function createRoot(request: RootRequest): string {
   const name = encodeName(request.commonName);
   const tbs = sequence(
     VERSION_3,
-    der(TAG.integer, randomSerial(6)),
+    der(TAG.integer, serial),
     algorithm.der,
     name,
-    sequence(time(request.notBefore), time(request.notAfter)),
+    sequence(time(wholeSecond(request.notBefore)), time(wholeSecond(request.notAfter))),
     name,
     spki,
     der(
@@ -154,7 +171,7 @@ export function createRoot(request: RootRequest): string {
         encodeBasicConstraints(true),
         encodeSubjectKeyId(keyId),
         encodeAuthorityKeyId(keyId),
-        encodeUriName(request.uri),
+        ...extensions,
       ),
     ),
   );

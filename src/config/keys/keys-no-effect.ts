@@ -68,6 +68,16 @@ const GROUPS: Readonly<Record<string, readonly string[]>> = {
     'statsd_address',
     'statsite_address',
   ],
+  'tls.grpc': [
+    'ca_file',
+    'ca_path',
+    'cert_file',
+    'key_file',
+    'tls_cipher_suites',
+    'tls_min_version',
+    'use_auto_cert',
+    'verify_incoming',
+  ],
   ui_config: [
     'dashboard_url_templates',
     'dir',
@@ -104,13 +114,8 @@ const SINGLE: readonly string[] = [
   'server_name',
   'session_ttl_min',
   'syslog_facility',
-  'tls_cipher_suites',
-  'tls_min_version',
   'tls_prefer_server_cipher_suites',
   'use_streaming_backend',
-  'verify_incoming_rpc',
-  'verify_outgoing',
-  'verify_server_hostname',
   'watches',
 ];
 
@@ -139,7 +144,7 @@ const WITH_FLAG: Readonly<Record<string, string>> = {
   ui_dir: 'ui-dir',
 };
 
-/** Keys of the peer that mean nothing here: there is no gossip and no Raft to tune, and server links always use TLS. */
+/** Keys of the peer that mean nothing here: there is no gossip and no Raft to tune. */
 export const NO_EFFECT_KEYS: Readonly<Record<string, Key<null>>> = Object.fromEntries([
   ...Object.entries(GROUPS).flatMap(([group, names]) => names.map((name) => [`${group}.${name}`, without()] as const)),
   ...SINGLE.map((name) => [name, without()] as const),

@@ -5,7 +5,7 @@ const defaultPolicy = choice(['allow', 'deny']);
 const downPolicy = choice(['allow', 'deny', 'extend-cache', 'async-cache']);
 const secret = { secret: true, reloadable: true } as const;
 
-/** Access control, certificates and TLS. */
+/** Access control and the certificate authority. */
 export const SECURITY_KEYS = {
   'acl.enabled': used(toggle, false, 'Check tokens on requests.'),
   'acl.default_policy': used(defaultPolicy, 'allow', 'What happens where no rule says otherwise.'),
@@ -50,11 +50,4 @@ export const SECURITY_KEYS = {
     600_000,
     'How long a rotation waits for a holder that does not confirm the new root. Not in the peer.',
   ),
-
-  ca_file: used(text, '', 'PEM file with authorities that clients of the HTTPS listener are checked against.'),
-  ca_path: used(text, '', 'Directory with such files.'),
-  cert_file: used(text, '', 'PEM file with the certificate of the HTTPS listener.'),
-  key_file: used(text, '', 'PEM file with its private key.'),
-  verify_incoming: used(toggle, false, 'Ask clients of the HTTPS listener for a certificate.'),
-  verify_incoming_https: used(toggle, false, 'The same.'),
 } as const;

@@ -4,12 +4,16 @@ import { LIMITS_KEYS } from './keys-limits.ts';
 import { NETWORK_KEYS } from './keys-network.ts';
 import { NO_EFFECT_KEYS } from './keys-no-effect.ts';
 import { SECURITY_KEYS } from './keys-security.ts';
+import { TLS_KEYS } from './keys-tls.ts';
 
 /** Keys with a meaning, by their path in files. */
-export const USED_KEYS = { ...NETWORK_KEYS, ...SECURITY_KEYS, ...AGENT_KEYS, ...LIMITS_KEYS } as const satisfies Record<
-  string,
-  Key<unknown>
->;
+export const USED_KEYS = {
+  ...NETWORK_KEYS,
+  ...SECURITY_KEYS,
+  ...TLS_KEYS,
+  ...AGENT_KEYS,
+  ...LIMITS_KEYS,
+} as const satisfies Record<string, Key<unknown>>;
 
 export type UsedPath = keyof typeof USED_KEYS;
 

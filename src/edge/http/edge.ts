@@ -1,6 +1,7 @@
 import { setMaxListeners } from 'node:events';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { BlockList, isIPv6 } from 'node:net';
+import type { SecureContextOptions } from 'node:tls';
 import { type FastifyInstance, fastify } from 'fastify';
 import { ClientLimiter } from '../../lib/client-limiter.ts';
 import type { Clock } from '../../lib/clock.ts';
@@ -55,6 +56,8 @@ export interface HttpEdgeOptions {
 export interface HttpEdge extends Service {
   /** Bound addresses in the order of the listeners; empty before the start. */
   readonly addresses: readonly HttpAddress[];
+  /** New connections to the HTTPS listeners use these certificates; open ones stay. */
+  setTls(context: SecureContextOptions): void;
 }
 
 /** Opens the HTTP API. */
@@ -113,6 +116,10 @@ class Edge implements HttpEdge {
 
   get addresses(): readonly HttpAddress[] {
     return this.#open.map((open) => open.address);
+  }
+
+  setTls(context: SecureContextOptions): void {
+    for (const { setTls } of this.#open) setTls?.(context);
   }
 
   async start(): Promise<void> {

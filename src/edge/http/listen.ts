@@ -9,8 +9,9 @@ import { TOO_MANY_CONNECTIONS } from './admission.ts';
 import type { DirectConnections } from './direct.ts';
 import type { HttpLimits } from './limits.ts';
 
-export interface HttpTls extends Pick<SecureContextOptions, 'cert' | 'key' | 'ca'> {
-  /** Only clients with a certificate of `ca`. */
+export interface HttpTls {
+  readonly context: SecureContextOptions;
+  /** Only clients with a certificate of the context's authorities. */
   readonly requireClientCertificate: boolean;
 }
 
@@ -31,7 +32,7 @@ export interface ListenDeps {
   readonly limiter: ClientLimiter;
   readonly limits: HttpLimits;
   readonly clock: Clock;
-  /** Looks at plain connections first. */
+  /** Looks at connections first. */
   readonly direct: DirectConnections;
   /** A connection or request that was refused before it reached a route. */
   readonly onRefused: (reason: RefusalReason, client: string) => void;
@@ -49,6 +50,10 @@ export type RefusalReason =
 export interface OpenListener {
   readonly server: Server;
   readonly address: HttpAddress;
+  /** New connections use these certificates; absent without TLS. */
+  readonly setTls?: (context: SecureContextOptions) => void;
+  /** Drops connections that have not come to a request yet. */
+  dropHandshakes(): void;
 }
 
 /** Opens a listener; port 0 lets the system choose. */
@@ -68,39 +73,47 @@ export async function openListener(
     connectionsCheckingInterval: Math.max(50, Math.min(5_000, limits.headersMs / 2)),
     noDelay: true,
   };
-  const server =
+  const secure =
     tls === undefined
-      ? createServer(options, handler)
+      ? undefined
       : createTlsServer(
           {
             ...options,
-            cert: tls.cert,
-            key: tls.key,
-            ca: tls.ca,
+            ...tls.context,
             handshakeTimeout: limits.tlsHandshakeMs,
             requestCert: tls.requireClientCertificate,
             rejectUnauthorized: tls.requireClientCertificate,
-            minVersion: 'TLSv1.2',
           },
           handler,
         );
-  const [parse] = server.listeners('connection') as [(socket: Socket) => void];
-  const direct = tls === undefined ? deps.direct : undefined;
+  const server = secure ?? createServer(options, handler);
+  const handshakes = new Set<Socket>();
+  const look = (socket: Socket, parse: (socket: Socket) => void): void => {
+    parsers.set(socket, () => parse.call(server, socket));
+    deps.direct.accept(socket);
+  };
+  const [begin] = server.listeners('connection') as [(socket: Socket) => void];
   server.removeAllListeners('connection');
   server.on('connection', (socket: Socket) => {
     const client = socket.remoteAddress; // undefined on a Unix socket
     if (!limiter.admit(client)) {
       deps.onRefused('connections', client ?? '');
-      refuse(socket, tls === undefined ? TOO_MANY_CONNECTIONS : undefined, deps.clock);
+      refuse(socket, secure === undefined ? TOO_MANY_CONNECTIONS : undefined, deps.clock);
       return;
     }
     socket.once('close', () => limiter.release(client));
-    if (direct === undefined) parse.call(server, socket);
+    if (secure === undefined) look(socket, begin);
     else {
-      parsers.set(socket, () => parse.call(server, socket));
-      direct.accept(socket);
+      handshakes.add(socket);
+      socket.once('close', () => handshakes.delete(socket));
+      begin.call(server, socket);
     }
   });
+  if (secure !== undefined) {
+    const [parse] = secure.listeners('secureConnection') as [(socket: Socket) => void];
+    secure.removeAllListeners('secureConnection');
+    secure.on('secureConnection', (socket: Socket) => look(socket, parse));
+  }
   server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => {
     if (error.code === 'ECONNRESET' || !socket.writable) {
       socket.destroy();
@@ -128,13 +141,18 @@ export async function openListener(
     listener.kind === 'unix'
       ? { kind: 'unix', host: listener.path, port: 0 }
       : { kind: tls === undefined ? 'http' : 'https', host: listener.host, port };
-  return { server, address };
+  const dropHandshakes = (): void => {
+    for (const socket of handshakes) socket.destroy();
+  };
+  if (secure === undefined) return { server, address, dropHandshakes };
+  return { server, address, dropHandshakes, setTls: (context) => secure.setSecureContext(context) };
 }
 
 /** Stops accepting, waits for `drained`, and closes all connections. */
 export async function closeListener(open: OpenListener, drained: Promise<void>): Promise<void> {
   const closed = new Promise<void>((resolve) => open.server.close(() => resolve()));
   await Promise.race([closed, drained]);
+  open.dropHandshakes();
   open.server.closeAllConnections();
   await closed;
 }

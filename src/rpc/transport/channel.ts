@@ -11,17 +11,19 @@ import { IsthmusError } from '../../lib/errors.ts';
 import { abortReason, linkSignals } from '../../lib/signals.ts';
 import { DEFAULT_LIMITS, type LinkStream, type TransportLimits } from './handlers.ts';
 import { createDuplexLink } from './link-stream.ts';
-import { plaintext, type TransportSecurity } from './security.ts';
+import { type PeerIdentity, plaintext, type TransportSecurity } from './security.ts';
 import { fromStatus } from './status.ts';
 import { METHODS } from './wire.ts';
 
 export interface ChannelOptions {
   /** `host:port` of a listener. */
   readonly address: string;
+  /** The datacenter whose server must answer there; absent: a server of any. */
+  readonly datacenter?: string;
   readonly security?: TransportSecurity;
   readonly limits?: TransportLimits;
-  /** Told whenever a connection was made, before HTTP/2 begins on it. */
-  readonly onConnect?: () => void;
+  /** Told whenever a connection was made, before HTTP/2 begins on it. `peer` is absent where identities are not checked. */
+  readonly onConnect?: (peer: PeerIdentity | undefined) => void;
 }
 
 /** A connection to one server, made when first used and made again when it broke. */
@@ -149,8 +151,8 @@ function clientOptions(limits: Required<TransportLimits>): ClientOptions {
 
 /** gRPC's credentials made of ours; also notes the sockets, so that closing a channel can end them at once. */
 function channelCredentials(options: ChannelOptions, sockets: Set<Socket>, closed: AbortSignal): ChannelCredentials {
-  const { address, security = plaintext, onConnect } = options;
-  const host = address.slice(0, address.lastIndexOf(':'));
+  const { address, datacenter, security = plaintext, onConnect } = options;
+  const peer = { address, ...(datacenter === undefined ? {} : { datacenter }) };
   const creds = credentials.createInsecure();
   creds._isSecure = () => security.secure;
   creds._equals = (other) => other === creds;
@@ -164,8 +166,8 @@ function channelCredentials(options: ChannelOptions, sockets: Set<Socket>, close
       }
       sockets.add(raw);
       raw.once('close', () => sockets.delete(raw));
-      const socket = await security.connect(raw, host);
-      onConnect?.();
+      const { socket, peer: identity } = await security.connect(raw, peer);
+      onConnect?.(identity);
       return { socket, secure: security.secure };
     };
     return connector;

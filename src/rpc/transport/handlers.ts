@@ -2,6 +2,7 @@ import type { MessageInitShape } from '@bufbuild/protobuf';
 import type { ChangeSource } from '../contract/changes.ts';
 import type { ServerContract } from '../contract/contract.ts';
 import type { LinkMessage, LinkMessageSchema } from '../gen/isthmus/v1/isthmus_pb.ts';
+import type { PeerIdentity } from './security.ts';
 
 export type { Hello, KnownServer, LinkMessage } from '../gen/isthmus/v1/isthmus_pb.ts';
 export { HelloSchema } from '../gen/isthmus/v1/isthmus_pb.ts';
@@ -11,6 +12,8 @@ export type LinkMessageInit = MessageInitShape<typeof LinkMessageSchema>;
 export interface LinkStream {
   /** Address of the other end, for logs. */
   readonly peer: string;
+  /** Who dialled, by certificate; absent on the dialling side and where identities are not checked. */
+  readonly identity?: PeerIdentity;
   /** Everything the other end says, until it ends the stream or the connection breaks (then it throws). */
   readonly messages: AsyncIterable<LinkMessage>;
   /** Sends unless the stream has ended. */

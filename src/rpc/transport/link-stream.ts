@@ -3,6 +3,7 @@ import type { IsthmusError } from '../../lib/errors.ts';
 import { AsyncQueue } from '../../lib/queue.ts';
 import { type LinkMessage, LinkMessageSchema } from '../gen/isthmus/v1/isthmus_pb.ts';
 import type { LinkStream } from './handlers.ts';
+import type { PeerIdentity } from './security.ts';
 
 /** Either of gRPC's duplex calls, as far as a link needs it. */
 interface DuplexCall {
@@ -22,6 +23,7 @@ export function createDuplexLink(
   call: DuplexCall,
   peer: string,
   toError: (error: unknown) => IsthmusError,
+  identity?: PeerIdentity,
 ): LinkStream {
   const queue = new AsyncQueue<LinkMessage>(MAX_UNREAD);
   let ended = false;
@@ -38,6 +40,7 @@ export function createDuplexLink(
   });
   return {
     peer,
+    ...(identity === undefined ? {} : { identity }),
     messages: queue,
     send(message: MessageInitShape<typeof LinkMessageSchema>) {
       if (!ended && call.writable) call.write(create(LinkMessageSchema, message));

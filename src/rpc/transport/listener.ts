@@ -9,7 +9,7 @@ import type { Logger, Metrics } from '../../telemetry/types.ts';
 import { DEFAULT_LIMITS, type RpcHandlers, type TransportLimits } from './handlers.ts';
 import { inspectPreface, type PrefaceVerdict } from './preface.ts';
 import { Refusals } from './refusals.ts';
-import { plaintext, type TransportSecurity } from './security.ts';
+import { plaintext, type SecuredConnection, type TransportSecurity } from './security.ts';
 import { createServerMethods, serviceDefinition } from './server-methods.ts';
 
 export interface ListenerSpec {
@@ -45,7 +45,7 @@ const DRAIN_MS = 2_000;
 
 const WHY: Readonly<Record<Exclude<PrefaceVerdict, 'http2' | 'closed'>, string>> = {
   http1: 'it spoke HTTP/1; this port is for servers and agents, the HTTP API has a port of its own',
-  tls: 'it spoke TLS; this port expects plain text',
+  tls: 'it spoke TLS, and this server has no certificate: give it one (cert_file, key_file, ca_file) or unset verify_outgoing there',
   garbage: 'it did not speak HTTP/2',
   silent: 'it said nothing',
 };
@@ -74,6 +74,8 @@ class Listener implements RpcListener {
   readonly #calls;
   readonly #servers: NetServer[] = [];
   readonly #sockets = new Set<Socket>();
+  /** Those that have not shown yet who they are and what they speak. */
+  readonly #entering = new Set<Socket>();
   readonly #clients: ClientLimiter;
 
   constructor(deps: RpcListenerDeps) {
@@ -103,6 +105,7 @@ class Listener implements RpcListener {
       serviceDefinition,
       createServerMethods({
         handlers: deps.handlers,
+        identify: (certificate) => this.#security.identify(certificate),
         tasks: this.#calls,
         log,
         now: () => clock.now(),
@@ -135,6 +138,7 @@ class Listener implements RpcListener {
 
   async stop(): Promise<void> {
     const closed = this.#servers.splice(0).map((server) => new Promise((resolve) => server.close(resolve)));
+    for (const socket of this.#entering) socket.destroy();
     await this.#accepting.stop();
     await this.#calls.stop(); // every call ends with `unavailable`
     this.#injector.destroy(); // says goodbye on each connection
@@ -182,26 +186,39 @@ class Listener implements RpcListener {
       this.#sockets.delete(raw);
       this.#clients.release(client);
     });
+    this.#entering.add(raw);
     this.#accepting.run('accept', async () => {
-      const peer = raw.remoteAddress ?? '';
-      let socket: Socket;
       try {
-        socket = await this.#security.accept(raw);
-      } catch (thrown) {
-        this.#refusals.note(listener, peer, 'identity', IsthmusError.from(thrown).message);
-        raw.destroy();
-        return;
+        await this.#enter(listener, raw);
+      } finally {
+        this.#entering.delete(raw);
       }
-      const verdict = await inspectPreface(socket, this.#deps.clock, this.#limits.handshakeMs);
-      if (verdict === 'http2') {
-        this.#injector.injectConnection(socket);
-        return;
-      }
-      if (verdict === 'http1') socket.end(HTTP1_ANSWER);
-      if (verdict !== 'closed') this.#refusals.note(listener, peer, verdict, WHY[verdict]);
-      if (verdict !== 'http1') socket.destroy();
-      else socket.once('finish', () => socket.destroy());
     });
+  }
+
+  /** Finds out who and what a new connection is, and hands it on or refuses it. */
+  async #enter(listener: string, raw: Socket): Promise<void> {
+    const peer = raw.remoteAddress ?? '';
+    let accepted: SecuredConnection | undefined;
+    try {
+      accepted = await this.#security.accept(raw);
+    } catch (thrown) {
+      this.#refusals.note(listener, peer, 'identity', IsthmusError.from(thrown).message);
+      raw.destroy();
+      return;
+    }
+    if (accepted === undefined) return;
+    const { socket } = accepted;
+    const verdict =
+      accepted.http2 === true ? 'http2' : await inspectPreface(socket, this.#deps.clock, this.#limits.handshakeMs);
+    if (verdict === 'http2') {
+      this.#injector.injectConnection(socket);
+      return;
+    }
+    if (verdict === 'http1') socket.end(HTTP1_ANSWER);
+    if (verdict !== 'closed') this.#refusals.note(listener, peer, verdict, WHY[verdict]);
+    if (verdict !== 'http1') socket.destroy();
+    else socket.once('finish', () => socket.destroy());
   }
 
   #idle(): Promise<void> {

@@ -1,20 +1,52 @@
 import type { Socket } from 'node:net';
+import type { PeerCertificate } from 'node:tls';
+
+/** Who the other end of a connection is, by a certificate that was verified. */
+export interface PeerIdentity {
+  /** Datacenters whose server the certificate makes it; empty for a client. */
+  readonly serverOf: readonly string[];
+  /** What the certificate says, for texts. */
+  readonly name: string;
+}
+
+/** A connection ready to speak HTTP/2 on. */
+export interface SecuredConnection {
+  readonly socket: Socket;
+  /** Absent where identities are not checked. */
+  readonly peer?: PeerIdentity;
+  /** True when both sides have agreed on HTTP/2 already. */
+  readonly http2?: boolean;
+}
+
+/** Whom a connection is meant for. */
+export interface DialTarget {
+  /** `host:port`, for texts. */
+  readonly address: string;
+  /** The datacenter whose server must answer; absent: a server of any. */
+  readonly datacenter?: string;
+}
 
 /**
- * How connections between servers are protected. The transport hands every socket to it before HTTP/2 begins, so that
- * mutual TLS is one more implementation of this and changes nothing else.
+ * How connections between servers are protected. The transport hands every socket to it before HTTP/2 begins. Both
+ * throw `unauthenticated` (or `unavailable`) with what is wrong with which side and what to do.
  */
 export interface TransportSecurity {
-  /** True when what it returns is encrypted and the peer's identity was checked. */
+  /** True when what it dials is encrypted and the peer was checked. */
   readonly secure: boolean;
-  /** Accepting side: resolves with the socket to speak HTTP/2 on; throws `unauthenticated` with the reason to refuse. */
-  accept(socket: Socket): Promise<Socket>;
-  /** Dialling side. `host` is the name that was dialled. */
-  connect(socket: Socket, host: string): Promise<Socket>;
+  /** Accepting side; undefined when the connection is gone, or was for another protocol, which has taken it. */
+  accept(socket: Socket): Promise<SecuredConnection | undefined>;
+  /** Dialling side. */
+  connect(socket: Socket, target: DialTarget): Promise<SecuredConnection>;
+  /**
+   * Who called on an accepted connection, by its verified certificate (absent on plain connections). Undefined: identities are
+   * not checked here, and everyone may be anyone.
+   */
+  identify(certificate: PeerCertificate | undefined): PeerIdentity | undefined;
 }
 
 export const plaintext: TransportSecurity = {
   secure: false,
-  accept: async (socket) => socket,
-  connect: async (socket) => socket,
+  accept: async (socket) => ({ socket }),
+  connect: async (socket) => ({ socket }),
+  identify: () => undefined,
 };

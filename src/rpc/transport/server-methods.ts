@@ -31,11 +31,14 @@ import {
 import { changesError, decodeRequest, encodeChanges } from './changes-wire.ts';
 import type { RpcHandlers } from './handlers.ts';
 import { createDuplexLink } from './link-stream.ts';
+import type { TransportSecurity } from './security.ts';
 import { fromStatus } from './status.ts';
 import { fromJson, METHODS, toFailure, toJson } from './wire.ts';
 
 export interface ServerMethodsDeps {
   readonly handlers: RpcHandlers;
+  /** As {@link TransportSecurity.identify}. */
+  readonly identify: TransportSecurity['identify'];
   /** Runs streams; stopping it ends them. */
   readonly tasks: TaskGroup;
   readonly log: Logger;
@@ -177,7 +180,9 @@ export function createServerMethods(deps: ServerMethodsDeps): UntypedServiceImpl
     link: (call: ServerDuplexStream<LinkMessage, LinkMessage>): void => {
       tasks.run('link', async (stopping) => {
         const linked = cancelledWith(call, stopping);
-        const stream = createDuplexLink(call, call.getPeer(), (error) => fromStatus(error, call.getPeer()));
+        const peer = call.getPeer();
+        const identity = deps.identify(call.getAuthContext().sslPeerCertificate);
+        const stream = createDuplexLink(call, peer, (error) => fromStatus(error, peer), identity);
         try {
           await handlers.link?.(stream, linked.signal);
         } finally {

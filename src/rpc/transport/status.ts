@@ -23,6 +23,6 @@ export function fromStatus(thrown: unknown, peer: string): IsthmusError {
 /** The library wraps what happened ("connect ECONNREFUSED …") into its own account of the channel. */
 function plain(details: string | undefined): string {
   return (details ?? '')
-    .replace(/^No connection established\. Last error: (?:Error: )?/, '')
+    .replace(/^No connection established\. Last error: (?:\w*Error: )?/, '')
     .replace(/\.? Resolution note: .*$/s, '');
 }

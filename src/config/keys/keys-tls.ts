@@ -1,0 +1,61 @@
+import { used } from './key.ts';
+import { choice, text, toggle } from './kind.ts';
+
+const file = { reloadable: true } as const;
+/** Names of Consul 1.9 and of the newer `tls` block. */
+const minVersion = choice(['tls10', 'tls11', 'tls12', 'tls13', 'tlsauto', 'tlsv1_0', 'tlsv1_1', 'tlsv1_2', 'tlsv1_3']);
+
+/**
+ * Certificates of the server ports (`server`, `serf_lan`, `serf_wan`) and of the HTTPS listener. The names of Consul 1.9
+ * count for both; `tls.defaults` counts over them, `tls.internal_rpc` and `tls.https` over that.
+ */
+export const TLS_KEYS = {
+  ca_file: used(text, '', 'PEM file with the authorities that the certificates of others are checked against.', file),
+  ca_path: used(text, '', 'Directory of such files (`*.pem`, `*.crt`).', file),
+  cert_file: used(
+    text,
+    '',
+    'PEM file with the certificate of this agent, and what stands between it and the CA.',
+    file,
+  ),
+  key_file: used(text, '', 'PEM file with its private key.', file),
+  verify_incoming: used(toggle, false, 'Only accept those who present a certificate of the authorities.'),
+  verify_incoming_rpc: used(toggle, false, 'The same for the server ports alone.'),
+  verify_incoming_https: used(toggle, false, 'The same for the HTTPS listener alone.'),
+  verify_outgoing: used(toggle, false, 'Dial servers with TLS, and check their certificates.'),
+  verify_server_hostname: used(
+    toggle,
+    false,
+    'A server must have a certificate for `server.<datacenter>.<domain>`; implies `verify_outgoing`.',
+  ),
+  tls_min_version: used(minVersion, 'tls12', 'Oldest version of TLS that is spoken; below 1.2 counts as 1.2.'),
+  tls_cipher_suites: used(text, '', 'Cipher suites of TLS 1.2, separated by commas. Empty takes those of Node.'),
+
+  'tls.defaults.ca_file': used(text, '', 'As `ca_file`.', file),
+  'tls.defaults.ca_path': used(text, '', 'As `ca_path`.', file),
+  'tls.defaults.cert_file': used(text, '', 'As `cert_file`.', file),
+  'tls.defaults.key_file': used(text, '', 'As `key_file`.', file),
+  'tls.defaults.verify_incoming': used(toggle, false, 'As `verify_incoming`.'),
+  'tls.defaults.verify_outgoing': used(toggle, false, 'As `verify_outgoing`.'),
+  'tls.defaults.verify_server_hostname': used(toggle, false, 'As `verify_server_hostname`.'),
+  'tls.defaults.tls_min_version': used(minVersion, 'tls12', 'As `tls_min_version`.'),
+  'tls.defaults.tls_cipher_suites': used(text, '', 'As `tls_cipher_suites`.'),
+
+  'tls.internal_rpc.ca_file': used(text, '', '`ca_file` of the server ports.', file),
+  'tls.internal_rpc.ca_path': used(text, '', '`ca_path` of the server ports.', file),
+  'tls.internal_rpc.cert_file': used(text, '', '`cert_file` of the server ports.', file),
+  'tls.internal_rpc.key_file': used(text, '', '`key_file` of the server ports.', file),
+  'tls.internal_rpc.verify_incoming': used(toggle, false, '`verify_incoming` of the server ports.'),
+  'tls.internal_rpc.verify_outgoing': used(toggle, false, 'As `verify_outgoing`.'),
+  'tls.internal_rpc.verify_server_hostname': used(toggle, false, 'As `verify_server_hostname`.'),
+  'tls.internal_rpc.tls_min_version': used(minVersion, 'tls12', '`tls_min_version` of the server ports.'),
+  'tls.internal_rpc.tls_cipher_suites': used(text, '', '`tls_cipher_suites` of the server ports.'),
+
+  'tls.https.ca_file': used(text, '', '`ca_file` of the HTTPS listener.', file),
+  'tls.https.ca_path': used(text, '', '`ca_path` of the HTTPS listener.', file),
+  'tls.https.cert_file': used(text, '', '`cert_file` of the HTTPS listener.', file),
+  'tls.https.key_file': used(text, '', '`key_file` of the HTTPS listener.', file),
+  'tls.https.verify_incoming': used(toggle, false, '`verify_incoming` of the HTTPS listener.'),
+  'tls.https.tls_min_version': used(minVersion, 'tls12', '`tls_min_version` of the HTTPS listener.'),
+  'tls.https.tls_cipher_suites': used(text, '', '`tls_cipher_suites` of the HTTPS listener.'),
+} as const;

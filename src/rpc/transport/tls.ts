@@ -1,0 +1,227 @@
+import type { Socket } from 'node:net';
+import { connect as connectTls, type PeerCertificate, type TLSSocket } from 'node:tls';
+import type { Clock, Timer } from '../../lib/clock.ts';
+import { IsthmusError } from '../../lib/errors.ts';
+import type { TlsMaterial } from '../../pki/tls-material.ts';
+import { peekFirstBytes } from './first-bytes.ts';
+import { DEFAULT_LIMITS } from './handlers.ts';
+import type { DialTarget, PeerIdentity, SecuredConnection, TransportSecurity } from './security.ts';
+import { Handshakes } from './tls-handshakes.ts';
+import { describeHandshake, describeVerification, nameOf } from './verify-error.ts';
+
+/** What is asked of the other side. */
+export interface TlsPolicy {
+  /** Refuse plain text, and who presents no certificate of the authorities. */
+  readonly verifyIncoming: boolean;
+  /** Dial with TLS. */
+  readonly verifyOutgoing: boolean;
+  /** Servers must have a certificate for `server.<datacenter>.<domain>`. */
+  readonly verifyServerHostname: boolean;
+}
+
+export interface TlsSecurityDeps {
+  /** The certificates now; they may be replaced at any time, open connections stay. Undefined: there are none (yet). */
+  readonly material: () => TlsMaterial | undefined;
+  readonly policy: () => TlsPolicy;
+  /** Of the names of servers: "consul". */
+  readonly domain: string;
+  /** Another protocol that is spoken on these ports, told apart by ALPN. */
+  readonly other?: OtherProtocol;
+  readonly clock: Clock;
+  /** Time for a handshake, milliseconds. */
+  readonly handshakeMs?: number;
+}
+
+export interface OtherProtocol {
+  readonly alpn: string;
+  /** Takes the connection. `certificate` was verified; undefined when there is none. */
+  take(socket: TLSSocket, certificate: PeerCertificate | undefined): void;
+}
+
+const TLS_HANDSHAKE = 0x16;
+const HTTP2 = 'h2';
+/** What a refused peer reads instead of HTTP/2, on the encrypted connection: it tells its operator why. */
+const REFUSED = Buffer.from('isthmus refuses: ');
+const MAX_REASON = 512;
+
+/** Mutual TLS for the server ports. */
+export function createTlsSecurity(deps: TlsSecurityDeps): TransportSecurity {
+  return new TlsSecurity(deps);
+}
+
+class TlsSecurity implements TransportSecurity {
+  readonly #deps: TlsSecurityDeps;
+  readonly #handshakeMs: number;
+  readonly #handshakes: Handshakes;
+
+  constructor(deps: TlsSecurityDeps) {
+    const { other, clock, handshakeMs = DEFAULT_LIMITS.handshakeMs } = deps;
+    this.#deps = deps;
+    this.#handshakeMs = handshakeMs;
+    this.#handshakes = new Handshakes(other === undefined ? [HTTP2] : [HTTP2, other.alpn], clock, handshakeMs);
+  }
+
+  get secure(): boolean {
+    return this.#deps.policy().verifyOutgoing;
+  }
+
+  async accept(raw: Socket): Promise<SecuredConnection | undefined> {
+    const { clock, other } = this.#deps;
+    const material = this.#deps.material();
+    const { verifyIncoming } = this.#deps.policy();
+    if (material?.own === undefined && !verifyIncoming) return { socket: raw };
+    const first = await peekFirstBytes(raw, clock, this.#handshakeMs);
+    if (first === undefined) {
+      if (!raw.destroyed && !raw.readableEnded) throw unauthenticated('it said nothing');
+      raw.destroy(); // someone who only looked whether the port is open
+      return undefined;
+    }
+    if (first[0] !== TLS_HANDSHAKE) {
+      if (!verifyIncoming) return { socket: raw };
+      throw unauthenticated(
+        'it spoke plain text, and this port asks for TLS (verify_incoming): give it certificates and set verify_outgoing there',
+      );
+    }
+    if (material?.own === undefined) throw unauthenticated('this server has no certificate yet');
+    const tls = await this.#handshakes.accept(raw, material);
+    const certificate = certificateOf(tls);
+    const verified = tls.authorized ? certificate : undefined;
+    if (other !== undefined && tls.alpnProtocol === other.alpn) {
+      other.take(tls, verified);
+      return undefined;
+    }
+    if (verifyIncoming && verified === undefined) {
+      const reason =
+        certificate === undefined
+          ? 'it presented no certificate, and this port asks for one (verify_incoming): give it cert_file and key_file'
+          : describeVerification(String(tls.authorizationError), certificate);
+      tls.end(Buffer.concat([REFUSED, Buffer.from(reason.slice(0, MAX_REASON))]));
+      await closed(tls, clock, REFUSAL_MS);
+      throw unauthenticated(reason);
+    }
+    const peer = this.identify(verified);
+    return { socket: tls, http2: tls.alpnProtocol === HTTP2, ...(peer === undefined ? {} : { peer }) };
+  }
+
+  async connect(raw: Socket, target: DialTarget): Promise<SecuredConnection> {
+    const { verifyOutgoing } = this.#deps.policy();
+    if (!verifyOutgoing) return { socket: raw };
+    const material = this.#deps.material();
+    if (material === undefined) throw new IsthmusError('unavailable', 'this server has no certificates yet');
+    const tls = await this.#dial(raw, material);
+    const certificate = certificateOf(tls);
+    const refuse = (reason: string): never => {
+      tls.destroy();
+      throw unauthenticated(reason);
+    };
+    if (!tls.authorized) refuse(describeVerification(codeOf(tls), certificate));
+    const peer = this.#checkServer(certificate, target, refuse);
+    // A server that takes this side's certificate speaks first; one that does not says why.
+    const first = await peekFirstBytes(tls, this.#deps.clock, this.#handshakeMs);
+    if (first === undefined) refuse('it closed the connection after the handshake: its log says why');
+    if (first?.subarray(0, REFUSED.length).equals(REFUSED))
+      refuse(`it refuses this server: ${first.toString('utf8', REFUSED.length).replace(/[^\x20-\x7e]/g, '?')}`);
+    return { socket: tls, http2: true, ...(peer === undefined ? {} : { peer }) };
+  }
+
+  identify(certificate: PeerCertificate | undefined): PeerIdentity | undefined {
+    const { verifyIncoming, verifyServerHostname } = this.#deps.policy();
+    if (!verifyIncoming || !verifyServerHostname) return undefined;
+    return this.#identityOf(certificate);
+  }
+
+  #checkServer(
+    certificate: PeerCertificate | undefined,
+    { datacenter }: DialTarget,
+    refuse: (reason: string) => never,
+  ): PeerIdentity | undefined {
+    if (!this.#deps.policy().verifyServerHostname) return undefined;
+    const peer = this.#identityOf(certificate);
+    const wanted = `server.${datacenter ?? '<datacenter>'}.${this.#deps.domain}`;
+    if (datacenter === undefined ? peer.serverOf.length > 0 : peer.serverOf.includes(datacenter)) return peer;
+    const names = certificate?.subjectaltname ?? peer.name;
+    return refuse(`its certificate (${names}) is not that of a server: it must hold the name ${wanted}`);
+  }
+
+  #identityOf(certificate: PeerCertificate | undefined): PeerIdentity {
+    return { serverOf: serverDatacenters(certificate, this.#deps.domain), name: nameOf(certificate) };
+  }
+
+  /** Resolves once the handshake is done, whoever the peer is; throws `unavailable` with what broke it. */
+  #dial(raw: Socket, material: TlsMaterial): Promise<TLSSocket> {
+    return new Promise((resolve, reject) => {
+      const tls = connectTls({
+        socket: raw,
+        secureContext: material.context,
+        rejectUnauthorized: false, // decided by the caller, with a reason that can be read
+        checkServerIdentity: () => undefined,
+        ALPNProtocols: [HTTP2],
+      });
+      const settle = (): void => {
+        timer.cancel();
+        tls.removeListener('secureConnect', onDone);
+        tls.removeListener('error', onError);
+        tls.on('error', () => undefined); // 'close' follows; whoever uses the connection sees that
+      };
+      const onDone = (): void => {
+        settle();
+        resolve(tls);
+      };
+      const onError = (cause: Error): void => {
+        settle();
+        tls.destroy();
+        reject(new IsthmusError('unavailable', describeHandshake(cause), { cause }));
+      };
+      const timer: Timer = this.#deps.clock.after(this.#handshakeMs, () =>
+        onError(new Error(`not finished within ${this.#handshakeMs} ms`)),
+      );
+      tls.once('secureConnect', onDone);
+      tls.once('error', onError);
+    });
+  }
+}
+
+/** Time for a refused peer to read why, milliseconds. */
+const REFUSAL_MS = 1_000;
+
+function closed(socket: Socket, clock: Clock, limitMs: number): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = clock.after(limitMs, () => resolve());
+    socket.resume();
+    socket.once('close', () => {
+      timer.cancel();
+      resolve();
+    });
+  });
+}
+
+function certificateOf(tls: TLSSocket): PeerCertificate | undefined {
+  const certificate = tls.getPeerCertificate();
+  return certificate === null || certificate.raw === undefined ? undefined : certificate;
+}
+
+/** Node's types call it an Error; on either side it may be the verifier's code. */
+function codeOf(tls: TLSSocket): string {
+  const error: unknown = tls.authorizationError;
+  return error instanceof Error ? ((error as NodeJS.ErrnoException).code ?? error.message) : String(error);
+}
+
+/** The datacenters of `server.<datacenter>.<domain>` among a certificate's names. */
+export function serverDatacenters(certificate: PeerCertificate | undefined, domain: string): readonly string[] {
+  const suffix = `.${domain.toLowerCase()}`;
+  return altNames(certificate?.subjectaltname ?? '').flatMap((entry) => {
+    const name = /^DNS:([A-Za-z0-9._-]+)$/.exec(entry)?.[1]?.toLowerCase();
+    if (name === undefined || !name.startsWith('server.') || !name.endsWith(suffix)) return [];
+    const datacenter = name.slice('server.'.length, -suffix.length);
+    return /^[a-z0-9_-]+$/.test(datacenter) ? [datacenter] : [];
+  });
+}
+
+/** Node separates names by commas and quotes those that hold one: a quoted name never counts as several. */
+function altNames(text: string): string[] {
+  return (text.match(/(?:[^",]|"(?:[^"\\]|\\.)*")+/g) ?? []).map((name) => name.trim());
+}
+
+function unauthenticated(text: string): IsthmusError {
+  return new IsthmusError('unauthenticated', text);
+}

@@ -1,0 +1,65 @@
+import type { KeyObject } from 'node:crypto';
+import { type AgentRole, createAgentCa, signAgentCert } from '../../src/pki/agent-certs.ts';
+import { createIssuer, type Issuer } from '../../src/pki/issuer.ts';
+import { generateLeafKey, privateKeyToPem, spkiOf } from '../../src/pki/keys.ts';
+import { createTlsMaterial, type TlsMaterial } from '../../src/pki/tls-material.ts';
+
+const DAY_MS = 86_400_000;
+
+export interface MadePair {
+  readonly cert: string;
+  readonly key: string;
+}
+
+export interface CertOptions {
+  readonly datacenter?: string;
+  /** Days from now. */
+  readonly from?: number;
+  readonly until?: number;
+}
+
+/** An authority for certificates of agents, as `isthmus tls ca create` makes one. */
+export class TestAuthority {
+  readonly ca: string;
+  readonly key: KeyObject = generateLeafKey();
+  readonly issuer: Issuer;
+
+  constructor(name = 'Test CA') {
+    const now = Date.now();
+    this.ca = createAgentCa({
+      key: this.key,
+      commonName: name,
+      notBefore: now - 100 * DAY_MS,
+      notAfter: now + 100 * DAY_MS,
+      permittedDomains: [],
+    });
+    this.issuer = createIssuer(this.ca, this.key);
+  }
+
+  make(role: AgentRole, { datacenter = 'dc1', from = -1, until = 30 }: CertOptions = {}): MadePair {
+    const key = generateLeafKey();
+    const now = Date.now();
+    const { pem } = signAgentCert(this.issuer, {
+      spki: spkiOf(key),
+      role,
+      datacenter,
+      domain: 'consul',
+      notBefore: now + from * DAY_MS,
+      notAfter: now + until * DAY_MS,
+    });
+    return { cert: pem, key: privateKeyToPem(key) };
+  }
+
+  /** @param trusted the authority that others are checked against; default this one */
+  material(role: AgentRole, options: CertOptions & { readonly trusted?: TestAuthority } = {}): TlsMaterial {
+    const { cert, key } = this.make(role, options);
+    return createTlsMaterial(
+      {
+        ca: [{ text: (options.trusted ?? this).ca, from: 'ca_file' }],
+        cert: { text: cert, from: 'cert_file' },
+        key: { text: key, from: 'key_file' },
+      },
+      { minVersion: 'TLSv1.2', ciphers: '' },
+    );
+  }
+}
