@@ -12,6 +12,7 @@ export interface Target {
   readonly port: number;
   /** Keep-alive connections; each sends its next request when the answer is complete. */
   readonly connections: number;
+  readonly headers?: Readonly<Record<string, string>>;
 }
 
 const HEADER_END = Buffer.from('\r\n\r\n');
@@ -22,7 +23,9 @@ const LAST_CHUNK = Buffer.from('0\r\n\r\n');
 export function requestBytes(target: Target, method: string, path: string, body?: unknown): Buffer {
   const payload = body === undefined ? '' : JSON.stringify(body);
   const length = body === undefined ? '' : `Content-Length: ${Buffer.byteLength(payload)}\r\n`;
-  return Buffer.from(`${method} ${path} HTTP/1.1\r\nHost: ${target.host}:${target.port}\r\n${length}\r\n${payload}`);
+  const more = Object.entries(target.headers ?? {}).map(([name, value]) => `${name}: ${value}\r\n`);
+  const head = `${method} ${path} HTTP/1.1\r\nHost: ${target.host}:${target.port}\r\n${more.join('')}${length}`;
+  return Buffer.from(`${head}\r\n${payload}`);
 }
 
 /** Sends each request once. */

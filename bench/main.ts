@@ -1,3 +1,4 @@
+import { access } from './access.ts';
 import { type Bed, ownBed, peerBed } from './bed.ts';
 import { dns, queries } from './discovery-rows.ts';
 import {
@@ -25,6 +26,7 @@ const ROWS: Readonly<Record<string, Row>> = {
   reads,
   dns,
   queries,
+  access,
   watchers,
   sidecars,
   bulk10000: bulkIntentions(10_000, '≤ 3'),

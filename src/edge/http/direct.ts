@@ -18,6 +18,12 @@ export interface DirectDeps {
   handOver(socket: Socket, chunk: Buffer): void;
 }
 
+/** A request that came before, taken apart. */
+interface KnownRequest {
+  readonly ready: ReadyCall;
+  readonly token: string | undefined;
+}
+
 /** A call that may wait: who asks, and what ends it. */
 export interface Waiting {
   readonly client: string | undefined;
@@ -34,7 +40,7 @@ export class DirectConnections {
   readonly #deps: DirectDeps;
   readonly #open = new Set<DirectConnection>();
   /** Whole requests that came before, by their bytes: clients send the same ones again and again. */
-  readonly #known = new Map<string, ReadyCall>();
+  readonly #known = new Map<string, KnownRequest>();
   #stopping = false;
 
   constructor(deps: DirectDeps) {
@@ -62,7 +68,7 @@ const MAX_KNOWN = 4_096;
 class DirectConnection {
   readonly #socket: Socket;
   readonly #deps: DirectDeps;
-  readonly #known: Map<string, ReadyCall>;
+  readonly #known: Map<string, KnownRequest>;
   readonly #open: Set<DirectConnection>;
   #busy = false;
   #closing = false;
@@ -71,7 +77,7 @@ class DirectConnection {
   /** What came while a request was under way. */
   #queued: Buffer | undefined;
 
-  constructor(socket: Socket, deps: DirectDeps, known: Map<string, ReadyCall>, open: Set<DirectConnection>) {
+  constructor(socket: Socket, deps: DirectDeps, known: Map<string, KnownRequest>, open: Set<DirectConnection>) {
     this.#socket = socket;
     this.#deps = deps;
     this.#known = known;
@@ -102,7 +108,7 @@ class DirectConnection {
     const text = chunk.toString('latin1');
     const known = this.#known.get(text);
     if (known === undefined) this.#first(text, chunk);
-    else void this.#serve(known, undefined);
+    else void this.#serve(known.ready, known.token);
   };
 
   #first(text: string, chunk: Buffer): void {
@@ -113,10 +119,10 @@ class DirectConnection {
       return;
     }
     const token = requestToken(simple.rawHeaders, ready.query);
-    // As with URLs: what changes every time, and secrets, are not kept.
-    if (token === undefined && !ready.query.has('index')) {
+    // Not what changes every time. Whether the token is still good is asked for every request.
+    if (!ready.query.has('index')) {
       if (this.#known.size >= MAX_KNOWN) this.#known.delete(this.#known.keys().next().value as string);
-      this.#known.set(text, ready);
+      this.#known.set(text, { ready, token });
     }
     void this.#serve(ready, token);
   }
