@@ -1,5 +1,4 @@
 import type { LogConfig } from '../config/types.ts';
-import type { Clock } from '../lib/clock.ts';
 import {
   createLogger,
   type LogDestination,
@@ -8,6 +7,7 @@ import {
   parseLogLevel,
   type RootLogger,
 } from '../telemetry/logger.ts';
+import type { AgentHost } from './host.ts';
 
 export interface Logging {
   readonly log: RootLogger;
@@ -16,16 +16,21 @@ export interface Logging {
   close(): void;
 }
 
-/** The log goes to standard error, and to a file when one is configured; standard output is for the ready line. */
-export function startLogging(config: LogConfig, node: string, clock: Clock): Logging {
+/** The log goes to the host, and to a file when one is configured. */
+export function startLogging(config: LogConfig, node: string, host: Pick<AgentHost, 'clock' | 'log'>): Logging {
   const file: LogFile | undefined = config.file === '' ? undefined : openLogFile(config.file);
   const destination: LogDestination = {
     write(line) {
-      process.stderr.write(line);
+      host.log(line);
       file?.write(line);
     },
   };
-  const log = createLogger({ level: parseLogLevel(config.level) ?? 'info', destination, clock, name: node });
+  const log = createLogger({
+    level: parseLogLevel(config.level) ?? 'info',
+    destination,
+    clock: host.clock,
+    name: node,
+  });
   return {
     log,
     setLevel: (level) => log.setLevel(parseLogLevel(level) ?? 'info'),

@@ -2,7 +2,6 @@ import { loadConfig } from '../config/load.ts';
 import { afterReload, diffReload } from '../config/reload.ts';
 import { systemConfigDeps } from '../config/system-deps.ts';
 import type { LoadedConfig, LoadInput } from '../config/types.ts';
-import { systemClock } from '../lib/clock.ts';
 import { IsthmusError } from '../lib/errors.ts';
 import { createServiceGroup } from '../lib/service.ts';
 import { createTaskGroup } from '../lib/task.ts';
@@ -12,29 +11,32 @@ import { createAuthority } from './authority.ts';
 import { Certificates } from './certificates.ts';
 import { createDns } from './dns.ts';
 import { createEdgeParts } from './edge-parts.ts';
+import { type AgentHost, processHost } from './host.ts';
 import { createHttp } from './http.ts';
 import { type Logging, startLogging } from './logging.ts';
 import { createNodeAgent, type NodeAgent } from './node-agent.ts';
 import { loadNodeId, prepareDataDir } from './node-id.ts';
-import { readyAddresses, readyLine } from './ready.ts';
+import { readyAddresses } from './ready.ts';
 
 export interface RunAgentOptions {
   /** What the command line said; read again by a reload. */
   readonly input: LoadInput;
   /** Start nothing: only tell what the agent would measure. */
   readonly describe?: (metrics: MetricsRegistry) => void;
+  /** Default the process itself. */
+  readonly host?: AgentHost;
 }
 
 /** Each part is given this long to stop, milliseconds. */
 const STOP_DEADLINE_MS = 10_000;
 
 /** Runs an agent until it is told to stop; resolves with the process's exit code. */
-export async function runAgent({ input, describe }: RunAgentOptions): Promise<number> {
+export async function runAgent({ input, describe, host = processHost }: RunAgentOptions): Promise<number> {
   const loaded = loadConfig(input, systemConfigDeps);
   const { config } = loaded;
   requireServer(loaded);
-  const clock = systemClock;
-  const logging = startLogging(config.log, config.nodeName, clock);
+  const { clock } = host;
+  const logging = startLogging(config.log, config.nodeName, host);
   const { log } = logging;
   tellConfiguration(loaded, logging);
   prepareDataDir(config.dataDir);
@@ -117,16 +119,15 @@ export async function runAgent({ input, describe }: RunAgentOptions): Promise<nu
     clock,
     onError: (task, error) => log.error('task failed', { task, error: error.message }),
   });
-  const onHangup = (): void => tasks.run('reload', async () => void (await reload()));
-  const onTerminate = (): void => stop('SIGTERM');
-  const onInterrupt = (): void => stop('SIGINT');
-  process.on('SIGHUP', onHangup);
-  process.on('SIGTERM', onTerminate);
-  process.on('SIGINT', onInterrupt);
+  const unhook = [
+    host.onSignal('SIGHUP', () => tasks.run('reload', async () => void (await reload()))),
+    host.onSignal('SIGTERM', () => stop('SIGTERM')),
+    host.onSignal('SIGINT', () => stop('SIGINT')),
+  ];
   try {
     await group.start(stopping.signal);
     const ready = readyAddresses(config, authority.listener.addresses, http.addresses, dns.addresses);
-    process.stdout.write(readyLine(ready));
+    host.ready(ready);
     log.info('agent is ready', { addresses: ready });
     await new Promise<void>((resolve) => {
       if (stopping.signal.aborted) resolve();
@@ -138,9 +139,7 @@ export async function runAgent({ input, describe }: RunAgentOptions): Promise<nu
     log.info('stopped');
     return 0;
   } finally {
-    process.off('SIGHUP', onHangup);
-    process.off('SIGTERM', onTerminate);
-    process.off('SIGINT', onInterrupt);
+    for (const off of unhook) off();
     logging.close();
   }
 }

@@ -58,8 +58,8 @@ export function renderReference(): string {
   return [INTRO, READS, ...readParameters(), ...sections].join('');
 }
 
-/** Made to be looked at, never asked: what stands behind them is left out. */
-function allRoutes(): readonly Route[] {
+/** Every route of an agent. Made to be looked at, never asked: what stands behind them is left out. */
+export function allRoutes(): readonly Route[] {
   const nothing: unknown = new Proxy({}, { get: () => nothing });
   const local = nothing as LocalState;
   return [

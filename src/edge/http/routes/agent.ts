@@ -88,6 +88,7 @@ export function agentRoutes(deps: AgentRouteDeps): readonly Route[] {
       'Remove a member that has failed.',
       ({ params, query }) => agent.forceLeave(params.node ?? '', { prune: query.has('prune') }),
       [{ name: 'prune', about: 'Forget it altogether.' }],
+      'operator:write',
     ),
     {
       method: 'PUT',
@@ -155,12 +156,13 @@ function action(
   about: string,
   run: (request: ApiRequest) => Promise<void>,
   query: readonly QueryParameter[] = [],
+  acl: AclRule = 'agent:write',
 ): Route {
   return {
     method,
     path,
     about,
-    acl: 'agent:write',
+    acl,
     query,
     handle: async (request) => {
       await run(request);

@@ -1,0 +1,24 @@
+import { type Clock, systemClock } from '../lib/clock.ts';
+import { type ReadyAddresses, readyLine } from './ready.ts';
+
+/** What an agent has of the process that it runs in. Tests run several agents in one process, with a clock of their own. */
+export interface AgentHost {
+  readonly clock: Clock;
+  /** Takes lines of the log. */
+  log(line: string): void;
+  /** Told once, when everything listens. */
+  ready(ready: ReadyAddresses): void;
+  /** Calls `handler` on each such signal; returns the function that ends it. */
+  onSignal(signal: 'SIGHUP' | 'SIGTERM' | 'SIGINT', handler: () => void): () => void;
+}
+
+/** The log goes to standard error; standard output is for the ready line. */
+export const processHost: AgentHost = {
+  clock: systemClock,
+  log: (line) => void process.stderr.write(line),
+  ready: (ready) => void process.stdout.write(readyLine(ready)),
+  onSignal(signal, handler) {
+    process.on(signal, handler);
+    return () => void process.off(signal, handler);
+  },
+};
