@@ -18,6 +18,7 @@ import type { Store } from '../store/store.ts';
 import type { Metrics } from '../telemetry/types.ts';
 import { Answers } from './answers.ts';
 import { blockUntilNewer } from './blocking.ts';
+import { asSeenBy, catchUp } from './consistency.ts';
 import type { AskedRead, AskedReads, ReadDefinitions, WriteDefinitions } from './definitions.ts';
 
 export interface ServerDeps extends Routing {
@@ -75,19 +76,22 @@ export class Server implements ServerContract {
     const datacenter = this.#readTarget(name, options);
     if (datacenter !== undefined) return this.#deps.remote(datacenter).read(name, args, withoutDatacenter(options));
     this.#countRead(name);
+    const { store } = this.#deps;
+    if (options.consistency === 'consistent') await store.sync(options.signal);
     const asked = this.#asked(name);
     if (asked !== undefined) return makeResult({ index: 1, value: await asked.ask(args, options) });
     const topics = this.#answers.topicsOf(name, args);
     if (options.index !== undefined && options.index > 0 && topics.length > 0) {
+      await catchUp(store, this.#deps.clock, options.index, options.signal);
       await blockUntilNewer(
-        { topics: this.#deps.store.topics, clock: this.#deps.clock, random: this.#deps.random },
+        { topics: store.topics, clock: this.#deps.clock, random: this.#deps.random },
         topics,
         options.index,
         options.waitMs,
         options.signal,
       );
     }
-    return this.#answers.get(name, args, topics);
+    return asSeenBy(store, this.#answers.get(name, args, topics), options);
   }
 
   async write<N extends WriteName>(

@@ -119,6 +119,8 @@ export interface RestoreResult {
 export interface Engine {
   /** Identity of this history: new when the store is created or restored, the same over restarts. */
   readonly epoch: string;
+  /** True: others write to the same data, so that what this process knows of it may be old. */
+  readonly shared: boolean;
   contact(): EngineContact;
   /** The newest revision of all who write: whatever was acknowledged to anybody before the call is at or below it. */
   currentRevision(): Promise<number>;

@@ -14,6 +14,7 @@ interface Item {
 
 /** The engine in memory, with faults: something done before a write, and a watch that breaks. */
 class FaultyEngine implements Engine {
+  readonly shared = false;
   readonly inner: MemoryEngine;
   beforeTxn: (() => Promise<void>) | undefined;
   /** Holds each commit of a watch back. */

@@ -92,6 +92,11 @@ export class Store implements Service {
     return this.#epoch === '' ? this.#deps.engine.epoch : this.#epoch;
   }
 
+  /** True: other servers write to the same data. */
+  get shared(): boolean {
+    return this.#deps.engine.shared;
+  }
+
   /** Rows that were put with a lease are deleted when it ends. */
   get leases(): Pick<Engine, 'grantLease' | 'keepLease' | 'revokeLease'> {
     return this.#deps.engine;
@@ -146,14 +151,30 @@ export class Store implements Service {
   /**
    * Runs `step` on the view and commits what it wrote, if nothing that it read has changed; otherwise runs it again on
    * the newer view. `step` must be free of side effects. Errors thrown by it end the transaction with nothing written.
+   * Where others write to the same data, a step that writes nothing, or throws, is run again on a view that shows
+   * whatever was acknowledged before: it may have decided on what another server has changed since.
    */
   async transact<R>(step: (tx: Tx) => R, signal?: AbortSignal): Promise<TransactResult<R>> {
+    let current = !this.shared;
     for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt += 1) {
       if (signal?.aborted) throw abortReason(signal);
       const tx = new Transaction();
-      const result = step(tx);
+      let result: R;
+      try {
+        result = step(tx);
+      } catch (error) {
+        if (current) throw error;
+        await this.sync(signal);
+        current = true;
+        continue;
+      }
       const { compare, ops } = tx.build();
-      if (ops.length === 0) return { result, revision: this.#revision, changed: false };
+      if (ops.length === 0) {
+        if (current) return { result, revision: this.#revision, changed: false };
+        await this.sync(signal);
+        current = true;
+        continue;
+      }
       const outcome = await this.#deps.engine.txn({ compare, ops });
       await this.waitFor(outcome.revision, signal);
       if (outcome.succeeded) return { result, revision: outcome.revision, changed: true };

@@ -22,11 +22,14 @@ import type {
  * until it goes on) and be cut off from the engine (calls fail). Several of them share one engine.
  */
 export class ServerProcess implements Clock, Engine {
+  readonly shared = true;
   readonly #clock: Clock;
   readonly #engine: Engine;
   readonly #late: (() => void)[] = [];
   #resumed: Promise<void> | undefined;
   #resume = (): void => undefined;
+  #caughtUp: Promise<void> | undefined;
+  #catchUp = (): void => undefined;
   #cut = new AbortController();
   /** Sees every transaction of this process that the engine has carried out. */
   onTxn: (txn: Txn, result: TxnResult) => void = () => undefined;
@@ -57,6 +60,18 @@ export class ServerProcess implements Clock, Engine {
     this.#resume();
     await new Promise<void>((resolve) => setImmediate(resolve));
     for (const fire of this.#late.splice(0)) fire();
+  }
+
+  /** Withholds what the watch tells: the view gets old while everything else goes on. */
+  lag(): void {
+    this.#caughtUp ??= new Promise((resolve) => {
+      this.#catchUp = resolve;
+    });
+  }
+
+  catchUp(): void {
+    this.#caughtUp = undefined;
+    this.#catchUp();
   }
 
   cutOff(): void {
@@ -110,6 +125,7 @@ export class ServerProcess implements Clock, Engine {
     try {
       for await (const commit of this.#engine.watch({ ...query, signal: linked.signal })) {
         await this.#resumed;
+        await this.#caughtUp;
         yield commit;
       }
     } finally {

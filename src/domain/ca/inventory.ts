@@ -43,16 +43,16 @@ export class Inventory {
   async record(report: HolderReport): Promise<void> {
     const now = this.#now();
     const refresh = this.#tables.roots.size > 1 ? this.#options.holderTtlMs / 3 : IDLE_REFRESH_MS;
+    const key = joinKey(report.Holder);
+    const after = toRow(report, now);
+    const isKnown = (before: HolderRow | undefined): boolean =>
+      before !== undefined && now - before.seenAt < refresh && sameReport(before, after);
+    if (isKnown(this.#tables.holders.get(key)?.value)) return; // by far most of them: nobody is asked
     await this.#store.transact((tx) => {
-      const key = joinKey(report.Holder);
       const before = tx.get(this.#tables.holders, key);
-      const after = toRow(report, now);
       if (after.verifiers === 0 && Object.keys(after.leavesByRoot).length === 0) {
         if (before !== undefined) tx.delete(this.#tables.holders, key);
-        return;
-      }
-      if (before !== undefined && now - before.seenAt < refresh && sameReport(before, after)) return;
-      tx.put(this.#tables.holders, after);
+      } else if (!isKnown(before)) tx.put(this.#tables.holders, after);
     });
   }
 

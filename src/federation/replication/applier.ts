@@ -54,6 +54,7 @@ export class Applier {
   ): Promise<ApplyResult> {
     const refused: StoredQuarantine[] = [];
     let changed = false;
+    if (changes.length === 0 && (cursor === undefined || !this.#isDue(cursor))) return { changed, refused };
     const parts = Math.max(1, Math.ceil(changes.length / MAX_ROWS));
     for (let part = 0; part < parts; part += 1) {
       const rows = parts === 1 ? changes : changes.slice(part * MAX_ROWS, (part + 1) * MAX_ROWS);

@@ -145,6 +145,7 @@ function wrapEngine(engine: Engine, txn: Engine['txn']): Engine {
     get epoch() {
       return engine.epoch;
     },
+    shared: engine.shared,
     txn,
     contact: () => engine.contact(),
     currentRevision: () => engine.currentRevision(),

@@ -79,6 +79,7 @@ export async function openLmdbEngine(options: LmdbEngineOptions): Promise<Engine
 }
 
 class LmdbEngine implements Engine {
+  readonly shared = false;
   readonly #root: RootDatabase;
   readonly #tables: Tables;
   readonly #owner: Owner;

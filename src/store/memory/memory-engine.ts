@@ -42,6 +42,7 @@ export interface MemoryEngineOptions {
 
 /** Keeps all in memory and nothing over a restart. For tests and for `-dev`. */
 export class MemoryEngine implements Engine {
+  readonly shared = false;
   #epoch = newUuid();
   #rows = new Map<string, Row>();
   /** Commits of the revisions after #compacted, without a gap. */

@@ -1,0 +1,41 @@
+import type { Clock } from '../lib/clock.ts';
+import { abortable, throwIfAborted, withDeadline } from '../lib/signals.ts';
+import type { ReadOptions, ReadResult } from '../rpc/contract/contract.ts';
+import { makeResult } from '../rpc/contract/result.ts';
+import type { Store } from '../store/store.ts';
+
+/** How long a view is waited for that another server was ahead of, milliseconds. */
+const CATCH_UP_MS = 1_000;
+
+/**
+ * A client that has seen `index` on another server may ask here before this server's view shows it. The view is waited
+ * for then, so that the client does not see the past; an index that no server has reached yet is not.
+ */
+export async function catchUp(store: Store, clock: Clock, index: number, signal: AbortSignal): Promise<void> {
+  if (!store.shared || index <= store.revision) return;
+  const limit = withDeadline(clock, CATCH_UP_MS, 'catching up with the other servers', signal);
+  try {
+    await abortable(store.sync(limit.signal), limit.signal);
+  } catch {
+    throwIfAborted(signal); // else it is answered from what is known here
+  } finally {
+    limit.release();
+  }
+}
+
+/**
+ * The answer with what is particular to the one who asked: how old the view may be, and an index that does not go back.
+ * Servers may have different indexes for the same unchanged data: each at most the revision from which it knows it.
+ */
+export function asSeenBy<T>(
+  store: Store,
+  result: ReadResult<T>,
+  { index = 0, consistency }: Pick<ReadOptions, 'index' | 'consistency'>,
+): ReadResult<T> {
+  if (!store.shared) return result;
+  const { connected, lastMs } = store.contact();
+  const shown = index > result.index && index <= store.revision ? index : result.index;
+  const lastContactMs = connected && consistency !== 'stale' ? 0 : lastMs;
+  if (connected && lastContactMs === 0 && shown === result.index) return result;
+  return makeResult({ index: shown, knownLeader: connected, lastContactMs, json: result.json });
+}
