@@ -25,6 +25,12 @@ const AGENT_FLAGS: readonly FlagSpec[] = [
     about: "PEM file with the authorities of the agent's certificate. Else CONSUL_CACERT.",
   },
   {
+    name: 'ca-path',
+    kind: 'text',
+    placeholder: 'directory',
+    about: 'Directory of such files; -ca-file counts over it. Else CONSUL_CAPATH.',
+  },
+  {
     name: 'client-cert',
     kind: 'text',
     placeholder: 'file',
@@ -35,7 +41,7 @@ const AGENT_FLAGS: readonly FlagSpec[] = [
     name: 'tls-server-name',
     kind: 'text',
     placeholder: 'name',
-    about: "Name that the agent's certificate must carry.",
+    about: "Name that the agent's certificate must carry. Else CONSUL_TLS_SERVER_NAME.",
   },
 ];
 
@@ -65,11 +71,12 @@ export function optionsFromFlags(flags: Flags, io: Io): ClientOptions {
     tokenFile: text('token-file'),
     datacenter: text('datacenter'),
     caFile: text('ca-file'),
+    caPath: text('ca-path'),
     clientCert: text('client-cert'),
     clientKey: text('client-key'),
     tlsServerName: text('tls-server-name'),
     stale: flags.bool('stale') ? true : undefined,
   };
   const settings = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
-  return clientOptions(settings as ClientSettings, { env: io.env, readFile: io.readFile });
+  return clientOptions(settings as ClientSettings, { env: io.env, readFile: io.readFile, listFiles: io.listFiles });
 }

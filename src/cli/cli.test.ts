@@ -81,6 +81,9 @@ async function run(args: readonly string[], io: Partial<Io> & { files?: Record<s
       if (text === undefined) throw Object.assign(new Error('gone'), { code: 'ENOENT' });
       return text;
     },
+    listFiles: () => [],
+    exists: (path) => io.files?.[path] !== undefined,
+    createFile: () => undefined,
     readStdin: async () => io.files?.['-'] ?? '',
     outIsTerminal: false,
     errIsTerminal: false,

@@ -12,6 +12,11 @@ export interface Io {
   readonly env: Readonly<Record<string, string | undefined>>;
   /** Throws as node:fs does. */
   readFile(path: string): string;
+  /** Paths of the files in a directory, sorted. Throws as node:fs does. */
+  listFiles(path: string): readonly string[];
+  exists(path: string): boolean;
+  /** Writes a file that must not be there yet (else EEXIST); only its owner may read it with mode 0600. */
+  createFile(path: string, content: string, mode: number): void;
   readStdin(): Promise<string>;
   /** Whether a person watches standard output and error. */
   readonly outIsTerminal: boolean;

@@ -39,6 +39,8 @@ import { replicationStatus } from './commands/replication-status.ts';
 import { rtt } from './commands/rtt.ts';
 import { servicesDeregister } from './commands/services-deregister.ts';
 import { servicesRegister } from './commands/services-register.ts';
+import { tlsCaCreate } from './commands/tls-ca-create.ts';
+import { tlsCertCreate } from './commands/tls-cert-create.ts';
 import { validate } from './commands/validate.ts';
 import { version } from './commands/version.ts';
 
@@ -84,6 +86,8 @@ export const COMMANDS: readonly Command[] = [
   rtt,
   servicesDeregister,
   servicesRegister,
+  tlsCaCreate,
+  tlsCertCreate,
   validate,
   version,
 ];

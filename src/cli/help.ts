@@ -51,6 +51,9 @@ const GROUP_ABOUT: Readonly<Record<string, string>> = {
   operator: 'For those who run the servers.',
   'operator raft': 'The servers of the datacenter.',
   replication: 'What this datacenter takes over from the primary.',
+  tls: 'Certificates by which agents know each other.',
+  'tls ca': 'Their authority.',
+  'tls cert': 'Certificates of agents.',
   services: 'Register and deregister services with the agent.',
 };
 

@@ -1,4 +1,5 @@
-import { readFileSync, writeSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, statSync, writeFileSync, writeSync } from 'node:fs';
+import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { systemClock } from '../lib/clock.ts';
 import { IsthmusError } from '../lib/errors.ts';
@@ -29,6 +30,13 @@ export function systemIo(): Io {
     err: (content) => write(STDERR, content),
     env: process.env,
     readFile: (path) => readFileSync(path, 'utf8'),
+    listFiles: (path) =>
+      readdirSync(path)
+        .sort()
+        .map((name) => join(path, name))
+        .filter((file) => statSync(file).isFile()),
+    exists: existsSync,
+    createFile: (path, content, mode) => writeFileSync(path, content, { mode, flag: 'wx' }),
     readStdin: () => text(process.stdin),
     outIsTerminal: process.stdout.isTTY === true,
     errIsTerminal: process.stderr.isTTY === true,

@@ -176,6 +176,7 @@ describe('parseAddress', () => {
 
 describe('clientOptions', () => {
   const readFile = (path: string): string => `<${path}>\n`;
+  const listFiles = (path: string): string[] => [`${path}/a.pem`, `${path}/b.pem`];
 
   it('puts flags over ISTHMUS_ over CONSUL_ variables', () => {
     const env = {
@@ -186,18 +187,34 @@ describe('clientOptions', () => {
       CONSUL_CACERT: 'ca.pem',
       CONSUL_HTTP_SSL_VERIFY: '0',
     };
-    expect(clientOptions({}, { env, readFile })).toEqual({
+    expect(clientOptions({}, { env, readFile, listFiles })).toEqual({
       address: 'https://b:2',
       token: 'one',
       tls: { ca: ['<ca.pem>\n'], verify: false },
     });
-    expect(clientOptions({ httpAddr: 'http://c:3', tokenFile: 't', stale: true }, { env, readFile })).toMatchObject({
+    expect(
+      clientOptions({ httpAddr: 'http://c:3', tokenFile: 't', stale: true }, { env, readFile, listFiles }),
+    ).toMatchObject({
       address: 'http://c:3',
       token: '<t>',
       stale: true,
     });
-    expect(clientOptions({}, { env: {}, readFile }).address).toBe('127.0.0.1:8500');
-    expect(() => clientOptions({}, { env: { CONSUL_HTTP_SSL: 'maybe' }, readFile })).toThrow(/HTTP_SSL must be/);
+    const paths = {
+      CONSUL_CAPATH: '/cas',
+      CONSUL_CLIENT_CERT: 'c',
+      CONSUL_CLIENT_KEY: 'k',
+      CONSUL_TLS_SERVER_NAME: 's',
+    };
+    expect(clientOptions({}, { env: paths, readFile, listFiles }).tls).toEqual({
+      ca: ['</cas/a.pem>\n', '</cas/b.pem>\n'],
+      cert: '<c>\n',
+      key: '<k>\n',
+      serverName: 's',
+    });
+    expect(clientOptions({}, { env: {}, readFile, listFiles }).address).toBe('127.0.0.1:8500');
+    expect(() => clientOptions({}, { env: { CONSUL_HTTP_SSL: 'maybe' }, readFile, listFiles })).toThrow(
+      /HTTP_SSL must be/,
+    );
   });
 });
 

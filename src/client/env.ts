@@ -9,6 +9,7 @@ export interface ClientSettings {
   readonly datacenter?: string;
   readonly stale?: boolean;
   readonly caFile?: string;
+  readonly caPath?: string;
   readonly clientCert?: string;
   readonly clientKey?: string;
   readonly tlsServerName?: string;
@@ -18,16 +19,18 @@ export interface ClientEnvironment {
   readonly env: Readonly<Record<string, string | undefined>>;
   /** Throws as node:fs does. */
   readonly readFile: (path: string) => string;
+  /** Paths of the files in a directory, sorted. Throws as node:fs does. */
+  readonly listFiles: (path: string) => readonly string[];
 }
 
 const DEFAULT_ADDRESS = '127.0.0.1:8500';
 
 /**
  * Options from flags and the environment. Each variable has two names: `ISTHMUS_HTTP_ADDR` counts over
- * `CONSUL_HTTP_ADDR`, and so on; `CONSUL_CACERT`, `CONSUL_CLIENT_CERT`, `CONSUL_CLIENT_KEY`, `CONSUL_TLS_SERVER_NAME`.
+ * `CONSUL_HTTP_ADDR`, and so on; `CONSUL_CACERT`, `CONSUL_CAPATH`, `CONSUL_CLIENT_CERT`, `CONSUL_CLIENT_KEY`, `CONSUL_TLS_SERVER_NAME`.
  */
 export function clientOptions(settings: ClientSettings, environment: ClientEnvironment): ClientOptions {
-  const { env, readFile } = environment;
+  const { env, readFile, listFiles } = environment;
   const variable = (name: string): string | undefined => {
     const value = env[`ISTHMUS_${name}`] || env[`CONSUL_${name}`];
     return value === '' ? undefined : value;
@@ -48,12 +51,22 @@ export function clientOptions(settings: ClientSettings, environment: ClientEnvir
   const basicAuth = variable('HTTP_AUTH');
 
   const caFile = settings.caFile ?? variable('CACERT');
+  const caPath = settings.caPath ?? variable('CAPATH');
   const certFile = settings.clientCert ?? variable('CLIENT_CERT');
   const keyFile = settings.clientKey ?? variable('CLIENT_KEY');
   const serverName = settings.tlsServerName ?? variable('TLS_SERVER_NAME');
   const verify = variable('HTTP_SSL_VERIFY');
+  const authorities = (file: string | undefined, path: string | undefined): Pick<ClientTls, 'ca'> => {
+    if (file !== undefined) return { ca: [read(file, 'CA file')] };
+    if (path === undefined) return {};
+    try {
+      return { ca: listFiles(path).map(readFile) };
+    } catch (error) {
+      throw new IsthmusError('invalid_argument', `Error reading CA path ${path}`, { cause: error });
+    }
+  };
   const tls: ClientTls = {
-    ...(caFile === undefined ? {} : { ca: [read(caFile, 'CA file')] }),
+    ...authorities(caFile, caPath),
     ...(certFile === undefined ? {} : { cert: read(certFile, 'client certificate') }),
     ...(keyFile === undefined ? {} : { key: read(keyFile, 'client key') }),
     ...(serverName === undefined ? {} : { serverName }),

@@ -15,6 +15,7 @@ interface SystemError extends Error {
   readonly code?: string;
   readonly address?: string;
   readonly port?: number;
+  readonly reason?: string;
   readonly errors?: readonly SystemError[];
 }
 
@@ -34,10 +35,35 @@ function describe(error: SystemError, target: Target): string {
   if (code === 'ENOTFOUND' || code === 'EAI_AGAIN') return `dial tcp: lookup ${target.host}: no such host`;
   if (code === 'ECONNRESET' || error.message === 'socket hang up') return 'EOF';
   const text = SYSTEM_TEXTS[code];
-  if (text === undefined) return error.message;
+  if (text === undefined) return describeTls(code, error, target);
   if (target.socketPath !== undefined) return `dial unix ${target.socketPath}: ${text}`;
   const address = error.address ?? target.host;
   return `dial tcp ${isIPv6(address) ? `[${address}]` : address}:${error.port ?? target.port}: ${text}`;
+}
+
+/** Why a TLS connection was refused: the peer's words, and what to do. */
+function describeTls(code: string, { message, reason }: SystemError, { host }: Target): string {
+  switch (code) {
+    case 'UNABLE_TO_VERIFY_LEAF_SIGNATURE':
+    case 'UNABLE_TO_GET_ISSUER_CERT_LOCALLY':
+    case 'SELF_SIGNED_CERT_IN_CHAIN':
+    case 'DEPTH_ZERO_SELF_SIGNED_CERT':
+      return 'x509: certificate signed by unknown authority; name its authority with -ca-file or CONSUL_CACERT';
+    case 'CERT_HAS_EXPIRED':
+    case 'CERT_NOT_YET_VALID':
+      return 'x509: certificate has expired or is not yet valid';
+    case 'ERR_TLS_CERT_ALTNAME_INVALID':
+      return `x509: certificate is not valid for ${host} (${reason ?? message}); name the right one with -tls-server-name`;
+    case 'ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED':
+      return 'remote error: tls: certificate required; give one with -client-cert and -client-key';
+    case 'ERR_SSL_TLSV1_ALERT_UNKNOWN_CA':
+      return 'remote error: tls: unknown certificate authority; the agent does not trust the one of -client-cert';
+    case 'ERR_SSL_WRONG_VERSION_NUMBER':
+    case 'ERR_SSL_PACKET_LENGTH_TOO_LONG':
+      return 'http: server gave HTTP response to HTTPS client; write http:// in front of its address';
+    default:
+      return message;
+  }
 }
 
 const STATUS_CODES: Readonly<Record<number, ErrorCode>> = {

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type CertOptions, TestAuthority } from '../fakes/agent-certificates.ts';
-import { type Bed, callAgent, portOf, startBed, startLoad, waitFor } from '../harness/index.ts';
+import { type Bed, callAgent, isthmus, portOf, startBed, startLoad, startSidecar, waitFor } from '../harness/index.ts';
 
 const authority = new TestAuthority();
 const folder = mkdtempSync(join(tmpdir(), 'isthmus-tls-'));
@@ -37,7 +37,7 @@ const expires = async (): Promise<string | undefined> =>
 
 beforeAll(async () => {
   bed = await startBed({
-    dc1: certificates('dc1'),
+    dc1: { ...certificates('dc1'), ports: { https: 0 } },
     dc2: certificates('dc2'),
     onWanBytes: (chunk) => void seen.push(chunk),
   });
@@ -75,6 +75,30 @@ describe('two datacenters with certificates from files', () => {
       { what: 'a link with the new certificate' },
     );
     expect(await load.stop()).toMatchObject({ failed: 0, longLivedFailed: 0 });
+  });
+
+  it('serve the API, the command line and sidecars over HTTPS, to clients with a certificate', async () => {
+    const cli = authority.make('cli');
+    writeFileSync(join(folder, 'cli.pem'), cli.cert);
+    writeFileSync(join(folder, 'cli-key.pem'), cli.key);
+    const address = `https://${bed.dc1.ready.https}`;
+    const ca = ['-http-addr', address, '-ca-file', join(folder, 'dc1-ca.pem')];
+    const client = [...ca, '-client-cert', join(folder, 'cli.pem'), '-client-key', join(folder, 'cli-key.pem')];
+    expect(await isthmus(['catalog', 'datacenters', ...client])).toMatchObject({ code: 0, out: 'dc1\ndc2\n' });
+    const named = await isthmus(['catalog', 'datacenters', ...client, '-tls-server-name', 'other.example']);
+    expect(named.err).toMatch(/x509: certificate is not valid for/);
+    expect((await isthmus(['catalog', 'datacenters', ...ca])).err).toMatch(/certificate required|EOF/);
+    const unknown = await isthmus(['catalog', 'datacenters', '-http-addr', address]);
+    expect(unknown.err).toMatch(/x509: certificate signed by unknown authority; name its authority with -ca-file/);
+
+    await callAgent(bed.dc1, 'PUT', '/v1/agent/service/register', {
+      Name: 'api',
+      Port: 9,
+      Connect: { SidecarService: {} },
+    });
+    const sidecar = await startSidecar({ agent: bed.dc1, sidecarFor: 'api', args: client });
+    expect(sidecar.ready.listen).toBeDefined();
+    await sidecar.stop();
   });
 
   it('tell whoever knocks in plain text nothing, and the log why', async () => {

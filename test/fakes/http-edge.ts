@@ -71,7 +71,7 @@ export interface TestAnswer {
   readonly body: string;
 }
 
-export interface TestEdgeOptions extends Partial<Omit<HttpEdgeOptions, 'listeners'>> {
+export interface TestEdgeOptions extends Partial<HttpEdgeOptions> {
   readonly agent?: Partial<AgentParts>;
   readonly routes?: readonly Route[];
   readonly clock?: Clock;
