@@ -50,14 +50,17 @@ export function resetFile(dataDir: string): AclDeps['resetFile'] {
 }
 
 /** The primary's word on tokens, over the link to it. */
-export function primaryTokens(primary: () => ServerContract, replicator: () => Replicator): PrimaryTokens {
+export function primaryTokens(
+  primary: () => ServerContract,
+  waitApplied: (kind: string, revision: number, signal: AbortSignal) => Promise<void>,
+): PrimaryTokens {
   return {
     async self(secret, signal) {
       const { value, index } = await primary().read('acl.tokenSelf', {}, { signal, token: secret });
       return { token: value, revision: index };
     },
     async linksArrived(revision, signal) {
-      const arrived = [ACL_POLICIES, ACL_ROLES].map((kind) => replicator().waitApplied(kind, revision, signal));
+      const arrived = [ACL_POLICIES, ACL_ROLES].map((kind) => waitApplied(kind, revision, signal));
       await Promise.allSettled(arrived); // what is late is decided by what is here
     },
   };

@@ -5,7 +5,6 @@ import { createFederation, type Federation } from '../federation/federation.ts';
 import { createChangeSource } from '../federation/replication/change-source.ts';
 import { createReplicator } from '../federation/replication/replicator.ts';
 import type { Clock } from '../lib/clock.ts';
-import { newUuid } from '../lib/ids.ts';
 import type { Service } from '../lib/service.ts';
 import { VERSION } from '../model/version.ts';
 import type { OwnCsrs } from '../pki/csr.ts';
@@ -15,13 +14,13 @@ import { createRpcListener, type ListenerSpec, type RpcListener } from '../rpc/t
 import { GuardedContract } from '../server/guard.ts';
 import { Server } from '../server/server.ts';
 import type { Engine } from '../store/engine.ts';
-import { createLeadership } from '../store/leadership.ts';
 import { openLmdbEngine } from '../store/lmdb/lmdb-engine.ts';
 import { MemoryEngine } from '../store/memory/memory-engine.ts';
 import { Store } from '../store/store.ts';
 import type { Logger, Metrics } from '../telemetry/types.ts';
 import { guardChanges, ownsToken, primaryTokens, storedFacts, withToken } from './access.ts';
 import { AgentTokens } from './agent-tokens.ts';
+import { appliedHere } from './applied-here.ts';
 import { bootstrapEntries } from './bootstrap-entries.ts';
 import type { Certificates } from './certificates.ts';
 import { askedReads, readDefinitions, writeDefinitions } from './definitions.ts';
@@ -31,8 +30,9 @@ import { warnOfOpenPorts } from './port-protection.ts';
 import { remotePrimaryCa } from './primary-ca.ts';
 import { queryMesh } from './query-mesh.ts';
 import { aclKinds, kindOfWrite, replicatedKinds } from './replicated-kinds.ts';
-import { type Identity, serverRegistration } from './self.ts';
+import { type Identity, lanMember, serverRegistration } from './self.ts';
 import { createServerSecurity } from './server-security.ts';
+import { createServers } from './servers.ts';
 import { createWanWarning } from './wan-warning.ts';
 
 /** The part of an agent that is an authority of its datacenter. */
@@ -85,14 +85,21 @@ export async function createAuthority(deps: AuthorityDeps): Promise<Authority> {
     clock,
     onError: (what, error) => log.error('the view lost its store', { what, error: error.message }),
   });
-  const leadership = createLeadership({
-    store,
-    clock,
-    log: log.child({ component: 'leadership' }),
-    metrics,
-    id: nodeId,
+  const { security, protection } = createServerSecurity(config, deps.certificates, clock);
+  const {
+    leadership,
+    leader,
+    services: together,
+  } = createServers({
+    nodeId,
     node: config.nodeName,
-    instance: newUuid(),
+    store,
+    living: () => [],
+    onLiving: () => () => undefined,
+    security,
+    clock,
+    log,
+    metrics,
   });
 
   const identity = (): Identity => ({
@@ -118,7 +125,7 @@ export async function createAuthority(deps: AuthorityDeps): Promise<Authority> {
       ? {}
       : {
           primaryCa: remotePrimaryCa(() => withToken(ofPrimary(), () => tokens.get('replication'))),
-          primaryTokens: primaryTokens(ofPrimary, () => replicator),
+          primaryTokens: primaryTokens(ofPrimary, (...wanted) => applied(...wanted)),
         }),
   });
 
@@ -146,10 +153,12 @@ export async function createAuthority(deps: AuthorityDeps): Promise<Authority> {
     metrics,
   });
 
+  const startedAt = clock.now();
+  const applied = appliedHere({ leader, replicator, store });
   const operator = createOperatorReads({
-    identity,
+    servers: () => [{ member: lanMember(identity()), since: startedAt }],
+    leader: () => leadership.leader(),
     revision: () => store.revision,
-    startedAt: clock.now(),
     wanMembers: () => federation.members(),
     datacenters: () => federation.datacenters(),
     rtt: (datacenter) => federation.rtt(datacenter),
@@ -166,11 +175,12 @@ export async function createAuthority(deps: AuthorityDeps): Promise<Authority> {
     store,
     reads,
     writes: writeDefinitions(domains, replicator, config),
-    asked: askedReads(domains),
+    asked: askedReads(domains, replicator, store),
+    leader,
     remote: (datacenter) => federation.contract(datacenter),
     async replicated(revision, signal, name) {
       const kind = kindOfWrite(name);
-      if (kinds.some((one) => one.name === kind)) await replicator.waitApplied(kind, revision, signal);
+      if (kinds.some((one) => one.name === kind)) await applied(kind, revision, signal);
     },
     clock,
     metrics,
@@ -186,8 +196,6 @@ export async function createAuthority(deps: AuthorityDeps): Promise<Authority> {
         writeElsewhere: (name, args, { datacenter }) => writeTarget(routing, name, args, datacenter) !== undefined,
       })
     : server;
-
-  const { security, protection } = createServerSecurity(config, deps.certificates, clock);
 
   const federation = createFederation({
     datacenter: config.datacenter,
@@ -251,7 +259,7 @@ export async function createAuthority(deps: AuthorityDeps): Promise<Authority> {
     services: [
       { name: 'store engine', start: async () => undefined, stop: () => engine.close() },
       store,
-      leadership.service,
+      ...together,
       domains.acl.service,
       domains.ca.service,
       listener,

@@ -1,6 +1,7 @@
 import type { RuntimeConfig } from '../config/types.ts';
 import type { Replicator } from '../federation/replication/replicator.ts';
 import { ASKED, type AskedReads, type ReadDefinitions, type WriteDefinitions } from '../server/definitions.ts';
+import type { Store } from '../store/store.ts';
 import { aclReads, aclWrites } from './access.ts';
 import type { Domains } from './domains.ts';
 import type { createOperatorReads } from './operator-reads.ts';
@@ -23,12 +24,19 @@ export function readDefinitions(
     ...domains.queries.reads,
     'queries.execute': ASKED,
     'queries.forecast': ASKED,
+    'replication.applied': ASKED,
   };
 }
 
-/** Which domain answers the reads for which others are asked. */
-export function askedReads({ queries }: Domains): AskedReads {
+/** Who answers the reads that take time. */
+export function askedReads({ queries }: Domains, replicator: Replicator, store: Pick<Store, 'revision'>): AskedReads {
   return {
+    'replication.applied': {
+      async ask({ kind, revision }, { signal }) {
+        await replicator.waitApplied(kind, revision, signal);
+        return store.revision;
+      },
+    },
     'queries.execute': {
       ask: (args, options) => queries.execute(args, options),
       follow: (args, options) => queries.follow(args, options),

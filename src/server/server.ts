@@ -11,7 +11,14 @@ import type {
 } from '../rpc/contract/contract.ts';
 import type { ReadArgs, ReadName, ReadValue } from '../rpc/contract/reads.ts';
 import { makeResult } from '../rpc/contract/result.ts';
-import { type Routing, readTarget, WRITE_ROUTES, writeTarget } from '../rpc/contract/routing.ts';
+import {
+  LEADER_READS,
+  LEADER_WRITES,
+  type Routing,
+  readTarget,
+  WRITE_ROUTES,
+  writeTarget,
+} from '../rpc/contract/routing.ts';
 import type { WriteArgs, WriteName, WriteValue } from '../rpc/contract/writes.ts';
 
 import type { Store } from '../store/store.ts';
@@ -20,6 +27,7 @@ import { Answers } from './answers.ts';
 import { blockUntilNewer } from './blocking.ts';
 import { asSeenBy, catchUp } from './consistency.ts';
 import type { AskedRead, AskedReads, ReadDefinitions, WriteDefinitions } from './definitions.ts';
+import type { LeaderRoute } from './leader-route.ts';
 
 export interface ServerDeps extends Routing {
   readonly store: Store;
@@ -28,6 +36,8 @@ export interface ServerDeps extends Routing {
   readonly asked?: AskedReads;
   /** Another datacenter's servers; throws `no_path` when there is no way to it. */
   readonly remote: (datacenter: string) => ServerContract;
+  /** Finds the server that leads this datacenter; absent where there is one server. */
+  readonly leader?: Pick<LeaderRoute, 'find'>;
   /** Resolves once a write that the primary decided is readable here. */
   readonly replicated: (revision: number, signal: AbortSignal, name: WriteName) => Promise<void>;
   readonly clock: Clock;
@@ -77,6 +87,8 @@ export class Server implements ServerContract {
     if (datacenter !== undefined) return this.#deps.remote(datacenter).read(name, args, withoutDatacenter(options));
     this.#countRead(name);
     const { store } = this.#deps;
+    const leader = LEADER_READS.has(name) ? await this.#deps.leader?.find(options.signal) : undefined;
+    if (leader !== undefined) return leader.read(name, args, withoutDatacenter(options));
     if (options.consistency === 'consistent') await store.sync(options.signal);
     const asked = this.#asked(name);
     if (asked !== undefined) return makeResult({ index: 1, value: await asked.ask(args, options) });
@@ -166,6 +178,12 @@ export class Server implements ServerContract {
     args: WriteArgs<N>,
     options: CallOptions,
   ): Promise<WriteResult<WriteValue<N>>> {
+    const leader = LEADER_WRITES.has(name) ? await this.#deps.leader?.find(options.signal) : undefined;
+    if (leader !== undefined) {
+      const result = await leader.write(name, args, withoutDatacenter(options));
+      await this.#deps.store.waitFor(result.revision, options.signal); // readable here too
+      return result;
+    }
     const value = await this.#deps.writes[name](args, options);
     return { value, revision: this.#deps.store.revision };
   }

@@ -20,6 +20,11 @@ export interface LeaderRow {
   readonly since: number;
 }
 
+export interface Leader extends LeaderRow {
+  /** Higher with each change of the leader: revision of its row, which is the fence of all it writes. */
+  readonly term: number;
+}
+
 /**
  * - idle: not started, or stopped
  * - following: another server leads, or none does
@@ -51,7 +56,7 @@ export interface Leadership {
   readonly state: LeadershipState;
   readonly leading: boolean;
   /** As this server's view shows it. */
-  leader(): LeaderRow | undefined;
+  leader(): Leader | undefined;
   /** Called when the leader, or this server's own state, has changed; returns the function that ends it. */
   onChange(listener: () => void): () => void;
   /**
@@ -131,8 +136,9 @@ class LeadershipService implements Leadership {
     return this.#state === 'leading';
   }
 
-  leader(): LeaderRow | undefined {
-    return this.#table.get(LEADER)?.value;
+  leader(): Leader | undefined {
+    const row = this.#table.get(LEADER);
+    return row === undefined ? undefined : { ...row.value, term: row.modRevision };
   }
 
   onChange(listener: () => void): () => void {

@@ -51,6 +51,7 @@ async function* follow(
   signal: AbortSignal,
 ): AsyncGenerator<ChangesMessage> {
   const { store, datacenter } = deps;
+  await store.sync(signal); // the reader may have followed a server that was ahead of this one
   const live = new LiveChanges(deps, table); // before anything is read, so that no commit falls in between
   const unhook = live.wakeOn(signal);
   try {

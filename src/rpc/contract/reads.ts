@@ -73,6 +73,8 @@ export interface Reads {
   /** The CA's own condition: state, expiry of root and intermediate in seconds, last renewal error. */
   'ca.status': { args: Record<never, never>; value: CaStatus };
   'replication.status': { args: Record<never, never>; value: ReplicationStatus };
+  /** Answered once a revision of the primary is readable: with the revision at which it is here. */
+  'replication.applied': { args: { readonly kind: string; readonly revision: number }; value: number };
   'members.wan': { args: Record<never, never>; value: readonly Member[] };
   'operator.raftConfiguration': { args: Record<never, never>; value: unknown };
   'operator.autopilotHealth': { args: Record<never, never>; value: unknown };

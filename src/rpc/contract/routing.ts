@@ -43,6 +43,19 @@ export const WRITE_ROUTES: Readonly<Record<WriteName, WriteRoute>> = {
 /** Reads that the primary answers for every datacenter, unless the request names one. */
 export const PRIMARY_READS: ReadonlySet<ReadName> = new Set<ReadName>(['ca.rotation']);
 
+/** What only the server that leads its datacenter decides, and knows: the others ask it. */
+export const LEADER_WRITES: ReadonlySet<WriteName> = new Set<WriteName>([
+  'ca.setConfig',
+  'ca.rotate',
+  'ca.signIntermediate',
+  'replication.acceptSource',
+]);
+export const LEADER_READS: ReadonlySet<ReadName> = new Set<ReadName>([
+  'replication.status',
+  'replication.applied',
+  'acl.replication',
+]);
+
 /** What a server knows of itself to tell who decides. */
 export interface Routing {
   readonly datacenter: string;
