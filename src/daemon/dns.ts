@@ -26,11 +26,13 @@ export function createDns(deps: DnsDeps): DnsServer {
   const log = deps.log.child({ component: 'dns' });
   // Its own: what is asked here comes and goes with the questions, the agent's watches are few and stay.
   const pool = new WatchPool({ contract, clock, log, metrics: noMetrics });
-  const known = new KnownAnswers({ pool, clock });
+  const known = new KnownAnswers({ pool, contract, clock }, dns.allowStale ? dns.maxStaleMs : 0);
+  const recursors = new Recursors(clock, { addresses: dns.recursors, timeoutMs: dns.recursorTimeoutMs });
   const resolver = new Resolver(
     {
       known,
       contract,
+      recursors,
       token: deps.token,
       now: () => clock.now(),
       random: Math.random,
@@ -40,7 +42,7 @@ export function createDns(deps: DnsDeps): DnsServer {
   const server = createDnsServer(
     {
       resolve: (question, signal) => resolver.resolve(question, signal),
-      recursors: new Recursors(clock, { addresses: dns.recursors, timeoutMs: dns.recursorTimeoutMs }),
+      recursors,
       clock,
       log,
       metrics,

@@ -20,14 +20,29 @@ export interface ServiceAddresses {
   readonly TaggedAddresses?: Readonly<Record<string, ServiceAddress>>;
 }
 
+/** For those who need an address of one kind: what is tagged so goes before what is not. */
+export type Family = 'ipv4' | 'ipv6';
+
 /** Where a node is reached; `wan` from another datacenter. */
-export function nodeAddress(node: NodeAddresses, wan: boolean): string {
-  return (wan ? node.TaggedAddresses?.wan : undefined) || node.Address;
+export function nodeAddress(node: NodeAddresses, wan: boolean, family?: Family): string {
+  const tags = node.TaggedAddresses;
+  if (tags === null) return node.Address;
+  return (
+    (wan ? (family && tags[`wan_${family}`]) || tags.wan : undefined) ||
+    (family && tags[`lan_${family}`]) ||
+    node.Address
+  );
 }
 
 /** A service's own address, '' when it has none but its node's. */
-export function serviceAddress(service: Omit<ServiceAddresses, 'Port'>, wan: boolean): string {
-  return (wan ? service.TaggedAddresses?.wan?.Address : undefined) || service.Address;
+export function serviceAddress(service: Omit<ServiceAddresses, 'Port'>, wan: boolean, family?: Family): string {
+  const tags = service.TaggedAddresses;
+  if (tags === undefined) return service.Address;
+  return (
+    (wan ? (family && tags[`wan_${family}`]?.Address) || tags.wan?.Address : undefined) ||
+    (family && tags[`lan_${family}`]?.Address) ||
+    service.Address
+  );
 }
 
 export function servicePort(service: Omit<ServiceAddresses, 'Address'>, wan: boolean): number {

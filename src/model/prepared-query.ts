@@ -103,6 +103,8 @@ export interface QueryExecution {
   readonly DNS: { readonly TTL: string };
   /** Where the instances are. */
   readonly Datacenter: string;
+  /** The node by whose distance they are sorted; told to those who follow, absent when they are in no order. */
+  readonly Near?: string;
   /** How many other targets were tried. */
   readonly Failovers: number;
   readonly Index: number;

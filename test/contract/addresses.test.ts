@@ -1,5 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { endpointsOf, queryEndpoints } from '../../src/agent/proxycfg/endpoints.ts';
+import { KnownAnswer } from '../../src/edge/dns/known-answer.ts';
+import { Recursors } from '../../src/edge/dns/recursors.ts';
 import { Resolver } from '../../src/edge/dns/resolver.ts';
 import type { DnsRecord } from '../../src/edge/dns/types.ts';
 import { Query } from '../../src/edge/http/query.ts';
@@ -132,11 +134,18 @@ async function http(tags: Tags, where: Where, path: string): Promise<unknown> {
   return answer?.bytes === undefined ? answer?.json : JSON.parse(answer.bytes.toString());
 }
 
-function dns(tags: Tags, where: Where, type: 'A' | 'SRV'): Promise<readonly DnsRecord[]> {
+async function dns(tags: Tags, where: Where, type: 'A' | 'SRV'): Promise<readonly DnsRecord[]> {
   const { read } = setting(tags, where);
   const resolver = new Resolver(
     {
-      known: { ask: async (name: string) => ({ value: read(name) }) as never },
+      known: {
+        ask: async (name: string) => {
+          const answer = new KnownAnswer<unknown>(systemClock, Number.POSITIVE_INFINITY);
+          answer.tell({ index: 1, value: read(name) });
+          return answer as never;
+        },
+      },
+      recursors: new Recursors(systemClock, { addresses: [], timeoutMs: 1 }),
       contract: { read: async (name: string) => makeResult({ index: 1, value: read(name) }) } as never,
       token: () => '',
       now: () => 0,
@@ -157,7 +166,8 @@ function dns(tags: Tags, where: Where, type: 'A' | 'SRV'): Promise<readonly DnsR
     },
   );
   const name = { local: 'db.service.consul', remote: 'db.service.dc2.consul', 'failed over': 'db.query.consul' }[where];
-  return resolver.resolve({ name, type }, new AbortController().signal).then((reply) => reply?.answers ?? []);
+  const reply = await resolver.resolve({ name, type, limit: 10 }, new AbortController().signal);
+  return reply?.answers ?? [];
 }
 
 /** Nothing but a query fails over. */

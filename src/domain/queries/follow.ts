@@ -58,7 +58,8 @@ export async function* followExecution(
           toldNodes = verdict.nodes;
           const node = verdict.step?.datacenter === deps.mesh.datacenter ? nearNode(query, args) : '';
           const nodes = node === '' ? verdict.nodes : nearFirst(verdict.nodes, node);
-          yield executionOf(deps.mesh, query, verdict, limited(nodes, args));
+          const execution = executionOf(deps.mesh, query, verdict, limited(nodes, args));
+          yield node === '' ? execution : { ...execution, Near: node };
         }
       }
       await following.changed(signal);

@@ -6,13 +6,13 @@ import { IsthmusError } from '../../lib/errors.ts';
 import type { Service } from '../../lib/service.ts';
 import { createTaskGroup } from '../../lib/task.ts';
 import type { Logger, Metrics } from '../../telemetry/types.ts';
-import { failure, type ReplyOptions, readAddresses, readRequest, writeQuestion, writeReply } from './packet.ts';
+import { answerLimit, type ReplyOptions, type Request, readRequest, writeReply } from './packet.ts';
 import type { Recursors } from './recursors.ts';
 import { type Question, RCODE, type Reply } from './types.ts';
 
 export interface DnsServerDeps {
-  /** Undefined for a question about what is not ours. */
-  readonly resolve: (question: Question, signal: AbortSignal) => Promise<Reply | undefined>;
+  /** At once where everything is known. Undefined for a question about what is not ours. */
+  readonly resolve: (question: Question, signal: AbortSignal) => Reply | Promise<Reply | undefined>;
   readonly recursors: Recursors;
   readonly clock: Clock;
   readonly log: Logger;
@@ -38,6 +38,7 @@ const MAX_PENDING = 4_096;
 const MAX_CONNECTIONS = 1_024;
 /** A connection without a question for this long is closed, milliseconds. */
 const IDLE_MS = 10_000;
+const SERVER_FAILURE: Reply = { rcode: RCODE.serverFailure, authoritative: false, answers: [] };
 /** Tries to find a port that is free for both UDP and TCP. */
 const BIND_ATTEMPTS = 10;
 
@@ -93,7 +94,7 @@ class DnsService implements DnsServer {
   async #bind(host: string, port: number): Promise<number> {
     for (let attempt = 1; ; attempt += 1) {
       const server = createServer((socket) => this.#accept(socket));
-      const datagrams = createSocket({ type: isIPv6(host) ? 'udp6' : 'udp4', reuseAddr: false });
+      const datagrams = createSocket({ type: isIPv6(host) ? 'udp6' : 'udp4', lookup });
       try {
         const bound = await listenTcp(server, host, port);
         await listenUdp(datagrams, host, bound);
@@ -118,16 +119,15 @@ class DnsService implements DnsServer {
   }
 
   #datagram(socket: Datagrams, message: Buffer, from: RemoteInfo): void {
-    if (this.#pending >= MAX_PENDING) {
-      this.#questions.add(1, { transport: 'udp', outcome: 'dropped' });
-      return;
-    }
-    this.#tasks.run('datagram', async (signal) => {
-      const answer = await this.#answer(message, 'udp', signal);
-      if (answer === undefined || signal.aborted) return;
-      // Whoever is not there any more does not matter to the others.
-      socket.send(answer, from.port, from.address, () => undefined);
-    });
+    const answer = this.#answer(message, 'udp');
+    // Whoever is not there any more does not matter to the others.
+    const send = (bytes: Buffer): void => socket.send(bytes, from.port, from.address, () => undefined);
+    if (Buffer.isBuffer(answer)) send(answer);
+    else if (answer !== undefined)
+      this.#tasks.run('datagram', async (signal) => {
+        const bytes = await answer;
+        if (!signal.aborted) send(bytes);
+      });
   }
 
   #accept(socket: Socket): void {
@@ -156,17 +156,17 @@ class DnsService implements DnsServer {
       }
       if (messages.length === 0) return;
       socket.pause(); // one after the other: what is asked meanwhile waits in the kernel
-      this.#tasks.run('connection', async (signal) => {
-        answering = answering.then(() => this.#converse(socket, messages, signal));
+      this.#tasks.run('connection', async () => {
+        answering = answering.then(() => this.#converse(socket, messages));
         await answering;
         if (!socket.destroyed) socket.resume();
       });
     });
   }
 
-  async #converse(socket: Socket, messages: readonly Buffer[], signal: AbortSignal): Promise<void> {
+  async #converse(socket: Socket, messages: readonly Buffer[]): Promise<void> {
     for (const message of messages) {
-      const answer = await this.#answer(message, 'tcp', signal);
+      const answer = await this.#answer(message, 'tcp');
       if (socket.destroyed) return;
       if (answer === undefined) {
         socket.destroy();
@@ -178,49 +178,87 @@ class DnsService implements DnsServer {
     }
   }
 
-  /** Follows a name outside of our domains, which an external service has in place of an address. */
-  async #completed({ type }: Question, reply: Reply, signal: AbortSignal): Promise<Reply> {
-    const { recursors } = this.#deps;
-    const [first, ...more] = reply.answers;
-    if (first?.data.type !== 'CNAME' || more.length > 0 || type === 'CNAME' || !recursors.any) return reply;
-    const answer = await recursors.ask(writeQuestion(first.data.target, type), 'udp', signal);
-    return answer === undefined ? reply : { ...reply, answers: [first, ...readAddresses(answer)] };
-  }
-
-  async #answer(message: Buffer, transport: Transport, signal: AbortSignal): Promise<Buffer | undefined> {
-    const count = (outcome: string): void => this.#questions.add(1, { transport, outcome });
+  /** At once where everything is known; undefined when there is nothing to say. */
+  #answer(message: Buffer, transport: Transport): Buffer | Promise<Buffer> | undefined {
+    if (this.#pending >= MAX_PENDING) {
+      this.#count(transport, 'dropped');
+      return undefined;
+    }
     const request = readRequest(message);
     if (request === undefined || Buffer.isBuffer(request)) {
-      count('malformed');
+      this.#count(transport, 'malformed');
       return request;
     }
-    const { recursors, log, resolve } = this.#deps;
-    const options: ReplyOptions = { ...this.#options, transport, recursionAvailable: recursors.any };
+    const options: ReplyOptions = {
+      ...this.#options,
+      transport,
+      recursionAvailable: this.#deps.recursors.any,
+    };
+    const { name, type } = request;
+    try {
+      const limit = answerLimit(request, options);
+      const reply = this.#deps.resolve({ name, type, limit }, this.#tasks.signal);
+      if (reply instanceof Promise) return this.#later(reply, request, message, options);
+      const bytes = writeReply(request, reply, options);
+      this.#count(transport, 'ours');
+      return bytes;
+    } catch (error) {
+      return this.#failure(error, request, options);
+    }
+  }
+
+  async #later(
+    reply: Promise<Reply | undefined>,
+    request: Request,
+    message: Buffer,
+    options: ReplyOptions,
+  ): Promise<Buffer> {
+    const { recursors } = this.#deps;
+    const { transport } = options;
     this.#pending += 1;
     try {
-      const reply = await resolve(request.question, signal);
-      if (reply !== undefined) {
-        count('ours');
-        return writeReply(request, await this.#completed(request.question, reply, signal), options);
+      const own = await reply;
+      if (own !== undefined) {
+        this.#count(transport, 'ours');
+        return writeReply(request, own, options);
       }
       if (!recursors.any) {
-        count('refused');
+        this.#count(transport, 'refused');
         return writeReply(request, { rcode: RCODE.refused, authoritative: false, answers: [] }, options);
       }
-      count('recursed');
-      return (await recursors.ask(message, transport, signal)) ?? failure(message, RCODE.serverFailure);
+      this.#count(transport, 'recursed');
+      const answer = await recursors.ask(message, transport, this.#tasks.signal);
+      return answer ?? writeReply(request, SERVER_FAILURE, options);
     } catch (error) {
-      if (!signal.aborted)
-        log.warn('a question could not be answered', {
-          name: request.question.name,
-          type: request.question.type,
-          error: IsthmusError.from(error).message,
-        });
-      return failure(message, RCODE.serverFailure);
+      return this.#failure(error, request, options);
     } finally {
       this.#pending -= 1;
     }
   }
+
+  #failure(error: unknown, request: Request, options: ReplyOptions): Buffer {
+    const { name, type } = request;
+    if (!this.#tasks.signal.aborted)
+      this.#deps.log.warn('a question could not be answered', {
+        name,
+        type,
+        error: IsthmusError.from(error).message,
+      });
+    return writeReply(request, SERVER_FAILURE, options);
+  }
+
+  #count(transport: Transport, outcome: string): void {
+    this.#questions.add(1, { transport, outcome });
+  }
+}
+
+/** Of addresses, which need none: Node's own one comes later, after each answer. */
+function lookup(
+  address: string,
+  _options: unknown,
+  callback: (error: NodeJS.ErrnoException | null, address: string, family: number) => void,
+): void {
+  callback(null, address, isIPv6(address) ? 6 : 4);
 }
 
 function listenTcp(server: Server, host: string, port: number): Promise<number> {

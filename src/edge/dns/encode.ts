@@ -1,4 +1,5 @@
 import { isIPv4 } from 'node:net';
+import { IsthmusError } from '../../lib/errors.ts';
 import type { DnsRecord } from './types.ts';
 
 /** A message to be written. The library that reads them writes no compressed names, which cost most of a datagram. */
@@ -11,8 +12,8 @@ export interface Message {
   readonly answers: readonly DnsRecord[];
   readonly authorities: readonly DnsRecord[];
   readonly additionals: readonly DnsRecord[];
-  /** Datagram size that is told in an OPT record; absent writes none. */
-  readonly edns?: number;
+  /** Told in an OPT record: the datagram size, and the upper bits of the response code. Absent writes none. */
+  readonly edns?: { readonly size: number; readonly extendedRcode: number };
 }
 
 const TYPES: Readonly<Record<string, number>> = { A: 1, NS: 2, CNAME: 5, SOA: 6, PTR: 12, TXT: 16, AAAA: 28, SRV: 33 };
@@ -23,6 +24,14 @@ const MAX_LABEL = 63;
 const MAX_NAME = 253;
 /** Offsets that a compressed name can point to. */
 const MAX_POINTER = 0x3fff;
+const POINTER = 0xc000;
+/** Where the question's name stands: after the header. */
+const QUESTION_AT = 12;
+/** Bytes of the question's type and class, after its name. */
+const AFTER_NAME = 4;
+const DOT = 46;
+const ZERO = 48;
+const NO_QUESTION = Buffer.alloc(0);
 const MAX_TEXT = 255;
 
 /** Whether a name can be written at all. */
@@ -48,8 +57,8 @@ export function encodeMessage(message: Message, compress = true): Buffer {
   if (edns !== undefined) {
     writer.bytes(Buffer.from([0]));
     writer.uint16(OPT);
-    writer.uint16(edns);
-    writer.uint32(0);
+    writer.uint16(edns.size);
+    writer.uint32(edns.extendedRcode << 24);
     writer.uint16(0);
   }
   return writer.take();
@@ -59,6 +68,8 @@ class Writer {
   readonly #compress: boolean;
   /** Where each name, or the rest of one, stands. */
   readonly #names = new Map<string, number>();
+  #question: Buffer = NO_QUESTION;
+  #questionKnown = false;
   #buffer = Buffer.allocUnsafe(1_024);
   #at = 0;
 
@@ -85,21 +96,14 @@ class Writer {
     this.#at += bytes.copy(this.#buffer, this.#at);
   }
 
-  /** Copies the question, and remembers its name for pointers. */
   question(bytes: Buffer): void {
-    const start = this.#at;
+    this.#question = bytes;
     this.bytes(bytes);
-    const labels: { readonly at: number; readonly text: string }[] = [];
-    for (let at = 0; bytes[at] !== undefined && bytes[at] !== 0; at += (bytes[at] as number) + 1)
-      labels.push({ at: start + at, text: bytes.toString('utf8', at + 1, at + 1 + (bytes[at] as number)) });
-    for (const [index, { at }] of labels.entries()) {
-      const rest = labels.slice(index).map(({ text }) => text);
-      this.#names.set(rest.join('.'), at);
-    }
   }
 
   record({ name, ttl, data }: DnsRecord): void {
-    this.#name(name, this.#compress);
+    if (name === undefined) this.#askedName();
+    else this.#name(name, this.#compress);
     this.uint16(TYPES[data.type] as number);
     this.uint16(CLASS_IN);
     this.uint32(ttl);
@@ -107,6 +111,9 @@ class Writer {
     const start = this.#at;
     switch (data.type) {
       case 'A':
+        this.#room(4);
+        this.#at = writeV4(data.address, this.#buffer, this.#at);
+        break;
       case 'AAAA':
         this.bytes(addressBytes(data.address));
         break;
@@ -140,22 +147,50 @@ class Writer {
     } while (at < bytes.length);
   }
 
+  /** The name of the question, as it stands there. */
+  #askedName(): void {
+    if (this.#compress && this.#question.length > 0) this.uint16(POINTER | QUESTION_AT);
+    else this.bytes(this.#question.subarray(0, Math.max(0, this.#question.length - AFTER_NAME)));
+  }
+
   #name(name: string, compress: boolean): void {
-    let rest = name;
-    while (rest !== '') {
+    if (compress) this.#knowQuestion();
+    this.#room(MAX_NAME + 2);
+    for (let from = 0; from < name.length; ) {
+      const rest = from === 0 ? name : name.slice(from);
       const known = compress ? this.#names.get(rest) : undefined;
       if (known !== undefined) {
-        this.uint16(0xc000 | known);
+        this.uint16(POINTER | known);
         return;
       }
       if (this.#at <= MAX_POINTER && !this.#names.has(rest)) this.#names.set(rest, this.#at);
-      const dot = rest.indexOf('.');
-      const label = Buffer.from(dot < 0 ? rest : rest.slice(0, dot));
-      this.bytes(Buffer.from([label.length]));
-      this.bytes(label);
-      rest = dot < 0 ? '' : rest.slice(dot + 1);
+      const dot = name.indexOf('.', from);
+      const end = dot < 0 ? name.length : dot;
+      const length = this.#buffer.write(name.slice(from, end), this.#at + 1, MAX_NAME, 'utf8');
+      if (length === 0 || length > MAX_LABEL)
+        throw new IsthmusError('internal', `no DNS name: ${JSON.stringify(name)}`);
+      this.#buffer[this.#at] = length;
+      this.#at += length + 1;
+      this.#room(MAX_NAME + 2);
+      from = end + 1;
     }
-    this.bytes(Buffer.from([0]));
+    this.#buffer[this.#at] = 0;
+    this.#at += 1;
+  }
+
+  /** Lets names point into the question. Most answers have no name but that one itself, and need nothing of it. */
+  #knowQuestion(): void {
+    if (this.#questionKnown) return;
+    this.#questionKnown = true;
+    const bytes = this.#question;
+    const starts: number[] = [];
+    for (let at = 0; at < bytes.length - AFTER_NAME - 1; at += (bytes[at] as number) + 1) starts.push(at);
+    let rest = '';
+    for (const at of starts.reverse()) {
+      const label = bytes.toString('utf8', at + 1, at + 1 + (bytes[at] as number));
+      rest = rest === '' ? label : `${label}.${rest}`;
+      this.#names.set(rest, QUESTION_AT + at);
+    }
   }
 
   #room(count: number): void {
@@ -168,6 +203,23 @@ class Writer {
 
 /** Longest message that TCP can carry. */
 export const MAX_TCP_MESSAGE = MAX_MESSAGE;
+
+/** @returns where it ends. */
+function writeV4(address: string, into: Buffer, at: number): number {
+  let value = 0;
+  let to = at;
+  for (let index = 0; index < address.length; index += 1) {
+    const code = address.charCodeAt(index);
+    if (code !== DOT) value = value * 10 + code - ZERO;
+    else {
+      into[to] = value;
+      to += 1;
+      value = 0;
+    }
+  }
+  into[to] = value;
+  return to + 1;
+}
 
 /** The 4 or 16 bytes of a literal address. */
 export function addressBytes(address: string): Buffer {

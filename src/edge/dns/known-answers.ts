@@ -1,20 +1,25 @@
 import type { Followed, FollowOptions, WatchPool } from '../../agent/cache/watch-pool.ts';
 import type { Clock, Timer } from '../../lib/clock.ts';
+import { IsthmusError } from '../../lib/errors.ts';
+import type { ServerContract } from '../../rpc/contract/contract.ts';
 import type { ReadArgs, ReadName, ReadValue } from '../../rpc/contract/reads.ts';
-
-interface Entry {
-  state: Followed<unknown> | undefined;
-  readonly waiters: Set<() => void>;
-  readonly end: () => void;
-  usedAt: number;
-}
+import { KnownAnswer } from './known-answer.ts';
 
 export interface KnownAnswersDeps {
   readonly pool: Pick<WatchPool, 'follow'>;
+  readonly contract: Pick<ServerContract, 'read'>;
   readonly clock: Clock;
 }
 
-/** Questions followed at most; the one not asked for longest goes first. */
+interface Entry {
+  readonly answer: KnownAnswer<unknown>;
+  readonly waiters: Set<() => void>;
+  readonly end: () => void;
+  /** When it took its place in the row of those that may go. */
+  placedAt: number;
+}
+
+/** Questions followed at most; one that was not asked for a while goes first. */
 const MAX_KNOWN = 2_048;
 /** A question that nobody asks for this long is no longer followed, milliseconds. */
 const IDLE_MS = 600_000;
@@ -25,11 +30,14 @@ const FIRST_ANSWER_MS = 3_000;
 /** Answers that are followed from the first question on, so that later ones cost no way to a server. */
 export class KnownAnswers {
   readonly #deps: KnownAnswersDeps;
+  readonly #maxAgeMs: number;
   readonly #entries = new Map<string, Entry>();
   #sweeper: Timer | undefined;
 
-  constructor(deps: KnownAnswersDeps) {
+  /** @param maxAgeMs how long an answer holds without a word from servers; 0 asks them each time. */
+  constructor(deps: KnownAnswersDeps, maxAgeMs: number) {
     this.#deps = deps;
+    this.#maxAgeMs = maxAgeMs;
   }
 
   /** What is known; without a value and without a problem when nothing came in time. */
@@ -37,17 +45,18 @@ export class KnownAnswers {
     name: N,
     args: ReadArgs<N>,
     options: FollowOptions,
-  ): Promise<Pick<Followed<ReadValue<N>>, 'value' | 'problem'>> {
+    signal: AbortSignal,
+  ): Promise<KnownAnswer<ReadValue<N>>> {
     const key = JSON.stringify([name, args, options.datacenter ?? '', options.token ?? '']);
     const entry = this.#entries.get(key) ?? this.#begin(key, name, args, options);
-    entry.usedAt = this.#deps.clock.now();
-    this.#entries.delete(key);
-    this.#entries.set(key, entry);
-    if (entry.state === undefined) await this.#first(entry);
+    const answer = entry.answer as KnownAnswer<ReadValue<N>>;
+    answer.use();
+    if (answer.state === undefined) await this.#first(entry);
     // What can't be followed is asked for anew each time: names that do not exist must not pile up.
-    if (entry.state?.problem !== undefined && entry.state.value === undefined && this.#entries.get(key) === entry)
-      this.#end(key, entry);
-    return (entry.state ?? {}) as Pick<Followed<ReadValue<N>>, 'value' | 'problem'>;
+    if (answer.problem !== undefined && answer.value === undefined && this.#entries.get(key) === entry)
+      this.#end(key, entry, answer.state);
+    else if (answer.state !== undefined && !answer.fresh) return this.#read(answer, name, args, options, signal);
+    return answer;
   }
 
   close(): void {
@@ -56,25 +65,31 @@ export class KnownAnswers {
   }
 
   #begin<N extends ReadName>(key: string, name: N, args: ReadArgs<N>, options: FollowOptions): Entry {
-    let early: Followed<unknown> | undefined;
-    let made: Entry | undefined;
-    const end = this.#deps.pool.follow(name, args, options, (state) => {
-      if (made === undefined) {
-        early = state;
+    const { pool, clock } = this.#deps;
+    const answer = new KnownAnswer<unknown>(clock, this.#maxAgeMs);
+    const waiters = new Set<() => void>();
+    const end = pool.follow(name, args, options, (state) => {
+      answer.tell(state);
+      for (const waiter of [...waiters]) waiter();
+    });
+    const entry: Entry = { answer, waiters, end, placedAt: clock.now() };
+    this.#entries.set(key, entry);
+    if (this.#entries.size > MAX_KNOWN) this.#makeRoom();
+    this.#sweeper ??= clock.after(SWEEP_MS, () => this.#sweep());
+    return entry;
+  }
+
+  /** Ends the first in the row; who was asked for since it took its place has another turn. */
+  #makeRoom(): void {
+    for (const [key, entry] of this.#entries) {
+      if (entry.answer.usedAt <= entry.placedAt) {
+        this.#end(key, entry);
         return;
       }
-      made.state = state;
-      for (const waiter of made.waiters) waiter();
-    });
-    const entry: Entry = { state: early, waiters: new Set(), end, usedAt: 0 };
-    made = entry;
-    this.#entries.set(key, entry);
-    if (this.#entries.size > MAX_KNOWN) {
-      const [oldest] = this.#entries;
-      if (oldest !== undefined) this.#end(...oldest);
+      this.#entries.delete(key);
+      entry.placedAt = entry.answer.usedAt;
+      this.#entries.set(key, entry);
     }
-    this.#sweeper ??= this.#deps.clock.after(SWEEP_MS, () => this.#sweep());
-    return entry;
   }
 
   #first(entry: Entry): Promise<void> {
@@ -89,16 +104,38 @@ export class KnownAnswers {
     });
   }
 
+  /** Asks the servers, for this one question, what is not known freshly enough. */
+  async #read<N extends ReadName>(
+    followed: KnownAnswer<ReadValue<N>>,
+    name: N,
+    args: ReadArgs<N>,
+    options: FollowOptions,
+    signal: AbortSignal,
+  ): Promise<KnownAnswer<ReadValue<N>>> {
+    const { contract, clock } = this.#deps;
+    const answer = new KnownAnswer<ReadValue<N>>(clock, 0);
+    try {
+      const { value, index } = await contract.read(name, args, { ...options, signal });
+      if (followed.problem === undefined && followed.state?.index === index) followed.confirm();
+      answer.tell({ value, index });
+    } catch (error) {
+      answer.tell({ index: 0, problem: IsthmusError.from(error).message });
+    }
+    return answer;
+  }
+
   #sweep(): void {
     this.#sweeper = undefined;
     const before = this.#deps.clock.now() - IDLE_MS;
-    for (const [key, entry] of this.#entries) if (entry.usedAt < before) this.#end(key, entry);
+    for (const [key, entry] of this.#entries) if (entry.answer.usedAt < before) this.#end(key, entry);
     if (this.#entries.size > 0) this.#sweeper = this.#deps.clock.after(SWEEP_MS, () => this.#sweep());
   }
 
-  #end(key: string, entry: Entry): void {
+  /** @param last what those who are asking now shall still see. */
+  #end(key: string, entry: Entry, last?: Followed<unknown>): void {
     this.#entries.delete(key);
     entry.end();
+    entry.answer.tell(last);
     for (const waiter of [...entry.waiters]) waiter();
   }
 }

@@ -1,8 +1,8 @@
-/** What a name below our domain asks for. Names are in lower case, but for the domain, which is as asked. */
+/** What a name below our domain asks for. Names are in lower case. */
 export type Lookup =
   | { readonly kind: 'service' | 'connect'; readonly name: string; readonly tag: string; readonly datacenter: string }
   | { readonly kind: 'node' | 'query'; readonly name: string; readonly datacenter: string }
-  | { readonly kind: 'addr'; readonly address: string; readonly datacenter: string }
+  | { readonly kind: 'addr'; readonly address: string }
   /** The domain itself. */
   | { readonly kind: 'apex' }
   | { readonly kind: 'reverse'; readonly address: string }
@@ -16,37 +16,35 @@ export interface ParsedName {
 
 const KINDS = new Set(['service', 'connect', 'node', 'query', 'addr']);
 
-/** @param domains in lower case. Undefined for a name that others know. */
-export function parseName(asked: string, domains: readonly string[]): ParsedName | undefined {
-  const name = asked.toLowerCase();
-  const address = reverseAddress(name);
+/**
+ * @param name and `domains` in lower case.
+ * @param type of the question: SRV questions may leave out the word `service`.
+ * @returns undefined for a name that others know.
+ */
+export function parseName(name: string, type: string, domains: readonly string[]): ParsedName | undefined {
+  const address = name.endsWith('.arpa') ? reverseAddress(name) : undefined;
   if (address !== undefined) return { lookup: { kind: 'reverse', address }, domain: '' };
   for (const domain of domains) {
-    if (domain === '') continue;
     if (name === domain) return { lookup: { kind: 'apex' }, domain };
-    if (name.endsWith(`.${domain}`)) return { lookup: lookupOf(name.slice(0, -domain.length - 1)), domain };
+    if (name.endsWith(`.${domain}`)) return { lookup: lookupOf(name.slice(0, -domain.length - 1), type), domain };
   }
   return undefined;
 }
 
-function lookupOf(name: string): Lookup {
+function lookupOf(name: string, type: string): Lookup {
   const labels = name.split('.');
-  const at = labels.findLastIndex((label) => KINDS.has(label));
-  const kind = labels[at];
-  const before = labels.slice(0, at);
-  if (at < 1 || labels.length - at > 2 || before.includes('')) return INVALID;
-  const datacenter = labels[at + 1] ?? '';
-  switch (kind) {
-    case 'service':
-    case 'connect':
-      return instancesOf(kind, before, datacenter);
-    case 'addr': {
-      const address = before.length === 1 ? hexAddress(before[0] as string) : undefined;
-      return address === undefined ? INVALID : { kind, address, datacenter };
-    }
-    default:
-      return { kind: kind === 'node' ? 'node' : 'query', name: before.join('.'), datacenter };
+  const at = labels.findLastIndex((label) => KINDS.has(label) || (type === 'SRV' && label.startsWith('_')));
+  const label = labels[at] ?? '';
+  const [kind, before] = KINDS.has(label) ? [label, labels.slice(0, at)] : ['service', labels.slice(0, at + 1)];
+  if (before.length === 0 || before.includes('')) return INVALID;
+  if (kind === 'addr') {
+    const address = before.length === 1 ? hexAddress(before[0] as string) : undefined;
+    return address === undefined ? INVALID : { kind, address };
   }
+  if (labels.length - at > 2) return INVALID;
+  const datacenter = labels[at + 1] ?? '';
+  if (kind === 'service' || kind === 'connect') return instancesOf(kind, before, datacenter);
+  return { kind: kind === 'node' ? 'node' : 'query', name: before.join('.'), datacenter };
 }
 
 /** `name`, `tag.name` (a tag may hold dots) or RFC 2782's `_name._tag`, where `_tcp` is no tag. */

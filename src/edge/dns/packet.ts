@@ -1,12 +1,14 @@
 import { randomInt } from 'node:crypto';
 import packet from 'dns-packet';
-import { encodeMessage, isEncodable, MAX_TCP_MESSAGE } from './encode.ts';
-import { type DnsRecord, type Question, RCODE, type Reply } from './types.ts';
+import { encodeMessage, MAX_TCP_MESSAGE } from './encode.ts';
+import { type DnsRecord, RCODE, type Reply } from './types.ts';
 
 /** A question as it came. */
 export interface Request {
   readonly id: number;
-  readonly question: Question;
+  /** Without a dot at the end, in the asker's case. */
+  readonly name: string;
+  readonly type: string;
   /** The question section, byte by byte. */
   readonly raw: Buffer;
   readonly recursionDesired: boolean;
@@ -29,30 +31,50 @@ const PLAIN_UDP = 512;
 /** Most records in such an answer, whatever is configured. */
 const MAX_PLAIN_ANSWERS = 8;
 const MAX_UDP = 65_507;
+const MAX_LABEL = 63;
+/** Fewest bytes of a record with its address. */
+const MIN_RECORD: Readonly<Record<string, number>> = { SRV: 48, AAAA: 28 };
+const MIN_ANY_RECORD = 13;
 const FLAG_RESPONSE = 0x8000;
 const FLAG_AUTHORITATIVE = 0x0400;
 const FLAG_TRUNCATED = 0x0200;
 const FLAG_RECURSION_DESIRED = 0x0100;
 const FLAG_RECURSION_AVAILABLE = 0x0080;
 const OPCODE = 0x7800;
+/** BADVERS without its lowest four bits, which the header holds. */
+const BAD_VERSION = 1;
 
 /** Reads a request. What can't be answered gives the bytes to send instead, or undefined: no word about it. */
 export function readRequest(bytes: Buffer): Request | Buffer | undefined {
   if (bytes.length < HEADER || (bytes.readUInt16BE(2) & FLAG_RESPONSE) !== 0) return undefined;
   if ((bytes.readUInt16BE(2) & OPCODE) !== 0) return failure(bytes, RCODE.notImplemented);
   try {
-    const { id, questions, additionals } = packet.decode(bytes);
+    const { id = 0, questions, additionals } = packet.decode(bytes);
     const [first] = questions ?? [];
-    const raw = rawQuestion(bytes);
+    const raw = questionOf(bytes);
     if (first === undefined || raw === undefined || questions?.length !== 1) return failure(bytes, RCODE.formatError);
     if (first.class !== 'IN' && first.class !== 'ANY') return failure(bytes, RCODE.refused);
-    const opt = additionals?.find((record) => record.type === 'OPT');
+    const opts = (additionals ?? []).filter((record) => record.type === 'OPT');
+    if (opts.length > 1) return failure(bytes, RCODE.formatError);
+    const [opt] = opts;
+    const recursionDesired = (bytes.readUInt16BE(2) & FLAG_RECURSION_DESIRED) !== 0;
+    if (opt !== undefined && opt.ednsVersion > 0)
+      return encodeMessage({
+        id,
+        flags: FLAG_RESPONSE | (recursionDesired ? FLAG_RECURSION_DESIRED : 0),
+        question: raw,
+        answers: [],
+        authorities: [],
+        additionals: [],
+        edns: { size: PLAIN_UDP, extendedRcode: BAD_VERSION },
+      });
     return {
-      id: id ?? 0,
-      question: { name: first.name === '.' ? '' : first.name, type: (first.type as string) ?? '' },
+      id,
+      name: first.name === '.' ? '' : first.name,
+      type: (first.type as string) ?? '',
       raw,
-      recursionDesired: (bytes.readUInt16BE(2) & FLAG_RECURSION_DESIRED) !== 0,
-      ednsSize: opt?.type === 'OPT' ? opt.udpPayloadSize : undefined,
+      recursionDesired,
+      ednsSize: opt?.udpPayloadSize,
     };
   } catch {
     return failure(bytes, RCODE.formatError);
@@ -83,8 +105,8 @@ export function readAddresses(bytes: Buffer): readonly DnsRecord[] {
   }
 }
 
-/** A header alone that says what is wrong. */
-export function failure(request: Buffer, rcode: number): Buffer {
+/** A header alone that says what is wrong, for a request that could not be read. */
+function failure(request: Buffer, rcode: number): Buffer {
   const flags = request.readUInt16BE(2) & (OPCODE | FLAG_RECURSION_DESIRED);
   const header = Buffer.alloc(HEADER);
   header.writeUInt16BE(request.readUInt16BE(0), 0);
@@ -92,32 +114,41 @@ export function failure(request: Buffer, rcode: number): Buffer {
   return header;
 }
 
+/** How many answers may find room in the reply. */
+export function answerLimit({ type, ednsSize }: Request, options: ReplyOptions): number {
+  const size = replySize(ednsSize, options.transport);
+  if (options.transport === 'udp' && size === PLAIN_UDP) return Math.min(options.udpAnswerLimit, MAX_PLAIN_ANSWERS);
+  return Math.ceil(size / (MIN_RECORD[type] ?? MIN_ANY_RECORD));
+}
+
+function replySize(ednsSize: number | undefined, transport: 'udp' | 'tcp'): number {
+  return transport === 'tcp' ? MAX_TCP_MESSAGE : Math.min(Math.max(ednsSize ?? 0, PLAIN_UDP), MAX_UDP);
+}
+
 /** The reply as bytes; answers are left out until it fits. */
 export function writeReply(request: Request, reply: Reply, options: ReplyOptions): Buffer {
   const { ednsSize } = request;
-  const udp = options.transport === 'udp';
-  const size = udp ? Math.min(Math.max(ednsSize ?? 0, PLAIN_UDP), MAX_UDP) : MAX_TCP_MESSAGE;
-  const all = reply.answers.filter(isWritable);
-  let answers = all;
-  if (udp && size === PLAIN_UDP) answers = all.slice(0, Math.min(options.udpAnswerLimit, MAX_PLAIN_ANSWERS));
+  const size = replySize(ednsSize, options.transport);
+  const all = reply.answers;
+  const flags =
+    FLAG_RESPONSE |
+    (reply.authoritative ? FLAG_AUTHORITATIVE : 0) |
+    (request.recursionDesired ? FLAG_RECURSION_DESIRED : 0) |
+    (options.recursionAvailable ? FLAG_RECURSION_AVAILABLE : 0) |
+    reply.rcode;
+  let answers = all.slice(0, answerLimit(request, options));
   let withExtra = true;
   for (;;) {
-    const truncated = answers.length < all.length && options.enableTruncate;
+    const complete = answers.length === all.length && reply.more !== true;
     const bytes = encodeMessage(
       {
         id: request.id,
-        flags:
-          FLAG_RESPONSE |
-          (reply.authoritative ? FLAG_AUTHORITATIVE : 0) |
-          (truncated ? FLAG_TRUNCATED : 0) |
-          (request.recursionDesired ? FLAG_RECURSION_DESIRED : 0) |
-          (options.recursionAvailable ? FLAG_RECURSION_AVAILABLE : 0) |
-          reply.rcode,
+        flags: complete || !options.enableTruncate ? flags : flags | FLAG_TRUNCATED,
         question: request.raw,
         answers,
-        authorities: (reply.authorities ?? []).filter(isWritable),
+        authorities: reply.authorities ?? [],
         additionals: withExtra ? additionalsOf(answers, reply.additionals ?? []) : [],
-        ...(ednsSize === undefined ? {} : { edns: Math.max(PLAIN_UDP, ednsSize) }),
+        ...(ednsSize === undefined ? {} : { edns: { size: Math.max(PLAIN_UDP, ednsSize), extendedRcode: 0 } }),
       },
       options.compress,
     );
@@ -129,23 +160,25 @@ export function writeReply(request: Request, reply: Reply, options: ReplyOptions
   }
 }
 
-/** What the answers bring along, each once, and none that is an answer itself. */
+/** What the answers bring along, each once. */
 function additionalsOf(answers: readonly DnsRecord[], more: readonly DnsRecord[]): readonly DnsRecord[] {
+  if (more.length === 0 && answers.every(({ extra }) => extra === undefined)) return more;
   const records = new Map<string, DnsRecord>();
   for (const record of [...answers.flatMap(({ extra }) => extra ?? []), ...more])
-    if (isWritable(record)) records.set(JSON.stringify([record.name, record.data]), record);
+    records.set(identityOf(record), record);
   return [...records.values()];
 }
 
-function isWritable({ name, data }: DnsRecord): boolean {
-  return isEncodable(name) && (!('target' in data) || isEncodable(data.target));
+function identityOf({ name = '', data }: DnsRecord): string {
+  if (data.type === 'A' || data.type === 'AAAA') return `${name} ${data.address}`;
+  return data.type === 'TXT' ? `${name} ${data.text}` : JSON.stringify([name, data]);
 }
 
-/** Undefined when its name is not plainly written there. */
-function rawQuestion(bytes: Buffer): Buffer | undefined {
+/** The question section of a message with one question; undefined when its name is not plainly written there. */
+export function questionOf(bytes: Buffer): Buffer | undefined {
   let at = HEADER;
   for (let length = bytes[at]; length !== 0; length = bytes[at]) {
-    if (length === undefined || length > 63) return undefined;
+    if (length === undefined || length > MAX_LABEL) return undefined;
     at += length + 1;
   }
   return at + 5 > bytes.length ? undefined : bytes.subarray(HEADER, at + 5);

@@ -2,6 +2,8 @@ import { createSocket } from 'node:dgram';
 import { connect, isIPv6 } from 'node:net';
 import type { Clock } from '../../lib/clock.ts';
 import { IsthmusError } from '../../lib/errors.ts';
+import { questionOf } from './packet.ts';
+import { RCODE } from './types.ts';
 
 export interface RecursorsOptions {
   /** host, host:port or [v6]:port. */
@@ -16,14 +18,17 @@ interface Server {
 
 const DNS_PORT = 53;
 const HEADER = 12;
-const SERVER_FAILURE = 2;
-const REFUSED = 5;
+const FLAG_RESPONSE = 0x8000;
+/** How long a server that did not answer is asked after the others, milliseconds. */
+const SILENT_MS = 10_000;
 
 /** Other DNS servers, asked in turn about what is not ours. */
 export class Recursors {
   readonly #clock: Clock;
   readonly #servers: readonly Server[];
   readonly #timeoutMs: number;
+  /** Those that did not answer, and until when the others go before them, milliseconds of the clock. */
+  readonly #silent = new Map<Server, number>();
 
   constructor(clock: Clock, options: RecursorsOptions) {
     this.#clock = clock;
@@ -35,23 +40,28 @@ export class Recursors {
     return this.#servers.length > 0;
   }
 
-  /** The first answer that is one; undefined when nobody has any. The answer carries the question's ID. */
+  /** The first answer of one that knows, be it that there is no such name; undefined when none does. */
   async ask(request: Buffer, transport: 'udp' | 'tcp', signal: AbortSignal): Promise<Buffer | undefined> {
-    let last: Buffer | undefined;
-    for (const server of this.#servers) {
+    for (const server of this.#inTurn()) {
       if (signal.aborted) return undefined;
       try {
-        const answer = await (transport === 'udp'
-          ? this.#udp(server, request, signal)
-          : this.#tcp(server, request, signal));
+        const ask = transport === 'udp' ? this.#udp(server, request, signal) : this.#tcp(server, request, signal);
+        const answer = await ask;
+        this.#silent.delete(server);
         const rcode = answer.readUInt16BE(2) & 0xf;
-        if (rcode !== SERVER_FAILURE && rcode !== REFUSED) return answer;
-        last = answer;
+        if (rcode === RCODE.noError || rcode === RCODE.nxDomain) return answer;
       } catch {
-        // the next one is asked
+        this.#silent.set(server, this.#clock.now() + SILENT_MS); // the next one is asked
       }
     }
-    return last;
+    return undefined;
+  }
+
+  /** As configured, but for those that were silent lately: each of them would cost every question its time-out. */
+  #inTurn(): readonly Server[] {
+    const now = this.#clock.now();
+    const silent = (server: Server): boolean => (this.#silent.get(server) ?? 0) > now;
+    return [...this.#servers.filter((server) => !silent(server)), ...this.#servers.filter(silent)];
   }
 
   #udp({ host, port }: Server, request: Buffer, signal: AbortSignal): Promise<Buffer> {
@@ -114,10 +124,13 @@ export class Recursors {
   }
 }
 
-/** The same ID, an answer, and the same question. */
+/** The same ID, an answer, and the same question; servers that fail may leave the question out. */
 function isAnswerTo(message: Buffer, request: Buffer): boolean {
   if (message.length < HEADER || message.readUInt16BE(0) !== request.readUInt16BE(0)) return false;
-  return (message.readUInt16BE(2) & 0x8000) !== 0;
+  if ((message.readUInt16BE(2) & FLAG_RESPONSE) === 0) return false;
+  if (message.readUInt16BE(4) === 0) return (message.readUInt16BE(2) & 0xf) !== RCODE.noError;
+  const question = questionOf(request);
+  return question !== undefined && message.subarray(HEADER, HEADER + question.length).equals(question);
 }
 
 function parseServer(text: string): Server {

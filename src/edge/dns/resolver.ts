@@ -1,45 +1,38 @@
+import type { FollowOptions } from '../../agent/cache/watch-pool.ts';
 import { tryParseDuration } from '../../lib/duration.ts';
 import type { QueryInstance } from '../../model/prepared-query.ts';
 import type { ServerContract } from '../../rpc/contract/contract.ts';
+import type { ReadArgs, ReadName, ReadValue } from '../../rpc/contract/reads.ts';
+import { Aliases, isAlias } from './aliases.ts';
+import { AnswerSet, drawn } from './answer-set.ts';
+import type { KnownAnswer } from './known-answer.ts';
 import type { KnownAnswers } from './known-answers.ts';
 import { type Lookup, parseName } from './names.ts';
-import {
-  addressRecord,
-  instanceRecords,
-  metaRecords,
-  nodeName,
-  nodeRecords,
-  type RecordContext,
-  wantsAddress,
-} from './records.ts';
+import { addressRecord, instanceRecords, metaRecords, nodeName, nodeRecords, type RecordContext } from './records.ts';
+import type { Recursors } from './recursors.ts';
+import { serviceTtls } from './service-ttls.ts';
 import { type DnsRecord, type Question, RCODE, type Reply } from './types.ts';
+import { soaRecord, type ZoneOptions, zoneReply } from './zone.ts';
 
-export interface ResolverOptions {
+export interface ResolverOptions extends ZoneOptions {
   /** Without dots at the ends; the second one may be ''. */
   readonly domain: string;
   readonly altDomain: string;
-  readonly datacenter: string;
   /** The agent's own node. */
   readonly node: string;
   readonly translateWanAddrs: boolean;
   readonly onlyPassing: boolean;
   readonly nodeMetaTxt: boolean;
-  readonly nodeTtlMs: number;
   /** By service name; `*` at the end stands for any rest. */
   readonly serviceTtlMs: Readonly<Record<string, number>>;
   /** Most address records in an answer; 0 is without limit. */
   readonly aRecordLimit: number;
-  readonly soa: {
-    readonly refresh: number;
-    readonly retry: number;
-    readonly expire: number;
-    readonly minTtl: number;
-  };
 }
 
 export interface ResolverDeps {
   readonly known: Pick<KnownAnswers, 'ask'>;
   readonly contract: Pick<ServerContract, 'read'>;
+  readonly recursors: Recursors;
   readonly token: () => string;
   /** Milliseconds since the Unix epoch. */
   readonly now: () => number;
@@ -47,171 +40,215 @@ export interface ResolverDeps {
   readonly random: () => number;
 }
 
-/** Servers named at most in answers about the domain. */
-const MAX_SERVERS = 3;
+/** What is asked, taken apart. */
+interface Asked {
+  readonly question: Question;
+  /** In lower case. */
+  readonly name: string;
+  readonly domain: string;
+  readonly datacenter: string;
+  /** How many names led here. */
+  readonly depth: number;
+  readonly signal: AbortSignal;
+}
+
+/** How one question is answered as long as what is known stays the same. */
+type Plan = (limit: number) => Reply;
 
 const NOTHING: Reply = { rcode: RCODE.noError, authoritative: true, answers: [] };
 const FAILURE: Reply = { rcode: RCODE.serverFailure, authoritative: false, answers: [] };
+const REFUSED_TRANSFER: Reply = { rcode: RCODE.notImplemented, authoritative: true, answers: [] };
+/** Questions whose plan is found at once; the first one remembered goes first. */
+const MAX_RECENT = 4_096;
 
 /** Answers questions about our domains out of what is known of the catalog. */
 export class Resolver {
   readonly #deps: ResolverDeps;
   readonly #options: ResolverOptions;
+  /** The longest one first: it may lie within the other. */
   readonly #domains: readonly string[];
+  readonly #serviceTtlMs: (service: string) => number;
+  readonly #aliases: Aliases;
+  readonly #recent = new Map<string, KnownAnswer<unknown>>();
+  #recentToken = '';
 
   constructor(deps: ResolverDeps, options: ResolverOptions) {
     this.#deps = deps;
     this.#options = options;
-    this.#domains = [options.domain, options.altDomain].map((domain) => domain.toLowerCase());
+    this.#domains = [options.domain, options.altDomain]
+      .filter((domain) => domain !== '')
+      .map((domain) => domain.toLowerCase())
+      .sort((a, b) => b.length - a.length);
+    this.#serviceTtlMs = serviceTtls(options.serviceTtlMs);
+    this.#aliases = new Aliases({
+      recursors: deps.recursors,
+      resolve: (question, depth, signal) => this.#find(question, question.name.toLowerCase(), depth, signal),
+    });
   }
 
-  /** Undefined for a question about what is not ours. */
-  async resolve(question: Question, signal: AbortSignal): Promise<Reply | undefined> {
-    const parsed = parseName(question.name, this.#domains);
+  /** At once where everything is known. Undefined for a question about what is not ours. */
+  resolve(question: Question, signal: AbortSignal): Reply | Promise<Reply | undefined> {
+    const name = question.name.toLowerCase();
+    const key = planKey(question.type, name);
+    this.#forgetOthers();
+    const answer = this.#recent.get(key);
+    const plan = answer?.fresh === true ? answer.derived<Plan>(key) : undefined;
+    if (answer === undefined || plan === undefined) return this.#find(question, name, 0, signal);
+    answer.use();
+    return plan(question.limit);
+  }
+
+  /** What was seen with one token is not for another one. */
+  #forgetOthers(): void {
+    const token = this.#deps.token();
+    if (token === this.#recentToken) return;
+    this.#recentToken = token;
+    this.#recent.clear();
+  }
+
+  async #find(question: Question, name: string, depth: number, signal: AbortSignal): Promise<Reply | undefined> {
+    const { type } = question;
+    const parsed = parseName(name, type, this.#domains);
     if (parsed === undefined) return undefined;
     const { lookup } = parsed;
-    const domain = parsed.domain === '' ? (this.#domains[0] as string) : parsed.domain;
-    const datacenter =
-      'datacenter' in lookup && lookup.datacenter !== '' ? lookup.datacenter : this.#options.datacenter;
-    if (!(await this.#knows(datacenter, signal))) return this.#nothing(domain, RCODE.nxDomain);
-    const reply = await this.#answer(lookup, question, domain, datacenter, signal);
-    if (reply === undefined) return lookup.kind === 'reverse' ? undefined : this.#nothing(domain, RCODE.nxDomain);
-    if (reply.rcode === RCODE.noError && reply.answers.length === 0)
-      return { ...reply, authorities: [this.#soa(domain)] };
-    return reply;
+    const domain = parsed.domain === '' ? this.#options.domain.toLowerCase() : parsed.domain;
+    const datacenter = ('datacenter' in lookup && lookup.datacenter) || this.#options.datacenter;
+    const asked: Asked = { question, name, domain, datacenter, depth, signal };
+    if (lookup.kind === 'reverse') return this.#reverse(lookup.address, asked);
+    if (type === 'AXFR' || type === 'IXFR') return REFUSED_TRANSFER;
+    if (type === 'SOA' || type === 'NS' || (type === 'ANY' && lookup.kind === 'apex'))
+      return this.#zone(type === 'NS' ? 'NS' : 'SOA', asked);
+    return this.#ours(lookup, asked);
   }
 
-  /** Undefined when there is no such thing. */
-  #answer(
-    lookup: Lookup,
-    question: Question,
-    domain: string,
-    datacenter: string,
-    signal: AbortSignal,
-  ): Promise<Reply | undefined> | Reply | undefined {
+  #ours(lookup: Lookup, asked: Asked): Promise<Reply> | Reply {
     switch (lookup.kind) {
       case 'service':
       case 'connect':
-        return this.#service(lookup, question, domain, datacenter);
+        return this.#service(lookup, asked);
       case 'query':
-        return this.#query(lookup.name, question, domain, datacenter);
+        return this.#query(lookup.name, asked);
       case 'node':
-        return this.#node(lookup.name, question, domain, datacenter);
-      case 'addr':
-        return { ...NOTHING, answers: this.#address(lookup.address, question) };
+        return this.#node(lookup.name, asked);
+      case 'addr': {
+        const { nodeTtlMs } = this.#options;
+        const { type } = asked.question;
+        const answers = type === 'SRV' ? [] : addressRecord(lookup.address, seconds(nodeTtlMs), type);
+        return answers.length > 0 ? { ...NOTHING, answers } : this.#nothing(asked.domain, RCODE.noError);
+      }
       case 'apex':
-        return this.#apex(question, domain);
-      case 'reverse':
-        return this.#reverse(lookup.address, question, domain, signal);
+        return this.#nothing(asked.domain, RCODE.noError);
       default:
-        return undefined;
+        return this.#nothing(asked.domain, RCODE.nxDomain);
     }
   }
 
-  async #service(
-    lookup: Extract<Lookup, { readonly tag: string }>,
-    question: Question,
-    domain: string,
-    datacenter: string,
-  ): Promise<Reply | undefined> {
-    const { value, problem } = await this.#deps.known.ask(
-      'health.service',
-      {
-        service: lookup.name,
-        ...(lookup.tag === '' ? {} : { tags: [lookup.tag] }),
-        ...(lookup.kind === 'connect' ? { connect: true } : {}),
-      },
-      this.#followOptions(datacenter),
-    );
-    if (value === undefined)
-      return problem === undefined || datacenter !== this.#options.datacenter ? FAILURE : undefined;
+  async #service(lookup: Extract<Lookup, { readonly tag: string }>, asked: Asked): Promise<Reply> {
+    const args = {
+      service: lookup.name,
+      ...(lookup.tag === '' ? {} : { tags: [lookup.tag] }),
+      ...(lookup.kind === 'connect' ? { connect: true } : {}),
+    };
+    const answer = await this.#ask('health.service', args, asked);
+    const { value } = answer;
+    if (value === undefined) return this.#unknown(asked);
     const { onlyPassing } = this.#options;
     const healthy = value.filter(({ Checks }) =>
       Checks.every(({ Status }) => (onlyPassing ? Status === 'passing' : Status !== 'critical')),
     );
-    return this.#instances(healthy, question, { domain, datacenter, ttl: this.#serviceTtl(lookup.name) });
+    const ttl = seconds(this.#serviceTtlMs(lookup.name));
+    return this.#instances(answer, healthy, asked, { datacenter: asked.datacenter, ttl });
   }
 
-  async #query(name: string, question: Question, domain: string, datacenter: string): Promise<Reply | undefined> {
-    const { value, problem } = await this.#deps.known.ask(
-      'queries.execute',
-      { query: name, agent: { node: this.#options.node, segment: '' } },
-      this.#followOptions(datacenter),
-    );
-    if (problem === 'Query not found') return undefined; // it may have been known before
-    if (value === undefined) return FAILURE;
-    const ttl = value.DNS.TTL === '' ? this.#serviceTtl(value.Service) : seconds(tryParseDuration(value.DNS.TTL) ?? 0);
-    return this.#instances(value.Nodes, question, { domain, datacenter: value.Datacenter, ttl });
+  async #query(name: string, asked: Asked): Promise<Reply> {
+    const args = { query: name, agent: { node: this.#options.node, segment: '' } };
+    const answer = await this.#ask('queries.execute', args, asked);
+    const { value, problem } = answer;
+    if (problem === 'Query not found') return this.#nothing(asked.domain, RCODE.nxDomain); // it may have been known before
+    if (value === undefined) return this.#unknown(asked);
+    const { Nodes, Datacenter, DNS, Service, Near } = value;
+    const ttl = seconds(DNS.TTL === '' ? this.#serviceTtlMs(Service) : (tryParseDuration(DNS.TTL) ?? 0));
+    return this.#instances(answer, Nodes, asked, { datacenter: Datacenter, ttl, ordered: Near !== undefined });
   }
 
   #instances(
+    answer: KnownAnswer<unknown>,
     instances: readonly QueryInstance[],
-    question: Question,
-    where: Pick<RecordContext, 'domain' | 'datacenter' | 'ttl'>,
-  ): Reply | undefined {
-    if (instances.length === 0) return undefined;
-    const records = instanceRecords(this.#shuffled(instances), this.#context(question, where));
+    asked: Asked,
+    where: Pick<RecordContext, 'datacenter' | 'ttl'> & { readonly ordered?: boolean },
+  ): Promise<Reply> | Reply {
+    const { domain, question } = asked;
+    if (instances.length === 0) return this.#planned(answer, asked, () => this.#nothing(domain, RCODE.nxDomain));
+    const records = instanceRecords(instances, this.#context(asked, where));
+    if (records.length === 0) return this.#planned(answer, asked, () => this.#nothing(domain, RCODE.noError));
     const { aRecordLimit } = this.#options;
-    const limit = aRecordLimit > 0 && wantsAddress(question.type) ? aRecordLimit : records.length;
-    return { ...NOTHING, answers: records.slice(0, limit) };
+    const most = aRecordLimit > 0 && question.type !== 'SRV' ? aRecordLimit : records.length;
+    const set = new AnswerSet(records, most, where.ordered === true ? undefined : this.#deps.random);
+    return this.#planned(answer, asked, (limit) => ({ ...NOTHING, ...set.pick(limit) }), records.some(isAlias));
   }
 
-  async #node(name: string, question: Question, domain: string, datacenter: string): Promise<Reply | undefined> {
-    const { value } = await this.#deps.known.ask('catalog.node', { node: name }, this.#followOptions(datacenter));
-    if (value === undefined) return FAILURE;
-    if (value === null) return undefined;
+  async #node(name: string, asked: Asked): Promise<Reply> {
+    const { datacenter, domain, question } = asked;
+    const answer = await this.#ask('catalog.node', { node: name }, asked);
+    const { value } = answer;
+    if (value === undefined) return this.#unknown(asked);
+    if (value === null) return this.#planned(answer, asked, () => this.#nothing(domain, RCODE.nxDomain));
     const ttl = seconds(this.#options.nodeTtlMs);
-    const meta = metaRecords(question.name, value.Node, ttl);
-    const addresses = nodeRecords(value.Node, this.#context(question, { domain, datacenter, ttl }));
-    if (question.type === 'TXT' || question.type === 'ANY') return { ...NOTHING, answers: [...addresses, ...meta] };
-    return { ...NOTHING, answers: addresses, additionals: this.#options.nodeMetaTxt ? meta : [] };
-  }
-
-  #address(address: string, question: Question): readonly DnsRecord[] {
-    if (!wantsAddress(question.type)) return [];
-    return addressRecord(question.name, address, seconds(this.#options.nodeTtlMs), question.type);
-  }
-
-  async #apex(question: Question, domain: string): Promise<Reply> {
-    const soa = this.#soa(domain);
-    if (question.type !== 'SOA' && question.type !== 'NS' && question.type !== 'ANY') return NOTHING;
-    const { servers, glue } = await this.#servers(domain);
-    if (question.type === 'NS') return { ...NOTHING, answers: servers, additionals: glue };
-    return { ...NOTHING, answers: [soa], authorities: servers, additionals: glue };
-  }
-
-  async #servers(domain: string): Promise<{ servers: readonly DnsRecord[]; glue: readonly DnsRecord[] }> {
-    const { datacenter, nodeTtlMs } = this.#options;
-    const { value = [] } = await this.#deps.known.ask(
-      'health.service',
-      { service: 'consul' },
-      this.#followOptions(datacenter),
+    const meta = metaRecords(value.Node, ttl);
+    const addresses = nodeRecords(value.Node, this.#context(asked, { datacenter, ttl }));
+    const all = question.type === 'TXT' || question.type === 'ANY';
+    const answers = all ? [...addresses, ...meta] : addresses;
+    const additionals = this.#options.nodeMetaTxt && !all ? meta : [];
+    return this.#planned(
+      answer,
+      asked,
+      () => ({
+        ...NOTHING,
+        answers,
+        additionals,
+        authorities: answers.length > 0 ? [] : [this.#soa(domain)],
+      }),
+      answers.some(isAlias),
     );
-    const ttl = seconds(nodeTtlMs);
-    const nodes = this.#shuffled(value).slice(0, MAX_SERVERS);
-    const name = (node: string): string => nodeName(node, { datacenter, domain });
-    return {
-      servers: nodes.map(({ Node }) => ({ name: domain, ttl, data: { type: 'NS', target: name(Node.Node) } })),
-      glue: nodes.flatMap(({ Node }) => addressRecord(name(Node.Node), Node.Address, ttl, 'ANY')),
-    };
   }
 
-  async #reverse(address: string, question: Question, domain: string, signal: AbortSignal): Promise<Reply | undefined> {
-    const token = this.#deps.token();
-    const { value } = await this.#deps.contract.read(
-      'catalog.byAddress',
-      { address },
-      { signal, ...(token === '' ? {} : { token }) },
-    );
-    const { datacenter } = this.#options;
-    const names = [
-      ...value.Nodes.map((node) => nodeName(node, { datacenter, domain })),
-      ...value.Services.map((service) => `${service}.service.${datacenter}.${domain}`),
-    ];
-    const [target] = names;
-    if (target === undefined) return undefined;
-    if (question.type !== 'PTR' && question.type !== 'ANY') return NOTHING;
-    return { ...NOTHING, answers: [{ name: question.name, ttl: 0, data: { type: 'PTR', target } }] };
+  /** Replies, and keeps how for those who ask the same. What other names lead to is found out each time. */
+  #planned(answer: KnownAnswer<unknown>, asked: Asked, plan: Plan, aliases = false): Promise<Reply> | Reply {
+    const { question, name, depth, signal } = asked;
+    if (aliases) return this.#aliases.complete(plan(question.limit), question.type, depth, signal);
+    const key = planKey(question.type, name);
+    answer.keep(key, plan);
+    this.#recent.delete(key);
+    this.#recent.set(key, answer);
+    if (this.#recent.size > MAX_RECENT) this.#recent.delete(this.#recent.keys().next().value as string);
+    return plan(question.limit);
+  }
+
+  async #zone(type: 'SOA' | 'NS', asked: Asked): Promise<Reply> {
+    const here = { ...asked, datacenter: this.#options.datacenter };
+    const { value = [] } = await this.#ask('health.service', { service: 'consul' }, here);
+    const servers = drawn(value, value.length, this.#deps.random);
+    return zoneReply(type, asked.domain, servers, this.#options, this.#deps.now());
+  }
+
+  /** Undefined when nothing here has the address: others may know it. */
+  async #reverse(address: string, { question, domain, datacenter, signal }: Asked): Promise<Reply | undefined> {
+    const options = { signal, ...this.#followOptions(datacenter) };
+    const { value } = await this.#deps.contract.read('catalog.byAddress', { address }, options);
+    const [node] = value.Nodes;
+    const [service] = value.Services;
+    if (node === undefined && service === undefined) return undefined;
+    const target =
+      node === undefined ? `${service}.service.${datacenter}.${domain}` : nodeName(node, { datacenter, domain });
+    if (question.type !== 'PTR' && question.type !== 'ANY') return this.#nothing(domain, RCODE.noError);
+    return { ...NOTHING, answers: [{ ttl: 0, data: { type: 'PTR', target } }] };
+  }
+
+  /** Nothing could be found out: there is no such datacenter, or we can't tell. */
+  async #unknown({ datacenter, domain, signal }: Asked): Promise<Reply> {
+    if (datacenter === this.#options.datacenter) return FAILURE;
+    const { value } = await this.#deps.contract.read('catalog.datacenters', {}, { signal });
+    return value.includes(datacenter) ? FAILURE : this.#nothing(domain, RCODE.nxDomain);
   }
 
   /** What does not exist is told with how long that may be remembered. */
@@ -220,30 +257,14 @@ export class Resolver {
   }
 
   #soa(domain: string): DnsRecord {
-    const { refresh, retry, expire, minTtl } = this.#options.soa;
-    return {
-      name: domain,
-      ttl: minTtl,
-      data: {
-        type: 'SOA',
-        server: `ns.${domain}`,
-        mailbox: `hostmaster.${domain}`,
-        serial: Math.floor(this.#deps.now() / 1_000),
-        refresh,
-        retry,
-        expire,
-        minimum: minTtl,
-      },
-    };
+    return soaRecord(domain, this.#options, this.#deps.now());
   }
 
-  async #knows(datacenter: string, signal: AbortSignal): Promise<boolean> {
-    if (datacenter === this.#options.datacenter) return true;
-    const { value } = await this.#deps.contract.read('catalog.datacenters', {}, { signal });
-    return value.includes(datacenter);
+  #ask<N extends ReadName>(name: N, args: ReadArgs<N>, asked: Asked): Promise<KnownAnswer<ReadValue<N>>> {
+    return this.#deps.known.ask(name, args, this.#followOptions(asked.datacenter), asked.signal);
   }
 
-  #followOptions(datacenter: string): { readonly datacenter?: string; readonly token?: string } {
+  #followOptions(datacenter: string): FollowOptions {
     const token = this.#deps.token();
     return {
       ...(datacenter === this.#options.datacenter ? {} : { datacenter }),
@@ -251,31 +272,23 @@ export class Resolver {
     };
   }
 
-  #context(question: Question, where: Pick<RecordContext, 'domain' | 'datacenter' | 'ttl'>): RecordContext {
+  #context({ name, question, domain }: Asked, where: Pick<RecordContext, 'datacenter' | 'ttl'>): RecordContext {
     const { translateWanAddrs, datacenter, nodeMetaTxt } = this.#options;
-    return { ...where, question, wan: translateWanAddrs && where.datacenter !== datacenter, metaTxt: nodeMetaTxt };
+    const wan = translateWanAddrs && where.datacenter !== datacenter;
+    return {
+      name,
+      type: question.type,
+      domain,
+      wan,
+      datacenter: where.datacenter,
+      ttl: where.ttl,
+      metaTxt: nodeMetaTxt,
+    };
   }
+}
 
-  #serviceTtl(service: string): number {
-    const ttls = this.#options.serviceTtlMs;
-    const exact = ttls[service];
-    if (exact !== undefined) return seconds(exact);
-    let best = '';
-    for (const pattern of Object.keys(ttls)) {
-      if (pattern.endsWith('*') && service.startsWith(pattern.slice(0, -1)) && pattern.length > best.length)
-        best = pattern;
-    }
-    return best === '' ? 0 : seconds(ttls[best] ?? 0);
-  }
-
-  #shuffled<T>(items: readonly T[]): readonly T[] {
-    const shuffled = [...items];
-    for (let at = shuffled.length - 1; at > 0; at -= 1) {
-      const other = Math.floor(this.#deps.random() * (at + 1));
-      [shuffled[at], shuffled[other]] = [shuffled[other] as T, shuffled[at] as T];
-    }
-    return shuffled;
-  }
+function planKey(type: string, name: string): string {
+  return `${type} ${name}`;
 }
 
 function seconds(ms: number): number {

@@ -22,7 +22,8 @@ export type RecordData =
 
 /** Names are without a dot at the end. */
 export interface DnsRecord {
-  readonly name: string;
+  /** Absent for the name that was asked, which is written as the asker wrote it. */
+  readonly name?: string;
   /** Seconds. */
   readonly ttl: number;
   readonly data: RecordData;
@@ -37,6 +38,8 @@ export interface Question {
   readonly name: string;
   /** 'A', 'SRV', 'ANY' and so on. */
   readonly type: string;
+  /** Answers that may find room in the reply. */
+  readonly limit: number;
 }
 
 /** What is to be said to a question. */
@@ -44,6 +47,8 @@ export interface Reply {
   readonly rcode: number;
   readonly authoritative: boolean;
   readonly answers: readonly DnsRecord[];
+  /** There are more answers than the question's limit. */
+  readonly more?: boolean;
   readonly authorities?: readonly DnsRecord[];
   readonly additionals?: readonly DnsRecord[];
 }
