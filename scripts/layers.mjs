@@ -86,11 +86,10 @@ export const TELEMETRY_TYPES = 'telemetry/types.ts';
 /** Packages that only some folders may import; all others only need to be in package.json's dependencies. */
 export const PACKAGES = {
   lmdb: ['store/lmdb'],
-  etcd3: ['store/etcd'],
   fastify: ['edge/http'],
   'dns-packet': ['edge/dns'],
-  '@grpc/grpc-js': ['rpc/transport'],
-  '@bufbuild/protobuf': ['rpc/transport', 'rpc/gen', 'federation', 'edge/xds'],
+  '@grpc/grpc-js': ['rpc/transport', 'store/etcd'],
+  '@bufbuild/protobuf': ['rpc/transport', 'rpc/gen', 'federation', 'edge/xds', 'store/etcd'],
   '@peculiar/x509': ['pki'],
   'reflect-metadata': ['pki'],
   pino: ['telemetry'],

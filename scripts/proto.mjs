@@ -1,5 +1,5 @@
-// Generates the code of proto/ (`generate`), or checks that it is up to date and that no change breaks older versions
-// (`check`). Works without a network.
+// Generates the code of proto/ and of etcd's API (`generate`), or checks that it is up to date and that no change breaks
+// older versions (`check`). Works without a network.
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -7,7 +7,11 @@ import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
-const GENERATED = 'src/rpc/gen';
+/** Ours, which older versions speak too, and the part of etcd's that we speak. */
+const MODULES = [
+  { folder: 'proto', template: 'buf.gen.yaml', generated: 'src/rpc/gen' },
+  { folder: 'src/store/etcd/proto', template: 'buf.gen.etcd.yaml', generated: 'src/store/etcd/gen' },
+];
 /** What older versions speak. Replaced by `generate`, which refuses a breaking change first. */
 const BASELINE = 'proto/baseline.binpb';
 
@@ -37,12 +41,14 @@ function differences(expected, actual) {
 
 function check() {
   buf('lint');
-  buf('breaking', '--against', BASELINE);
+  buf('breaking', 'proto', '--against', BASELINE);
   const fresh = mkdtempSync(join(tmpdir(), 'isthmus-proto-'));
   try {
-    buf('generate', '--output', fresh);
-    const stale = differences(join(fresh, GENERATED), join(ROOT, GENERATED));
-    buf('build', '--output', join(fresh, 'baseline.binpb'));
+    const stale = MODULES.flatMap(({ folder, template, generated }) => {
+      buf('generate', folder, '--template', template, '--output', fresh);
+      return differences(join(fresh, generated), join(ROOT, generated));
+    });
+    buf('build', 'proto', '--output', join(fresh, 'baseline.binpb'));
     if (!readFileSync(join(fresh, 'baseline.binpb')).equals(readFileSync(join(ROOT, BASELINE)))) stale.push(BASELINE);
     if (stale.length > 0) {
       console.error(`not up to date, run "npm run generate": ${stale.map((name) => relative('.', name)).join(', ')}`);
@@ -55,9 +61,9 @@ function check() {
 
 function generate() {
   buf('lint');
-  buf('breaking', '--against', BASELINE);
-  buf('generate');
-  buf('build', '--output', BASELINE);
+  buf('breaking', 'proto', '--against', BASELINE);
+  for (const { folder, template } of MODULES) buf('generate', folder, '--template', template);
+  buf('build', 'proto', '--output', BASELINE);
 }
 
 const commands = { check, generate };

@@ -4,6 +4,7 @@ import { AddressError, addressList, advertisedFor, isUnspecified, singleAddress 
 import { toApiCaConfig } from './ca-config.ts';
 import { parseServiceTtls } from './dns-values.ts';
 import type { Values } from './keys/table.ts';
+import { buildStorage } from './storage.ts';
 import { buildTls } from './tls.ts';
 import type {
   ConfigDeps,
@@ -76,6 +77,7 @@ export function buildConfig(input: BuildInput): RuntimeConfig {
     skipLeaveOnInterrupt: values.skip_leave_on_interrupt,
     rejoinAfterLeave: values.rejoin_after_leave,
     reconnectTimeoutMs: values.reconnect_timeout,
+    storage: buildStorage(values, datacenter, reject),
     log: {
       level: values.log_level === 'err' ? 'error' : values.log_level,
       json: values.log_json,

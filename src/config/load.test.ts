@@ -269,4 +269,36 @@ describe('debugConfig', () => {
     expect(shown).toMatchObject({ Datacenter: 'dc1', RetryInterval: '30s', ACLTokensAgent: 'hidden', PortsHTTP: 8500 });
     expect(JSON.stringify(shown)).not.toContain('s3cret');
   });
+
+  it('reads where the state is kept, and hides the password', () => {
+    expect(config('').storage).toMatchObject({ engine: 'embedded', etcd: { prefix: 'isthmus/dc1' } });
+    const loaded = load(`
+      datacenter = "DC7"
+      storage {
+        engine = "etcd"
+        etcd { endpoints = ["https://a:2379", "b:2379"], ca_file = "/ca.pem", username = "u", password = "geheim" }
+      }`);
+    expect(loaded.config.storage).toEqual({
+      engine: 'etcd',
+      etcd: {
+        endpoints: ['https://a:2379', 'b:2379'],
+        caFile: '/ca.pem',
+        certFile: '',
+        keyFile: '',
+        username: 'u',
+        password: 'geheim',
+        prefix: 'isthmus/dc7',
+        compactionIntervalMs: 300_000,
+      },
+    });
+    expect(JSON.stringify(debugConfig(loaded))).not.toContain('geheim');
+    for (const [text, error] of [
+      ['engine = "etcd"', 'name "storage.etcd.endpoints"'],
+      ['engine = "raft"', 'must be one of "embedded", "etcd"'],
+      ['engine = "etcd", etcd { endpoints = ["a"], cert_file = "/c" }', '"storage.etcd.key_file" is missing'],
+      ['engine = "etcd", etcd { endpoints = ["a"], password = "x" }', 'needs "storage.etcd.username"'],
+    ] as const) {
+      expect(() => config(`storage { ${text} }`)).toThrow(error);
+    }
+  });
 });

@@ -45,6 +45,7 @@ export interface RuntimeConfig {
   readonly rejoinAfterLeave: boolean;
   readonly reconnectTimeoutMs: number;
 
+  readonly storage: StorageConfig;
   readonly log: LogConfig;
   readonly acl: AclConfig;
   readonly connect: ConnectConfigSection;
@@ -133,6 +134,23 @@ export interface LogConfig {
   readonly json: boolean;
   /** '' writes to standard error only. */
   readonly file: string;
+}
+
+export interface StorageConfig {
+  readonly engine: 'embedded' | 'etcd';
+  readonly etcd: {
+    readonly endpoints: readonly string[];
+    /** Paths of PEM files; '' where not given. */
+    readonly caFile: string;
+    readonly certFile: string;
+    readonly keyFile: string;
+    readonly username: string;
+    /** A secret. Never logged. */
+    readonly password: string;
+    readonly prefix: string;
+    /** 0 leaves compaction to etcd. */
+    readonly compactionIntervalMs: number;
+  };
 }
 
 export type AclDefaultPolicy = 'allow' | 'deny';

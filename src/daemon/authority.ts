@@ -1,4 +1,3 @@
-import { join } from 'node:path';
 import type { LoadedConfig } from '../config/types.ts';
 import { nodeKey } from '../domain/catalog/tables.ts';
 import { createFederation, type Federation } from '../federation/federation.ts';
@@ -13,9 +12,6 @@ import { type Routing, readTarget, writeTarget } from '../rpc/contract/routing.t
 import { createRpcListener, type ListenerSpec, type RpcListener } from '../rpc/transport/listener.ts';
 import { GuardedContract } from '../server/guard.ts';
 import { Server } from '../server/server.ts';
-import type { Engine } from '../store/engine.ts';
-import { openLmdbEngine } from '../store/lmdb/lmdb-engine.ts';
-import { MemoryEngine } from '../store/memory/memory-engine.ts';
 import { Store } from '../store/store.ts';
 import type { Logger, Metrics } from '../telemetry/types.ts';
 import { guardChanges, ownsToken, primaryTokens, storedFacts, withToken } from './access.ts';
@@ -33,6 +29,7 @@ import { aclKinds, kindOfWrite, replicatedKinds } from './replicated-kinds.ts';
 import { type Identity, lanMember, serverRegistration } from './self.ts';
 import { createServerSecurity } from './server-security.ts';
 import { createServers } from './servers.ts';
+import { openEngine } from './storage.ts';
 import { createWanWarning } from './wan-warning.ts';
 
 /** The part of an agent that is an authority of its datacenter. */
@@ -59,16 +56,6 @@ export interface AuthorityDeps {
   readonly metrics: Metrics;
   readonly ownCsrs: OwnCsrs;
   readonly certificates: Certificates;
-}
-
-async function openEngine({ loaded, clock, log }: AuthorityDeps): Promise<Engine> {
-  const { config } = loaded;
-  if (config.dataDir === '') return new MemoryEngine(clock);
-  return openLmdbEngine({
-    path: join(config.dataDir, 'store'),
-    clock,
-    onError: (what, error) => log.warn('store work failed', { what, error: error.message }),
-  });
 }
 
 /** Puts a server together; nothing runs yet but the store's files are open. */

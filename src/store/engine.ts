@@ -102,12 +102,17 @@ export interface SnapshotPage {
   readonly rows: readonly Row[];
 }
 
-/** What a restore writes: a key and its value. Revisions are not taken over. */
-export type RestoredRow = Pick<Row, 'key' | 'value'>;
+/** What a restore writes. Revisions are taken over only by one that continues a history. */
+export type RestoredRow = Pick<Row, 'key' | 'value'> & Partial<Row>;
 
 export interface RestoreOptions {
   /** The restored state's revision is above this one, and above every earlier one of the store. */
   readonly above: number;
+  /**
+   * The epoch of the store that the rows come from, when this one goes on with its history in its place: rows keep the
+   * revisions they come with, none of which is above `above`. Absent: a new history begins.
+   */
+  readonly continues?: string;
 }
 
 export interface RestoreResult {

@@ -9,6 +9,12 @@ export interface EngineSetup {
   open(clock: FakeClock): Promise<Engine>;
   /** Removes what `open` left behind. */
   dispose?(): Promise<void>;
+  /** True: some revisions are of no commit, where others use the numbers too or a step takes more than one. */
+  readonly gaps?: boolean;
+  /** Time to live of leases in the tests, milliseconds. Default 10,000. */
+  readonly leaseMs?: number;
+  /** Lets time pass for the engine. Default: the clock that `open` was given is moved. */
+  elapse?(ms: number): Promise<void>;
 }
 
 const put = (key: string, value = '1', lease?: string): Op =>
@@ -51,6 +57,12 @@ export function describeEngine(name: string, setup: () => Promise<EngineSetup>):
       await made.dispose?.();
     });
 
+    /** The revision after `before`: exactly, or a higher one where there are gaps. */
+    const following = (before: number): unknown =>
+      made.gaps === true ? expect.toSatisfy((revision: number) => revision > before) : before + 1;
+    const elapse = (ms: number): Promise<void> => made.elapse?.(ms) ?? clock.advance(ms);
+    const leaseMs = (): number => made.leaseMs ?? 10_000;
+
     const watch = (fromRevision: number, prefix = ''): AsyncIterable<Commit> =>
       engine.watch({ prefix, fromRevision, signal: ending.signal });
     const keys = async (prefix = '', revision?: number): Promise<string[]> => {
@@ -89,8 +101,12 @@ export function describeEngine(name: string, setup: () => Promise<EngineSetup>):
 
       it('makes no revision when nothing changes', async () => {
         await engine.txn(writes(put('a')));
-        expect(await engine.txn(writes(del('none')))).toEqual({ succeeded: true, revision: 1 });
-        expect(await engine.txn(writes())).toEqual({ succeeded: true, revision: 1 });
+        const { succeeded, revision } = await engine.txn(writes(del('none')));
+        expect([succeeded, revision]).toEqual([true, made.gaps === true ? following(0) : 1]);
+        expect(await engine.txn(writes())).toEqual({ succeeded: true, revision });
+        const seen = take(watch(2), 1);
+        await engine.txn(writes(put('a')));
+        expect((await seen)[0]?.revision).toEqual(following(revision)); // and none in between
       });
 
       it('writes nothing when a comparison fails', async () => {
@@ -286,13 +302,14 @@ export function describeEngine(name: string, setup: () => Promise<EngineSetup>):
 
     describe('leases', () => {
       it('deletes the keys of a lease that ran out, in one commit', async () => {
-        const lease = await engine.grantLease(10_000);
-        expect(lease.ttlMs).toBe(10_000);
+        const lease = await engine.grantLease(leaseMs());
+        expect(lease.ttlMs).toBe(leaseMs());
         await engine.txn(writes(put('a', '1', lease.id), put('b', '1', lease.id), put('c')));
-        await clock.advance(9_999);
+        const early = made.elapse === undefined ? leaseMs() - 1 : leaseMs() / 4;
+        await elapse(early);
         expect(await keys()).toHaveLength(3);
         const seen = take(watch(2), 1);
-        await clock.advance(1);
+        await elapse(leaseMs() - early);
         expect((await seen)[0]?.changes).toEqual([
           { type: 'delete', key: 'a', modRevision: 2 },
           { type: 'delete', key: 'b', modRevision: 2 },
@@ -302,11 +319,11 @@ export function describeEngine(name: string, setup: () => Promise<EngineSetup>):
       });
 
       it('lives on when it is kept', async () => {
-        const lease = await engine.grantLease(10_000);
+        const lease = await engine.grantLease(leaseMs());
         await engine.txn(writes(put('a', '1', lease.id)));
-        await clock.advance(6_000);
+        await elapse(leaseMs() * 0.6);
         await engine.keepLease(lease.id);
-        await clock.advance(6_000);
+        await elapse(leaseMs() * 0.6);
         expect(await keys()).toEqual(['a=1@1/1']);
       });
 
@@ -386,23 +403,27 @@ export function describeEngine(name: string, setup: () => Promise<EngineSetup>):
           pagesOf([], [{ key: 'a', value: 'new' }], [{ key: 'c', value: '"ü\u0000😀"' }]),
           { above: 0 },
         );
-        expect(done).toEqual({ revision: 2, epoch: engine.epoch });
+        expect(done).toEqual({ revision: following(1), epoch: engine.epoch });
         expect(done.epoch).not.toBe(epoch);
-        expect(await keys()).toEqual(['a=new@2/2', 'c="ü\u0000😀"@2/2']);
+        const at = `${done.revision}/${done.revision}`;
+        expect(await keys()).toEqual([`a=new@${at}`, `c="ü\u0000😀"@${at}`]);
         expect((await engine.range({ prefix: '' })).epoch).toBe(done.epoch);
         const higher = await engine.restore(pagesOf([{ key: 'b', value: '1' }]), { above: 5_000 });
         expect(higher.revision).toBe(5_001);
         expect(higher.epoch).not.toBe(done.epoch);
         expect(await keys()).toEqual(['b=1@5001/5001']);
-        expect(await engine.txn(writes(put('b', '2'), put('c')))).toEqual({ succeeded: true, revision: 5_002 });
-        expect(await keys()).toEqual(['b=2@5001/5002', 'c=1@5002/5002']);
+        const { succeeded, revision } = await engine.txn(writes(put('b', '2'), put('c')));
+        expect([succeeded, revision]).toEqual([true, following(5_001)]);
+        expect(await keys()).toEqual([`b=2@5001/${revision}`, `c=1@${revision}/${revision}`]);
         expect(await keys('', 5_001)).toEqual(['b=1@5001/5001']);
       });
 
       it('can leave nothing', async () => {
         await engine.txn(writes(put('a')));
-        expect(await engine.restore(pagesOf(), { above: 0 })).toMatchObject({ revision: 2 });
-        expect(await engine.range({ prefix: '' })).toMatchObject({ rows: [], revision: 2 });
+        const { revision } = await engine.restore(pagesOf(), { above: 0 });
+        expect(revision).toEqual(following(1));
+        const { rows, revision: read } = await engine.range({ prefix: '' });
+        expect([rows, read]).toEqual([[], made.gaps === true ? following(revision - 1) : revision]);
       });
 
       it('end watches with compacted and forget what was before', async () => {
@@ -416,27 +437,65 @@ export function describeEngine(name: string, setup: () => Promise<EngineSetup>):
         await expect(take(watch(2), 1)).rejects.toMatchObject({ code: 'compacted' });
         await expect(engine.range({ prefix: '', revision: 3 })).rejects.toMatchObject({ code: 'compacted' });
         const seen = take(watch(11), 1);
-        await engine.txn(writes(del('a')));
-        expect(await seen).toEqual([{ revision: 11, changes: [{ type: 'delete', key: 'a', modRevision: 11 }] }]);
+        const { revision } = await engine.txn(writes(del('a')));
+        expect(revision).toEqual(following(10));
+        expect(await seen).toEqual([{ revision, changes: [{ type: 'delete', key: 'a', modRevision: revision }] }]);
       });
 
       it('make comparisons with earlier revisions fail', async () => {
         await engine.txn(writes(put('a', 'same')));
-        await engine.restore(pagesOf([{ key: 'a', value: 'same' }]), { above: 0 });
+        const restored = await engine.restore(pagesOf([{ key: 'a', value: 'same' }]), { above: 0 });
         const stale: Txn = { compare: [{ key: 'a', modRevision: 1 }], ops: [put('a', 'late')] };
-        expect(await engine.txn(stale)).toEqual({ succeeded: false, revision: 2 });
-        const right: Txn = { compare: [{ key: 'a', modRevision: 2 }], ops: [put('a', 'right')] };
-        expect(await engine.txn(right)).toEqual({ succeeded: true, revision: 3 });
+        expect((await engine.txn(stale)).succeeded).toBe(false);
+        const right: Txn = { compare: [{ key: 'a', modRevision: restored.revision }], ops: [put('a', 'right')] };
+        expect(await engine.txn(right)).toEqual({ succeeded: true, revision: following(restored.revision) });
+        expect((await engine.txn(right)).succeeded).toBe(false);
+      });
+
+      it('can go on with the history of another store: its epoch, and the revisions of its rows', async () => {
+        await engine.txn(writes(put('old')));
+        const row = (key: string, createRevision: number, modRevision: number): RestoredRow => ({
+          key,
+          value: key,
+          createRevision,
+          modRevision,
+        });
+        const epoch = '6f1c0a52-1111-4222-8333-944455556666';
+        const pages = pagesOf([row('a', 7, 90), row('b', 3, 3)], [row('c', 12, 41)]);
+        const restored = await engine.restore(pages, { above: 95, continues: epoch });
+        expect(restored).toEqual({ revision: 96, epoch });
+        expect(engine.epoch).toBe(epoch);
+        expect(await keys()).toEqual(['a=a@7/90', 'b=b@3/3', 'c=c@12/41']);
+        const swap = (modRevision: number, key = 'a'): Txn => ({
+          compare: [{ key, modRevision }],
+          ops: [put(key, '2')],
+        });
+        for (const stale of [0, 7, 89, 91, 96]) expect((await engine.txn(swap(stale))).succeeded).toBe(false);
+        const { succeeded, revision } = await engine.txn(swap(90));
+        expect([succeeded, revision]).toEqual([true, following(96)]);
+        expect((await engine.txn(swap(90))).succeeded).toBe(false);
+        expect((await engine.txn(swap(revision))).succeeded).toBe(true);
+        await engine.txn(writes(del('b')));
+        const again = await engine.txn(writes(put('b', '2')));
+        expect((await engine.txn(swap(3, 'b'))).succeeded).toBe(false);
+        const [first, second, third] = (await engine.range({ prefix: '' })).rows;
+        expect([first?.createRevision, first?.value]).toEqual([7, '2']);
+        expect([second?.createRevision, second?.modRevision]).toEqual([again.revision, again.revision]);
+        expect([third?.createRevision, third?.modRevision]).toEqual([12, 41]);
+        const old = await keys('', 96);
+        expect(old).toEqual(['a=a@7/90', 'b=b@3/3', 'c=c@12/41']);
+        await expect(take(watch(96), 1)).rejects.toMatchObject({ code: 'compacted', details: { revision: 97 } });
+        expect((await take(watch(97), 1))[0]?.changes).toMatchObject([{ key: 'a', createRevision: 7 }]);
       });
 
       it('let leases live on without keys', async () => {
         const lease = await engine.grantLease(10_000);
         await engine.txn(writes(put('a', '1', lease.id)));
-        await engine.restore(pagesOf([{ key: 'a', value: 'kept' }]), { above: 0 });
+        const { revision } = await engine.restore(pagesOf([{ key: 'a', value: 'kept' }]), { above: 0 });
         await engine.keepLease(lease.id);
         await engine.txn(writes(put('b', '1', lease.id)));
         await engine.revokeLease(lease.id);
-        expect(await keys()).toEqual(['a=kept@2/2']);
+        expect(await keys()).toEqual([`a=kept@${revision}/${revision}`]);
       });
 
       it('change nothing when the pages fail, are out of order, or hold a key twice', async () => {
@@ -459,8 +518,9 @@ export function describeEngine(name: string, setup: () => Promise<EngineSetup>):
         }
         expect(await keys()).toEqual(['a=old@1/1']);
         expect(engine.epoch).toBe(epoch);
-        await engine.restore(pagesOf([{ key: 'y', value: '1' }]), { above: 0 });
-        expect(await keys()).toEqual(['y=1@2/2']);
+        const { revision } = await engine.restore(pagesOf([{ key: 'y', value: '1' }]), { above: 0 });
+        expect(revision).toEqual(following(1));
+        expect(await keys()).toEqual([`y=1@${revision}/${revision}`]);
       });
 
       it('go on one at a time, and let others read and write the old state until the new one is there', async () => {
@@ -469,14 +529,16 @@ export function describeEngine(name: string, setup: () => Promise<EngineSetup>):
           (async function* () {
             yield [{ key: 'b', value: 'new' }];
             await expect(engine.restore(pagesOf(), { above: 0 })).rejects.toMatchObject({ code: 'unavailable' });
-            expect(await engine.txn(writes(put('a', 'meanwhile')))).toEqual({ succeeded: true, revision: 2 });
-            expect(await keys()).toEqual(['a=meanwhile@1/2']);
+            const { revision } = await engine.txn(writes(put('a', 'meanwhile')));
+            expect(revision).toEqual(following(1));
+            expect(await keys()).toEqual([`a=meanwhile@1/${revision}`]);
             yield [{ key: 'c', value: 'new' }];
           })(),
           { above: 0 },
         );
-        expect((await restored).revision).toBe(3);
-        expect(await keys()).toEqual(['b=new@3/3', 'c=new@3/3']);
+        const { revision } = await restored;
+        expect(revision).toEqual(following(2));
+        expect(await keys()).toEqual([`b=new@${revision}/${revision}`, `c=new@${revision}/${revision}`]);
       });
 
       it('take what a snapshot gave', async () => {

@@ -13,6 +13,14 @@ export {
 export { type Bed, type BedOptions, type Cut, type MeshOptions, type MeshService, portOf, startBed } from './bed.ts';
 export { callAgent } from './call.ts';
 export { type CliResult, isthmus } from './cli.ts';
+export {
+  type EtcdCluster,
+  type EtcdMember,
+  type EtcdOptions,
+  startEtcd,
+  type Way,
+  withoutEtcd,
+} from './etcd.ts';
 export { type HttpAnswer, type HttpBody, type HttpRequestOptions, httpRequest } from './http.ts';
 export {
   assertNoneLeft,

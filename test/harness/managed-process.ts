@@ -11,8 +11,8 @@ export interface ProcessOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** Where standard output and error go; appended to. */
   readonly logFile: string;
-  /** The ready line is this text followed by JSON. */
-  readonly readyPrefix: string;
+  /** The ready line is this text followed by JSON. Absent: the program has none, and is not waited for. */
+  readonly readyPrefix?: string;
   /** How long the ready line may take, milliseconds. Default 20,000. */
   readonly readyWithinMs?: number;
 }
@@ -118,7 +118,11 @@ async function untilReady<Ready>(
   log: WriteStream,
   options: ProcessOptions,
 ): Promise<Ready> {
-  const withinMs = options.readyWithinMs ?? 20_000;
+  const { readyPrefix, readyWithinMs: withinMs = 20_000 } = options;
+  if (readyPrefix === undefined) {
+    child.stdout?.on('data', (chunk: Buffer) => log.write(chunk));
+    return undefined as Ready;
+  }
   const line = new Promise<string>((resolve) => {
     let pending: string | undefined = '';
     child.stdout?.setEncoding('utf8');
@@ -126,11 +130,11 @@ async function untilReady<Ready>(
       log.write(text);
       if (pending === undefined) return;
       pending += text;
-      const start = pending.startsWith(options.readyPrefix) ? 0 : pending.indexOf(`\n${options.readyPrefix}`) + 1;
-      if (start === 0 && !pending.startsWith(options.readyPrefix)) return;
+      const start = pending.startsWith(readyPrefix) ? 0 : pending.indexOf(`\n${readyPrefix}`) + 1;
+      if (start === 0 && !pending.startsWith(readyPrefix)) return;
       const end = pending.indexOf('\n', start);
       if (end === -1) return;
-      resolve(pending.slice(start + options.readyPrefix.length, end));
+      resolve(pending.slice(start + readyPrefix.length, end));
       pending = undefined;
     });
   });

@@ -4,6 +4,7 @@ import { LIMITS_KEYS } from './keys-limits.ts';
 import { NETWORK_KEYS } from './keys-network.ts';
 import { NO_EFFECT_KEYS } from './keys-no-effect.ts';
 import { SECURITY_KEYS } from './keys-security.ts';
+import { STORAGE_KEYS } from './keys-storage.ts';
 import { TLS_KEYS } from './keys-tls.ts';
 
 /** Keys with a meaning, by their path in files. */
@@ -11,6 +12,7 @@ export const USED_KEYS = {
   ...NETWORK_KEYS,
   ...SECURITY_KEYS,
   ...TLS_KEYS,
+  ...STORAGE_KEYS,
   ...AGENT_KEYS,
   ...LIMITS_KEYS,
 } as const satisfies Record<string, Key<unknown>>;

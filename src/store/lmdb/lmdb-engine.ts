@@ -201,10 +201,10 @@ class LmdbEngine implements Engine {
     return this.#snapshots.read(() => this.#check(), signal);
   }
 
-  async restore(pages: AsyncIterable<readonly RestoredRow[]>, { above }: RestoreOptions): Promise<RestoreResult> {
+  async restore(pages: AsyncIterable<readonly RestoredRow[]>, options: RestoreOptions): Promise<RestoreResult> {
     this.#check();
     if (this.#restoring !== undefined) throw restoringError();
-    const work = this.#restore(pages, above);
+    const work = this.#restore(pages, options);
     this.#restoring = work.catch(() => undefined);
     try {
       return await work;
@@ -213,13 +213,14 @@ class LmdbEngine implements Engine {
     }
   }
 
-  async #restore(pages: AsyncIterable<readonly RestoredRow[]>, above: number): Promise<RestoreResult> {
+  async #restore(pages: AsyncIterable<readonly RestoredRow[]>, options: RestoreOptions): Promise<RestoreResult> {
     try {
-      await stage(this.#root, this.#tables, pages, () => {
+      const check = (): void => {
         this.#check();
         this.#checkOurs();
-      });
-      await this.#runAlone(() => this.#adopt(above));
+      };
+      await stage(this.#root, this.#tables, pages, check, options.continues !== undefined);
+      await this.#runAlone(() => this.#adopt(options));
       return { revision: this.#revision, epoch: this.#epoch };
     } catch (error) {
       await this.#root.childTransaction(() => this.#tables.clearStaged()).catch(() => undefined); // else when it is opened
@@ -228,9 +229,9 @@ class LmdbEngine implements Engine {
   }
 
   /** Takes up what a restore has staged: the moment at which the old state gives way to the new one. */
-  async #adopt(above: number): Promise<void> {
+  async #adopt({ above, continues }: RestoreOptions): Promise<void> {
     const revision = Math.max(this.#revision, above) + 1;
-    const epoch = newUuid();
+    const epoch = continues ?? newUuid();
     await this.#root.childTransaction(() => {
       this.#checkOurs();
       this.#tables.adopt(epoch, revision);

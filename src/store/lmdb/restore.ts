@@ -12,6 +12,7 @@ export async function stage(
   tables: Tables,
   pages: AsyncIterable<readonly RestoredRow[]>,
   check: () => void,
+  keepRevisions: boolean,
 ): Promise<void> {
   const step = (write: () => void): Promise<void> =>
     root.childTransaction(() => {
@@ -26,7 +27,7 @@ export async function stage(
       last = key;
     }
     await step(() => {
-      for (const row of page) tables.putStaged(row);
+      for (const row of page) tables.putStaged(row, keepRevisions);
     });
   }
 }

@@ -148,8 +148,9 @@ export class Tables {
     this.#staged.clearSync();
   }
 
-  putStaged({ key, value }: RestoredRow): void {
-    void this.#staged.put(Buffer.from(key), [0, 0, value]);
+  /** @param keepRevisions the row keeps those it comes with; else it has the one of the restore */
+  putStaged({ key, value, createRevision = 0, modRevision = 0 }: RestoredRow, keepRevisions: boolean): void {
+    void this.#staged.put(Buffer.from(key), keepRevisions ? [createRevision, modRevision, value] : [0, 0, value]);
   }
 
   /** Takes up what is staged, as a new history. {@link adopted} must follow once the transaction is on disk. */

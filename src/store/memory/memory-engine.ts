@@ -141,22 +141,22 @@ export class MemoryEngine implements Engine {
     }
   }
 
-  async restore(pages: AsyncIterable<readonly RestoredRow[]>, { above }: RestoreOptions): Promise<RestoreResult> {
+  async restore(pages: AsyncIterable<readonly RestoredRow[]>, options: RestoreOptions): Promise<RestoreResult> {
     this.#check();
     if (this.#restoring) throw restoringError();
     this.#restoring = true;
     try {
-      const values = new Map<string, string>();
+      const rows = new Map<string, RestoredRow>();
       let last = '';
       for await (const page of pages) {
-        for (const { key, value } of page) {
-          checkRestoredKey(key, last);
-          values.set(key, value);
-          last = key;
+        for (const row of page) {
+          checkRestoredKey(row.key, last);
+          rows.set(row.key, row);
+          last = row.key;
         }
       }
       this.#check();
-      this.#replace(values, Math.max(this.#revision, above) + 1);
+      this.#replace(rows, Math.max(this.#revision, options.above) + 1, options.continues);
       return { revision: this.#revision, epoch: this.epoch };
     } finally {
       this.#restoring = false;
@@ -173,11 +173,14 @@ export class MemoryEngine implements Engine {
     if (this.#closed) throw closedError();
   }
 
-  #replace(values: ReadonlyMap<string, string>, revision: number): void {
+  #replace(restored: ReadonlyMap<string, RestoredRow>, revision: number, continues: string | undefined): void {
     const rows = new Map<string, Row>();
-    for (const [key, value] of values) rows.set(key, { key, value, createRevision: revision, modRevision: revision });
+    const own = { createRevision: revision, modRevision: revision };
+    for (const [key, row] of restored) {
+      rows.set(key, continues === undefined ? { ...row, ...own } : { ...own, ...row });
+    }
     this.#rows = rows;
-    this.#epoch = newUuid();
+    this.#epoch = continues ?? newUuid();
     this.#log.length = 0;
     this.#revision = this.#compacted = revision;
     this.#leases.reattach([]);

@@ -1,0 +1,307 @@
+import { setMaxListeners } from 'node:events';
+import { create } from '@bufbuild/protobuf';
+import { type ClientDuplexStream, Metadata, type MethodDefinition, status } from '@grpc/grpc-js';
+import { Backoff } from '../../lib/backoff.ts';
+import type { Clock } from '../../lib/clock.ts';
+import { IsthmusError } from '../../lib/errors.ts';
+import { abortReason, linkSignals, sleep, withDeadline } from '../../lib/signals.ts';
+import type { Logger } from '../../telemetry/types.ts';
+import type { EngineContact } from '../engine.ts';
+import { Connection, type EtcdTls } from './connection.ts';
+import type { Endpoint } from './endpoint.ts';
+import { CallFailure } from './failure.ts';
+import { AuthenticateRequestSchema } from './gen/etcdserverpb/etcd_pb.ts';
+import type { EtcdMeters } from './meters.ts';
+import { METHODS } from './wire.ts';
+
+export interface ClientOptions {
+  readonly endpoints: readonly Endpoint[];
+  readonly tls: EtcdTls;
+  /** '' where etcd has no access control. */
+  readonly username: string;
+  readonly password: string;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly meters: EtcdMeters;
+}
+
+/** One call may take this long at one member, milliseconds: a paused one must not hold anybody up. */
+const ATTEMPT_MS = 2_000;
+/** What fails is tried again for this long, milliseconds: an election takes one to three seconds. */
+const PATIENCE_MS = 6_000;
+const BACKOFF = { baseMs: 20, maxMs: 500 };
+
+/**
+ * Speaks to one member of the cluster at a time, for everything, and goes on to the next one when it fails: then all
+ * calls and watches move together, and whether this one answers tells whether the watches are alive.
+ */
+export class EtcdClient {
+  readonly #options: ClientOptions;
+  readonly #closed = new AbortController();
+  #connection: Connection;
+  #active = 0;
+  #token: Promise<string> | undefined;
+  #lastContact: number;
+  /** Failures since the last answer. */
+  #failures = 0;
+  #lostAt: number | undefined;
+  /** False while the store is being opened: whoever waits for that tells of failures. */
+  #opened = false;
+
+  constructor(options: ClientOptions) {
+    this.#options = options;
+    setMaxListeners(0, this.#closed.signal); // each call has one
+    this.#lastContact = options.clock.now();
+    this.#connection = this.#connect();
+  }
+
+  get endpoint(): string {
+    return this.#connection.endpoint.name;
+  }
+
+  get meters(): EtcdMeters {
+    return this.#options.meters;
+  }
+
+  /** Aborts when the client is closed. */
+  get closed(): AbortSignal {
+    return this.#closed.signal;
+  }
+
+  contact(): EngineContact {
+    return {
+      connected: this.#lostAt === undefined,
+      lastMs: Math.max(0, this.#options.clock.now() - this.#lastContact),
+    };
+  }
+
+  /** One try at the present member. Rejects with a {@link CallFailure}. */
+  async attempt<I, O>(method: MethodDefinition<I, O>, request: I, signal?: AbortSignal): Promise<O> {
+    const { clock, meters } = this.#options;
+    const connection = this.#connection;
+    const limit = withDeadline(clock, ATTEMPT_MS, 'a call of etcd', this.closed, signal);
+    const started = performance.now();
+    try {
+      const reply = await connection.unary(
+        method,
+        request,
+        await this.#metadata(connection, limit.signal),
+        limit.signal,
+      );
+      meters.seconds.observe((performance.now() - started) / 1_000, { method: method.path.slice(1) });
+      this.#answered();
+      return reply;
+    } catch (thrown) {
+      const failure = CallFailure.of(connection.endpoint.name, thrown);
+      const late = limit.signal.aborted && !this.closed.aborted && signal?.aborted !== true;
+      throw late
+        ? new CallFailure(failure.endpoint, status.DEADLINE_EXCEEDED, `no answer within ${ATTEMPT_MS} ms`)
+        : failure;
+    } finally {
+      limit.release();
+    }
+  }
+
+  /**
+   * Runs `work`, which makes attempts, again and again at one member after the other, until it succeeds, fails for good,
+   * or has failed for too long. Rejects with an {@link IsthmusError}. `what` says what it does: `read the store`.
+   */
+  async run<T>(what: string, work: (attempt: number) => Promise<T>, signal?: AbortSignal): Promise<T> {
+    const { clock, endpoints } = this.#options;
+    const backoff = this.newBackoff();
+    const started = clock.now();
+    for (let attempt = 1; ; attempt += 1) {
+      this.#check(signal);
+      try {
+        return await work(attempt);
+      } catch (thrown) {
+        this.#check(signal);
+        if (!(thrown instanceof CallFailure)) throw thrown;
+        const refused = thrown.kind === 'final' || (thrown.kind === 'token' && !this.#renewable(attempt));
+        if (refused) throw thrown.toError(what);
+        this.#failed(thrown);
+        // While nothing answers, one round is enough to tell.
+        const patience = this.contact().connected ? PATIENCE_MS : 0;
+        if (attempt >= endpoints.length && clock.now() - started >= patience) throw thrown.toError(what);
+      }
+      await this.pause(backoff.next(), signal);
+    }
+  }
+
+  /** One call that may be made twice without harm. */
+  call<I, O>(what: string, method: MethodDefinition<I, O>, request: I, signal?: AbortSignal): Promise<O> {
+    return this.run(what, () => this.attempt(method, request, signal), signal);
+  }
+
+  /** A stream at the present member; it ends when the member is left. */
+  async stream<I, O>(
+    method: MethodDefinition<I, O>,
+    signal: AbortSignal,
+  ): Promise<{ readonly call: ClientDuplexStream<I, O>; readonly endpoint: string }> {
+    const connection = this.#connection;
+    const metadata = await this.#metadata(connection, signal);
+    return { call: connection.duplex(method, metadata), endpoint: connection.endpoint.name };
+  }
+
+  /** One question and its answer over a method that streams. One try, as {@link attempt}. */
+  async exchange<I, O>(method: MethodDefinition<I, O>, request: I): Promise<O> {
+    const limit = withDeadline(this.#options.clock, ATTEMPT_MS, 'a call of etcd', this.closed);
+    const { call, endpoint } = await this.stream(method, limit.signal);
+    const cancel = (): void => call.cancel();
+    limit.signal.addEventListener('abort', cancel, { once: true });
+    try {
+      call.write(request);
+      for await (const reply of call) {
+        this.#answered();
+        return reply as O;
+      }
+      throw new CallFailure(endpoint, status.UNAVAILABLE, 'the stream ended');
+    } catch (thrown) {
+      throw CallFailure.of(endpoint, thrown);
+    } finally {
+      limit.signal.removeEventListener('abort', cancel);
+      limit.release();
+      call.cancel();
+    }
+  }
+
+  /** Told of every failure that another member, or a later try, may heal. */
+  failed(failure: CallFailure): void {
+    this.#failed(failure);
+  }
+
+  /** Told whenever a member has answered. */
+  answered(): void {
+    this.#answered();
+  }
+
+  /**
+   * Runs `work` until etcd could be asked, however long that takes; tells once, and again when the reason is another one.
+   * What etcd refuses for good is thrown.
+   */
+  async untilReached<T>(work: () => Promise<T>, signal?: AbortSignal): Promise<T> {
+    const { clock, log, endpoints } = this.#options;
+    const backoff = this.newBackoff();
+    const started = clock.now();
+    let told = '';
+    for (;;) {
+      try {
+        const result = await work();
+        this.#opened = true;
+        const after = { endpoint: this.endpoint, after_seconds: (clock.now() - started) / 1_000 };
+        if (told !== '') log.info('etcd answers', after);
+        return result;
+      } catch (thrown) {
+        const failure = thrown instanceof IsthmusError ? thrown.cause : undefined;
+        if (!(failure instanceof CallFailure) || failure.kind === 'final' || failure.kind === 'token') throw thrown;
+        if (told !== failure.details) {
+          log.warn('waiting for etcd', { endpoints: endpoints.map(({ name }) => name), error: failure.message });
+        }
+        told = failure.details;
+      }
+      await this.pause(backoff.next(), signal);
+    }
+  }
+
+  newBackoff(): Backoff {
+    return new Backoff(BACKOFF);
+  }
+
+  close(): void {
+    if (this.closed.aborted) return;
+    this.#closed.abort(new IsthmusError('unavailable', 'the store is closed'));
+    this.#connection.close();
+  }
+
+  #check(signal: AbortSignal | undefined): void {
+    if (this.closed.aborted) throw abortReason(this.closed);
+    if (signal?.aborted) throw abortReason(signal);
+  }
+
+  #connect(): Connection {
+    const { endpoints, tls, meters } = this.#options;
+    const endpoint = endpoints[this.#active] as Endpoint;
+    meters.use(endpoint.name);
+    return new Connection(endpoint, tls);
+  }
+
+  #answered(): void {
+    const { clock, log } = this.#options;
+    this.#lastContact = clock.now();
+    this.#failures = 0;
+    if (this.#lostAt === undefined) return;
+    if (this.#opened)
+      log.info('etcd is back', { endpoint: this.endpoint, after_seconds: (clock.now() - this.#lostAt) / 1_000 });
+    this.#lostAt = undefined;
+  }
+
+  #failed(failure: CallFailure): void {
+    const { clock, log, endpoints, meters } = this.#options;
+    if (failure.kind === 'token') {
+      this.#token = undefined;
+      return;
+    }
+    if (failure.kind === 'busy' || this.closed.aborted) return;
+    const connection = this.#connection;
+    if (failure.endpoint !== connection.endpoint.name) return; // it was left meanwhile
+    meters.failures.add(1, { endpoint: failure.endpoint });
+    this.#failures += 1;
+    if (this.#failures >= endpoints.length && this.#lostAt === undefined) {
+      this.#lostAt = clock.now();
+      if (this.#opened)
+        log.warn('etcd is out of reach: writes fail and reads may be old until it is back', {
+          endpoint: failure.endpoint,
+          error: failure.details,
+        });
+    }
+    if (endpoints.length === 1) return; // gRPC connects again by itself
+    this.#active = (this.#active + 1) % endpoints.length;
+    this.#connection = this.#connect();
+    connection.close();
+    log.debug('another etcd member is used', {
+      endpoint: this.endpoint,
+      left: failure.endpoint,
+      error: failure.details,
+    });
+  }
+
+  #renewable(attempt: number): boolean {
+    return this.#options.username !== '' && attempt < 5;
+  }
+
+  async #metadata(connection: Connection, signal: AbortSignal): Promise<Metadata> {
+    const metadata = new Metadata();
+    metadata.set('hasleader', 'true'); // a member that has lost the others says so at once
+    const { username, password } = this.#options;
+    if (username === '') return metadata;
+    if (this.#token === undefined) {
+      const token = this.#authenticate(connection, username, password, signal);
+      this.#token = token;
+      token.catch(() => {
+        if (this.#token === token) this.#token = undefined;
+      });
+    }
+    const token = await this.#token;
+    if (token !== '') metadata.set('token', token);
+    return metadata;
+  }
+
+  async #authenticate(connection: Connection, name: string, password: string, signal: AbortSignal): Promise<string> {
+    const request = create(AuthenticateRequestSchema, { name, password });
+    try {
+      return (await connection.unary(METHODS.authenticate, request, new Metadata(), signal)).token;
+    } catch (thrown) {
+      if (thrown instanceof CallFailure && thrown.is('authentication is not enabled')) return '';
+      throw thrown;
+    }
+  }
+
+  async pause(ms: number, signal: AbortSignal | undefined): Promise<void> {
+    const linked = linkSignals(this.closed, signal);
+    try {
+      await sleep(this.#options.clock, ms, linked.signal);
+    } finally {
+      linked.release();
+    }
+  }
+}
