@@ -30,6 +30,7 @@ export class ServerProcess implements Clock, Engine {
   #resume = (): void => undefined;
   #caughtUp: Promise<void> | undefined;
   #catchUp = (): void => undefined;
+  #silence = new AbortController();
   #cut = new AbortController();
   /** Sees every transaction of this process that the engine has carried out. */
   onTxn: (txn: Txn, result: TxnResult) => void = () => undefined;
@@ -47,7 +48,18 @@ export class ServerProcess implements Clock, Engine {
     return this.#resumed !== undefined;
   }
 
+  /** True: it runs and reaches the engine. */
+  get answers(): boolean {
+    return !this.paused && !this.#cut.signal.aborted;
+  }
+
+  /** Aborts when others hear no more of it. */
+  get silence(): AbortSignal {
+    return this.#silence.signal;
+  }
+
   pause(): void {
+    this.#silence.abort(new IsthmusError('unavailable', 'the server is silent'));
     this.#resumed ??= new Promise((resolve) => {
       this.#resume = resolve;
     });
@@ -57,6 +69,7 @@ export class ServerProcess implements Clock, Engine {
   async resume(): Promise<void> {
     if (this.#resumed === undefined) return;
     this.#resumed = undefined;
+    this.#silence = new AbortController();
     this.#resume();
     await new Promise<void>((resolve) => setImmediate(resolve));
     for (const fire of this.#late.splice(0)) fire();
