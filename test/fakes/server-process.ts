@@ -31,6 +31,7 @@ export class ServerProcess implements Clock, Engine {
   #caughtUp: Promise<void> | undefined;
   #catchUp = (): void => undefined;
   #silence = new AbortController();
+  #cutAt = 0;
   #cut = new AbortController();
   /** Sees every transaction of this process that the engine has carried out. */
   onTxn: (txn: Txn, result: TxnResult) => void = () => undefined;
@@ -88,6 +89,7 @@ export class ServerProcess implements Clock, Engine {
   }
 
   cutOff(): void {
+    if (!this.#cut.signal.aborted) this.#cutAt = this.#clock.now();
     this.#cut.abort(new IsthmusError('unavailable', 'the store can not be reached'));
   }
 
@@ -114,7 +116,8 @@ export class ServerProcess implements Clock, Engine {
   }
 
   contact(): EngineContact {
-    return { connected: !this.#cut.signal.aborted, lastMs: 0 };
+    const connected = !this.#cut.signal.aborted;
+    return { connected, lastMs: connected ? 0 : this.#clock.now() - this.#cutAt };
   }
 
   currentRevision(): Promise<number> {

@@ -94,6 +94,8 @@ export interface Ca {
 }
 
 const MINUTE = 60_000;
+/** A server signs for this long without its store: as long as an old root stays at least after its last known leaf. */
+const MAX_BLIND_MS = 10_000;
 
 /** Declares its tables, so create it before the store is started. */
 export function createCa(deps: CaDeps, options: CaOptions = {}): Ca {
@@ -211,8 +213,28 @@ export function createCa(deps: CaDeps, options: CaOptions = {}): Ca {
   let unhook = (): void => undefined;
   let endDuty = async (): Promise<void> => undefined;
 
+  /** A root may have been replaced meanwhile: what is signed under the old one then would be known to nobody. */
+  function refuseWhenBlind(): void {
+    const { connected, lastMs } = store.contact();
+    if (connected || lastMs <= MAX_BLIND_MS) return;
+    throw new IsthmusError(
+      'unavailable',
+      `this server has not reached its store for ${Math.floor(lastMs / 1_000)} s and signs nothing until it does`,
+    );
+  }
+
+  /** Another server, which has the key for that, may have encrypted them. */
+  function tellUnreadableKey(): void {
+    try {
+      void signer.current;
+    } catch (error) {
+      onFailure('reading the CA keys', IsthmusError.from(error));
+    }
+  }
+
   async function signLeaf(csrPem: string, expires = 0): Promise<IssuedCert> {
     const at = now();
+    refuseWhenBlind();
     let authority = signer.current;
     if (authority !== undefined && at > authority.chainGoodUntil) {
       signer.refresh(at);
@@ -252,7 +274,10 @@ export function createCa(deps: CaDeps, options: CaOptions = {}): Ca {
         signer.refresh(now());
         if (tables.config.get(ONLY) !== undefined) void signer.current; // an unreadable key is told at the start
         unhook = store.onCommit((commit) => {
-          if (commit.changes.some((change) => SIGNING_TABLES.has(change.table))) signer.refresh(now());
+          if (commit.changes.some((change) => SIGNING_TABLES.has(change.table))) {
+            signer.refresh(now());
+            tellUnreadableKey();
+          }
           if (commit.changes.some((change) => ROTATION_TABLES.has(change.table))) {
             rotator.changed();
             secondary?.changed();

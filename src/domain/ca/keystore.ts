@@ -15,8 +15,12 @@ export interface KeyStore {
 }
 
 export function createKeyStore(store: Store, tables: CaTables, encryptionKey: Buffer | undefined): KeyStore {
-  const protect = (id: string, secret: string): string =>
-    encryptionKey === undefined ? secret : sealKey(secret, id, encryptionKey);
+  const protect = (id: string, secret: string): string => {
+    if (encryptionKey !== undefined) return sealKey(secret, id, encryptionKey);
+    // Another server has the key for that: what it encrypts is not to lie beside one in the clear.
+    if (tables.keys.list().some((row) => isSealed(row.value.key))) throw keyMissing();
+    return secret;
+  };
 
   return {
     put: (tx, id, secret) => tx.put(tables.keys, { id, key: protect(id, secret) }),
@@ -26,11 +30,7 @@ export function createKeyStore(store: Store, tables: CaTables, encryptionKey: Bu
       if (row === undefined) throw new IsthmusError('not_found', `the CA key ${id} is not in the store`);
       const { key } = row.value;
       if (!isSealed(key)) return key;
-      if (encryptionKey === undefined)
-        throw new IsthmusError(
-          'rejected',
-          'the CA keys are encrypted: set connect.ca_key_encryption_file to their key',
-        );
+      if (encryptionKey === undefined) throw keyMissing();
       return openKey(key, id, encryptionKey);
     },
     async sealAll() {
@@ -46,4 +46,8 @@ export function createKeyStore(store: Store, tables: CaTables, encryptionKey: Bu
       return result;
     },
   };
+}
+
+function keyMissing(): IsthmusError {
+  return new IsthmusError('rejected', 'the CA keys are encrypted: set connect.ca_key_encryption_file to their key');
 }
