@@ -1,8 +1,9 @@
-import { execFile, execFileSync } from 'node:child_process';
+import { execFile } from 'node:child_process';
 import { createSocket } from 'node:dgram';
 import { Resolver } from 'node:dns/promises';
 import packet, { type Answer } from 'dns-packet';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { program } from '../harness/index.ts';
 import { REGISTRATIONS } from './cli-catalog.ts';
 import { type DnsRecording, loadQuestions } from './recording.ts';
 import { startTwoDatacenters, type TwoDatacenters } from './two-datacenters.ts';
@@ -29,14 +30,7 @@ const GEO_CACHE = {
   DNS: { TTL: '7s' },
 };
 
-const hasDig = ((): boolean => {
-  try {
-    execFileSync('dig', ['-v'], { stdio: 'ignore' });
-    return true;
-  } catch {
-    return false;
-  }
-})();
+const digProgram = program('dig');
 
 /** Asks what the real peer was asked, and compares every record. */
 describe('answers of the DNS server', () => {
@@ -62,7 +56,7 @@ describe('answers of the DNS server', () => {
     it(`${name} ${type}`, async () => {
       expect(await ask(port, name, type)).toEqual(normal(recorded));
     });
-    it.runIf(hasDig)(`${name} ${type}, asked by dig`, async () => {
+    it.skipIf(digProgram.missing)(digProgram.title(`${name} ${type}, asked by dig`), async () => {
       expect(await dig(port, name, type)).toEqual(normal(recorded));
     });
   }
@@ -168,7 +162,9 @@ async function dig(port: number, name: string, type: string): Promise<Shown> {
     `${port}`,
   ];
   const text = await new Promise<string>((resolve, reject) => {
-    execFile('dig', [...args, name, type], (error, stdout) => (error === null ? resolve(stdout) : reject(error)));
+    execFile(digProgram.path, [...args, name, type], (error, stdout) =>
+      error === null ? resolve(stdout) : reject(error),
+    );
   });
   const section = (title: string): readonly string[] =>
     (new RegExp(`;; ${title} SECTION:\n((?:[^;\n].*\n)*)`).exec(text)?.[1] ?? '')

@@ -31,6 +31,7 @@ export {
   startProcess,
 } from './managed-process.ts';
 export { freePorts } from './ports.ts';
+export { type Program, program, runProgram } from './programs.ts';
 export { type Random, seeded } from './random.ts';
 export { ask, type EchoApplication, type Load, type LoadCounts, LongLived, startEcho, startLoad } from './traffic.ts';
 export { type WaitOptions, waitFor } from './wait-for.ts';
