@@ -134,6 +134,11 @@ describe('a server that has lost the store', () => {
     expect(await one.read('a')).toMatchObject({ value: 'b', knownLeader: false });
     await expect(one.read('a', { consistency: 'consistent' })).rejects.toMatchObject({ code: 'unavailable' });
     await expect(one.write('a', 'c')).rejects.toMatchObject({ code: 'unavailable' });
+    const newer = one.store.revision + 1; // as seen on another server
+    await expect(one.read('a', { index: newer, waitMs: 1 })).rejects.toMatchObject({ code: 'unavailable' });
+    const stale = one.read('a', { index: newer, waitMs: 1, consistency: 'stale' });
+    await clock.advance(1);
+    expect((await stale).value).toBe('b');
     one.process.heal();
     expect(await one.read('a', { consistency: 'consistent' })).toMatchObject({ value: 'b', knownLeader: true });
   });

@@ -1,23 +1,35 @@
 import type { Clock } from '../lib/clock.ts';
+import { IsthmusError } from '../lib/errors.ts';
 import { abortable, throwIfAborted, withDeadline } from '../lib/signals.ts';
 import type { ReadOptions, ReadResult } from '../rpc/contract/contract.ts';
 import { makeResult } from '../rpc/contract/result.ts';
 import type { Store } from '../store/store.ts';
 
 /** How long a view is waited for that another server was ahead of, milliseconds. */
-const CATCH_UP_MS = 1_000;
+const CATCH_UP_MS = 5_000;
 
 /**
  * A client that has seen `index` on another server may ask here before this server's view shows it. The view is waited
- * for then, so that the client does not see the past; an index that no server has reached yet is not.
+ * for then, so that the client does not see the past; an index that no server has reached yet is not. A server that
+ * can't find out answers only who asked for a stale answer.
  */
-export async function catchUp(store: Store, clock: Clock, index: number, signal: AbortSignal): Promise<void> {
+export async function catchUp(
+  store: Store,
+  clock: Clock,
+  { index = 0, consistency, signal }: Pick<ReadOptions, 'index' | 'consistency' | 'signal'>,
+): Promise<void> {
   if (!store.shared || index <= store.revision) return;
   const limit = withDeadline(clock, CATCH_UP_MS, 'catching up with the other servers', signal);
   try {
     await abortable(store.sync(limit.signal), limit.signal);
-  } catch {
-    throwIfAborted(signal); // else it is answered from what is known here
+  } catch (cause) {
+    throwIfAborted(signal);
+    if (consistency === 'stale') return;
+    throw new IsthmusError(
+      'unavailable',
+      `this server is at revision ${store.revision}, behind index ${index}: ask another, or with ?stale`,
+      { cause },
+    );
   } finally {
     limit.release();
   }

@@ -94,7 +94,7 @@ export class Server implements ServerContract {
     if (asked !== undefined) return makeResult({ index: 1, value: await asked.ask(args, options) });
     const topics = this.#answers.topicsOf(name, args);
     if (options.index !== undefined && options.index > 0 && topics.length > 0) {
-      await catchUp(store, this.#deps.clock, options.index, options.signal);
+      await catchUp(store, this.#deps.clock, options);
       await blockUntilNewer(
         { topics: store.topics, clock: this.#deps.clock, random: this.#deps.random },
         topics,

@@ -179,8 +179,11 @@ export class ServerProcess implements Clock, Engine {
   async #call<T>(work: () => Promise<T>): Promise<T> {
     await this.#resumed;
     if (this.#cut.signal.aborted) throw this.#cut.signal.reason;
+    const { signal } = this.#cut;
     const result = await work();
+    await new Promise<void>((resolve) => setImmediate(resolve)); // on its way back
     await this.#resumed;
+    if (signal.aborted) throw signal.reason; // done, but nobody will know
     return result;
   }
 }
