@@ -4,6 +4,7 @@ import { aclPolicyCommands } from './commands/acl-policies.ts';
 import { aclRoleCommands } from './commands/acl-roles.ts';
 import { aclSetAgentToken } from './commands/acl-set-agent-token.ts';
 import { aclTokenCommands } from './commands/acl-tokens.ts';
+import { aclTranslateRules } from './commands/acl-translate-rules.ts';
 import { agent } from './commands/agent.ts';
 import { catalogAddress } from './commands/catalog-address.ts';
 import { catalogDatacenters } from './commands/catalog-datacenters.ts';
@@ -51,6 +52,7 @@ export const COMMANDS: readonly Command[] = [
   ...aclRoleCommands,
   aclSetAgentToken,
   ...aclTokenCommands,
+  aclTranslateRules,
   agent,
   catalogAddress,
   catalogDatacenters,

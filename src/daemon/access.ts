@@ -14,10 +14,11 @@ import type { ChangeSource } from '../rpc/contract/changes.ts';
 import type { CallOptions, ServerContract } from '../rpc/contract/contract.ts';
 import type { WriteName } from '../rpc/contract/writes.ts';
 import type { ReadDefinitions, WriteDefinitions } from '../server/definitions.ts';
+import { missingRights } from '../server/replication-rights.ts';
 import type { StoredFacts } from '../server/write-rights.ts';
 import type { Read } from '../store/read.ts';
 import type { AgentTokens } from './agent-tokens.ts';
-import { ACL_POLICIES, ACL_ROLES, ACL_TOKENS, CONFIG_ENTRIES } from './replicated-kinds.ts';
+import { ACL_POLICIES, ACL_ROLES, ACL_TOKENS } from './replicated-kinds.ts';
 
 /** What the configuration says about access control, as the domain takes it. */
 export function aclOptions({ acl }: RuntimeConfig, tokens: AgentTokens): AclOptions {
@@ -69,6 +70,11 @@ export function primaryTokens(
 type AclReadNames = Extract<keyof ReadDefinitions, `acl.${string}`>;
 type AclWriteNames = Extract<WriteName, `acl.${string}`>;
 
+const NOTHING_MISSING: Read<unknown, { readonly Problem: string }> = {
+  topics: () => [],
+  produce: () => ({ Problem: '' }),
+};
+
 function disabled(): never {
   throw new IsthmusError('unauthenticated', 'ACL support disabled');
 }
@@ -79,6 +85,8 @@ export function aclReads(acl: Acl, config: RuntimeConfig, replicator: Replicator
     ...acl.reads,
     // With access control on, the guard turns it into a read of the caller's token.
     'acl.tokenSelf': { topics: () => [], produce: disabled },
+    // With access control on, the guard answers it; with it off, nothing is missing.
+    'acl.missingForReplication': NOTHING_MISSING,
     'acl.replication': {
       topics: () => [],
       produce: () => replicationStatus(config, replicator),
@@ -86,10 +94,8 @@ export function aclReads(acl: Acl, config: RuntimeConfig, replicator: Replicator
   };
   if (config.acl.enabled) return reads;
   const off: Read<unknown, never> = { topics: () => [], produce: disabled };
-  return Object.fromEntries(Object.keys(reads).map((name) => [name, off])) as unknown as Pick<
-    ReadDefinitions,
-    AclReadNames
-  >;
+  const all = Object.fromEntries(Object.keys(reads).map((name) => [name, off]));
+  return { ...all, 'acl.missingForReplication': NOTHING_MISSING } as unknown as Pick<ReadDefinitions, AclReadNames>;
 }
 
 /** How writes about access control are carried out. */
@@ -178,18 +184,6 @@ export function guardChanges(source: ChangeSource, callers: Resolver): ChangeSou
   };
 }
 
-/** The rights that are missing to follow a table; secrets are part of tokens, so reading is not enough for these. */
-function missingRights(rights: Rights, kind: string): readonly string[] {
-  if (rights.everything || rights.replication) return [];
-  if (kind === CONFIG_ENTRIES)
-    return [
-      ...(rights.mayAll('service', 'read') ? [] : ['service_prefix "" read']),
-      ...(rights.mayAll('intention', 'read') ? [] : ['service_prefix "" intentions read']),
-    ];
-  const access = kind === ACL_TOKENS ? 'write' : 'read';
-  return rights.may('acl', '', access) ? [] : [`acl ${access}`];
-}
-
 /** Calls without a token get the one that the agent has for them. */
 export function withToken(contract: ServerContract, token: () => string | undefined): ServerContract {
   const filled = <O extends CallOptions>(options: O): O => {
@@ -240,6 +234,11 @@ function replicationStatus(config: RuntimeConfig, replicator: Replicator): AclRe
         .sort()
         .at(-1) ?? '',
     ),
-    LastError: NEVER,
+    LastError: seconds(
+      all
+        .map(({ LastErrorAt }) => LastErrorAt)
+        .sort()
+        .at(-1) ?? '',
+    ),
   };
 }

@@ -16,6 +16,7 @@ export class AgentTokens {
   readonly #file: string | undefined;
   #configured: Readonly<Record<AgentTokenKind, string>>;
   #set: Partial<Record<AgentTokenKind, string>> = {};
+  readonly #listeners = new Set<() => void>();
 
   constructor(config: Pick<RuntimeConfig, 'acl' | 'dataDir'>, log: Logger) {
     const { acl, dataDir } = config;
@@ -27,6 +28,17 @@ export class AgentTokens {
   /** Takes over what the configuration says now; what the API set goes on counting. */
   configure(config: Pick<RuntimeConfig, 'acl'>): void {
     this.#configured = configured(config);
+    this.#tell();
+  }
+
+  /** Calls `listener` when a token may have changed; returns the function that ends it. */
+  onChange(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  #tell(): void {
+    for (const listener of [...this.#listeners]) listener();
   }
 
   get(kind: AgentTokenKind): string {
@@ -47,6 +59,7 @@ export class AgentTokens {
     const known = AGENT_TOKEN_KINDS.find((one) => one === name);
     if (known === undefined) throw new IsthmusError('not_found', `Token ${JSON.stringify(kind)} is unknown`);
     this.#set = { ...this.#set, [known]: secret };
+    this.#tell();
     if (this.#file === undefined) return;
     writeFileSync(`${this.#file}.new`, JSON.stringify(this.#set), { mode: 0o600 });
     renameSync(`${this.#file}.new`, this.#file);

@@ -8,9 +8,11 @@ import type { Service } from '../lib/service.ts';
 import { VERSION } from '../model/version.ts';
 import type { OwnCsrs } from '../pki/csr.ts';
 import type { ServerContract } from '../rpc/contract/contract.ts';
+import type { ReadName } from '../rpc/contract/reads.ts';
 import { type Routing, readTarget, writeTarget } from '../rpc/contract/routing.ts';
 import { createRpcListener, type ListenerSpec, type RpcListener } from '../rpc/transport/listener.ts';
 import { GuardedContract } from '../server/guard.ts';
+import { CERTIFICATES } from '../server/replication-rights.ts';
 import { Server } from '../server/server.ts';
 import { Store } from '../store/store.ts';
 import type { Logger, Metrics } from '../telemetry/types.ts';
@@ -25,7 +27,8 @@ import { createOperatorReads } from './operator-reads.ts';
 import { warnOfOpenPorts } from './port-protection.ts';
 import { remotePrimaryCa } from './primary-ca.ts';
 import { queryMesh } from './query-mesh.ts';
-import { aclKinds, kindOfWrite, replicatedKinds } from './replicated-kinds.ts';
+import { aclKinds, kindOfRead, kindOfWrite, replicatedKinds } from './replicated-kinds.ts';
+import { createPreflight, type Preflight } from './replication-preflight.ts';
 import { type Identity, lanMember, serverRegistration } from './self.ts';
 import { createServerSecurity } from './server-security.ts';
 import { createServers } from './servers.ts';
@@ -46,6 +49,8 @@ export interface Authority {
   /** In the order of starting. */
   readonly services: readonly Service[];
   identity(): Identity;
+  /** How old what a read is made from may be, milliseconds. */
+  ageMs(name: ReadName): number;
 }
 
 export interface AuthorityDeps {
@@ -116,6 +121,7 @@ export async function createAuthority(deps: AuthorityDeps): Promise<Authority> {
         }),
   });
 
+  let preflight: Preflight | undefined;
   const kinds = [
     ...replicatedKinds(domains.entries),
     ...(acls ? aclKinds(domains.acl, { tokens: primary || config.acl.enableTokenReplication }) : []),
@@ -138,7 +144,18 @@ export async function createAuthority(deps: AuthorityDeps): Promise<Authority> {
     clock,
     log: log.child({ component: 'replication' }),
     metrics,
+    followedElsewhere: () => ![undefined, nodeId].includes(leadership.leader()?.id),
+    tokenProblem: () => preflight?.problem ?? '',
   });
+  if (acls && !primary)
+    preflight = createPreflight({
+      primaryDatacenter: config.primaryDatacenter,
+      primary: ofPrimary,
+      tokens,
+      kinds: [...kinds.map(({ name }) => name), CERTIFICATES],
+      clock,
+      log: log.child({ component: 'replication' }),
+    });
 
   const startedAt = clock.now();
   const applied = appliedHere({ leader, replicator, store });
@@ -156,6 +173,10 @@ export async function createAuthority(deps: AuthorityDeps): Promise<Authority> {
     primaryDatacenter: config.primaryDatacenter,
     ownsToken: ownsToken(domains.acl),
   };
+  const ageMs = (name: ReadName): number => {
+    const kind = kindOfRead(name);
+    return kind === undefined ? 0 : replicator.ageMs(kind);
+  };
   const reads = readDefinitions(domains, operator, replicator, config);
   const server = new Server({
     ...routing,
@@ -165,6 +186,7 @@ export async function createAuthority(deps: AuthorityDeps): Promise<Authority> {
     asked: askedReads(domains, replicator, store),
     leader,
     remote: (datacenter) => federation.contract(datacenter),
+    ageMs,
     async replicated(revision, signal, name) {
       const kind = kindOfWrite(name);
       if (kinds.some((one) => one.name === kind)) await applied(kind, revision, signal);
@@ -243,6 +265,7 @@ export async function createAuthority(deps: AuthorityDeps): Promise<Authority> {
     federation,
     listener,
     identity,
+    ageMs,
     services: [
       { name: 'store engine', start: async () => undefined, stop: () => engine.close() },
       store,
@@ -255,6 +278,7 @@ export async function createAuthority(deps: AuthorityDeps): Promise<Authority> {
       ...(primary ? [bootstrapEntries(domains.entries, config.bootstrapEntries)] : []),
       federation.service,
       replicator.service,
+      ...(preflight === undefined ? [] : [preflight.service]),
     ],
   };
 }

@@ -91,7 +91,8 @@ export function createEdgeParts(deps: EdgePartsDeps): AgentParts {
     roots: agent.roots,
     async authorize(request, options) {
       if (request.Target !== '') await requireService(request.Target, options);
-      return agent.authorizer.authorize(request, options);
+      const answer = await agent.authorizer.authorize(request, options);
+      return { ...answer, ageMs: Math.max(answer.ageMs, authority.ageMs('intentions.verdicts')) };
     },
     links: () => federation.links(),
     sidecars: {

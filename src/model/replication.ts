@@ -21,6 +21,8 @@ export interface KindReplication {
   readonly LagRevisions: number;
   readonly LagSeconds: number;
   readonly LastError: string;
+  /** '' when there was none. */
+  readonly LastErrorAt: string;
   readonly LastSuccess: string;
   readonly Quarantined: readonly QuarantinedEntry[];
 }
@@ -29,5 +31,7 @@ export interface ReplicationStatus {
   readonly Datacenter: string;
   readonly PrimaryDatacenter: string;
   readonly Primary: boolean;
+  /** What the replication token lacks in the primary; '' when it suffices. */
+  readonly TokenProblem: string;
   readonly Kinds: readonly KindReplication[];
 }

@@ -14,14 +14,16 @@ import type { ReadArgs, ReadName, ReadValue } from '../rpc/contract/reads.ts';
 import { makeResult } from '../rpc/contract/result.ts';
 import type { WriteArgs, WriteName, WriteValue } from '../rpc/contract/writes.ts';
 import { READ_RIGHTS } from './read-rights.ts';
+import { describeMissing } from './replication-rights.ts';
 import { type StoredFacts, WRITE_RIGHTS } from './write-rights.ts';
 
 /** Who asks, and what that one may do. */
 export interface Caller {
   readonly accessor: string;
   readonly rights: Rights;
-  /** The token itself, when this datacenter's tables do not hold it. */
+  /** The token itself, when this datacenter's tables do not hold it, and how long ago the primary said so, milliseconds. */
   readonly token?: AclToken;
+  readonly ageMs?: number;
 }
 
 /** Knows tokens. '' is a call without one. */
@@ -68,6 +70,8 @@ export class GuardedContract implements ServerContract {
     const { inner } = this.#deps;
     if (this.#deps.readElsewhere(name, options)) return inner.read(name, args, options);
     if (name === SELF) return this.#readSelf(options) as Promise<ReadResult<ReadValue<N>>>;
+    if (name === MISSING)
+      return this.#readMissing(args as ReadArgs<typeof MISSING>, options) as Promise<ReadResult<ReadValue<N>>>;
     const { rights } = this.#peek(options) ?? (await this.#caller(options));
     if (rights.everything) return inner.read(name, args, options);
     allowRead(name, args, rights);
@@ -126,12 +130,17 @@ export class GuardedContract implements ServerContract {
     }
   }
 
+  async #readMissing({ kinds }: ReadArgs<typeof MISSING>, options: ReadOptions) {
+    const { rights } = await this.#caller(options);
+    return makeResult({ value: { Problem: describeMissing(rights, kinds) }, index: this.#deps.revision() });
+  }
+
   /** The peer looks for the token itself here, so its refusal tells the index. */
   async #readSelf(options: ReadOptions): Promise<ReadResult<AclToken>> {
     const { inner, callers, revision } = this.#deps;
     try {
-      const { accessor, token } = await callers.resolve(options.token ?? '', options.signal);
-      if (token !== undefined) return makeResult({ value: token, index: revision() });
+      const { accessor, token, ageMs = 0 } = await callers.resolve(options.token ?? '', options.signal);
+      if (token !== undefined) return makeResult({ value: token, index: revision(), lastContactMs: ageMs });
       return await inner.read('acl.token', { accessor }, options);
     } catch (error) {
       if (!hasCode(error, 'permission_denied')) throw error;
@@ -171,6 +180,7 @@ export class GuardedContract implements ServerContract {
 }
 
 const SELF: ReadName = 'acl.tokenSelf';
+const MISSING = 'acl.missingForReplication';
 const CHANGED = new IsthmusError('cancelled', 'the caller’s rights changed');
 
 function allowRead<N extends ReadName>(name: N, args: ReadArgs<N>, rights: Rights): void {

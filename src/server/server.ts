@@ -38,6 +38,8 @@ export interface ServerDeps extends Routing {
   readonly remote: (datacenter: string) => ServerContract;
   /** Finds the server that leads this datacenter; absent where there is one server. */
   readonly leader?: Pick<LeaderRoute, 'find'>;
+  /** How old what a read is made from may be, milliseconds: replicated tables while their source is away. */
+  readonly ageMs?: (name: ReadName) => number;
   /** Resolves once a write that the primary decided is readable here. */
   readonly replicated: (revision: number, signal: AbortSignal, name: WriteName) => Promise<void>;
   readonly clock: Clock;
@@ -53,6 +55,7 @@ const READ_YOUR_WRITE_MS = 3_000;
 export class Server implements ServerContract {
   readonly #deps: ServerDeps;
   readonly #answers: Answers;
+  readonly #agedAnswers = new WeakMap<ReadResult<unknown>, ReadResult<unknown>>();
   readonly #readCounts = new Map<string, number>();
   readonly #writeCounter;
   readonly #writeSeconds;
@@ -103,7 +106,20 @@ export class Server implements ServerContract {
         options.signal,
       );
     }
-    return asSeenBy(store, this.#answers.get(name, args, topics), options);
+    const result = asSeenBy(store, this.#answers.get(name, args, topics), options);
+    const ageMs = this.#deps.ageMs?.(name) ?? 0;
+    return ageMs < 1_000 ? result : this.#aged(result, Math.floor(ageMs / 1_000));
+  }
+
+  /** The answer with its age: whoever asks within the same second shares it. */
+  #aged<T>(result: ReadResult<T>, seconds: number): ReadResult<T> {
+    const lastContactMs = Math.max(seconds * 1_000, result.lastContactMs);
+    const known = this.#agedAnswers.get(result);
+    if (known?.lastContactMs === lastContactMs) return known as ReadResult<T>;
+    const { value, index, knownLeader } = result;
+    const aged = makeResult({ value, index, knownLeader, lastContactMs });
+    this.#agedAnswers.set(result, aged);
+    return aged;
   }
 
   async write<N extends WriteName>(

@@ -74,7 +74,18 @@ describe('access control', () => {
   });
 
   it('says what is wrong with the replication token, and heals when it is corrected', async () => {
-    await waitFor(async () => dc2.log().includes('ACL not found'), { what: 'the refusal in the log' });
+    const told = () => dc2.log().match(/.*replication cannot work.*/g) ?? [];
+    await waitFor(async () => told().length > 0, { what: 'the refusal in the log' });
+    expect(told()).toHaveLength(1);
+    expect(told()[0]).toContain('the replication token is not known in datacenter \\"dc1\\"');
+    const status = await cli(dc2, root.SecretID, 'replication', 'status');
+    expect(status.out).toContain('Token: the replication token is not known in datacenter "dc1"');
+    const weak = await make<Token>(dc1, 'acl', 'token', 'create', '-service-identity', 'x');
+    await cli(dc2, root.SecretID, 'acl', 'set-agent-token', 'replication', weak.SecretID);
+    await waitFor(async () => told().length > 1, { what: 'what the other token lacks' });
+    expect(told()[1]).toContain(
+      'the replication token lacks acl read for acl-policies; acl read for acl-roles; acl write for acl-tokens; operator write for certificates',
+    );
     const before = await dc2.http('GET', '/v1/acl/replication');
     expect(before.json()).toMatchObject({ Enabled: true, ReplicatedIndex: 0 });
     const { SecretID } = await make<Token>(dc1, 'acl', 'token', 'create', '-role-name', 'builtin/replication');
@@ -121,8 +132,10 @@ describe('access control', () => {
       'two',
     );
     expect(clone.out).toMatch(/^Token cloned successfully\.\nAccessorID: {7}/);
-    const own = await cli(dc1, token.SecretID, 'acl', 'token', 'read', '-self');
+    const own = await cli(dc1, token.SecretID, 'acl', 'token', 'read', '-self', '-meta');
     expect(own.out).toContain('Description:      one');
+    expect(own.out).toMatch(/\nHash: {13}[0-9a-f]{64}\nCreate Index: {5}\d+\nModify Index: {5}\d+\n/);
+    expect((await cli(dc1, '', 'acl', 'translate-rules', 'x')).err).toContain('are not known here');
     const list = await cli(dc1, root.SecretID, 'acl', 'token', 'list');
     expect(list.out).toContain('Description:      two');
     expect(list.out).not.toContain(token.SecretID);

@@ -1,12 +1,12 @@
 import { type Command, doing } from '../command.ts';
-import { show, tokenText } from './acl-common.ts';
+import { META, show, tokenText } from './acl-common.ts';
 
 export const aclBootstrap: Command = {
   path: ['acl', 'bootstrap'],
   synopsis: 'Make the first token, which may do everything',
   about:
     'Possible once. To do it again, write the reset index that the refusal tells into the file acl-bootstrap-reset in the data directory of the primary.',
-  flags: [],
+  flags: [META],
   api: 'server',
   async run(context) {
     const token = await doing('Failed ACL bootstrapping', context.client().acl.bootstrap());

@@ -23,6 +23,9 @@ export const ROLE_FLAGS: readonly FlagSpec[] = [
   { name: 'role-name', kind: 'list', placeholder: 'name', about: 'Role to grant, by its name.' },
 ];
 
+/** As in the peer: also what only the servers are interested in. */
+export const META: FlagSpec = { name: 'meta', kind: 'bool', about: 'Show the hash and the indexes as well.' };
+
 type Links = readonly { readonly ID?: string; readonly Name?: string }[];
 
 export interface GivenGrants {
@@ -83,29 +86,46 @@ export async function rulesOf({ flags, io }: CommandContext): Promise<string> {
   return text.startsWith('@') ? io.readFile(text.slice(1)) : text;
 }
 
-export function tokenText(token: AclToken | AclTokenListed): string {
+interface Stored {
+  readonly Hash: string;
+  readonly CreateIndex: number;
+  readonly ModifyIndex: number;
+}
+
+function metaRows({ Hash, CreateIndex, ModifyIndex }: Stored): string[][] {
+  return [
+    ['Hash:', Buffer.from(Hash, 'base64').toString('hex')],
+    ['Create Index:', String(CreateIndex)],
+    ['Modify Index:', String(ModifyIndex)],
+  ];
+}
+
+export function tokenText(token: AclToken | AclTokenListed, meta: boolean): string {
   const rows = [['AccessorID:', token.AccessorID]];
   if ('SecretID' in token) rows.push(['SecretID:', token.SecretID]);
   rows.push(['Description:', token.Description], ['Local:', String(token.Local)], ['Create Time:', token.CreateTime]);
   if (token.ExpirationTime !== undefined) rows.push(['Expiration Time:', token.ExpirationTime]);
+  if (meta) rows.push(...metaRows(token));
   return [...rows.map(([label = '', value]) => label.padEnd(18) + value), ...grantLines(token)].join('\n');
 }
 
-export function policyText(policy: AclPolicy): string {
+export function policyText(policy: AclPolicy, meta: boolean): string {
   const rows = [
     ['ID:', policy.ID],
     ['Name:', policy.Name],
     ['Description:', policy.Description],
     ['Datacenters:', (policy.Datacenters ?? []).join(', ')],
+    ...(meta ? metaRows(policy) : []),
   ];
   return [columns(rows), 'Rules:', policy.Rules].join('\n');
 }
 
-export function roleText(role: AclRole): string {
+export function roleText(role: AclRole, meta: boolean): string {
   const rows = [
     ['ID:', role.ID],
     ['Name:', role.Name],
     ['Description:', role.Description],
+    ...(meta ? metaRows(role) : []),
   ];
   return [columns(rows), ...grantLines(role)].join('\n');
 }
@@ -131,9 +151,10 @@ export function grantLines(grants: AclGrants): readonly string[] {
 }
 
 /** Prints one object, in the form that was asked for. */
-export function show<T>({ json, print, printJson }: CommandContext, value: T, text: (value: T) => string): void {
+export function show<T>(context: CommandContext, value: T, text: (value: T, meta: boolean) => string): void {
+  const { json, print, printJson, flags } = context;
   if (json) printJson(value);
-  else print(text(value));
+  else print(text(value, flags.bool('meta')));
 }
 
 function names(flags: Flags, name: string): Links {

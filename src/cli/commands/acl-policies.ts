@@ -2,7 +2,7 @@ import type { AclApi, AclPolicy, AclPolicyListed } from '../../client/acl.ts';
 import { type Command, doing } from '../command.ts';
 import { type FlagSpec, type Flags, UsageError } from '../flags.ts';
 import { columns } from '../output.ts';
-import { policyText, rulesOf, show, wholeId } from './acl-common.ts';
+import { META, policyText, rulesOf, show, wholeId } from './acl-common.ts';
 
 const ID: FlagSpec = { name: 'id', kind: 'text', placeholder: 'id', about: 'ID, or the start of it.' };
 const NAME: FlagSpec = { name: 'name', kind: 'text', placeholder: 'name', about: 'Its name.' };
@@ -35,7 +35,7 @@ const idOf = (id: string, acl: AclApi): Promise<string> =>
 const create: Command = {
   path: ['acl', 'policy', 'create'],
   synopsis: 'Create a policy',
-  flags: [NAME, ...CONTENT],
+  flags: [NAME, ...CONTENT, META],
   api: 'server',
   async run(context) {
     const { flags } = context;
@@ -57,7 +57,7 @@ const create: Command = {
 const read: Command = {
   path: ['acl', 'policy', 'read'],
   synopsis: 'Show a policy',
-  flags: [ID, NAME],
+  flags: [ID, NAME, META],
   api: 'server',
   async run(context) {
     show(context, await doing('Error reading policy', find(context.flags, context.client().acl)), policyText);
@@ -70,7 +70,7 @@ const update: Command = {
   synopsis: 'Change a policy',
   about:
     'Changes what is given and keeps the rest; with -no-merge, what is not given is emptied. With -id, -name renames it.',
-  flags: [ID, NAME, ...CONTENT, { name: 'no-merge', kind: 'bool', about: 'Empty what is not given.' }],
+  flags: [ID, NAME, ...CONTENT, { name: 'no-merge', kind: 'bool', about: 'Empty what is not given.' }, META],
   api: 'server',
   async run(context) {
     const { flags } = context;

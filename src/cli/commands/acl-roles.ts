@@ -2,7 +2,7 @@ import type { AclApi, AclRole } from '../../client/acl.ts';
 import { type Command, doing } from '../command.ts';
 import { type FlagSpec, type Flags, UsageError } from '../flags.ts';
 import { columns } from '../output.ts';
-import { GRANT_FLAGS, grantLines, grantsOf, merged, roleText, show, wholeId } from './acl-common.ts';
+import { GRANT_FLAGS, grantLines, grantsOf, META, merged, roleText, show, wholeId } from './acl-common.ts';
 
 const ID: FlagSpec = { name: 'id', kind: 'text', placeholder: 'id', about: 'ID, or the start of it.' };
 const NAME: FlagSpec = { name: 'name', kind: 'text', placeholder: 'name', about: 'Its name.' };
@@ -26,7 +26,7 @@ const idOf = (id: string, acl: AclApi): Promise<string> =>
 const create: Command = {
   path: ['acl', 'role', 'create'],
   synopsis: 'Create a role',
-  flags: [NAME, DESCRIPTION, ...GRANT_FLAGS],
+  flags: [NAME, DESCRIPTION, ...GRANT_FLAGS, META],
   api: 'server',
   async run(context) {
     const { flags } = context;
@@ -45,7 +45,7 @@ const create: Command = {
 const read: Command = {
   path: ['acl', 'role', 'read'],
   synopsis: 'Show a role',
-  flags: [ID, NAME],
+  flags: [ID, NAME, META],
   api: 'server',
   async run(context) {
     show(context, await doing('Error reading role', find(context.flags, context.client().acl)), roleText);
@@ -57,7 +57,14 @@ const update: Command = {
   path: ['acl', 'role', 'update'],
   synopsis: 'Change a role',
   about: 'Adds what is given to what the role grants; with -no-merge, replaces it. With -id, -name renames it.',
-  flags: [ID, NAME, DESCRIPTION, { name: 'no-merge', kind: 'bool', about: 'Replace what it grants.' }, ...GRANT_FLAGS],
+  flags: [
+    ID,
+    NAME,
+    DESCRIPTION,
+    { name: 'no-merge', kind: 'bool', about: 'Replace what it grants.' },
+    ...GRANT_FLAGS,
+    META,
+  ],
   api: 'server',
   async run(context) {
     const { flags } = context;

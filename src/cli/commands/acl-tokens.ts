@@ -1,7 +1,7 @@
 import type { AclApi } from '../../client/acl.ts';
 import { type Command, doing } from '../command.ts';
 import { type FlagSpec, UsageError } from '../flags.ts';
-import { GRANT_FLAGS, grantsOf, merged, ROLE_FLAGS, show, tokenText, wholeId } from './acl-common.ts';
+import { GRANT_FLAGS, grantsOf, META, merged, ROLE_FLAGS, show, tokenText, wholeId } from './acl-common.ts';
 
 const ID: FlagSpec = { name: 'id', kind: 'text', placeholder: 'accessor', about: 'AccessorID, or the start of it.' };
 const DESCRIPTION: FlagSpec = { name: 'description', kind: 'text', placeholder: 'text', about: 'What it is for.' };
@@ -29,6 +29,7 @@ const create: Command = {
     { name: 'expires-ttl', kind: 'duration', placeholder: 'duration', about: 'How long it lives: 1m to 24h.' },
     ...GRANT_FLAGS,
     ...ROLE_FLAGS,
+    META,
   ],
   api: 'server',
   async run(context) {
@@ -58,7 +59,7 @@ const create: Command = {
 const read: Command = {
   path: ['acl', 'token', 'read'],
   synopsis: 'Show a token',
-  flags: [ID, { name: 'self', kind: 'bool', about: 'The token that this command itself uses.' }],
+  flags: [ID, { name: 'self', kind: 'bool', about: 'The token that this command itself uses.' }, META],
   api: 'server',
   async run(context) {
     const { acl } = context.client();
@@ -91,6 +92,7 @@ const update: Command = {
     { name: 'merge-node-identities', kind: 'bool', about: 'Keep its node identities.' },
     ...GRANT_FLAGS,
     ...ROLE_FLAGS,
+    META,
   ],
   api: 'server',
   async run(context) {
@@ -121,7 +123,7 @@ const update: Command = {
 const clone: Command = {
   path: ['acl', 'token', 'clone'],
   synopsis: 'Create a token with the grants of another',
-  flags: [ID, DESCRIPTION],
+  flags: [ID, DESCRIPTION, META],
   api: 'server',
   async run(context) {
     const { acl } = context.client();
@@ -154,12 +156,12 @@ const remove: Command = {
 const list: Command = {
   path: ['acl', 'token', 'list'],
   synopsis: 'List all tokens',
-  flags: [],
+  flags: [META],
   api: 'server',
-  async run({ client, json, print, printJson }) {
+  async run({ client, flags, json, print, printJson }) {
     const tokens = await doing('Failed to retrieve the token list', client().acl.tokens.list());
     if (json) printJson(tokens);
-    else print(tokens.map(tokenText).join('\n\n'));
+    else print(tokens.map((token) => tokenText(token, flags.bool('meta'))).join('\n\n'));
     return 0;
   },
 };

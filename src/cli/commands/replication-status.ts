@@ -17,6 +17,7 @@ export const replicationStatus: Command = {
       return 0;
     }
     print(`${status.Datacenter} follows ${status.PrimaryDatacenter}.`);
+    if (status.TokenProblem !== '') print(`Token: ${status.TokenProblem}.`);
     const rows = status.Kinds.map((kind) => [
       kind.Kind,
       kind.State,
@@ -33,6 +34,9 @@ export const replicationStatus: Command = {
         );
       }
     }
-    return status.Kinds.some((kind) => kind.State === 'stalled' || kind.State === 'refused') ? 1 : 0;
+    return status.TokenProblem !== '' ||
+      status.Kinds.some((kind) => kind.State === 'stalled' || kind.State === 'refused')
+      ? 1
+      : 0;
   },
 };

@@ -21,8 +21,9 @@ import { isExpired } from './tokens.ts';
 export interface Resolved {
   readonly accessor: string;
   readonly rights: Rights;
-  /** The token itself, when this datacenter's tables do not hold it. */
+  /** The token itself, when this datacenter's tables do not hold it, and how long ago the primary said so, milliseconds. */
   readonly token?: AclToken;
+  readonly ageMs?: number;
 }
 
 export type DownPolicy = 'allow' | 'deny' | 'extend-cache' | 'async-cache';
@@ -112,7 +113,7 @@ export class Resolver {
     if (kept !== undefined && !isExpired(kept.token, clock.now())) {
       const fresh = clock.now() - kept.at < ttlMs;
       if (!fresh && downPolicy === 'async-cache') void this.#ask(primary, secret).catch(() => undefined); // told to the next one
-      if (fresh || downPolicy === 'async-cache') return { ...this.#resolved(kept.token), token: kept.token };
+      if (fresh || downPolicy === 'async-cache') return this.#kept(kept);
     }
     signal.throwIfAborted();
     return this.#ask(primary, secret);
@@ -168,10 +169,14 @@ export class Resolver {
       if (downPolicy === 'allow') return { accessor: '', rights: new CompiledRights([], { defaultAllow: true }) };
       if (downPolicy === 'deny' || kept === undefined || isExpired(kept.token, clock.now()))
         return { accessor: '', rights: NO_RIGHTS };
-      return { ...this.#resolved(kept.token), token: kept.token };
+      return this.#kept(kept);
     } finally {
       limit.release();
     }
+  }
+
+  #kept({ token, at }: Fetched): Resolved {
+    return { ...this.#resolved(token), token, ageMs: this.#deps.clock.now() - at };
   }
 
   #resolved(token: AclGrants & { readonly AccessorID: string }): Resolved {

@@ -194,7 +194,9 @@ class PreparedReadCall<N extends ReadName> implements PreparedCall {
 
   #meta(index: number, knownLeader: boolean, lastContactMs: number, found = true): Record<string, string> {
     const { meta, leaderUnknown } = this.#spec;
-    if (meta === 'none') return {};
+    // Where the peer says nothing, the age is told once there is one: the primary is away.
+    if (meta === 'none')
+      return lastContactMs > 0 && found ? { 'X-Consul-Lastcontact': String(Math.round(lastContactMs)) } : {};
     return {
       ...(meta === 'consistency' && found
         ? { 'X-Consul-Effective-Consistency': EFFECTIVE[this.#parameters.consistency] }

@@ -63,6 +63,7 @@ export class Follower {
   #state: ReplicationState = 'connecting';
   #reason = '';
   #lastError = '';
+  #lastErrorAt = 0;
   /** Newest revision of the source that was applied, and that is known of. */
   #applied = 0;
   #known = 0;
@@ -89,10 +90,7 @@ export class Follower {
   }
 
   status(): KindReplication {
-    const { clock, sourceDatacenter, timings } = this.#deps;
-    const now = clock.now();
-    const silent = now - this.#heardAt > timings.stalledMs / 2;
-    const inSync = this.#state === 'following' && this.#applied >= this.#known && !silent;
+    const { sourceDatacenter } = this.#deps;
     return {
       Kind: this.name,
       State: this.#state,
@@ -101,8 +99,9 @@ export class Follower {
       AppliedRevision: this.#applied,
       SourceRevision: this.#known,
       LagRevisions: Math.max(0, this.#known - this.#applied),
-      LagSeconds: inSync ? 0 : Math.max(0, now - this.#inSyncAt) / 1_000,
+      LagSeconds: this.ageMs() / 1_000,
       LastError: this.#lastError,
+      LastErrorAt: this.#lastErrorAt === 0 ? '' : new Date(this.#lastErrorAt).toISOString(),
       LastSuccess: !this.#everInSync ? '' : new Date(this.#inSyncAt).toISOString(),
       Quarantined: this.#applier.quarantined.map(({ value }) => ({
         Key: value.key,
@@ -111,6 +110,15 @@ export class Follower {
         Since: new Date(value.since).toISOString(),
       })),
     };
+  }
+
+  /** How old what is here may be, milliseconds; 0 while everything known of the source is applied. */
+  ageMs(): number {
+    const { clock, timings } = this.#deps;
+    const now = clock.now();
+    const silent = now - this.#heardAt > timings.stalledMs / 2;
+    const inSync = this.#state === 'following' && this.#applied >= this.#known && !silent;
+    return inSync ? 0 : Math.max(0, now - this.#inSyncAt);
   }
 
   /** Resolves once this datacenter shows everything that the source had at `revision`. */
@@ -130,11 +138,15 @@ export class Follower {
   async run(signal: AbortSignal): Promise<void> {
     const { clock, timings } = this.#deps;
     const backoff = new Backoff({ baseMs: 50, maxMs: timings.reconnectMs });
-    this.#applied = this.#applier.cursor?.revision ?? 0;
-    this.#known = this.#applied;
+    const revision = this.#applier.cursor?.revision ?? 0;
     this.#heardAt = clock.now();
-    this.#inSyncAt = this.#heardAt;
-    this.#everInSync = false;
+    // What was in sync when this server followed last is as old as that, unless another server has followed since.
+    if (!this.#everInSync || revision > this.#applied) {
+      this.#inSyncAt = this.#heardAt;
+      this.#everInSync = false;
+    }
+    this.#applied = revision;
+    this.#known = revision;
     this.#become('connecting', '');
     while (!signal.aborted) {
       try {
@@ -142,7 +154,7 @@ export class Follower {
       } catch (thrown) {
         if (signal.aborted) return;
         const error = IsthmusError.from(thrown);
-        this.#lastError = error.message;
+        this.#failed(error.message);
         if (this.#state === 'following' || this.#state === 'snapshot') {
           this.#deps.log.info('replication interrupted', { kind: this.name, reason: error.message });
           this.#become('connecting', '');
@@ -298,9 +310,14 @@ export class Follower {
     this.#waiters.advance(revision);
   }
 
+  #failed(why: string): void {
+    this.#lastError = why;
+    this.#lastErrorAt = this.#deps.clock.now();
+  }
+
   #refuse(reason: string): void {
     if (this.#reason !== reason) this.#deps.log.error('replication refused', { kind: this.name, reason });
-    this.#lastError = reason;
+    this.#failed(reason);
     this.#become('refused', reason);
   }
 

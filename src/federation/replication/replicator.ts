@@ -24,6 +24,10 @@ export interface ReplicatorDeps {
   readonly log: Logger;
   readonly metrics: Metrics;
   readonly timings?: Partial<ReplicationTimings>;
+  /** True while another server of this datacenter leads: only it knows how far it is. */
+  readonly followedElsewhere?: () => boolean;
+  /** What is known to be wrong with the token that the source is asked with. */
+  readonly tokenProblem?: () => string;
 }
 
 export interface Replicator {
@@ -31,6 +35,8 @@ export interface Replicator {
   readonly reads: { readonly 'replication.status': Read<Record<never, never>, ReplicationStatus> };
   /** Resolves once this datacenter shows what the primary had at `revision`; at once in the primary. Ask the leader. */
   waitApplied(kind: string, revision: number, signal: AbortSignal): Promise<void>;
+  /** How old this datacenter's copy of a table may be, milliseconds; 0 while it is followed, and where another server does that. */
+  ageMs(kind: string): number;
   /** An operator's word that the primary's store is right although it is older or another one. Tell the leader. */
   acceptSource(kind: string): void;
 }
@@ -92,6 +98,7 @@ export function createReplicator(deps: ReplicatorDeps): Replicator {
           Datacenter: datacenter,
           PrimaryDatacenter: primaryDatacenter,
           Primary: primary,
+          TokenProblem: deps.tokenProblem?.() ?? '',
           Kinds: primary ? deps.kinds.map(({ name }) => off(name)) : [...followers.values()].map((one) => one.status()),
         }),
       },
@@ -99,6 +106,7 @@ export function createReplicator(deps: ReplicatorDeps): Replicator {
     async waitApplied(kind, revision, signal) {
       if (!primary) await follower(kind).waitApplied(revision, signal);
     },
+    ageMs: (kind) => (deps.followedElsewhere?.() === true ? 0 : (followers.get(kind)?.ageMs() ?? 0)),
     acceptSource(kind) {
       follower(kind).acceptSource();
     },
@@ -117,6 +125,7 @@ function off(kind: string): KindReplication {
     LagRevisions: 0,
     LagSeconds: 0,
     LastError: '',
+    LastErrorAt: '',
     LastSuccess: '',
     Quarantined: [],
   };

@@ -100,6 +100,11 @@ export interface Reads {
   'acl.policy': { args: { readonly id: string } | { readonly name: string }; value: AclPolicy };
   'acl.roles': { args: { readonly policy?: string }; value: readonly AclRole[] };
   'acl.role': { args: { readonly id: string } | { readonly name: string }; value: AclRole };
+  /** What the call's token lacks to replicate these tables (and `certificates`). */
+  'acl.missingForReplication': {
+    args: { readonly kinds: readonly string[] };
+    value: { readonly Problem: string };
+  };
   'acl.replication': { args: Record<never, never>; value: AclReplicationStatus };
 }
 
