@@ -110,7 +110,11 @@ export async function createAuthority(deps: AuthorityDeps): Promise<Authority> {
     log,
     metrics,
     ownCsrs: deps.ownCsrs,
-    mesh: queryMesh(config.datacenter, () => federation),
+    mesh: queryMesh(
+      config.datacenter,
+      () => guarded,
+      () => federation,
+    ),
     agentTokens: tokens,
     knownDatacenters: () => [config.datacenter, ...federation.connected()],
     ...(primary

@@ -25,6 +25,7 @@ export function readDefinitions(
     'queries.execute': ASKED,
     'queries.forecast': ASKED,
     'replication.applied': ASKED,
+    'upstreams.resolve': ASKED,
   };
 }
 
@@ -42,6 +43,7 @@ export function askedReads({ queries }: Domains, replicator: Replicator, store: 
       follow: (args, options) => queries.follow(args, options),
     },
     'queries.forecast': { ask: (args, options) => queries.forecast(args, options) },
+    'upstreams.resolve': { follow: (args, options) => queries.followUpstream(args, options) },
   };
 }
 

@@ -108,6 +108,7 @@ export function createDomains(deps: DomainDeps): Domains {
       produce: (args) => health.produce({ ...args, asStored: true }),
     },
     mesh: deps.mesh,
+    serviceTargets: (service, from) => entries.serviceTargets(service, from),
     clock,
     random: Math.random,
     log: log.child({ component: 'queries' }),

@@ -75,6 +75,8 @@ export interface QuerySelection {
   readonly tags?: readonly string[];
   readonly nodeMeta?: Readonly<Record<string, string>>;
   readonly serviceMeta?: Readonly<Record<string, string>>;
+  /** In the filter grammar, over an instance. */
+  readonly filter?: string;
 }
 
 /** An instance as queries answer it: what nobody gave is null. */

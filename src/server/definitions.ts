@@ -9,7 +9,8 @@ export type ReadDefinitions = { readonly [N in ReadName]: Read<ReadArgs<N>, Read
 
 /** A read that is answered by asking others, which takes time; it knows by itself when its answer changes. */
 export interface AskedRead<N extends ReadName> {
-  ask(args: ReadArgs<N>, options: CallOptions): Promise<ReadValue<N>>;
+  /** Absent: the answer can only be watched. */
+  ask?(args: ReadArgs<N>, options: CallOptions): Promise<ReadValue<N>>;
   /** Absent: the answer can't be watched. */
   follow?(args: ReadArgs<N>, options: CallOptions): AsyncIterable<ReadValue<N>>;
 }

@@ -5,6 +5,7 @@ import type { Intention } from '../model/intention.ts';
 import type { Member } from '../model/member.ts';
 import type { IntentionPair } from '../model/requests.ts';
 import type { Access, Resource, Rights } from '../model/rights.ts';
+import type { ResolveArgs } from '../model/upstream.ts';
 
 /** What a read takes: a right to ask at all, and what is left out of the answer. */
 export interface ReadRights<Args = never, Value = never> {
@@ -54,6 +55,11 @@ const list = <T>(sees: (rights: Rights, item: T) => boolean): ReadRights =>
 /** Proxies of a service are looked for by the service's name, whatever their own is. */
 const connectTarget = (rights: Rights, { service, connect }: Named): boolean =>
   connect !== true || seesService(rights, service);
+
+const instancesOf = rule<Named, readonly ServiceInstance[]>({
+  show: (rights, instances, args) =>
+    connectTarget(rights, args) ? kept(instances, (instance) => seesInstance(rights, instance)) : [],
+});
 
 const onIntentions = rule<IntentionPair, unknown>({
   allow: (rights, { destination }) => rights.may('intention', destination, 'read'),
@@ -110,10 +116,7 @@ export const READ_RIGHTS: Readonly<Record<string, ReadRights>> = {
   'health.node': list(seesCheck),
   'health.checks': list(seesCheck),
   'health.state': list(seesCheck),
-  'health.service': rule<Named, readonly ServiceInstance[]>({
-    show: (rights, instances, args) =>
-      connectTarget(rights, args) ? kept(instances, (instance) => seesInstance(rights, instance)) : [],
-  }),
+  'health.service': instancesOf,
   'config.get': rule<{ readonly kind: ConfigEntry['Kind']; readonly name: string }, unknown>({
     allow: (rights, { kind, name }) => seesEntry(rights, { Kind: kind, Name: name }),
   }),
@@ -150,16 +153,15 @@ export const READ_RIGHTS: Readonly<Record<string, ReadRights>> = {
   'queries.explain': rule<unknown, { readonly Query: { readonly Name: string } }>({
     show: (rights, explanation) => (seesQuery(rights, explanation.Query) ? explanation : undefined),
   }),
-  'queries.execute': rule<unknown, { readonly Nodes: readonly ServiceInstance[] }>({
-    show(rights, answer) {
-      const seen = kept(answer.Nodes, (instance) => seesInstance(rights, instance));
-      return seen === answer.Nodes ? answer : { ...answer, Nodes: seen };
-    },
+  // Each datacenter shows of its instances what the query's own token, else the caller's, may see.
+  'queries.execute': OPEN,
+  'upstreams.resolve': rule<ResolveArgs, unknown>({
+    allow: (rights, { type, name }) => type !== 'service' || seesService(rights, name),
   }),
   'queries.forecast': rule<unknown, { readonly Name: string }>({
     show: (rights, forecast) => (seesQuery(rights, forecast) ? forecast : undefined),
   }),
-  'queries.candidates': list(seesInstance),
+  'queries.candidates': instancesOf,
   'internal.uiServices': list<{ readonly Name: string }>((rights, { Name }) => seesService(rights, Name)),
   'internal.uiNodes': rule<unknown, readonly NodeDump[]>({
     show: (rights, nodes) =>

@@ -94,7 +94,10 @@ export class Server implements ServerContract {
     if (leader !== undefined) return leader.read(name, args, withoutDatacenter(options));
     if (options.consistency === 'consistent') await store.sync(options.signal);
     const asked = this.#asked(name);
-    if (asked !== undefined) return makeResult({ index: 1, value: await asked.ask(args, options) });
+    if (asked !== undefined) {
+      if (asked.ask === undefined) throw new IsthmusError('rejected', `${name} can only be watched`);
+      return makeResult({ index: 1, value: await asked.ask(args, options) });
+    }
     const topics = this.#answers.topicsOf(name, args);
     if (options.index !== undefined && options.index > 0 && topics.length > 0) {
       await catchUp(store, this.#deps.clock, options);

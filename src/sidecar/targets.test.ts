@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { fakeEndpoint } from '../../test/fakes/fake-mesh.ts';
-import { DB, ending, exchange, holdOpen, type RunningSidecar, SidecarBench } from '../../test/fakes/sidecar-bench.ts';
-import { type WanProxy, wanProxy } from '../../test/harness/wan-proxy.ts';
+import { DB, ending, exchange, holdOpen, SidecarBench } from '../../test/fakes/sidecar-bench.ts';
+import { wanProxy } from '../../test/harness/wan-proxy.ts';
 import type { SidecarEndpoint } from '../model/sidecar.ts';
 
 let bench: SidecarBench;
@@ -12,14 +12,15 @@ afterEach(() => bench.close());
 
 /** Long enough for a loaded machine, short enough to wait for. */
 const TIMEOUT_MS = 500;
+const PINGS = { pingIntervalMs: 200, pingTimeoutMs: TIMEOUT_MS };
 
 /** An application that tells where it is. */
 const telling = (name: string): Promise<number> =>
   bench.app((socket) => socket.on('data', () => socket.write(name)).on('end', () => socket.end()));
 
 /** web with db in dc2 behind a stretch of network, and in dc3. */
-async function twoTargets(): Promise<{ web: RunningSidecar; way: WanProxy; endpoints: SidecarEndpoint[] }> {
-  const near = await bench.db(await telling('dc2'));
+async function twoTargets() {
+  const near = await bench.db(await telling('dc2'), { limits: PINGS });
   const far = await bench.db(await telling('dc3'), { parts: { leaf: bench.ca.leaf('db', 'dc3') } });
   const way = await wanProxy(near.address);
   bench.defer(() => way.close());
@@ -29,10 +30,12 @@ async function twoTargets(): Promise<{ web: RunningSidecar; way: WanProxy; endpo
   ];
   const web = await bench.web([], {
     parts: { endpoints: { [DB.key]: endpoints } },
-    limits: { connectTimeoutMs: TIMEOUT_MS, ejectBaseMs: 50, pingIntervalMs: 200, pingTimeoutMs: TIMEOUT_MS },
+    limits: { connectTimeoutMs: TIMEOUT_MS, ejectBaseMs: 50, ...PINGS },
   });
-  return { web, way, endpoints };
+  return { web, near, way, endpoints };
 }
+
+const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
 describe('a target in a black hole', () => {
   it('is left by new connections, none of which fails, and taken back once it is reached again', async () => {
@@ -48,6 +51,23 @@ describe('a target in a black hole', () => {
     way.heal();
     for (let seen = ''; seen !== 'dc2'; ) [seen = ''] = await answers(1);
     expect(Object.keys(web.sidecar.stats().refused)).toEqual([]);
+  });
+
+  it('leaves no tunnel behind that was given up in it', async () => {
+    const { web, way } = await twoTargets();
+    await exchange(web.address, 'x');
+    way.blackHole();
+    await exchange(web.address, 'x'); // gives the tunnel up, and takes another target
+    while (web.sidecar.stats().outbound.tunnels > 1) await turn();
+    expect(String(await exchange(web.address, 'x'))).toBe('dc3');
+  });
+
+  it('leaves no tunnel behind on its own side, whatever happens there meanwhile', async () => {
+    const { web, near, way } = await twoTargets();
+    await exchange(web.address, 'x');
+    way.blackHole();
+    await near.source.put({ leaf: bench.ca.leaf('db', 'dc2') }); // its tunnels end, and nobody hears of it
+    while (near.sidecar.stats().inbound.tunnels > 0) await turn();
   });
 
   it('does not keep what was open for ever', async () => {

@@ -64,7 +64,7 @@ export class Tunnel {
   #retired = false;
   #idleSince: number;
   #timer: Timer;
-  #pong: Timer | undefined;
+  #gone = false;
 
   constructor(dialled: Dialled, own: { leafPem: string; leafNotAfter: number }, deps: TunnelDeps) {
     this.peer = dialled.peer;
@@ -177,21 +177,22 @@ export class Tunnel {
 
   #check(): void {
     const { clock, limits } = this.#deps;
-    if (this.#streams === 0 && clock.now() - this.#idleSince >= limits.tunnelIdleMs) {
-      this.retire();
+    if (this.#session.destroyed) {
+      this.abort(); // it waits for the other side to end, which may be gone without a word
       return;
     }
-    this.#pong = clock.after(limits.pingTimeoutMs, () => this.abort());
-    const sent = this.#session.ping((error) => {
-      this.#pong?.cancel();
-      if (error === null && !this.#session.destroyed) this.#timer = this.#nextPing();
+    if (this.#streams === 0 && clock.now() - this.#idleSince >= limits.tunnelIdleMs) this.retire();
+    this.#timer = clock.after(limits.pingTimeoutMs, () => this.abort());
+    if (this.#session.destroyed) return;
+    this.#session.ping(() => {
+      this.#timer.cancel();
+      if (!this.#gone) this.#timer = this.#nextPing();
     });
-    if (!sent) this.#pong.cancel();
   }
 
   #closed(): void {
+    this.#gone = true;
     this.#timer.cancel();
-    this.#pong?.cancel();
     this.#dialled.tls.destroy();
     this.#retired = true;
     this.#deps.onClosed(this);

@@ -37,6 +37,7 @@ export class TunnelServer implements OpenConnection {
   readonly #session: ServerHttp2Session;
   readonly #deps: TunnelServerDeps;
   #timer: Timer;
+  #gone = false;
 
   constructor(tls: TLSSocket, raw: Socket, peer: Peer, deps: TunnelServerDeps) {
     this.peer = peer;
@@ -48,6 +49,7 @@ export class TunnelServer implements OpenConnection {
     this.#session.on('error', ignoreError); // `close` follows
     this.#session.on('stream', (stream, headers) => this.#stream(stream, headers));
     this.#session.once('close', () => {
+      this.#gone = true;
       this.#timer.cancel();
       tls.destroy();
       deps.onClosed();
@@ -87,10 +89,14 @@ export class TunnelServer implements OpenConnection {
   #nextPing(): Timer {
     const { clock, limits } = this.#deps;
     return clock.after(limits.pingIntervalMs, () => {
+      if (this.#session.destroyed) {
+        this.abort(); // it waits for the other side to end, which may be gone without a word
+        return;
+      }
       this.#timer = clock.after(limits.pingTimeoutMs, () => this.abort());
       this.#session.ping(() => {
         this.#timer.cancel();
-        if (!this.#session.destroyed) this.#timer = this.#nextPing();
+        if (!this.#gone) this.#timer = this.#nextPing();
       });
     });
   }

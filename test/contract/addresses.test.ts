@@ -1,5 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { endpointsOf, queryEndpoints } from '../../src/agent/proxycfg/endpoints.ts';
+import { endpointsOf } from '../../src/agent/proxycfg/endpoints.ts';
+import { createEntries } from '../../src/domain/entries/entries.ts';
+import { createQueries } from '../../src/domain/queries/queries.ts';
 import { KnownAnswer } from '../../src/edge/dns/known-answer.ts';
 import { Recursors } from '../../src/edge/dns/recursors.ts';
 import { Resolver } from '../../src/edge/dns/resolver.ts';
@@ -9,8 +11,12 @@ import { apiRoutes } from '../../src/edge/http/routes/all.ts';
 import { systemClock } from '../../src/lib/clock.ts';
 import type { CatalogNode, NodeService } from '../../src/model/catalog.ts';
 import type { QueryExecution } from '../../src/model/prepared-query.ts';
+import type { SidecarEndpoint } from '../../src/model/sidecar.ts';
 import type { ServerContract } from '../../src/rpc/contract/contract.ts';
 import { makeResult } from '../../src/rpc/contract/result.ts';
+import { noLog } from '../../src/telemetry/types.ts';
+import { FakeQueryMesh } from '../fakes/fake-query-mesh.ts';
+import { memoryStore } from '../fakes/memory-store.ts';
 
 /** Which address is handed out, wherever one asks: every edge must say the same. */
 
@@ -170,7 +176,7 @@ async function dns(tags: Tags, where: Where, type: 'A' | 'SRV'): Promise<readonl
   return reply?.answers ?? [];
 }
 
-/** Nothing but a query fails over. */
+/** Only queries and the upstreams of sidecars fail over. */
 const SINGLE = CASES.filter(({ where }) => where !== 'failed over');
 
 describe('the address that is handed out', () => {
@@ -204,12 +210,67 @@ describe('the address that is handed out', () => {
     expect(record?.extra?.[0]?.name).toBe(record?.data.type === 'SRV' ? record.data.target : '');
   });
 
-  it.each(CASES)('sidecar, $where, WAN address of $tags', ({ tags, where, wanted }) => {
-    const { execution, instance } = setting(tags, where);
-    const home = instance.Node.Datacenter;
-    for (const endpoints of [queryEndpoints(execution, 'dc1'), endpointsOf([instance], 'db', home, 'dc1')])
-      expect(endpoints).toMatchObject([
-        { address: wanted.split(':')[0], port: Number(wanted.split(':')[1]), datacenter: home },
+  for (const type of ['service', 'prepared_query'] as const) {
+    it.each(CASES)(`sidecar, $where, WAN address of $tags, as ${type}`, async ({ tags, where, wanted }) => {
+      const home = where === 'local' ? 'dc1' : 'dc2';
+      expect(await sidecar(tags, where, type)).toMatchObject([
+        { address: wanted.split(':')[0], port: Number(wanted.split(':')[1]), service: 'db', datacenter: home },
       ]);
-  });
+    });
+  }
+
+  it.each(CASES.filter(({ where }) => where === 'remote'))(
+    'sidecar, redirected, WAN address of $tags',
+    async ({ tags, wanted }) => {
+      const redirect = { Kind: 'service-resolver', Name: 'alias', Redirect: { Service: 'db', Datacenter: 'dc2' } };
+      expect(await sidecar(tags, 'remote', 'service', { name: 'alias', entry: redirect })).toMatchObject([
+        { address: wanted.split(':')[0], port: Number(wanted.split(':')[1]), service: 'db', datacenter: 'dc2' },
+      ]);
+    },
+  );
 });
+
+/** What a sidecar in dc1 dials: resolvers and queries decide where to look, as servers and agents do it together. */
+async function sidecar(
+  tags: Tags,
+  where: Where,
+  type: 'service' | 'prepared_query',
+  resolver: { readonly name: string; readonly entry?: object } = { name: 'db' },
+): Promise<readonly SidecarEndpoint[]> {
+  const home = where === 'local' ? 'dc1' : 'dc2';
+  const store = memoryStore();
+  const mesh = new FakeQueryMesh();
+  const entries = createEntries({ store, datacenter: 'dc1', trustDomain: () => 'td.consul' });
+  const queries = createQueries({
+    store,
+    instances: { topics: () => [], produce: () => [] },
+    mesh,
+    serviceTargets: (service, from) => entries.serviceTargets(service, from),
+    clock: systemClock,
+    random: () => 0,
+    log: noLog,
+    hideTokens: false,
+  });
+  const life = new AbortController();
+  await store.start(life.signal);
+  try {
+    mesh.put(home, 'db', [setting(tags, where).instance]);
+    const Failover = { Datacenters: ['dc2'] };
+    if (resolver.entry !== undefined) await entries.apply({ entry: resolver.entry });
+    else if (where === 'failed over')
+      await entries.apply({ entry: { Kind: 'service-resolver', Name: 'db', Failover: { '*': Failover } } });
+    await queries.create({ query: { Name: 'q', Service: { Service: 'db', Failover } } });
+    const args =
+      type === 'service'
+        ? { type, name: resolver.name, datacenter: where === 'remote' && resolver.entry === undefined ? 'dc2' : 'dc1' }
+        : { type, name: 'q' };
+    for await (const upstream of queries.followUpstream(args, { signal: life.signal })) {
+      const endpoints = endpointsOf(upstream, 'dc1');
+      if (endpoints.length > 0) return endpoints;
+    }
+    return [];
+  } finally {
+    life.abort();
+    await store.stop();
+  }
+}

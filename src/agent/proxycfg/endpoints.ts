@@ -1,44 +1,36 @@
 import { reachedAt } from '../../model/address.ts';
-import type { ServiceInstance } from '../../model/catalog.ts';
-import type { QueryExecution, QueryInstance } from '../../model/prepared-query.ts';
+import type { QueryInstance } from '../../model/prepared-query.ts';
 import type { SidecarEndpoint } from '../../model/sidecar.ts';
+import type { ResolvedTarget, ResolvedUpstream } from '../../model/upstream.ts';
 
 /**
- * What can be dialled of a health answer: instances without a critical check, weighted as their worst check says. An
- * instance in another datacenter is dialled at its WAN address.
+ * What can be dialled of an upstream's targets, in their order; what is known of those that can't be reached comes last.
+ * Instances are weighted as their worst check says; one in another datacenter is dialled at its WAN address.
  */
-export function endpointsOf(
-  instances: readonly ServiceInstance[],
-  service: string,
-  datacenter: string,
-  ownDatacenter: string,
-): readonly SidecarEndpoint[] {
-  return instances
-    .filter(({ Checks }) => Checks.every(({ Status }) => Status !== 'critical'))
-    .map((instance) => endpointOf(instance, service, datacenter, ownDatacenter));
+export function endpointsOf(upstream: ResolvedUpstream, ownDatacenter: string): readonly SidecarEndpoint[] {
+  const { targets, connectTimeoutMs } = upstream;
+  const timeout = connectTimeoutMs === undefined ? {} : { connectTimeoutMs };
+  return [...targets.filter(({ reached }) => reached), ...targets.filter(({ reached }) => !reached)].flatMap((target) =>
+    target.instances.map((instance) => ({
+      ...endpointOf(instance, target, ownDatacenter),
+      target: target.id,
+      ...(target.reached ? {} : { lastResort: true as const }),
+      ...timeout,
+    })),
+  );
 }
 
-/** What can be dialled of a query's answer: all of it, the query has decided which checks count. */
-export function queryEndpoints(execution: QueryExecution, ownDatacenter: string): readonly SidecarEndpoint[] {
-  const { Nodes, Service, Datacenter } = execution;
-  return Nodes.map((instance) => endpointOf(instance, Service, Datacenter, ownDatacenter));
-}
-
-function endpointOf(
-  instance: QueryInstance,
-  service: string,
-  datacenter: string,
-  ownDatacenter: string,
-): SidecarEndpoint {
+function endpointOf(instance: QueryInstance, target: ResolvedTarget, ownDatacenter: string): SidecarEndpoint {
   const { Node, Service, Checks } = instance;
-  const home = Node.Datacenter || datacenter;
+  const home = Node.Datacenter || target.datacenter;
   const { address, port } = reachedAt(Node, Service, home !== ownDatacenter);
   const warning = Checks?.some(({ Status }) => Status === 'warning') === true;
   return {
     id: `${home}/${Node.Node}/${Service.ID}`,
     address,
     port,
-    service: Service.Proxy.DestinationServiceName || (Service.Connect.Native === true ? Service.Service : service),
+    service:
+      Service.Proxy.DestinationServiceName || (Service.Connect.Native === true ? Service.Service : target.service),
     datacenter: home,
     weight: warning ? Service.Weights.Warning : Service.Weights.Passing,
   };

@@ -7,14 +7,14 @@ import type { CaRoots, LeafCert } from '../../model/ca.ts';
 import type { NodeService, ServiceInstance } from '../../model/catalog.ts';
 import type { Verdicts } from '../../model/intention.ts';
 import type { SidecarUpdate } from '../../model/sidecar.ts';
+import type { ResolvedTarget, ResolvedUpstream } from '../../model/upstream.ts';
 import type { ServerContract } from '../../rpc/contract/contract.ts';
-import { noLog, noMetrics } from '../../telemetry/types.ts';
+import { type LogFields, noLog, noMetrics } from '../../telemetry/types.ts';
 import { Authorizer } from '../authorizer.ts';
 import { Held } from '../cache/held.ts';
 import { WatchPool } from '../cache/watch-pool.ts';
 import { createProxyConfigs, type ProxyConfigs } from './proxy-configs.ts';
 import type { ProxyRequest } from './request.ts';
-import type { UpstreamResolver } from './upstream-resolver.ts';
 
 /** Watches that a test answers by key `name|args|datacenter`. */
 class FakeContract {
@@ -61,8 +61,9 @@ class FakeContract {
 
 const DEFAULTS = FakeContract.key('config.list', { kind: 'proxy-defaults' });
 const VERDICTS = FakeContract.key('intentions.verdicts', { destination: 'web' });
-const DB = FakeContract.key('health.service', { service: 'db', connect: true }, 'dc2');
-const CACHE = FakeContract.key('health.service', { service: 'cache', connect: true });
+const DB = FakeContract.key('upstreams.resolve', { type: 'service', name: 'db', datacenter: 'dc2' });
+const CACHE = FakeContract.key('upstreams.resolve', { type: 'service', name: 'cache', datacenter: 'dc1' });
+const NOBODY: ResolvedUpstream = { targets: [] };
 
 function verdicts(revision: number, source = '*'): Verdicts {
   return {
@@ -151,6 +152,15 @@ function instance(id: string, status: string, node: Partial<ServiceInstance['Nod
   };
 }
 
+function target(datacenter: string, reached: boolean, ...instances: readonly ServiceInstance[]): ResolvedTarget {
+  return { id: `db.${datacenter}`, service: 'db', datacenter, reached, instances };
+}
+
+/** db in dc2, as its servers tell it. */
+function db(...instances: readonly ServiceInstance[]): ResolvedUpstream {
+  return { connectTimeoutMs: 5_000, targets: [target('dc2', true, ...instances)] };
+}
+
 function leaf(serial: string): LeafCert {
   return {
     SerialNumber: serial,
@@ -171,7 +181,7 @@ afterEach(async () => {
   for (const stop of stops.splice(0).reverse()) await stop();
 });
 
-function start(resolvers: Record<string, UpstreamResolver> = {}) {
+function start() {
   const clock = new FakeClock();
   const contract = new FakeContract();
   const pool = new WatchPool({ contract, clock, log: noLog, metrics: noMetrics });
@@ -179,6 +189,7 @@ function start(resolvers: Record<string, UpstreamResolver> = {}) {
   const leaves = new Held<LeafCert>(clock);
   const services = new Map([['web-1-sidecar-proxy', proxy()]]);
   const listeners = new Set<() => void>();
+  const warnings: LogFields[] = [];
   const configs = createProxyConfigs({
     pool,
     local: {
@@ -198,9 +209,8 @@ function start(resolvers: Record<string, UpstreamResolver> = {}) {
     datacenter: 'dc1',
     node: 'n0',
     clock,
-    log: noLog,
+    log: { ...noLog, warn: (message, fields = {}) => warnings.push({ message, ...fields }) },
     metrics: noMetrics,
-    resolvers,
   });
   stops.push(
     () => pool.stop(),
@@ -211,7 +221,7 @@ function start(resolvers: Record<string, UpstreamResolver> = {}) {
     else services.set(service.ID, service);
     for (const listener of listeners) listener();
   };
-  return { clock, contract, pool, roots, leaves, configs, register, listeners };
+  return { clock, contract, pool, roots, leaves, configs, register, listeners, warnings };
 }
 
 type Started = ReturnType<typeof start>;
@@ -219,8 +229,8 @@ type Started = ReturnType<typeof start>;
 function answerAll({ contract, roots, leaves }: Started): void {
   contract.answer(DEFAULTS, []);
   contract.answer(VERDICTS, verdicts(5));
-  contract.answer(DB, [instance('db-1', 'passing')]);
-  contract.answer(CACHE, []);
+  contract.answer(DB, db(instance('db-1', 'passing')));
+  contract.answer(CACHE, NOBODY);
   roots.set(makeRoots('r1'), 1);
   leaves.set(leaf('01'), 1);
 }
@@ -258,12 +268,12 @@ describe('proxy configuration', () => {
       { Kind: 'proxy-defaults', Name: 'global', Config: { a: 1, max_inbound_connections: 1 } },
     ]);
     contract.answer(VERDICTS, verdicts(5));
-    contract.answer(DB, [instance('db-1', 'passing')]);
+    contract.answer(DB, db(instance('db-1', 'passing')));
     roots.set(makeRoots('r1'), 1);
     leaves.set(leaf('01'), 1);
     await settle();
     expect(seen).toEqual([]);
-    contract.answer(CACHE, []);
+    contract.answer(CACHE, NOBODY);
     await settle();
     expect(seen).toEqual([
       {
@@ -319,6 +329,8 @@ describe('proxy configuration', () => {
               service: 'db',
               datacenter: 'dc2',
               weight: 10,
+              target: 'db.dc2',
+              connectTimeoutMs: 5_000,
             },
           ],
           [CACHE_KEY]: [],
@@ -337,9 +349,9 @@ describe('proxy configuration', () => {
     await settle();
     all.leaves.set(leaf('02'), 2);
     await settle();
-    all.contract.answer(DB, [instance('db-1', 'warning'), instance('db-2', 'critical')]);
+    all.contract.answer(DB, db(instance('db-1', 'warning')));
     await settle();
-    all.contract.answer(DB, [instance('db-1', 'warning')]);
+    all.contract.answer(DB, db(instance('db-1', 'warning')));
     all.register(proxy());
     await settle();
     expect(seen.slice(1).map((update) => Object.keys(update))).toEqual([
@@ -381,7 +393,7 @@ describe('proxy configuration', () => {
       endpoints: { [DB_KEY]: [], [CACHE_KEY]: [] },
       problems: { [DB_KEY]: 'No path to datacenter' },
     });
-    all.contract.answer(DB, [instance('db-1', 'passing')]);
+    all.contract.answer(DB, db(instance('db-1', 'passing')));
     await all.clock.advance(5_000);
     expect(seen[1]).toMatchObject({ endpoints: { [DB_KEY]: [{ id: 'dc2/n1/db-1' }] }, problems: { [DB_KEY]: '' } });
     all.contract.break(DB, 'cut');
@@ -394,14 +406,14 @@ describe('proxy configuration', () => {
     const { contract, roots, leaves } = all;
     contract.answer(DEFAULTS, []);
     contract.answer(VERDICTS, verdicts(5));
-    contract.answer(CACHE, []);
+    contract.answer(CACHE, NOBODY);
     roots.set(makeRoots('r1'), 1);
     leaves.set(leaf('01'), 1);
     const { seen } = await open(all.configs);
     await all.clock.advance(1_900);
     expect(seen).toEqual([]);
     await all.clock.advance(200);
-    expect(seen[0]?.problems).toEqual({ [DB_KEY]: 'no answer from datacenter dc2 yet' });
+    expect(seen[0]?.problems).toEqual({ [DB_KEY]: 'it is not known yet where db leads' });
   });
 
   it('shares watches between proxies and ends them with the last', async () => {
@@ -475,33 +487,77 @@ describe('proxy configuration', () => {
     });
   });
 
-  it('resolves each type of upstream by its resolver', async () => {
-    let tell: ((endpoints: number) => void) | undefined;
-    const all = start({
-      prepared_query: {
-        follow(upstream, _options, onState) {
-          tell = (port) =>
-            onState({
-              endpoints: [{ id: upstream.name, address: '::1', port, service: 'db', datacenter: 'dc3', weight: 1 }],
-              problem: '',
-            });
-          tell(1);
-          return () => undefined;
-        },
+  it('lists what can be dialled target by target, and what was last known of those that can not be reached at the end', async () => {
+    const all = start();
+    answerAll(all);
+    const { seen } = await open(all.configs);
+    await settle();
+    const [near, far, farther] = ['dc1', 'dc2', 'dc3'].map((dc) => instance(`db-${dc}`, 'passing', { Datacenter: dc }));
+    all.contract.answer(DB, {
+      targets: [
+        target('dc1', false, near as ServiceInstance),
+        target('dc2', true, far as ServiceInstance),
+        target('dc3', true, farther as ServiceInstance),
+      ],
+    } satisfies ResolvedUpstream);
+    await settle();
+    const update = seen[1];
+    expect(update?.problems).toEqual({ [DB_KEY]: 'no answer from datacenter dc1' });
+    expect(
+      update?.endpoints?.[DB_KEY]?.map((endpoint) => [endpoint.target, endpoint.address, endpoint.lastResort]),
+    ).toEqual([
+      ['db.dc2', '198.51.100.1', undefined],
+      ['db.dc3', '198.51.100.1', undefined],
+      ['db.dc1', '10.0.0.1', true],
+    ]);
+  });
+
+  it('follows a prepared query in the datacenter that it was written in', async () => {
+    const all = start();
+    answerAll(all);
+    const geo = {
+      DestinationType: 'prepared_query',
+      DestinationName: 'geo',
+      LocalBindPort: 1,
+      MeshGateway: {},
+    } as const;
+    all.register(proxy({ Upstreams: [geo, { ...geo, Datacenter: 'dc2', LocalBindPort: 2 }] }));
+    const args = { type: 'prepared_query', name: 'geo', agent: { node: 'n0', segment: '' } };
+    const here = FakeContract.key('upstreams.resolve', args);
+    const there = FakeContract.key('upstreams.resolve', args, 'dc2');
+    const { seen } = await open(all.configs);
+    all.contract.answer(here, db(instance('db-1', 'passing')));
+    all.contract.break(there, 'Query not found');
+    await settle();
+    expect(seen[0]).toMatchObject({
+      endpoints: {
+        'prepared_query:geo@dc1:1': [{ id: 'dc2/n1/db-1', service: 'db', datacenter: 'dc2' }],
+        'prepared_query:geo@dc2:2': [],
       },
+      problems: { 'prepared_query:geo@dc2:2': 'Query not found' },
     });
+  });
+
+  it('says once that an upstream does not get its mesh gateway', async () => {
+    const all = start();
     answerAll(all);
     all.register(
       proxy({
-        Upstreams: [{ DestinationType: 'prepared_query', DestinationName: 'geo', LocalBindPort: 1, MeshGateway: {} }],
+        Upstreams: [
+          { DestinationType: 'service', DestinationName: 'db', LocalBindPort: 1, MeshGateway: { Mode: 'local' } },
+          { DestinationType: 'service', DestinationName: 'cache', LocalBindPort: 2, MeshGateway: { Mode: 'none' } },
+        ],
       }),
     );
-    const { seen } = await open(all.configs);
+    await open(all.configs);
     await settle();
-    tell?.(2);
-    await settle();
-    const key = 'prepared_query:geo@dc1:1';
-    expect(seen.map((update) => update.endpoints?.[key]?.[0]?.port)).toEqual([1, 2]);
+    expect(all.warnings).toEqual([
+      {
+        message: 'mesh gateways are not offered: the upstream is dialled directly',
+        upstream: 'db',
+        mesh_gateway: 'local',
+      },
+    ]);
   });
 });
 

@@ -4,15 +4,14 @@ import type { Service } from '../../lib/service.ts';
 import { linkSignals, throwIfAborted } from '../../lib/signals.ts';
 import { createTaskGroup } from '../../lib/task.ts';
 import type { LeafCert } from '../../model/ca.ts';
-import type { SidecarUpdate } from '../../model/sidecar.ts';
+import type { SidecarConfig, SidecarUpdate } from '../../model/sidecar.ts';
 import type { Logger, Metrics } from '../../telemetry/types.ts';
 import type { RootsSource } from '../cache/roots-cache.ts';
 import type { WatchPool } from '../cache/watch-pool.ts';
 import type { LocalServices } from './local-services.ts';
 import { ProxySession } from './proxy-session.ts';
-import { createQueryResolver } from './query-resolver.ts';
-import { type ProxyRequest, proxyIdOf, registeredConfig, standaloneConfig } from './request.ts';
-import { createServiceResolver, type UpstreamResolvers } from './upstream-resolver.ts';
+import { gatewayModes, type ProxyRequest, proxyIdOf, registeredConfig, standaloneConfig } from './request.ts';
+import { createUpstreamResolver } from './upstream-resolver.ts';
 import { Verifiers } from './verifiers.ts';
 
 export interface ProxyConfigsDeps {
@@ -27,8 +26,6 @@ export interface ProxyConfigsDeps {
   readonly metrics: Metrics;
   /** Told when a sidecar began to serve, or went: a check that looks at it needn't wait for its turn. */
   readonly onSidecar?: (proxyId: string) => void;
-  /** Beside 'service', or in its place. */
-  readonly resolvers?: UpstreamResolvers;
 }
 
 export interface ProxySessionHandle {
@@ -50,11 +47,7 @@ const MAX_SESSIONS = 4_096;
 export function createProxyConfigs(deps: ProxyConfigsDeps): ProxyConfigs {
   const { pool, local, leaves, roots, datacenter, node, clock, log } = deps;
   const verifiers = new Verifiers(clock);
-  const resolvers: UpstreamResolvers = {
-    service: createServiceResolver({ pool, datacenter, clock }),
-    prepared_query: createQueryResolver({ pool, datacenter, node, clock }),
-    ...deps.resolvers,
-  };
+  const resolver = createUpstreamResolver({ pool, datacenter, node, clock });
   const tasks = createTaskGroup({
     clock,
     onError: (task, error) => log.warn('sidecar task failed', { task, error: error.message }),
@@ -78,7 +71,9 @@ export function createProxyConfigs(deps: ProxyConfigsDeps): ProxyConfigs {
       if (sessions >= MAX_SESSIONS)
         throw new IsthmusError('unavailable', `this agent serves ${MAX_SESSIONS} sidecars, its limit`);
       const where = { datacenter, node };
-      const configOf = configSource(request, local, where);
+      const configOf = configSource(request, local, where, (upstream, mode) =>
+        log.warn('mesh gateways are not offered: the upstream is dialled directly', { upstream, mesh_gateway: mode }),
+      );
       const name = configOf({}).proxyId; // throws before anything is begun
       const life = linkSignals(signal, tasks.signal);
       const verifier = verifiers.join(name);
@@ -87,7 +82,7 @@ export function createProxyConfigs(deps: ProxyConfigsDeps): ProxyConfigs {
           pool,
           roots,
           leaves,
-          resolvers,
+          resolver,
           verifier,
           tasks,
           configOf,
@@ -120,12 +115,21 @@ export function createProxyConfigs(deps: ProxyConfigsDeps): ProxyConfigs {
   };
 }
 
+/** @param onGateway called once for each upstream that asks for a mesh gateway. */
 function configSource(
   request: ProxyRequest,
   local: LocalServices,
   where: { readonly datacenter: string; readonly node: string },
-): (defaults: Readonly<Record<string, unknown>>) => ReturnType<typeof standaloneConfig> {
+  onGateway: (upstream: string, mode: string) => void,
+): (defaults: Readonly<Record<string, unknown>>) => SidecarConfig {
   if (request.kind === 'standalone') return (defaults) => standaloneConfig(request, where, defaults);
   const proxyId = proxyIdOf(request, local);
-  return (defaults) => registeredConfig(proxyId, local, where, defaults);
+  const told = new Set<string>();
+  return (defaults) => {
+    for (const [upstream, mode] of gatewayModes(proxyId, local)) {
+      if (!told.has(upstream)) onGateway(upstream, mode);
+      told.add(upstream);
+    }
+    return registeredConfig(proxyId, local, where, defaults);
+  };
 }

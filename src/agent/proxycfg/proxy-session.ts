@@ -6,14 +6,14 @@ import type { Verdicts } from '../../model/intention.ts';
 import type { SidecarConfig, SidecarLeaf, SidecarRoots, SidecarUpdate } from '../../model/sidecar.ts';
 import type { RootsSource } from '../cache/roots-cache.ts';
 import type { WatchPool } from '../cache/watch-pool.ts';
-import type { UpstreamResolvers, UpstreamState } from './upstream-resolver.ts';
+import type { UpstreamResolver, UpstreamState } from './upstream-resolver.ts';
 import type { VerifierHandle } from './verifiers.ts';
 
 export interface ProxySessionDeps {
   readonly pool: Pick<WatchPool, 'follow'>;
   readonly roots: RootsSource;
   readonly leaves: { watch(service: string, signal: AbortSignal): AsyncIterable<LeafCert> };
-  readonly resolvers: UpstreamResolvers;
+  readonly resolver: UpstreamResolver;
   readonly verifier: VerifierHandle;
   readonly tasks: TaskGroup;
   /** The sidecar's configuration now, with the defaults of all proxies; throws when its proxy is gone. */
@@ -153,7 +153,7 @@ export class ProxySession {
   }
 
   #followUpstreams(): void {
-    const { resolvers, token } = this.#deps;
+    const { resolver, token } = this.#deps;
     const wanted = new Map(this.#config.upstreams.map((upstream) => [upstream.key, upstream]));
     for (const [key, followed] of this.#upstreams) {
       if (wanted.has(key)) continue;
@@ -163,13 +163,6 @@ export class ProxySession {
     }
     for (const [key, upstream] of wanted) {
       if (this.#upstreams.has(key)) continue;
-      const resolver = resolvers[upstream.type];
-      if (resolver === undefined) {
-        const problem = `upstreams of type ${upstream.type} can't be resolved by this agent`;
-        this.#upstreams.set(key, { state: { endpoints: [], problem }, told: undefined, end: () => undefined });
-        this.#markUpstream(key);
-        continue;
-      }
       let early: UpstreamState | undefined;
       let followed: FollowedUpstream | undefined;
       const end = resolver.follow(upstream, token === undefined ? {} : { token }, (state) => {

@@ -65,6 +65,15 @@ export function registeredConfig(
   };
 }
 
+/** Upstreams of a registered proxy that ask for a mesh gateway, with the mode. */
+export function gatewayModes(proxyId: string, local: LocalServices): readonly (readonly [string, string])[] {
+  const proxy = local.get(proxyId)?.Proxy;
+  return (proxy?.Upstreams ?? []).flatMap(({ DestinationName, MeshGateway }) => {
+    const mode = textOf(MeshGateway.Mode) ?? textOf(proxy?.MeshGateway.Mode) ?? '';
+    return mode === '' || mode === 'none' ? [] : [[DestinationName, mode] as const];
+  });
+}
+
 /** A proxy that nobody registered: its listeners are the sidecar's own affair. */
 export function standaloneConfig(
   request: Extract<ProxyRequest, { kind: 'standalone' }>,

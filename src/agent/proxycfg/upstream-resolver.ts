@@ -1,15 +1,23 @@
 import type { Clock, Timer } from '../../lib/clock.ts';
 import type { SidecarEndpoint, SidecarUpstream } from '../../model/sidecar.ts';
+import type { ResolveArgs, ResolvedUpstream } from '../../model/upstream.ts';
 import type { WatchPool } from '../cache/watch-pool.ts';
 import { endpointsOf } from './endpoints.ts';
 
-/** Where an upstream leads now. `problem` says why that can't be followed; the last known endpoints stay. */
+/** Where an upstream leads now. `problem` says what can't be followed; the last known endpoints stay. */
 export interface UpstreamState {
   readonly endpoints: readonly SidecarEndpoint[];
   readonly problem: string;
 }
 
-/** Follows where one kind of upstream leads. */
+export interface UpstreamResolverDeps {
+  readonly pool: Pick<WatchPool, 'follow'>;
+  readonly datacenter: string;
+  readonly node: string;
+  readonly clock: Clock;
+}
+
+/** Follows where upstreams lead, services and prepared queries alike. */
 export interface UpstreamResolver {
   /** Calls `onState` soon, even when nothing can be reached, and after every change; returns the function that ends it. */
   follow(
@@ -19,46 +27,46 @@ export interface UpstreamResolver {
   ): () => void;
 }
 
-/** By upstream type. A type without a resolver leads nowhere, and says so. */
-export type UpstreamResolvers = Readonly<Partial<Record<SidecarUpstream['type'], UpstreamResolver>>>;
-
-export interface ServiceResolverDeps {
-  readonly pool: Pick<WatchPool, 'follow'>;
-  readonly datacenter: string;
-  readonly clock: Clock;
-}
-
 /** A sidecar waits this long for the first endpoints of an upstream before it starts without them, milliseconds. */
-export const FIRST_ANSWER_MS = 2_000;
+const FIRST_ANSWER_MS = 2_000;
 
-/** Upstreams of type service: the healthy instances of the service in one datacenter. */
-export function createServiceResolver(deps: ServiceResolverDeps): UpstreamResolver {
+export function createUpstreamResolver(deps: UpstreamResolverDeps): UpstreamResolver {
   return {
     follow(upstream, { token }, onState) {
-      const { name, datacenter } = upstream;
+      const { name, type, datacenter } = upstream;
       let known: readonly SidecarEndpoint[] = [];
-      let lastInstances: unknown;
-      let patience: Timer | undefined = deps.clock.after(FIRST_ANSWER_MS, () => {
-        patience = undefined;
-        onState({ endpoints: known, problem: `no answer from datacenter ${datacenter} yet` });
-      });
+      let last: ResolvedUpstream | undefined;
+      let answered = false;
+      let patience: Timer | undefined;
+      // The own datacenter knows the resolvers of all services; a query is known where it was written.
+      const args: ResolveArgs =
+        type === 'service' ? { type, name, datacenter } : { type, name, agent: { node: deps.node, segment: '' } };
       const options = {
-        ...(datacenter === deps.datacenter ? {} : { datacenter }),
+        ...(type === 'service' || datacenter === deps.datacenter ? {} : { datacenter }),
         ...(token === undefined ? {} : { token }),
       };
-      const end = deps.pool.follow('health.service', { service: name, connect: true }, options, (state) => {
+      const end = deps.pool.follow('upstreams.resolve', args, options, ({ value, problem }) => {
+        answered = true;
         patience?.cancel();
-        patience = undefined;
-        if (state.value !== undefined && state.value !== lastInstances) {
-          lastInstances = state.value;
-          known = endpointsOf(state.value, name, datacenter, deps.datacenter);
+        if (value !== undefined && value !== last) {
+          last = value;
+          known = endpointsOf(value, deps.datacenter);
         }
-        onState({ endpoints: known, problem: state.problem ?? '' });
+        onState({ endpoints: known, problem: problem ?? unreached(last) });
       });
+      if (!answered)
+        patience = deps.clock.after(FIRST_ANSWER_MS, () =>
+          onState({ endpoints: known, problem: `it is not known yet where ${name} leads` }),
+        );
       return () => {
         patience?.cancel();
         end();
       };
     },
   };
+}
+
+function unreached(upstream: ResolvedUpstream | undefined): string {
+  const away = new Set(upstream?.targets.filter(({ reached }) => !reached).map(({ datacenter }) => datacenter));
+  return away.size === 0 ? '' : `no answer from datacenter ${[...away].join(', ')}`;
 }

@@ -1,26 +1,9 @@
-import { IsthmusError } from '../../lib/errors.ts';
-import { abortReason } from '../../lib/signals.ts';
-import { createTaskGroup, type TaskGroup } from '../../lib/task.ts';
 import type { ExecuteArgs, QueryExecution, QueryInstance } from '../../model/prepared-query.ts';
 import type { QueryEntity } from './definition.ts';
-import {
-  type ExecuteDeps,
-  type ExecuteOptions,
-  executionOf,
-  limited,
-  nearFirst,
-  nearNode,
-  PATIENCE_MS,
-} from './execute.ts';
+import { type ExecuteOptions, executionOf, limited, nearFirst, nearNode } from './execute.ts';
+import type { Mesh } from './mesh.ts';
 import { planOf, type Step } from './plan.ts';
-
-/** One place that is followed. */
-interface Followed {
-  nodes: readonly QueryInstance[] | undefined;
-  /** It had its time to answer. */
-  late: boolean;
-  readonly tasks: TaskGroup;
-}
+import { PlanFollower, type PlanFollowerDeps } from './plan-follower.ts';
 
 interface Verdict {
   readonly step: Step | undefined;
@@ -28,11 +11,12 @@ interface Verdict {
   readonly nodes: readonly QueryInstance[];
 }
 
-export interface FollowDeps extends ExecuteDeps {
+export interface FollowDeps extends PlanFollowerDeps {
+  readonly mesh: Mesh;
   /** The query as it is now, filled in for what was asked; throws `not_found`. */
   readonly query: () => QueryEntity;
-  /** Calls `listener` after every change of any query; returns what ends it. */
-  readonly onQueries: (listener: () => void) => () => void;
+  /** Touched by every change of any query. */
+  readonly topics: readonly string[];
 }
 
 /**
@@ -44,13 +28,16 @@ export async function* followExecution(
   args: ExecuteArgs,
   options: ExecuteOptions,
 ): AsyncGenerator<QueryExecution, never, void> {
-  const following = new Following(deps, args, options);
-  const { signal } = options;
+  const follower = new PlanFollower(deps);
   let told = '';
   let toldNodes: unknown;
   try {
     for (;;) {
-      const { query, verdict } = following.judge();
+      follower.begin();
+      const query = deps.query();
+      const token = query.Token || options.token || '';
+      const verdict = judge(deps.mesh, follower, planOf(query, deps.mesh, args.connect === true), token);
+      follower.end(deps.topics);
       if (verdict !== undefined) {
         const state = JSON.stringify([verdict.step, verdict.failovers, query.DNS, query.Service.Near]);
         if (state !== told || verdict.nodes !== toldNodes) {
@@ -62,123 +49,29 @@ export async function* followExecution(
           yield node === '' ? execution : { ...execution, Near: node };
         }
       }
-      await following.changed(signal);
+      await follower.changed(options.signal);
     }
   } finally {
-    await following.close();
+    await follower.close();
   }
 }
 
-class Following {
-  readonly #deps: FollowDeps;
-  readonly #args: ExecuteArgs;
-  readonly #options: ExecuteOptions;
-  readonly #places = new Map<string, Followed>();
-  readonly #closing = new Set<Promise<void>>();
-  readonly #undo: readonly (() => void)[];
-  #dirty = false;
-  #wake: (() => void) | undefined;
-
-  constructor(deps: FollowDeps, args: ExecuteArgs, options: ExecuteOptions) {
-    this.#deps = deps;
-    this.#args = args;
-    this.#options = options;
-    const poke = (): void => this.#poke();
-    this.#undo = [deps.onQueries(poke), deps.mesh.onChange(poke)];
-  }
-
-  /** The verdict is undefined as long as a place that comes first has not answered. */
-  judge(): { readonly query: QueryEntity; readonly verdict: Verdict | undefined } {
-    this.#dirty = false;
-    const { mesh } = this.#deps;
-    const query = this.#deps.query();
-    const token = query.Token || this.#options.token || '';
-    const wanted = new Set<string>();
-    let verdict: Verdict | undefined = { step: undefined, failovers: -1, nodes: [] };
-    let tried = 0;
-    for (const step of planOf(query, mesh, this.#args.connect === true)) {
-      tried += 1;
-      const key = JSON.stringify([step, token]);
-      wanted.add(key);
-      const place = this.#places.get(key) ?? this.#follow(key, step, token);
-      const here = step.datacenter === mesh.datacenter;
-      if (!here && !mesh.reaches(step.datacenter)) continue;
-      if (place.nodes === undefined) {
-        if (place.late) continue;
-        verdict = undefined;
-        break;
-      }
-      verdict = { step, failovers: tried - 1, nodes: place.nodes };
-      if (place.nodes.length > 0) break;
+/** Undefined as long as a place that comes first has not answered. */
+function judge(mesh: Mesh, follower: PlanFollower, steps: readonly Step[], token: string): Verdict | undefined {
+  let answered: Step | undefined;
+  let nodes: readonly QueryInstance[] = [];
+  let tried = 0;
+  for (const step of steps) {
+    tried += 1;
+    const place = follower.place(step, token);
+    if (!mesh.reaches(step.datacenter)) continue;
+    if (!place.current) {
+      if (place.late) continue;
+      return undefined;
     }
-    for (const [key, place] of this.#places) if (!wanted.has(key)) this.#end(key, place);
-    return {
-      query,
-      verdict: verdict === undefined || verdict.nodes.length > 0 ? verdict : { ...verdict, failovers: tried - 1 },
-    };
+    answered = step;
+    nodes = place.instances ?? [];
+    if (nodes.length > 0) break;
   }
-
-  async changed(signal: AbortSignal): Promise<void> {
-    if (signal.aborted) throw abortReason(signal);
-    if (this.#dirty) return;
-    await new Promise<void>((resolve, reject) => {
-      const onAbort = (): void => reject(abortReason(signal));
-      signal.addEventListener('abort', onAbort, { once: true });
-      this.#wake = () => {
-        signal.removeEventListener('abort', onAbort);
-        resolve();
-      };
-    });
-  }
-
-  async close(): Promise<void> {
-    for (const undo of this.#undo) undo();
-    for (const [key, place] of this.#places) this.#end(key, place);
-    await Promise.all(this.#closing);
-  }
-
-  #poke(): void {
-    this.#dirty = true;
-    this.#wake?.();
-    this.#wake = undefined;
-  }
-
-  #follow(key: string, { datacenter, selection }: Step, token: string): Followed {
-    const { mesh, clock, log } = this.#deps;
-    const tasks = createTaskGroup({
-      clock,
-      onError: (_task, error) => {
-        log.debug('following a prepared query failed', { datacenter, error: error.message });
-        place.nodes = undefined;
-        place.late = true;
-        this.#poke();
-      },
-    });
-    const place: Followed = { nodes: undefined, late: false, tasks };
-    this.#places.set(key, place);
-    tasks.loop(datacenter, { backoff: { baseMs: 100, maxMs: PATIENCE_MS } }, async (signal, progress) => {
-      const patience = clock.after(PATIENCE_MS, () => {
-        place.late = true;
-        this.#poke();
-      });
-      try {
-        for await (const nodes of mesh.follow(datacenter, selection, { signal, ...(token === '' ? {} : { token }) })) {
-          patience.cancel();
-          progress();
-          place.nodes = nodes;
-          this.#poke();
-        }
-      } finally {
-        patience.cancel();
-      }
-      throw new IsthmusError('unavailable', 'the watch ended');
-    });
-    return place;
-  }
-
-  #end(key: string, place: Followed): void {
-    this.#places.delete(key);
-    const stopped = place.tasks.stop().finally(() => this.#closing.delete(stopped));
-    this.#closing.add(stopped);
-  }
+  return { step: answered, failovers: tried - 1, nodes };
 }

@@ -1,3 +1,4 @@
+import type { ServiceTarget } from '../../model/discovery-chain.ts';
 import type { QuerySelection } from '../../model/prepared-query.ts';
 import type { QueryEntity } from './definition.ts';
 import type { Mesh } from './mesh.ts';
@@ -30,4 +31,33 @@ export function planOf(query: QueryEntity, mesh: Mesh, connect: boolean): readon
   const listed = (Datacenters ?? []).filter((datacenter) => known.includes(datacenter));
   const others = new Set([...nearest, ...listed].filter((datacenter) => datacenter !== mesh.datacenter));
   return [first, ...[...others].map((datacenter): Step => ({ datacenter, selection }))];
+}
+
+/** One place of an upstream, named. */
+export interface UpstreamStep extends Step {
+  /** Unique within the upstream; stays the same as long as it means the same. */
+  readonly id: string;
+}
+
+/** The places of a query as an upstream's: what a sidecar can dial. */
+export function queryPlan(query: QueryEntity, mesh: Mesh): readonly UpstreamStep[] {
+  const steps = planOf(query, mesh, true);
+  return steps.map((step) => {
+    const { service, tags = [] } = step.selection;
+    return { ...step, id: [...tags, service, step.datacenter].join('.') };
+  });
+}
+
+/** What a service's resolver leads to. */
+export function servicePlan(targets: readonly ServiceTarget[]): readonly UpstreamStep[] {
+  return targets.map(({ id, service, datacenter, filter, onlyPassing }) => ({
+    id,
+    datacenter,
+    selection: {
+      service,
+      connect: true,
+      ...(onlyPassing ? { onlyPassing } : {}),
+      ...(filter === '' ? {} : { filter }),
+    },
+  }));
 }

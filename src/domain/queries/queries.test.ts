@@ -1,132 +1,23 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: that is how templates of queries are written
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { FakeClock } from '../../../test/fakes/fake-clock.ts';
+import { FakeQueryMesh, queryInstance as instance } from '../../../test/fakes/fake-query-mesh.ts';
 import { memoryStore } from '../../../test/fakes/memory-store.ts';
 import { IsthmusError } from '../../lib/errors.ts';
 import type { ServiceInstance } from '../../model/catalog.ts';
-import type { QueryExecution, QueryInstance, QueryRequest, QuerySelection } from '../../model/prepared-query.ts';
+import type { QueryExecution, QueryRequest, QuerySelection } from '../../model/prepared-query.ts';
 import { noLog } from '../../telemetry/types.ts';
 import { createQueries } from './queries.ts';
 import { select } from './select.ts';
 
-/** Other datacenters, of which the test decides everything. */
-class FakeMesh {
-  readonly datacenter = 'dc1';
-  known = ['dc1', 'dc2', 'dc3'];
-  readonly away = new Set<string>();
-  readonly silent = new Set<string>();
-  readonly asked: string[] = [];
-  readonly #services = new Map<string, readonly QueryInstance[]>();
-  readonly #listeners = new Set<() => void>();
-
-  set(datacenter: string, service: string, ...nodes: readonly string[]): void {
-    this.#services.set(
-      `${datacenter}/${service}`,
-      nodes.map((node) => instance(node, service, datacenter) as QueryInstance),
-    );
-    this.#tell();
-  }
-
-  lose(datacenter: string, lost = true): void {
-    if (lost) this.away.add(datacenter);
-    else this.away.delete(datacenter);
-    this.#tell();
-  }
-
-  clear(): void {
-    this.#services.clear();
-    this.away.clear();
-    this.silent.clear();
-    this.asked.length = 0;
-    this.known = ['dc1', 'dc2', 'dc3'];
-  }
-
-  datacenters(): readonly string[] {
-    return this.known;
-  }
-
-  reaches(datacenter: string): boolean {
-    return !this.away.has(datacenter);
-  }
-
-  onChange(listener: () => void): () => void {
-    this.#listeners.add(listener);
-    return () => this.#listeners.delete(listener);
-  }
-
-  ask(datacenter: string, selection: QuerySelection): Promise<readonly QueryInstance[]> {
-    this.asked.push(datacenter);
-    if (this.silent.has(datacenter)) return new Promise(() => undefined);
-    if (this.away.has(datacenter)) throw new IsthmusError('no_path', 'No path to datacenter');
-    return Promise.resolve(this.#services.get(`${datacenter}/${selection.service}`) ?? []);
-  }
-
-  async *follow(
-    datacenter: string,
-    { service }: QuerySelection,
-    { signal }: { readonly signal: AbortSignal },
-  ): AsyncGenerator<readonly QueryInstance[]> {
-    let told: unknown;
-    while (!signal.aborted) {
-      const now = this.#services.get(`${datacenter}/${service}`) ?? NOBODY;
-      if (now !== told && !this.silent.has(datacenter) && !this.away.has(datacenter)) {
-        told = now;
-        yield now;
-        continue;
-      }
-      await new Promise<void>((resolve) => {
-        const end = this.onChange(() => {
-          end();
-          resolve();
-        });
-        signal.addEventListener('abort', () => resolve(), { once: true });
-      });
-    }
-  }
-
-  #tell(): void {
-    for (const listener of [...this.#listeners]) listener();
-  }
-}
-
-const NOBODY: readonly QueryInstance[] = [];
-
-function instance(node: string, service: string, datacenter: string): ServiceInstance {
-  const meta = { CreateIndex: 1, ModifyIndex: 1 };
-  return {
-    Node: {
-      ID: '',
-      Node: node,
-      Address: '10.0.0.1',
-      Datacenter: datacenter,
-      TaggedAddresses: null,
-      Meta: null,
-      ...meta,
-    },
-    Service: {
-      ID: service,
-      Service: service,
-      Tags: null,
-      Address: '',
-      Meta: null,
-      Port: 1,
-      Weights: { Passing: 1, Warning: 1 },
-      EnableTagOverride: false,
-      Proxy: { MeshGateway: {}, Expose: {} },
-      Connect: {},
-      ...meta,
-    },
-    Checks: [],
-  };
-}
-
 const store = memoryStore();
-const mesh = new FakeMesh();
+const mesh = new FakeQueryMesh();
 const clock = new FakeClock();
 const queries = createQueries({
   store,
   instances: { topics: () => [], produce: () => [] },
   mesh,
+  serviceTargets: () => ({ connectTimeoutMs: 0, targets: [], topics: [] }),
   clock,
   random: () => 0.5,
   log: noLog,
@@ -243,6 +134,8 @@ describe('selection', () => {
     ['a tag that is rightly missing', of(['v1']), { tags: ['!v2', 'v1'] }, true],
     ['metadata of the service', of([]), { serviceMeta: { v: '1' } }, true],
     ['other metadata', of([]), { serviceMeta: { v: '2' } }, false],
+    ['an expression', of(['v1']), { filter: '"v1" in Service.Tags' }, true],
+    ['another expression', of(['v1']), { filter: 'Service.Meta.v == 2' }, false],
     ['metadata of a node that has none', of([]), { nodeMeta: { rack: 'a' } }, false],
   ])('%s', (_what, candidate, selection, fits) => {
     expect(select([candidate], { service: 'db', ...selection })).toHaveLength(fits ? 1 : 0);

@@ -2,6 +2,7 @@ import type { Clock } from '../../lib/clock.ts';
 import { IsthmusError } from '../../lib/errors.ts';
 import { isUuid, newUuid } from '../../lib/ids.ts';
 import type { ServiceInstance } from '../../model/catalog.ts';
+import type { ServiceTargets } from '../../model/discovery-chain.ts';
 import type {
   ExecuteArgs,
   PreparedQuery,
@@ -12,6 +13,7 @@ import type {
   QueryRequest,
   QuerySelection,
 } from '../../model/prepared-query.ts';
+import type { ResolveArgs, ResolvedUpstream } from '../../model/upstream.ts';
 import type { Read } from '../../store/read.ts';
 import type { Store, Tx } from '../../store/store.ts';
 import type { Stored } from '../../store/table.ts';
@@ -19,8 +21,11 @@ import type { Logger } from '../../telemetry/types.ts';
 import { complete, HIDDEN_TOKEN, type QueryEntity, refuseSession, rejected, validate } from './definition.ts';
 import { execute } from './execute.ts';
 import { followExecution } from './follow.ts';
+import { followUpstream, type UpstreamPlan } from './follow-upstream.ts';
 import { forecast } from './forecast.ts';
 import type { AskOptions, Mesh } from './mesh.ts';
+import { Places } from './places.ts';
+import { queryPlan, servicePlan } from './plan.ts';
 import { select } from './select.ts';
 import { type CompiledTemplate, compileTemplate, isTemplate } from './template.ts';
 
@@ -29,6 +34,11 @@ export interface QueriesDeps {
   /** Instances of a service as stored, with all their checks. */
   readonly instances: Read<{ readonly service: string; readonly connect?: boolean }, readonly ServiceInstance[]>;
   readonly mesh: Mesh;
+  /** Where connections to a service go from a datacenter; `topics` are touched when that may have changed. */
+  readonly serviceTargets: (
+    service: string,
+    datacenter: string,
+  ) => ServiceTargets & { readonly topics: readonly string[] };
   readonly clock: Clock;
   /** Chance in [0, 1). */
   readonly random: () => number;
@@ -60,6 +70,8 @@ export interface Queries {
   forecast(args: ExecuteArgs, options: AskOptions): Promise<QueryForecast>;
   /** As {@link execute}, again after every change. */
   follow(args: ExecuteArgs, options: AskOptions): AsyncIterable<QueryExecution>;
+  /** Where a sidecar's upstream leads, now and after every change. Throws `not_found` for a query. */
+  followUpstream(args: ResolveArgs, options: AskOptions): AsyncIterable<ResolvedUpstream>;
 }
 
 /** A name leads to one query; the row keeps two that are written at once from both taking it. */
@@ -142,6 +154,11 @@ export function createQueries(deps: QueriesDeps): Queries {
   });
 
   const executeDeps = { mesh, clock, random, log };
+  const followDeps = {
+    mesh,
+    places: new Places({ mesh, clock, log }),
+    subscribe: (of: readonly string[], listener: () => void) => store.topics.subscribe(of, listener),
+  };
   const topics = (): readonly string[] => [TABLE];
 
   return {
@@ -195,16 +212,20 @@ export function createQueries(deps: QueriesDeps): Queries {
     execute: async (args, options) => execute(executeDeps, resolve(args).query, args, options),
     forecast: async (args, options) => forecast(executeDeps, resolve(args).query, args, options),
     follow: (args, options) =>
-      followExecution(
-        {
-          ...executeDeps,
-          query: () => resolve(args).query,
-          onQueries: (listener) => store.topics.subscribe([TABLE], listener),
-        },
-        args,
-        options,
-      ),
+      followExecution({ ...followDeps, query: () => resolve(args).query, topics: topics() }, args, options),
+    followUpstream: (args, { signal, token = '' }) =>
+      followUpstream(followDeps, () => upstreamPlan(args, token), signal),
   };
+
+  function upstreamPlan({ type, name, datacenter, agent }: ResolveArgs, token: string): UpstreamPlan {
+    if (type === 'service') {
+      const found = deps.serviceTargets(name, datacenter ?? mesh.datacenter);
+      const { connectTimeoutMs } = found;
+      return { steps: servicePlan(found.targets), token, connectTimeoutMs, topics: found.topics };
+    }
+    const { query } = resolve({ query: name, ...(agent === undefined ? {} : { agent }) });
+    return { steps: queryPlan(query, mesh), token: query.Token || token, topics: topics() };
+  }
 
   function existing(tx: Tx, id: string): QueryEntity {
     const query = tx.get(table, id.toLowerCase());

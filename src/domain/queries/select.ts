@@ -1,4 +1,5 @@
 import type { ServiceInstance } from '../../model/catalog.ts';
+import { serviceInstanceFilter } from '../../model/filter/schemas.ts';
 import type { QueryInstance, QuerySelection, QueryService } from '../../model/prepared-query.ts';
 
 /** What a query asks of one datacenter; only what it says, so that equal questions are equal texts. */
@@ -20,7 +21,7 @@ export function select(instances: readonly ServiceInstance[], selection: QuerySe
   const ignored = new Set(selection.ignoreCheckIds);
   const wanted = (selection.tags ?? []).map((tag) => tag.toLowerCase());
   const found: QueryInstance[] = [];
-  for (const { Node, Service, Checks } of instances) {
+  for (const { Node, Service, Checks } of serviceInstanceFilter.apply(selection.filter, instances)) {
     const healthy = Checks.every(
       ({ CheckID, Status }) =>
         ignored.has(CheckID) || (selection.onlyPassing === true ? Status === 'passing' : Status !== 'critical'),

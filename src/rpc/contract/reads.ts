@@ -24,6 +24,7 @@ import type {
 } from '../../model/prepared-query.ts';
 import type { ReplicationStatus } from '../../model/replication.ts';
 import type { CaStatus, HealthServiceArgs, IntentionPair, ListArgs, ServiceArgs } from '../../model/requests.ts';
+import type { ResolveArgs, ResolvedUpstream } from '../../model/upstream.ts';
 
 /**
  * Everything that can be read, each by one name. A read can be asked for once, blocked on until it changes, or
@@ -90,6 +91,8 @@ export interface Reads {
   'queries.forecast': { args: ExecuteArgs; value: QueryForecast };
   /** The part of a query that each datacenter answers for itself. */
   'queries.candidates': { args: QuerySelection; value: readonly QueryInstance[] };
+  /** Where a sidecar's upstream leads. Watched, never read. */
+  'upstreams.resolve': { args: ResolveArgs; value: ResolvedUpstream };
   'internal.uiServices': { args: ListArgs; value: unknown };
   'internal.uiNodes': { args: ListArgs; value: unknown };
   'acl.tokens': { args: AclTokenListArgs; value: readonly AclTokenListed[] };
