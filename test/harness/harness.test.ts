@@ -186,6 +186,26 @@ describe('a WAN proxy', () => {
   };
   const next = async (socket: Socket): Promise<string> => String((await once(socket, 'data'))[0]);
 
+  it('takes a while for every byte when it is told to, and keeps their order', async () => {
+    await withEcho(async (wan) => {
+      wan.delay(30);
+      const socket = await dial(wan);
+      const startedAt = performance.now();
+      socket.write('one');
+      expect(await next(socket)).toBe('one');
+      expect(performance.now() - startedAt).toBeGreaterThan(55); // there and back, less what timers are early by
+      socket.write('two');
+      wan.blackHole();
+      wan.delay(0);
+      wan.heal();
+      socket.write('three');
+      let seen = '';
+      while (seen.length < 8) seen += await next(socket);
+      expect(seen).toBe('twothree');
+      socket.destroy();
+    });
+  });
+
   it('holds back everything in a black hole and gives it on when healed', async () => {
     await withEcho(async (wan, accepted) => {
       const socket = await dial(wan);

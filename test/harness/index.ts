@@ -33,6 +33,13 @@ export {
 export { freePorts } from './ports.ts';
 export { type Program, program, runProgram } from './programs.ts';
 export { type Random, seeded } from './random.ts';
+export {
+  DATACENTERS,
+  type DatacenterName,
+  type FarDatacenter,
+  startThreeDatacenters,
+  type ThreeDatacenters,
+} from './three-datacenters.ts';
 export { ask, type EchoApplication, type Load, type LoadCounts, LongLived, startEcho, startLoad } from './traffic.ts';
 export { type WaitOptions, waitFor } from './wait-for.ts';
 export { type WanProxy, type WanProxyOptions, type WanState, wanProxy } from './wan-proxy.ts';

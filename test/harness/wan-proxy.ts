@@ -29,6 +29,8 @@ export interface WanProxy {
   blackHole(): void;
   reset(): void;
   heal(): void;
+  /** From now on every byte and every end takes this long, each way: a distance. Milliseconds. */
+  delay(ms: number): void;
   /** Does so once this many more bytes have passed: in the middle of what is being sent then. */
   cutAfter(bytes: number, how: Exclude<WanState, 'open'>): void;
   /** Resets the connections there are and goes on with new ones. */
@@ -42,6 +44,8 @@ interface Pair {
   readonly number: number;
   readonly inner: Socket;
   outer: Socket | undefined;
+  /** Lets what was on its way arrive, each way. */
+  readonly healed: (() => void)[];
 }
 
 /** Forwards TCP connections to `target` (host:port). */
@@ -50,6 +54,7 @@ export async function wanProxy(target: string, options: WanProxyOptions = {}): P
   let state: WanState = 'open';
   let bytes = 0;
   let count = 0;
+  let delayMs = 0;
   const pairs = new Set<Pair>();
 
   const cut: { at: number; how: Exclude<WanState, 'open'> } = { at: Number.POSITIVE_INFINITY, how: 'reset' };
@@ -70,7 +75,8 @@ export async function wanProxy(target: string, options: WanProxyOptions = {}): P
     pair.outer?.resetAndDestroy();
   };
   const forward = (pair: Pair, from: Socket, into: Socket): void => {
-    from.on('data', (chunk: Buffer) => {
+    const pass = (chunk: Buffer): void => {
+      if (into.destroyed) return;
       bytes += chunk.length;
       options.onBytes?.(chunk, { connection: pair.number, fromDialler: from === pair.inner });
       if (!into.write(chunk)) from.pause();
@@ -78,11 +84,29 @@ export async function wanProxy(target: string, options: WanProxyOptions = {}): P
       cut.at = Number.POSITIVE_INFINITY;
       if (cut.how === 'reset') reset();
       else blackHole();
-    });
+    };
+    const onItsWay: (() => void)[] = [];
+    let due = 0;
+    const arrive = (): void => {
+      for (; state === 'open' && due > 0; due -= 1) onItsWay.shift()?.();
+    };
+    const later = (act: () => void): void => {
+      if (delayMs === 0 && onItsWay.length === 0) {
+        act();
+        return;
+      }
+      onItsWay.push(act);
+      setTimeout(() => {
+        due += 1;
+        arrive();
+      }, delayMs);
+    };
+    pair.healed.push(arrive);
+    from.on('data', (chunk: Buffer) => later(() => pass(chunk)));
     into.on('drain', () => {
       if (state === 'open') from.resume();
     });
-    from.on('end', () => into.end());
+    from.on('end', () => later(() => into.end()));
     from.on('error', () => drop(pair));
     from.on('close', () => {
       if (pair.inner.destroyed && pair.outer?.destroyed !== false) pairs.delete(pair);
@@ -103,7 +127,7 @@ export async function wanProxy(target: string, options: WanProxyOptions = {}): P
       return;
     }
     count += 1;
-    const pair: Pair = { number: count, inner, outer: undefined };
+    const pair: Pair = { number: count, inner, outer: undefined, healed: [] };
     pairs.add(pair);
     if (state === 'open') dial(pair);
   });
@@ -133,10 +157,14 @@ export async function wanProxy(target: string, options: WanProxyOptions = {}): P
       for (const pair of pairs) {
         if (pair.outer === undefined) dial(pair);
         else {
+          for (const arrive of pair.healed) arrive();
           pair.inner.resume();
           pair.outer.resume();
         }
       }
+    },
+    delay(ms) {
+      delayMs = ms;
     },
     breakConnections() {
       for (const pair of pairs) drop(pair);
