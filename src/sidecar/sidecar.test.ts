@@ -125,7 +125,7 @@ describe('instances', () => {
   it('does not lose the first bytes while the first instance hangs', async () => {
     const hanging = await bench.app((socket) => socket.resume());
     const good = await bench.db(await bench.echo());
-    const web = await bench.web([`127.0.0.1:${hanging}`, good.address], { upstream: { connect_timeout_ms: 100 } });
+    const web = await bench.web([`127.0.0.1:${hanging}`, good.address], { upstream: { connect_timeout_ms: 1_000 } });
     const answers = await Promise.all(['one', 'two', 'three'].map((text) => exchange(web.address, text)));
     expect(answers.map(String)).toEqual(['one', 'two', 'three']);
   });
