@@ -27,8 +27,10 @@ export interface ClientOptions {
 
 /** One call may take this long at one member, milliseconds: a paused one must not hold anybody up. */
 const ATTEMPT_MS = 2_000;
-/** What fails is tried again for this long, milliseconds: an election takes one to three seconds. */
+/** What fails is tried again for this long, milliseconds; not while etcd is known to be out of reach. */
 const PATIENCE_MS = 6_000;
+/** etcd is out of reach once nobody has answered for this long, milliseconds: longer than an election. */
+const LOST_MS = 5_000;
 const BACKOFF = { baseMs: 20, maxMs: 500 };
 
 /**
@@ -121,7 +123,7 @@ export class EtcdClient {
         if (refused) throw thrown.toError(what);
         this.#failed(thrown);
         // While nothing answers, one round is enough to tell.
-        const patience = this.contact().connected ? PATIENCE_MS : 0;
+        const patience = this.#opened && this.contact().connected ? PATIENCE_MS : 0;
         if (attempt >= endpoints.length && clock.now() - started >= patience) throw thrown.toError(what);
       }
       await this.pause(backoff.next(), signal);
@@ -203,6 +205,11 @@ export class EtcdClient {
     }
   }
 
+  /** The next call asks for another token. */
+  renewToken(): void {
+    this.#token = undefined;
+  }
+
   newBackoff(): Backoff {
     return new Backoff(BACKOFF);
   }
@@ -238,7 +245,7 @@ export class EtcdClient {
   #failed(failure: CallFailure): void {
     const { clock, log, endpoints, meters } = this.#options;
     if (failure.kind === 'token') {
-      this.#token = undefined;
+      this.renewToken();
       return;
     }
     if (failure.kind === 'busy' || this.closed.aborted) return;
@@ -246,7 +253,8 @@ export class EtcdClient {
     if (failure.endpoint !== connection.endpoint.name) return; // it was left meanwhile
     meters.failures.add(1, { endpoint: failure.endpoint });
     this.#failures += 1;
-    if (this.#failures >= endpoints.length && this.#lostAt === undefined) {
+    const silent = clock.now() - this.#lastContact >= LOST_MS;
+    if (silent && this.#failures >= endpoints.length && this.#lostAt === undefined) {
       this.#lostAt = clock.now();
       if (this.#opened)
         log.warn('etcd is out of reach: writes fail and reads may be old until it is back', {

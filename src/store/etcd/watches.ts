@@ -36,6 +36,7 @@ export class Watches {
     let next = Math.max(head.toEtcd(from), head.since + 1);
     const position = progress ? this.#progress.follow(head.toRevision(next - 1)) : undefined;
     const backoff = this.#client.newBackoff();
+    let renewed = false;
     // A watch from a revision that is still to come does not see the head change.
     const life = linkSignals(signal, this.#current.replaced);
     try {
@@ -43,6 +44,7 @@ export class Watches {
         try {
           for await (const revision of watchStream(this.#client, root, next, life.signal)) {
             backoff.reset();
+            renewed = false;
             next = revision.revision + 1;
             if (replaces(revision, headKey)) await this.#takeUp(head);
             const commit = commitOf(revision, head, prefix);
@@ -60,8 +62,12 @@ export class Watches {
             await this.#takeUp(head);
           }
           if (!(thrown instanceof CallFailure)) throw thrown;
-          if (thrown.kind === 'final') throw thrown.toError('watch the store');
-          this.#client.failed(thrown);
+          if (thrown.kind === 'final') {
+            // etcd 3.4 also says "permission denied" of a token that it has forgotten.
+            if (renewed || !thrown.is('permission denied')) throw thrown.toError('watch the store');
+            renewed = true;
+            this.#client.renewToken();
+          } else this.#client.failed(thrown);
         }
         this.#client.meters.watchReconnects.add();
         await this.#client.pause(backoff.next(), signal);
