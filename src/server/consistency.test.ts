@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { FakeClock, settle } from '../../test/fakes/fake-clock.ts';
 import { ServerProcess } from '../../test/fakes/server-process.ts';
+import { IsthmusError } from '../lib/errors.ts';
 import type { ReadOptions } from '../rpc/contract/contract.ts';
 import { MemoryEngine } from '../store/memory/memory-engine.ts';
 import { Store } from '../store/store.ts';
@@ -36,7 +37,10 @@ async function startServer() {
   const reads = {
     'catalog.node': {
       topics: ({ node }: { node: string }) => [`pair:${node}`],
-      produce: ({ node }: { node: string }) => pairs.get(node)?.value.value ?? '',
+      produce({ node }: { node: string }) {
+        if (node === 'missing') throw new IsthmusError('not_found', 'it is not there');
+        return pairs.get(node)?.value.value ?? '';
+      },
     },
   } as unknown as ReadDefinitions;
   const writes = {
@@ -114,6 +118,17 @@ describe('a read on another server than the write', () => {
     const waited = one.read('a', { index, waitMs: 1_000 });
     await clock.advance(2_000);
     expect(await waited).toMatchObject({ value: 'same', index });
+  });
+
+  it('keeps it for what is not there, too', async () => {
+    const one = await startServer();
+    await one.write('b', 'other');
+    const two = await startServer();
+    await two.write('b', 'newer');
+    const waited = two.read('missing', { index: two.store.revision, waitMs: 1_000 });
+    const failed = expect(waited).rejects.toMatchObject({ details: { index: two.store.revision } });
+    await clock.advance(2_000);
+    await failed;
   });
 
   it('does not wait for an index that no server has reached', async () => {

@@ -1,5 +1,5 @@
 import type { Clock } from '../lib/clock.ts';
-import { IsthmusError } from '../lib/errors.ts';
+import { hasCode, IsthmusError } from '../lib/errors.ts';
 import { abortable, throwIfAborted, withDeadline } from '../lib/signals.ts';
 import type { ReadOptions, ReadResult } from '../rpc/contract/contract.ts';
 import { makeResult } from '../rpc/contract/result.ts';
@@ -46,8 +46,19 @@ export function asSeenBy<T>(
 ): ReadResult<T> {
   if (!store.shared) return result;
   const { connected, lastMs } = store.contact();
-  const shown = index > result.index && index <= store.revision ? index : result.index;
+  const shown = indexFor(store, result.index, index);
   const lastContactMs = connected && consistency !== 'stale' ? 0 : lastMs;
   if (connected && lastContactMs === 0 && shown === result.index) return result;
   return makeResult({ index: shown, knownLeader: connected, lastContactMs, json: result.json });
+}
+
+/** The same for what is not there: its absence has an index too, in the error's details. */
+export function absentAsSeenBy(store: Store, error: unknown, { index = 0 }: Pick<ReadOptions, 'index'>): unknown {
+  if (!store.shared || !hasCode(error, 'not_found') || typeof error.details.index !== 'number') return error;
+  const shown = indexFor(store, error.details.index, index);
+  return new IsthmusError(error.code, error.message, { cause: error, details: { ...error.details, index: shown } });
+}
+
+function indexFor(store: Store, known: number, seen: number): number {
+  return seen > known && seen <= store.revision ? seen : known;
 }

@@ -25,7 +25,7 @@ import type { Store } from '../store/store.ts';
 import type { Metrics } from '../telemetry/types.ts';
 import { Answers } from './answers.ts';
 import { blockUntilNewer } from './blocking.ts';
-import { asSeenBy, catchUp } from './consistency.ts';
+import { absentAsSeenBy, asSeenBy, catchUp } from './consistency.ts';
 import type { AskedRead, AskedReads, ReadDefinitions, WriteDefinitions } from './definitions.ts';
 import type { LeaderRoute } from './leader-route.ts';
 
@@ -109,9 +109,23 @@ export class Server implements ServerContract {
         options.signal,
       );
     }
-    const result = asSeenBy(store, this.#answers.get(name, args, topics), options);
+    const result = this.#answer(name, args, topics, options);
     const ageMs = this.#deps.ageMs?.(name) ?? 0;
     return ageMs < 1_000 ? result : this.#aged(result, Math.floor(ageMs / 1_000));
+  }
+
+  #answer<N extends ReadName>(
+    name: N,
+    args: ReadArgs<N>,
+    topics: readonly string[],
+    options: ReadOptions,
+  ): ReadResult<ReadValue<N>> {
+    const { store } = this.#deps;
+    try {
+      return asSeenBy(store, this.#answers.get(name, args, topics), options);
+    } catch (error) {
+      throw absentAsSeenBy(store, error, options);
+    }
   }
 
   /** The answer with its age: whoever asks within the same second shares it. */
