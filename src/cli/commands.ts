@@ -19,6 +19,7 @@ import { connectCaRotate } from './commands/connect-ca-rotate.ts';
 import { connectCaSetConfig } from './commands/connect-ca-set-config.ts';
 import { connectCaStatus } from './commands/connect-ca-status.ts';
 import { connectProxy } from './commands/connect-proxy.ts';
+import { federationInvite } from './commands/federation-invite.ts';
 import { federationStatus } from './commands/federation-status.ts';
 import { forceLeave } from './commands/force-leave.ts';
 import { info } from './commands/info.ts';
@@ -67,6 +68,7 @@ export const COMMANDS: readonly Command[] = [
   connectCaSetConfig,
   connectCaStatus,
   connectProxy,
+  federationInvite,
   federationStatus,
   forceLeave,
   info,

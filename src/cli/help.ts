@@ -45,7 +45,7 @@ const GROUP_ABOUT: Readonly<Record<string, string>> = {
   config: 'Work with configuration entries.',
   connect: 'Certificates and sidecars of the mesh.',
   'connect ca': 'The certificate authority.',
-  federation: 'Links to other datacenters.',
+  federation: 'Links to other datacenters, and invitations of new ones.',
   query: 'Prepared queries: who serves, and who would.',
   intention: 'Decide which services may talk to which.',
   operator: 'For those who run the servers.',

@@ -1,4 +1,5 @@
 import type { ReplicationStatus } from '../model/replication.ts';
+import type { InviteArgs, ListedInvitation, MadeInvitation } from '../model/transport.ts';
 import type { CallOptions } from './options.ts';
 import type { Transport } from './transport.ts';
 
@@ -38,6 +39,9 @@ export interface OperatorApi {
   acceptReplicationSource(kind: string, call?: CallOptions): Promise<void>;
   /** Links to other datacenters. */
   links(call?: CallOptions): Promise<readonly LinkInfo[]>;
+  invite(invitation: InviteArgs, call?: CallOptions): Promise<MadeInvitation>;
+  invitations(call?: CallOptions): Promise<readonly ListedInvitation[]>;
+  revokeInvitation(id: string, call?: CallOptions): Promise<void>;
   metrics(call?: CallOptions): Promise<unknown>;
   metricsText(call?: CallOptions): Promise<string>;
 }
@@ -55,6 +59,16 @@ export function createOperatorApi(transport: Transport): OperatorApi {
     replication: (call) => get('/v1/internal/replication', call),
     async acceptReplicationSource(kind, call = {}) {
       await transport.text({ method: 'PUT', path: '/v1/internal/replication/accept-source', query: { kind }, call });
+    },
+    async invite({ TTL, ...invitation }, call = {}) {
+      const body = { ...invitation, ...(TTL === undefined ? {} : { TTL: `${TTL}ms` }) };
+      const path = '/v1/operator/federation/invitation';
+      return (await transport.json<MadeInvitation>({ method: 'PUT', path, body, call })).value;
+    },
+    invitations: (call) => get('/v1/operator/federation/invitations', call),
+    async revokeInvitation(id, call = {}) {
+      const path = `/v1/operator/federation/invitation/${encodeURIComponent(id)}`;
+      await transport.text({ method: 'DELETE', path, call });
     },
     links: (call) => get('/v1/internal/links', call),
     metrics: (call) => get('/v1/agent/metrics', call),

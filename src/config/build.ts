@@ -40,7 +40,9 @@ export function buildConfig(input: BuildInput): RuntimeConfig {
   const addresses = resolveAddresses(values, deps.interfaces(), reject);
   const ports = buildPorts(values);
   if (values['acl.enabled'] && values['acl.tokens.replication'] === '' && isSecondary(values, datacenter)) {
-    input.warnings.push('acl.tokens.replication is empty: this secondary cannot replicate with access control on');
+    input.warnings.push(
+      'acl.tokens.replication is empty: this secondary cannot replicate with access control on, unless it joined by an invitation',
+    );
   }
   const tls = buildTls({ values, origins: input.origins, warnings: input.warnings, reject });
   if (ports.https >= 0 && tls.https.certFile === '') {
@@ -64,6 +66,7 @@ export function buildConfig(input: BuildInput): RuntimeConfig {
     listeners: buildListeners(values, addresses, ports, tls.https.certFile !== ''),
     ports,
     tls,
+    joinInvite: values.join_invite,
     retryJoin: values.retry_join,
     retryJoinWan: values.retry_join_wan,
     retryIntervalMs: values.retry_interval,

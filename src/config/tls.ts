@@ -1,3 +1,4 @@
+import { formatDuration } from '../lib/duration.ts';
 import type { Reject } from './build.ts';
 import type { Values } from './keys/table.ts';
 import type { RpcTls, TlsConfig, TlsSection } from './types.ts';
@@ -26,27 +27,53 @@ export function buildTls(input: TlsInput): TlsConfig {
 }
 
 function buildRpc(input: TlsInput): RpcTls {
-  const { values, reject } = input;
+  const { values, origins, reject } = input;
   const section = buildSection(input, 'internal_rpc');
   const hostname = pickRpc(input, 'verify_server_hostname');
   const outgoing = pickRpc(input, 'verify_outgoing');
+  const managedCertMs = values['tls.internal_rpc.managed_cert_ttl'];
+  if (managedCertMs < MIN_CERT_MS)
+    reject(
+      'tls.internal_rpc.managed_cert_ttl',
+      `"tls.internal_rpc.managed_cert_ttl" must be at least ${formatDuration(MIN_CERT_MS)}`,
+    );
+  if (values['tls.internal_rpc.managed'] || values.join_invite !== '') {
+    const unless = (path: keyof Values): boolean => !origins.has(path) || values[path] === true;
+    return {
+      ...section,
+      ...NO_FILES,
+      verifyIncoming: unless(pick(input, 'verify_incoming', 'internal_rpc')),
+      verifyOutgoing: unless(outgoing),
+      verifyServerHostname: unless(hostname),
+      managed: true,
+      managedCertMs,
+    };
+  }
   const verifyServerHostname = values[hostname];
   const verifyOutgoing = values[outgoing] || verifyServerHostname;
   const hasCa = section.caFile !== '' || section.caPath !== '';
   if (section.verifyIncoming && (!hasCa || section.certFile === ''))
     reject(
-      givenPath(input, [
-        'tls.internal_rpc.verify_incoming',
-        'tls.defaults.verify_incoming',
-        'verify_incoming',
-        'verify_incoming_rpc',
-      ]),
-      `to verify who comes in, the server ports need ${hasCa ? 'cert_file and key_file' : 'ca_file (or ca_path), cert_file and key_file'}`,
+      INCOMING.find((path) => origins.has(path)) ?? 'verify_incoming',
+      `to verify who comes in, the server ports need ${hasCa ? 'cert_file and key_file' : 'ca_file (or ca_path), cert_file and key_file'}${OR_MANAGED}`,
     );
   if (verifyOutgoing && !hasCa)
-    reject(values[outgoing] ? outgoing : hostname, 'to verify servers, ca_file or ca_path must name the authorities');
-  return { ...section, verifyOutgoing, verifyServerHostname };
+    reject(
+      values[outgoing] ? outgoing : hostname,
+      `to verify servers, ca_file or ca_path must name the authorities${OR_MANAGED}`,
+    );
+  return { ...section, verifyOutgoing, verifyServerHostname, managed: false, managedCertMs };
 }
+
+const MIN_CERT_MS = 10_000;
+const NO_FILES = { caFile: '', caPath: '', certFile: '', keyFile: '' } as const;
+const OR_MANAGED = '; or set tls { internal_rpc { managed = true } } for certificates without files';
+const INCOMING = [
+  'tls.internal_rpc.verify_incoming',
+  'tls.defaults.verify_incoming',
+  'verify_incoming',
+  'verify_incoming_rpc',
+] as const;
 
 function buildSection(input: TlsInput, section: Section): TlsSection {
   const { values, reject } = input;
@@ -86,10 +113,6 @@ function pickRpc<N extends 'verify_outgoing' | 'verify_server_hostname'>(
   const own = `tls.internal_rpc.${name}` as const;
   const shared = `tls.defaults.${name}` as const;
   return origins.has(own) ? own : origins.has(shared) ? shared : name;
-}
-
-function givenPath({ origins }: TlsInput, paths: readonly (keyof Values)[]): keyof Values {
-  return paths.find((path) => origins.has(path)) ?? (paths[0] as keyof Values);
 }
 
 function minVersion({ values, origins, warnings }: TlsInput, path: keyof Values): TlsSection['minVersion'] {

@@ -28,6 +28,8 @@ export interface RuntimeConfig {
   readonly ports: PortsConfig;
   /** Certificates of the server ports and of the HTTPS listener. */
   readonly tls: TlsConfig;
+  /** File with an invitation; '' where there is none. */
+  readonly joinInvite: string;
 
   readonly retryJoin: readonly string[];
   readonly retryJoinWan: readonly string[];
@@ -125,6 +127,10 @@ export interface TlsSection extends TlsFiles {
 export interface RpcTls extends TlsSection {
   readonly verifyOutgoing: boolean;
   readonly verifyServerHostname: boolean;
+  /** No files: certificates come from this datacenter's own authority. */
+  readonly managed: boolean;
+  /** Life of a certificate that it makes. */
+  readonly managedCertMs: number;
 }
 
 export type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error';

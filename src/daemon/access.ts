@@ -211,6 +211,21 @@ export function agentRights(
   };
 }
 
+/** A token with which a datacenter replicates, made once for each accessor. */
+export async function replicationTokenOf(tokens: Acl['tokens'], accessor: string, datacenter: string): Promise<string> {
+  try {
+    return tokens.reads['acl.token'].produce({ accessor }).SecretID;
+  } catch {
+    // there is none yet
+  }
+  const made = await tokens.create({
+    AccessorID: accessor,
+    Description: `Replication of ${datacenter}, made when it joined by an invitation`,
+    Roles: [{ Name: REPLICATION_ROLE }],
+  });
+  return made.SecretID;
+}
+
 const NEVER = '0001-01-01T00:00:00Z';
 
 function replicationStatus(config: RuntimeConfig, replicator: Replicator): AclReplicationStatus {

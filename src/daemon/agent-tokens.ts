@@ -17,6 +17,7 @@ export class AgentTokens {
   #configured: Readonly<Record<AgentTokenKind, string>>;
   #set: Partial<Record<AgentTokenKind, string>> = {};
   readonly #listeners = new Set<() => void>();
+  #invited: () => string = () => '';
 
   constructor(config: Pick<RuntimeConfig, 'acl' | 'dataDir'>, log: Logger) {
     const { acl, dataDir } = config;
@@ -41,8 +42,14 @@ export class AgentTokens {
     for (const listener of [...this.#listeners]) listener();
   }
 
+  /** The replication token that came with an invitation: counts where no other is given. */
+  useInvited(token: () => string): void {
+    this.#invited = token;
+  }
+
   get(kind: AgentTokenKind): string {
-    return this.#set[kind] ?? this.#configured[kind];
+    const given = this.#set[kind] ?? this.#configured[kind];
+    return given === '' && kind === 'replication' ? this.#invited() : given;
   }
 
   /** For what the agent does on its own; undefined is anonymous. */

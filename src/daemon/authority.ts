@@ -1,5 +1,6 @@
 import type { LoadedConfig } from '../config/types.ts';
 import { nodeKey } from '../domain/catalog/tables.ts';
+import { formatAddress } from '../federation/address.ts';
 import { createFederation, type Federation } from '../federation/federation.ts';
 import { createChangeSource } from '../federation/replication/change-source.ts';
 import { createReplicator } from '../federation/replication/replicator.ts';
@@ -16,7 +17,7 @@ import { CERTIFICATES } from '../server/replication-rights.ts';
 import { Server } from '../server/server.ts';
 import { Store } from '../store/store.ts';
 import type { Logger, Metrics } from '../telemetry/types.ts';
-import { guardChanges, ownsToken, primaryTokens, storedFacts, withToken } from './access.ts';
+import { guardChanges, ownsToken, primaryTokens, replicationTokenOf, storedFacts, withToken } from './access.ts';
 import { AgentTokens } from './agent-tokens.ts';
 import { appliedHere } from './applied-here.ts';
 import { bootstrapEntries } from './bootstrap-entries.ts';
@@ -30,7 +31,7 @@ import { queryMesh } from './query-mesh.ts';
 import { aclKinds, kindOfRead, kindOfWrite, replicatedKinds } from './replicated-kinds.ts';
 import { createPreflight, type Preflight } from './replication-preflight.ts';
 import { type Identity, lanMember, serverRegistration } from './self.ts';
-import { createServerSecurity } from './server-security.ts';
+import { createServerSecurity, type ServerSecurity } from './server-security.ts';
 import { createServers } from './servers.ts';
 import { openEngine } from './storage.ts';
 import { createWanWarning } from './wan-warning.ts';
@@ -46,6 +47,7 @@ export interface Authority {
   readonly domains: Domains;
   readonly federation: Federation;
   readonly listener: RpcListener;
+  readonly transport: ServerSecurity;
   /** In the order of starting. */
   readonly services: readonly Service[];
   identity(): Identity;
@@ -77,7 +79,21 @@ export async function createAuthority(deps: AuthorityDeps): Promise<Authority> {
     clock,
     onError: (what, error) => log.error('the view lost its store', { what, error: error.message }),
   });
-  const { security, protection } = createServerSecurity(config, deps.certificates, clock);
+  const transport = createServerSecurity({
+    config,
+    store,
+    certificates: deps.certificates,
+    wanAddress: () => formatAddress({ address: config.advertiseAddrWan, port: identity().wanPort }),
+    primaryServers: () =>
+      federation.links().flatMap((link) => (link.datacenter === config.primaryDatacenter ? [link.address] : [])),
+    replicationToken: async (accessor, datacenter) =>
+      acls ? replicationTokenOf(domains.acl.tokens, accessor, datacenter) : '',
+    clock,
+    log,
+    metrics,
+  });
+  const { security } = transport;
+  tokens.useInvited(() => transport.authority.replicationToken());
   const {
     leadership,
     leader,
@@ -181,12 +197,12 @@ export async function createAuthority(deps: AuthorityDeps): Promise<Authority> {
     const kind = kindOfRead(name);
     return kind === undefined ? 0 : replicator.ageMs(kind);
   };
-  const reads = readDefinitions(domains, operator, replicator, config);
+  const reads = readDefinitions(domains, transport.authority, operator, replicator, config);
   const server = new Server({
     ...routing,
     store,
     reads,
-    writes: writeDefinitions(domains, replicator, config),
+    writes: writeDefinitions(domains, transport.authority, replicator, config),
     asked: askedReads(domains, replicator, store),
     leader,
     remote: (datacenter) => federation.contract(datacenter),
@@ -218,7 +234,9 @@ export async function createAuthority(deps: AuthorityDeps): Promise<Authority> {
     build: VERSION,
     advertiseWan: () => ({ address: config.advertiseAddrWan, port: identity().wanPort }),
     serverPort: () => identity().serverPort,
-    retryJoinWan: config.retryJoinWan,
+    get retryJoinWan() {
+      return [...new Set([...config.retryJoinWan, ...transport.joinedAddresses()])]; // known once the store is read
+    },
     local: server,
     identity: () => {
       const trustDomain = domains.ca.trustDomain();
@@ -254,7 +272,7 @@ export async function createAuthority(deps: AuthorityDeps): Promise<Authority> {
   const registration: Service = {
     name: 'registration of this server',
     start: async (signal) => {
-      warnOfOpenPorts({ addresses: listener.addresses, ...protection() }, log);
+      warnOfOpenPorts({ addresses: listener.addresses, ...transport.protection() }, log);
       await server.write('catalog.register', serverRegistration(identity()), { signal });
     },
     stop: async () => undefined,
@@ -268,11 +286,13 @@ export async function createAuthority(deps: AuthorityDeps): Promise<Authority> {
     domains,
     federation,
     listener,
+    transport,
     identity,
     ageMs,
     services: [
       { name: 'store engine', start: async () => undefined, stop: () => engine.close() },
       store,
+      ...transport.services,
       ...together,
       domains.acl.service,
       domains.ca.service,

@@ -59,7 +59,10 @@ function config(section: Partial<TlsSection> = {}): TlsConfig {
     keyFile: join(folder, 'key.pem'),
     ...section,
   };
-  return { rpc: { ...files, verifyOutgoing: true, verifyServerHostname: true }, https: NONE };
+  return {
+    rpc: { ...files, verifyOutgoing: true, verifyServerHostname: true, managed: false, managedCertMs: 1 },
+    https: NONE,
+  };
 }
 
 function open(tls: TlsConfig = config()): Certificates {

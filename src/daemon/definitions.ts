@@ -1,4 +1,5 @@
 import type { RuntimeConfig } from '../config/types.ts';
+import type { TransportAuthority } from '../domain/transport/authority.ts';
 import type { Replicator } from '../federation/replication/replicator.ts';
 import { ASKED, type AskedReads, type ReadDefinitions, type WriteDefinitions } from '../server/definitions.ts';
 import type { Store } from '../store/store.ts';
@@ -9,6 +10,7 @@ import type { createOperatorReads } from './operator-reads.ts';
 /** Which domain answers each read of the contract. */
 export function readDefinitions(
   domains: Domains,
+  transport: TransportAuthority,
   operator: ReturnType<typeof createOperatorReads>,
   replicator: Replicator,
   config: RuntimeConfig,
@@ -22,6 +24,7 @@ export function readDefinitions(
     ...domains.ca.reads,
     ...replicator.reads,
     ...domains.queries.reads,
+    ...transport.invitations.reads,
     'queries.execute': ASKED,
     'queries.forecast': ASKED,
     'replication.applied': ASKED,
@@ -50,6 +53,7 @@ export function askedReads({ queries }: Domains, replicator: Replicator, store: 
 /** Which domain carries out each write of the contract. */
 export function writeDefinitions(
   { acl, catalog, entries, intentions, ca, queries }: Domains,
+  transport: TransportAuthority,
   replicator: Pick<Replicator, 'acceptSource'>,
   config: RuntimeConfig,
 ): WriteDefinitions {
@@ -86,6 +90,11 @@ export function writeDefinitions(
     },
     'replication.acceptSource': async ({ kind }) => {
       replicator.acceptSource(kind);
+      return null;
+    },
+    'transport.invite': (args) => transport.invite(args),
+    'transport.revokeInvitation': async ({ id }) => {
+      await transport.invitations.revoke(id);
       return null;
     },
     'ca.reportDatacenter': async (args) => {

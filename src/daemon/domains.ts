@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs';
 import type { RuntimeConfig } from '../config/types.ts';
 import { type Acl, createAcl } from '../domain/acl/acl.ts';
 import type { PrimaryTokens } from '../domain/acl/resolver.ts';
@@ -9,13 +8,13 @@ import { createIntentions, type Intentions } from '../domain/intentions/intentio
 import type { Mesh } from '../domain/queries/mesh.ts';
 import { createQueries, type Queries } from '../domain/queries/queries.ts';
 import type { Clock } from '../lib/clock.ts';
-import { IsthmusError } from '../lib/errors.ts';
 import type { OwnCsrs } from '../pki/csr.ts';
 import type { Leadership } from '../store/leadership.ts';
 import type { Store } from '../store/store.ts';
 import type { Logger, Metrics } from '../telemetry/types.ts';
 import { aclOptions, resetFile } from './access.ts';
 import type { AgentTokens } from './agent-tokens.ts';
+import { readKeyFile } from './key-file.ts';
 
 export interface Domains {
   readonly acl: Acl;
@@ -115,22 +114,4 @@ export function createDomains(deps: DomainDeps): Domains {
     hideTokens: config.acl.enabled,
   });
   return { acl, catalog, entries, intentions, ca, queries };
-}
-
-/** 32 bytes as base64 or hexadecimal digits. */
-function readKeyFile(path: string): Buffer | undefined {
-  if (path === '') return undefined;
-  let text: string;
-  try {
-    text = readFileSync(path, 'utf8').trim();
-  } catch (cause) {
-    throw new IsthmusError('invalid_argument', `connect.ca_key_encryption_file ${path} can't be read`, { cause });
-  }
-  const key = /^[0-9a-f]{64}$/i.test(text) ? Buffer.from(text, 'hex') : Buffer.from(text, 'base64');
-  if (key.length !== 32)
-    throw new IsthmusError(
-      'invalid_argument',
-      `connect.ca_key_encryption_file ${path} must hold 32 bytes, as base64 or 64 hexadecimal digits`,
-    );
-  return key;
 }

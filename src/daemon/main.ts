@@ -61,7 +61,7 @@ export async function runAgent({ input, describe, host = processHost }: RunAgent
 
   const certificates = new Certificates({
     tls: config.tls,
-    managed: () => undefined,
+    managed: () => authority.transport.material(),
     clock,
     log: log.child({ component: 'tls' }),
     metrics,

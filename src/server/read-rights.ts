@@ -138,6 +138,7 @@ export const READ_RIGHTS: Readonly<Record<string, ReadRights>> = {
   'ca.rotation': needs('operator', 'read'),
   'ca.status': needs('operator', 'read'),
   'replication.status': needs('operator', 'read'),
+  'transport.invitations': needs('operator', 'read'),
   'members.wan': list<Member>((rights, { Name }) => seesNode(rights, Name)),
   'operator.raftConfiguration': needs('operator', 'read'),
   'operator.autopilotHealth': needs('operator', 'read'),

@@ -72,6 +72,8 @@ export const WRITE_RIGHTS: Readonly<Record<string, WriteRights>> = {
   'ca.signIntermediate': replicates,
   'ca.reportDatacenter': replicates,
   'ca.reportHolder': needs('operator', 'write'),
+  'transport.invite': needs('operator', 'write'),
+  'transport.revokeInvitation': needs('operator', 'write'),
   'replication.acceptSource': needs('operator', 'write'),
   'acl.setPolicy': managesTokens,
   'acl.deletePolicy': managesTokens,

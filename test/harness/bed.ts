@@ -11,6 +11,8 @@ export interface BedOptions {
   readonly config?: Readonly<Record<string, unknown>>;
   readonly dc1?: Readonly<Record<string, unknown>>;
   readonly dc2?: Readonly<Record<string, unknown>>;
+  /** Further arguments of dc2's agent, once dc1 is there. */
+  readonly dc2Args?: (dc1: AgentProcess) => Promise<readonly string[]>;
   /** Sees every byte between the datacenters. */
   readonly onWanBytes?: WanProxyOptions['onBytes'];
 }
@@ -66,7 +68,11 @@ export async function startBed(options: BedOptions = {}): Promise<Bed> {
   const sidecars: SidecarProcess[] = [];
   const applications: EchoApplication[] = [];
 
-  const start = async (datacenter: 'dc1' | 'dc2', host: string): Promise<AgentProcess> => {
+  const start = async (
+    datacenter: 'dc1' | 'dc2',
+    host: string,
+    args: readonly string[] = [],
+  ): Promise<AgentProcess> => {
     const own = await freePorts(PORTS_OF_A_SERVER);
     const range = await freePorts(SIDECAR_PORTS);
     const { ports, ...given } = { ...options.config, ...options[datacenter] } as Record<string, unknown>;
@@ -81,6 +87,7 @@ export async function startBed(options: BedOptions = {}): Promise<Bed> {
     const agent = await startAgent({
       name: `${datacenter}-s1`,
       datacenter,
+      args,
       config: {
         primary_datacenter: 'dc1',
         advertise_addr_wan: host,
@@ -138,7 +145,7 @@ export async function startBed(options: BedOptions = {}): Promise<Bed> {
   try {
     // Two addresses of loopback, so that both have the same port as the server behind them.
     const dc1 = await start('dc1', '127.0.1.1');
-    const dc2 = await start('dc2', '127.0.2.1');
+    const dc2 = await start('dc2', '127.0.2.1', await options.dc2Args?.(dc1));
     await waitFor(() => federated(dc1, dc2), { what: 'the federation of both datacenters' });
     return {
       dc1,

@@ -263,6 +263,21 @@ export const ACCESS_ROWS: Readonly<Record<string, AccessRow>> = {
     shown: /web-ttl/,
   },
 
+  'PUT /v1/operator/federation/invitation': {
+    path: '/v1/operator/federation/invitation',
+    rules: OPERATOR_WRITE,
+    status: 500, // its certificates are not managed
+  },
+  'GET /v1/operator/federation/invitations': {
+    path: '/v1/operator/federation/invitations',
+    rules: OPERATOR_READ,
+  },
+  'DELETE /v1/operator/federation/invitation/:id': {
+    path: '/v1/operator/federation/invitation/none',
+    rules: OPERATOR_WRITE,
+    status: 404,
+  },
+
   'GET /v1/internal/addresses/:service': {
     path: '/v1/internal/addresses/web',
     rules: WEB_SEEN,

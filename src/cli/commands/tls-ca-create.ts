@@ -3,7 +3,7 @@ import { createAgentCa } from '../../pki/agent-certs.ts';
 import { generateKey, privateKeyToPem } from '../../pki/keys.ts';
 import { attempting, type Command } from '../command.ts';
 import { UsageError } from '../flags.ts';
-import { savePair, validity } from './tls-files.ts';
+import { savePair, validity } from './new-files.ts';
 
 const DEFAULT_DAYS = 1_825;
 

@@ -5,7 +5,7 @@ import { createIssuer, type Issuer } from '../../pki/issuer.ts';
 import { generateKey, privateKeyFromPem, privateKeyToPem, spkiOf } from '../../pki/keys.ts';
 import { attempting, type Command, type Io } from '../command.ts';
 import { type Flags, UsageError } from '../flags.ts';
-import { savePair, validity } from './tls-files.ts';
+import { savePair, validity } from './new-files.ts';
 
 const DEFAULT_DAYS = 365;
 /** Certificates of one kind in a directory. */

@@ -1,5 +1,5 @@
 import { used } from './key.ts';
-import { choice, text, toggle } from './kind.ts';
+import { choice, duration, text, toggle } from './kind.ts';
 
 const file = { reloadable: true } as const;
 /** Names of Consul 1.9 and of the newer `tls` block. */
@@ -50,6 +50,23 @@ export const TLS_KEYS = {
   'tls.internal_rpc.verify_server_hostname': used(toggle, false, 'As `verify_server_hostname`.'),
   'tls.internal_rpc.tls_min_version': used(minVersion, 'tls12', '`tls_min_version` of the server ports.'),
   'tls.internal_rpc.tls_cipher_suites': used(text, '', '`tls_cipher_suites` of the server ports.'),
+
+  'tls.internal_rpc.managed': used(
+    toggle,
+    false,
+    "Take the certificates of the server ports from the primary's own authority instead of files; implies the three `verify_` keys. Not in the peer.",
+  ),
+  'tls.internal_rpc.managed_cert_ttl': used(
+    duration,
+    259_200_000,
+    'Life of certificates of servers and agents from that authority; that of a datacenter lives 30 times as long. Not in the peer.',
+  ),
+  join_invite: used(
+    text,
+    '',
+    'File with an invitation of the primary (`isthmus federation invite`), used once to join it. Not in the peer.',
+    { flag: 'join-invite' },
+  ),
 
   'tls.https.ca_file': used(text, '', '`ca_file` of the HTTPS listener.', file),
   'tls.https.ca_path': used(text, '', '`ca_path` of the HTTPS listener.', file),

@@ -24,6 +24,7 @@ import type {
 } from '../../model/prepared-query.ts';
 import type { ReplicationStatus } from '../../model/replication.ts';
 import type { CaStatus, HealthServiceArgs, IntentionPair, ListArgs, ServiceArgs } from '../../model/requests.ts';
+import type { ListedInvitation } from '../../model/transport.ts';
 import type { ResolveArgs, ResolvedUpstream } from '../../model/upstream.ts';
 
 /**
@@ -76,6 +77,8 @@ export interface Reads {
   'replication.status': { args: Record<never, never>; value: ReplicationStatus };
   /** Answered once a revision of the primary is readable: with the revision at which it is here. */
   'replication.applied': { args: { readonly kind: string; readonly revision: number }; value: number };
+  /** Invitations of the answering datacenter, without their secrets. */
+  'transport.invitations': { args: Record<never, never>; value: readonly ListedInvitation[] };
   'members.wan': { args: Record<never, never>; value: readonly Member[] };
   'operator.raftConfiguration': { args: Record<never, never>; value: unknown };
   'operator.autopilotHealth': { args: Record<never, never>; value: unknown };

@@ -29,6 +29,8 @@ export const WRITE_ROUTES: Readonly<Record<WriteName, WriteRoute>> = {
   'ca.reportHolder': 'datacenter',
   'ca.reportDatacenter': 'datacenter',
   'replication.acceptSource': 'datacenter',
+  'transport.invite': 'datacenter',
+  'transport.revokeInvitation': 'datacenter',
   'acl.bootstrap': 'primary',
   'acl.setPolicy': 'primary',
   'acl.deletePolicy': 'primary',

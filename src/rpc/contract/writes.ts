@@ -12,6 +12,7 @@ import type { DeregisterRequest, RegisterRequest } from '../../model/catalog.ts'
 import type { Intention } from '../../model/intention.ts';
 import type { QueryRequest } from '../../model/prepared-query.ts';
 import type { IntentionPair } from '../../model/requests.ts';
+import type { InviteArgs, MadeInvitation } from '../../model/transport.ts';
 
 /** Everything that can be changed, each by one name. `args` is what the caller sent: the server validates it. */
 export interface Writes {
@@ -50,6 +51,9 @@ export interface Writes {
   'replication.acceptSource': { args: { readonly kind: string }; value: null };
   /** A secondary tells the primary how far its datacenter is in a rotation. */
   'ca.reportDatacenter': { args: DatacenterRotation; value: null };
+  /** Invites a datacenter (asked of the primary) or an agent of the datacenter that is asked. */
+  'transport.invite': { args: InviteArgs; value: MadeInvitation };
+  'transport.revokeInvitation': { args: { readonly id: string }; value: null };
   'acl.bootstrap': { args: Record<never, never>; value: AclBootstrap };
   /** With an ID it changes that policy, else it creates one. */
   'acl.setPolicy': { args: { readonly policy: AclPolicyInput }; value: AclPolicy };

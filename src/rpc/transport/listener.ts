@@ -203,7 +203,8 @@ class Listener implements RpcListener {
     try {
       accepted = await this.#security.accept(raw);
     } catch (thrown) {
-      this.#refusals.note(listener, peer, 'identity', IsthmusError.from(thrown).message);
+      const { details, message } = IsthmusError.from(thrown);
+      this.#refusals.note(listener, peer, typeof details.reason === 'string' ? details.reason : 'identity', message);
       raw.destroy();
       return;
     }

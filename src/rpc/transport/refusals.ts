@@ -1,12 +1,12 @@
 import type { Clock } from '../../lib/clock.ts';
 import type { Counter, Logger } from '../../telemetry/types.ts';
 
-/** Each peer is logged at most this often, milliseconds. */
+/** Each peer is logged at most this often for each reason, milliseconds. */
 const LOG_EVERY_MS = 60_000;
-/** Peers remembered; beyond it all are forgotten, so that strangers can't fill the memory. */
-const MAX_PEERS = 1_024;
+/** Peers and reasons remembered; beyond it all are forgotten, so that strangers can't fill the memory. */
+const MAX_REMEMBERED = 1_024;
 
-/** Counts refused connections, and logs each peer once in a while. */
+/** Counts refused connections, and logs each peer and reason once in a while. */
 export class Refusals {
   readonly #logged = new Map<string, number>();
   readonly #clock: Clock;
@@ -23,10 +23,11 @@ export class Refusals {
   note(listener: string, peer: string, reason: string, detail: string): void {
     this.#counter.add(1, { listener, reason });
     const now = this.#clock.now();
-    const last = this.#logged.get(peer);
+    const key = `${peer} ${reason}`;
+    const last = this.#logged.get(key);
     if (last !== undefined && now - last < LOG_EVERY_MS) return;
-    if (this.#logged.size >= MAX_PEERS) this.#logged.clear();
-    this.#logged.set(peer, now);
+    if (this.#logged.size >= MAX_REMEMBERED) this.#logged.clear();
+    this.#logged.set(key, now);
     this.#log.warn('refused a connection', { listener, peer, reason, detail });
   }
 }

@@ -5,7 +5,7 @@ import { IsthmusError } from '../../lib/errors.ts';
 import type { TlsMaterial } from '../../pki/tls-material.ts';
 
 interface Pending {
-  readonly settle: (outcome: TLSSocket | Error) => void;
+  readonly settle: (outcome: TLSSocket | Error | undefined) => void;
 }
 
 /** Handshakes on sockets that were accepted elsewhere, each within a time limit. */
@@ -23,14 +23,17 @@ export class Handshakes {
     this.#limitMs = limitMs;
   }
 
-  /** Resolves with the encrypted socket, whoever the peer is; throws `unauthenticated` with what broke the handshake. */
-  accept(raw: Socket, material: TlsMaterial): Promise<TLSSocket> {
+  /**
+   * Resolves with the encrypted socket, whoever the peer is; undefined when the peer closed without a word. Throws
+   * `unauthenticated` with what broke the handshake.
+   */
+  accept(raw: Socket, material: TlsMaterial): Promise<TLSSocket | undefined> {
     return new Promise((resolve, reject) => {
       const key = keyOf(raw);
       const timer: Timer = this.#clock.after(this.#limitMs, () =>
         pending.settle(new Error(`not finished within ${this.#limitMs} ms`)),
       );
-      const onClose = (): void => pending.settle(new Error('the connection was closed'));
+      const onClose = (): void => pending.settle(undefined);
       const pending: Pending = {
         settle: (outcome) => {
           timer.cancel();
@@ -72,8 +75,9 @@ export class Handshakes {
   }
 }
 
-export function handshakeFailed(cause: Error): IsthmusError {
-  return new IsthmusError('unauthenticated', `the TLS handshake failed: ${cause.message}`, { cause });
+function handshakeFailed(cause: Error): IsthmusError {
+  const details = { reason: 'handshake' };
+  return new IsthmusError('unauthenticated', `the TLS handshake failed: ${cause.message}`, { cause, details });
 }
 
 /** A connection is known by its four numbers while it lives. */

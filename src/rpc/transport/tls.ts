@@ -72,7 +72,7 @@ class TlsSecurity implements TransportSecurity {
     if (material?.own === undefined && !verifyIncoming) return { socket: raw };
     const first = await peekFirstBytes(raw, clock, this.#handshakeMs);
     if (first === undefined) {
-      if (!raw.destroyed && !raw.readableEnded) throw unauthenticated('it said nothing');
+      if (!raw.destroyed && !raw.readableEnded) throw unauthenticated('it said nothing', 'silent');
       raw.destroy(); // someone who only looked whether the port is open
       return undefined;
     }
@@ -80,10 +80,12 @@ class TlsSecurity implements TransportSecurity {
       if (!verifyIncoming) return { socket: raw };
       throw unauthenticated(
         'it spoke plain text, and this port asks for TLS (verify_incoming): give it certificates and set verify_outgoing there',
+        'plain_text',
       );
     }
     if (material?.own === undefined) throw unauthenticated('this server has no certificate yet');
     const tls = await this.#handshakes.accept(raw, material);
+    if (tls === undefined) return undefined;
     const certificate = certificateOf(tls);
     const verified = tls.authorized ? certificate : undefined;
     if (other !== undefined && tls.alpnProtocol === other.alpn) {
@@ -217,11 +219,19 @@ export function serverDatacenters(certificate: PeerCertificate | undefined, doma
   });
 }
 
+/** True when a certificate is for this host name. */
+export function hasName(certificate: PeerCertificate | undefined, name: string): boolean {
+  return altNames(certificate?.subjectaltname ?? '').some(
+    (entry) => entry.toLowerCase() === `dns:${name.toLowerCase()}`,
+  );
+}
+
 /** Node separates names by commas and quotes those that hold one: a quoted name never counts as several. */
 function altNames(text: string): string[] {
   return (text.match(/(?:[^",]|"(?:[^"\\]|\\.)*")+/g) ?? []).map((name) => name.trim());
 }
 
-function unauthenticated(text: string): IsthmusError {
-  return new IsthmusError('unauthenticated', text);
+/** @param reason for metrics and for how often it is logged */
+function unauthenticated(text: string, reason = 'identity'): IsthmusError {
+  return new IsthmusError('unauthenticated', text, { details: { reason } });
 }

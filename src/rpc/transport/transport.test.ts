@@ -299,7 +299,7 @@ describe('strangers on the port', () => {
     return answer;
   }
 
-  it('refuses HTTP/1, TLS and garbage, logs a peer once, and goes on', async () => {
+  it('refuses HTTP/1, TLS and garbage, logs a peer once for each, and goes on', async () => {
     const { log, lines } = capture();
     const contract = contractOf({ read: async () => makeResult({ index: 1, value: 'alive' }) });
     const listener = await serve({ contract }, { log });
@@ -309,13 +309,17 @@ describe('strangers on the port', () => {
     );
     await send(at, Buffer.from('1603010200010001fc0303', 'hex'));
     await send(at, Buffer.from([0, 1, 2, 3]));
+    await send(at, Buffer.from([0, 1, 2, 3]));
     await send(
       at,
       'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\nthis is no frame at all, whatever it looks like, as anyone can see',
     );
-    expect(lines).toEqual([
-      { message: 'refused a connection', fields: expect.objectContaining({ listener: 'server', reason: 'http1' }) },
-    ]);
+    expect(lines).toEqual(
+      ['http1', 'tls', 'garbage'].map((reason) => ({
+        message: 'refused a connection',
+        fields: expect.objectContaining({ listener: 'server', reason }),
+      })),
+    );
     const { remote } = dial(at);
     expect((await remote.read('ca.roots', {}, { signal: never })).value).toBe('alive');
   });

@@ -14,6 +14,7 @@ import { discoveryChainRoutes } from './discovery-chain.ts';
 import { healthRoutes } from './health.ts';
 import { intentionRoutes } from './intentions.ts';
 import { internalRoutes } from './internal.ts';
+import { invitationRoutes } from './invitations.ts';
 import { queryRoutes } from './query.ts';
 import { sidecarRoutes } from './sidecar.ts';
 import { statusRoutes } from './status.ts';
@@ -43,6 +44,7 @@ export function apiRoutes(deps: ApiRouteDeps): readonly Route[] {
     ...discoveryChainRoutes(shared),
     ...intentionRoutes(shared),
     ...connectCaRoutes(shared),
+    ...invitationRoutes(shared),
     ...queryRoutes(shared),
     ...addressRoutes(shared),
     ...agentRoutes(shared),

@@ -3,11 +3,12 @@ import type { Io } from '../command.ts';
 
 /** Writes a certificate and its key, which only its owner may read; neither may be there yet. */
 export function savePair(io: Io, cert: readonly [path: string, pem: string], key: readonly [string, string]): void {
-  save(io, cert[0], cert[1], 0o644);
-  save(io, key[0], key[1], 0o600);
+  saveNew(io, cert[0], cert[1], 0o644);
+  saveNew(io, key[0], key[1], 0o600);
 }
 
-function save(io: Io, path: string, content: string, mode: number): void {
+/** Writes a file that must not be there yet. */
+export function saveNew(io: Io, path: string, content: string, mode: number): void {
   try {
     io.createFile(path, content, mode);
   } catch (cause) {

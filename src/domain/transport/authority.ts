@@ -1,0 +1,289 @@
+import { createHash } from 'node:crypto';
+import type { Clock } from '../../lib/clock.ts';
+import { IsthmusError } from '../../lib/errors.ts';
+import type { InviteArgs, MadeInvitation } from '../../model/transport.ts';
+import { createAgentCa, signAgentCert, signAgentIntermediate } from '../../pki/agent-certs.ts';
+import { parseCertificate } from '../../pki/certificate.ts';
+import { createCsr, parseCsr } from '../../pki/csr.ts';
+import { createIssuer, type Issuer } from '../../pki/issuer.ts';
+import { colonHex, generateKey, keyIdOf, privateKeyFromPem, privateKeyToPem, spkiOf } from '../../pki/keys.ts';
+import type { Store, Tx } from '../../store/store.ts';
+import { joinKey } from '../../store/table.ts';
+import { formatInvitation } from './invitation-text.ts';
+import { DEFAULT_TTL_MS, Invitations } from './invitations.ts';
+import { Secrets } from './secrets.ts';
+import { type AuthorityRow, declareTables, type InvitationRow, ONLY, type TransportTables } from './tables.ts';
+
+export interface TransportDeps {
+  readonly store: Store;
+  readonly clock: Clock;
+  readonly datacenter: string;
+  readonly primaryDatacenter: string;
+  readonly domain: string;
+  /** Encrypts keys at rest. */
+  readonly encryptionKey?: Buffer;
+  /** Life of an agent's certificate, milliseconds. */
+  readonly certMs: number;
+  /** host:port of this datacenter's servers, as others reach them. */
+  readonly addresses: () => readonly string[];
+}
+
+/** What a joiner asks with an invitation. */
+export interface JoinRequest {
+  readonly secret: string;
+  readonly datacenter: string;
+  readonly node: string;
+  /** PEM. */
+  readonly csr: string;
+}
+
+/** A certificate for the key of a CSR. */
+export interface Granted {
+  /** PEM: the certificate, and what stands between it and the root. */
+  readonly chain: string;
+  readonly root: string;
+}
+
+export interface Joined extends Granted {
+  readonly row: InvitationRow;
+  /** For the replication token. */
+  readonly accessor: string;
+}
+
+const BACKDATE_MS = 60_000;
+const ROOT_MS = 3_650 * 86_400_000;
+/** A datacenter's authority lives as long as this many of its certificates. */
+const ISSUER_LIVES = 30;
+/** Of the key that a datacenter joins with, kept until it has its certificate. */
+const PENDING = 'joining';
+
+/**
+ * The authority behind the certificates of the server ports, where they do not come from files. The primary holds a
+ * root; each secondary holds an authority of its own below it, which can't make certificates with names of another
+ * datacenter and needs the primary only for its own renewal.
+ */
+export class TransportAuthority {
+  readonly invitations: Invitations;
+  readonly #deps: TransportDeps;
+  readonly #tables: TransportTables;
+  readonly #secrets: Secrets;
+  #issuer: { readonly row: AuthorityRow; readonly issuer: Issuer } | undefined;
+
+  constructor(deps: TransportDeps) {
+    const { store, clock } = deps;
+    this.#deps = deps;
+    this.#tables = declareTables(store);
+    this.#secrets = new Secrets(this.#tables.secrets, deps.encryptionKey);
+    this.invitations = new Invitations(store, this.#tables, clock, (tx, joining, row) => this.#admit(tx, joining, row));
+  }
+
+  /** What this datacenter has; undefined before it was made or joined. */
+  get row(): AuthorityRow | undefined {
+    return this.#tables.authority.get(ONLY)?.value;
+  }
+
+  /** Calls `listener` when another server of the store has changed it; returns the function that ends it. */
+  onChange(listener: () => void): () => void {
+    return this.#deps.store.onCommit(({ changes }) => {
+      if (changes.some(({ table }) => table === this.#tables.authority.spec.name)) listener();
+    });
+  }
+
+  /** Makes the root, in the primary, unless there is one. */
+  async ensureRoot(): Promise<void> {
+    if (this.row !== undefined) return;
+    const { store, clock, domain } = this.#deps;
+    const now = clock.now();
+    const key = await generateKey({ type: 'ec', bits: 256 });
+    const validity = { notBefore: now - BACKDATE_MS, notAfter: now + ROOT_MS };
+    const keyId = colonHex(keyIdOf(spkiOf(key)));
+    const root = createAgentCa({
+      key,
+      commonName: `Isthmus Agent CA ${domain} ${keyId.slice(0, 8)}`.replace(/:/g, ''),
+      ...validity,
+      permittedDomains: [],
+    });
+    await store.transact((tx) => {
+      if (tx.get(this.#tables.authority, ONLY) !== undefined) return; // another server was faster
+      this.#secrets.put(tx, keyId, privateKeyToPem(key));
+      tx.put(this.#tables.authority, { root, issuer: root, keyId, ...validity, addresses: [], tokenId: '' });
+    });
+  }
+
+  /** A certificate for a server of this datacenter. @param spki of its key, DER */
+  issueServer(spki: Buffer, node: string): Granted {
+    const { datacenter, domain } = this.#deps;
+    const moreNames = /^[A-Za-z0-9-]+$/.test(node) ? [`${node}.server.${datacenter}.${domain}`] : [];
+    return this.#issue('server', spki, moreNames);
+  }
+
+  async invite(args: InviteArgs): Promise<MadeInvitation> {
+    const { datacenter, primaryDatacenter, domain } = this.#deps;
+    const { Kind: kind = 'datacenter', JoiningDatacenter = '', TTL = DEFAULT_TTL_MS, Addresses = [] } = args;
+    const { row } = this;
+    if (kind !== 'datacenter' && kind !== 'agent')
+      throw new IsthmusError('invalid_argument', 'Kind must be "datacenter" or "agent"');
+    if (row === undefined)
+      throw new IsthmusError(
+        'rejected',
+        'invitations need certificates that Isthmus manages: set tls { internal_rpc { managed = true } } in the primary and restart it',
+      );
+    if (kind === 'datacenter' && datacenter !== primaryDatacenter)
+      throw new IsthmusError(
+        'rejected',
+        `datacenters are invited by the primary: add -datacenter ${primaryDatacenter}`,
+      );
+    if (!/^[a-z0-9_-]*$/.test(JoiningDatacenter))
+      throw new IsthmusError(
+        'invalid_argument',
+        'JoiningDatacenter must be a name of lower-case letters, digits, - and _',
+      );
+    if (Addresses.some((address) => !/^[^\s,]+:\d{1,5}$/.test(address)))
+      throw new IsthmusError('invalid_argument', 'Addresses must be of the form host:port');
+    const made = await this.invitations.create({ kind, datacenter: JoiningDatacenter, ttlMs: TTL });
+    const invitation = formatInvitation({
+      kind,
+      datacenter,
+      domain,
+      addresses: Addresses.length > 0 ? Addresses : this.#deps.addresses(),
+      fingerprint: createHash('sha256').update(parseCertificate(row.root).der).digest('hex'),
+      secret: made.secret,
+      expiresAt: made.row.expiresAt,
+    });
+    return { ID: made.row.id, Invitation: invitation, ExpiresAt: new Date(made.row.expiresAt).toISOString() };
+  }
+
+  /** Answers a joiner. Throws `permission_denied` with what it has to do. */
+  async join({ secret, datacenter, node, csr }: JoinRequest): Promise<Joined> {
+    const { spki } = parseCsr(csr);
+    const keyHash = createHash('sha256').update(spki).digest('hex');
+    const { row, use } = await this.invitations.use(secret, { datacenter, node, keyHash });
+    const granted =
+      row.kind === 'agent' ? this.#issue('client', spki, []) : await this.#signDatacenter(datacenter, spki);
+    return { ...granted, row, accessor: use.accessor };
+  }
+
+  /** Another certificate for a datacenter that has one. @param datacenter by its certificate */
+  async renewDatacenter(datacenter: string, csr: string): Promise<Granted> {
+    if (datacenter === this.#deps.datacenter) throw new IsthmusError('rejected', 'a datacenter does not renew itself');
+    return this.#signDatacenter(datacenter, parseCsr(csr).spki);
+  }
+
+  /** Another certificate for a client agent of this datacenter. */
+  renewAgent(csr: string): Granted {
+    return this.#issue('client', parseCsr(csr).spki, []);
+  }
+
+  /** The request by which this datacenter joins; its key is kept, so that it can be sent again. */
+  async joinCsr(): Promise<string> {
+    let pem = this.#secrets.get(PENDING);
+    if (pem === undefined) {
+      pem = privateKeyToPem(await generateKey({ type: 'ec', bits: 256 }));
+      const made = pem;
+      await this.#deps.store.transact((tx) => this.#secrets.put(tx, PENDING, made));
+    }
+    return createCsr(privateKeyFromPem(pem), { uri: this.#csrName() });
+  }
+
+  /** Takes over what the primary gave for {@link joinCsr}. */
+  async adoptJoin(
+    granted: Granted,
+    more: { readonly addresses: readonly string[]; readonly token: string },
+  ): Promise<void> {
+    const pem = this.#secrets.get(PENDING);
+    if (pem === undefined) throw new IsthmusError('internal', 'the key of the request is gone');
+    await this.#adopt(granted, pem, more.addresses, more.token);
+  }
+
+  /** A request for this datacenter's next authority, with a new key. */
+  async renewalCsr(): Promise<{ readonly csr: string; adopt(granted: Granted): Promise<void> }> {
+    const key = await generateKey({ type: 'ec', bits: 256 });
+    return {
+      csr: createCsr(key, { uri: this.#csrName() }),
+      adopt: (granted) => this.#adopt(granted, privateKeyToPem(key), this.row?.addresses ?? []),
+    };
+  }
+
+  /** The replication token that came with the invitation; '' when none did. */
+  replicationToken(): string {
+    const id = this.row?.tokenId ?? '';
+    return id === '' ? '' : (this.#secrets.get(id) ?? '');
+  }
+
+  async #adopt(granted: Granted, keyPem: string, addresses: readonly string[], token?: string): Promise<void> {
+    const { certificate } = createIssuer(granted.chain, privateKeyFromPem(keyPem)); // it fits the key, or this throws
+    const keyId = colonHex(keyIdOf(certificate.spki));
+    const { notBefore, notAfter } = certificate;
+    await this.#deps.store.transact((tx) => {
+      const before = tx.get(this.#tables.authority, ONLY);
+      const tokenId = token === undefined ? (before?.tokenId ?? '') : token === '' ? '' : 'replication-token';
+      if (token !== undefined && token !== '') this.#secrets.put(tx, tokenId, token);
+      this.#secrets.put(tx, keyId, keyPem);
+      this.#secrets.remove(tx, PENDING);
+      if (before !== undefined && before.keyId !== keyId) this.#secrets.remove(tx, before.keyId);
+      tx.put(this.#tables.authority, {
+        root: granted.root,
+        issuer: granted.chain,
+        keyId,
+        notBefore,
+        notAfter,
+        addresses,
+        tokenId,
+      });
+    });
+  }
+
+  async #signDatacenter(datacenter: string, spki: Buffer): Promise<Granted> {
+    const { store, clock, domain, certMs } = this.#deps;
+    const { row, issuer } = this.#ready();
+    const now = clock.now();
+    const { pem, notAfter } = signAgentIntermediate(issuer, {
+      spki,
+      datacenter,
+      domain,
+      notBefore: now - BACKDATE_MS,
+      notAfter: now + ISSUER_LIVES * certMs,
+    });
+    await store.transact((tx) => tx.put(this.#tables.members, { datacenter, notAfter }));
+    return { chain: pem, root: row.root };
+  }
+
+  #issue(role: 'server' | 'client', spki: Buffer, moreNames: readonly string[]): Granted {
+    const { clock, datacenter, domain, certMs } = this.#deps;
+    const { row, issuer } = this.#ready();
+    const now = clock.now();
+    const validity = { notBefore: now - BACKDATE_MS, notAfter: now + certMs };
+    const { pem } = signAgentCert(issuer, { spki, role, datacenter, domain, moreNames, ...validity });
+    return { chain: row.issuer === row.root ? pem : pem + row.issuer, root: row.root };
+  }
+
+  #ready(): { readonly row: AuthorityRow; readonly issuer: Issuer } {
+    const { row } = this;
+    if (row === undefined) throw new IsthmusError('unavailable', 'this datacenter has no transport authority');
+    if (this.#issuer?.row !== row) {
+      const key = this.#secrets.get(row.keyId);
+      if (key === undefined) throw new IsthmusError('internal', 'the key of the transport authority is gone');
+      this.#issuer = { row, issuer: createIssuer(row.issuer, privateKeyFromPem(key)) };
+    }
+    return this.#issuer;
+  }
+
+  /** Names are what datacenters are trusted by: one that is taken is only given to whom it was promised. */
+  #admit(tx: Tx, joining: string, { kind, datacenter: promised }: InvitationRow): string | undefined {
+    const { datacenter, clock, certMs } = this.#deps;
+    if (kind === 'agent')
+      return joining === datacenter ? undefined : `this invitation is for agents of datacenter "${datacenter}"`;
+    if (joining === datacenter)
+      return `datacenter "${joining}" is the one that invites: give the new datacenter another name`;
+    if (promised !== '' && joining !== promised) return `this invitation is for datacenter "${promised}"`;
+    const member = tx.get(this.#tables.members, joinKey(joining));
+    if (promised === '' && member !== undefined && member.notAfter >= clock.now())
+      return `there is a datacenter "${joining}" already: give the new one another name, or invite it by name (-joining ${joining})`;
+    tx.put(this.#tables.members, { datacenter: joining, notAfter: clock.now() + ISSUER_LIVES * certMs });
+    return undefined;
+  }
+
+  #csrName(): string {
+    return `isthmus:datacenter:${this.#deps.datacenter}`;
+  }
+}

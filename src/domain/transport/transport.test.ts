@@ -1,0 +1,238 @@
+import { X509Certificate } from 'node:crypto';
+import fc from 'fast-check';
+import { afterEach, describe, expect, it } from 'vitest';
+import { FakeClock } from '../../../test/fakes/fake-clock.ts';
+import { IsthmusError } from '../../lib/errors.ts';
+import { createCsr } from '../../pki/csr.ts';
+import { generateLeafKey, spkiOf } from '../../pki/keys.ts';
+import type { Row } from '../../store/engine.ts';
+import { MemoryEngine } from '../../store/memory/memory-engine.ts';
+import { Store } from '../../store/store.ts';
+import { TransportAuthority } from './authority.ts';
+import { formatInvitation, type Invitation, parseInvitation } from './invitation-text.ts';
+import { SECRETS_TABLE } from './tables.ts';
+
+const DAY_MS = 86_400_000;
+const stores: Store[] = [];
+
+afterEach(async () => {
+  for (const store of stores.splice(0)) await store.stop();
+});
+
+interface Made {
+  readonly authority: TransportAuthority;
+  /** All that is stored. */
+  rows(): Promise<readonly Row[]>;
+  readonly clock: FakeClock;
+}
+
+async function make(datacenter = 'dc1', options: { clock?: FakeClock; encryptionKey?: Buffer } = {}): Promise<Made> {
+  const { clock = new FakeClock(Date.now()), encryptionKey } = options;
+  const engine = new MemoryEngine(clock);
+  const onError = (what: string, error: Error): never => {
+    throw new Error(`${what}: ${error.message}`);
+  };
+  const store = new Store({ engine, clock, onError });
+  const authority = new TransportAuthority({
+    store,
+    clock,
+    datacenter,
+    primaryDatacenter: 'dc1',
+    domain: 'consul',
+    certMs: 3 * DAY_MS,
+    addresses: () => ['192.0.2.1:8302'],
+    ...(encryptionKey === undefined ? {} : { encryptionKey }),
+  });
+  await store.start(new AbortController().signal);
+  stores.push(store);
+  const rows = async () => (await engine.range({ prefix: '' })).rows;
+  return { authority, rows, clock };
+}
+
+async function makePrimary(encryptionKey?: Buffer): Promise<Made> {
+  const made = await make('dc1', encryptionKey === undefined ? {} : { encryptionKey });
+  await made.authority.ensureRoot();
+  return made;
+}
+
+const csr = (key = generateLeafKey()): string => createCsr(key, { uri: 'isthmus:datacenter:x' });
+
+async function invited({ authority }: Made, args = {}): Promise<Invitation> {
+  return parseInvitation((await authority.invite(args)).Invitation);
+}
+
+describe('the authority of a primary', () => {
+  it('is made once, also by two servers at a time', async () => {
+    const { authority } = await make();
+    expect(authority.row).toBeUndefined();
+    await Promise.all([authority.ensureRoot(), authority.ensureRoot()]);
+    const { row } = authority;
+    await authority.ensureRoot();
+    expect(authority.row).toBe(row);
+    const { chain, root } = authority.issueServer(spkiOf(generateLeafKey()), 'n1');
+    const [leaf, ca] = [new X509Certificate(chain), new X509Certificate(root)];
+    expect(leaf.verify(ca.publicKey)).toBe(true);
+    expect(leaf.subjectAltName).toBe(
+      'DNS:server.dc1.consul, DNS:n1.server.dc1.consul, DNS:localhost, IP Address:127.0.0.1',
+    );
+  });
+
+  it('keeps its key as CA keys are kept', async () => {
+    const key = Buffer.alloc(32, 7);
+    const { authority, rows } = await makePrimary(key);
+    const secrets = JSON.stringify(await rows());
+    expect(secrets).toContain('sealed:v1:');
+    expect(secrets).not.toContain('PRIVATE KEY');
+    authority.issueServer(spkiOf(generateLeafKey()), 'n1');
+  });
+});
+
+describe('an invitation', () => {
+  it('gives a datacenter an authority of its own, which is good for its names alone', async () => {
+    const primary = await makePrimary();
+    const invitation = await invited(primary);
+    expect(invitation).toMatchObject({
+      kind: 'datacenter',
+      datacenter: 'dc1',
+      domain: 'consul',
+      addresses: ['192.0.2.1:8302'],
+      fingerprint: new X509Certificate(primary.authority.row?.root ?? '').fingerprint256
+        .replaceAll(':', '')
+        .toLowerCase(),
+      expiresAt: primary.clock.now() + DAY_MS,
+    });
+    const dc2 = await make('dc2', { clock: primary.clock });
+    const request = await dc2.authority.joinCsr();
+    const joined = await primary.authority.join({
+      secret: invitation.secret,
+      datacenter: 'dc2',
+      node: 'n',
+      csr: request,
+    });
+    await dc2.authority.adoptJoin(joined, { addresses: invitation.addresses, token: 'a token' });
+    expect(dc2.authority.replicationToken()).toBe('a token');
+    expect(dc2.authority.row).toMatchObject({ addresses: ['192.0.2.1:8302'], root: primary.authority.row?.root });
+    const leaf = dc2.authority.issueServer(spkiOf(generateLeafKey()), 'n');
+    expect(new X509Certificate(leaf.chain).subjectAltName).toContain('DNS:server.dc2.consul');
+
+    const renewal = await dc2.authority.renewalCsr();
+    const before = dc2.authority.row;
+    await renewal.adopt(await primary.authority.renewDatacenter('dc2', renewal.csr));
+    expect(dc2.authority.row?.keyId).not.toBe(before?.keyId);
+    expect(dc2.authority.row).toMatchObject({ addresses: before?.addresses, tokenId: before?.tokenId });
+    expect(dc2.authority.replicationToken()).toBe('a token');
+    const keys = (await dc2.rows()).filter(({ key }) => key.startsWith(`${SECRETS_TABLE}/`));
+    expect(keys).toHaveLength(2); // of the new authority, and the token
+  });
+
+  it('is used once even when two race, and again only by the same joiner', async () => {
+    const primary = await makePrimary();
+    const { secret } = await invited(primary);
+    const keys = [generateLeafKey(), generateLeafKey(), generateLeafKey()];
+    const ask = (key: (typeof keys)[number], datacenter: string) =>
+      primary.authority.join({ secret, datacenter, node: 'n', csr: csr(key) });
+    const results = await Promise.allSettled(keys.map((key, n) => ask(key, `dc${n + 2}`)));
+    expect(results.map(({ status }) => status).sort()).toEqual(['fulfilled', 'rejected', 'rejected']);
+    const winner = results.findIndex(({ status }) => status === 'fulfilled');
+    const [first] = results.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []));
+    // The answer was lost on its way: the same key may ask again, and gets the same token.
+    const again = await ask(keys[winner] as (typeof keys)[number], `dc${winner + 2}`);
+    expect(again.accessor).toBe(first?.accessor);
+    expect(primary.authority.invitations.reads['transport.invitations'].produce({})).toMatchObject([
+      { State: 'used', UsedBy: `n.dc${winner + 2}` },
+    ]);
+  });
+
+  it('gives no name away that is taken', async () => {
+    const primary = await makePrimary();
+    const join = async (datacenter: string, args = {}) =>
+      primary.authority.join({ secret: (await invited(primary, args)).secret, datacenter, node: 'n', csr: csr() });
+    await expect(join('dc1')).rejects.toThrow(/datacenter "dc1" is the one that invites/);
+    await join('dc2');
+    await expect(join('dc2')).rejects.toThrow(/there is a datacenter "dc2" already: .*-joining dc2/);
+    await join('dc2', { JoiningDatacenter: 'dc2' });
+    await expect(join('dc3', { JoiningDatacenter: 'dc2' })).rejects.toThrow(/this invitation is for datacenter "dc2"/);
+    const [one, two] = [await invited(primary), await invited(primary)];
+    const race = await Promise.allSettled(
+      [one, two].map(({ secret }) => primary.authority.join({ secret, datacenter: 'dc5', node: 'n', csr: csr() })),
+    );
+    expect(race.map(({ status }) => status).sort()).toEqual(['fulfilled', 'rejected']);
+  });
+
+  it('expires, is revoked, and leaves nothing but a hash', async () => {
+    const primary = await makePrimary();
+    const made = await primary.authority.invite({ TTL: 60_000 });
+    const { secret } = parseInvitation(made.Invitation);
+    expect(JSON.stringify(await primary.rows())).not.toContain(secret);
+    const join = () => primary.authority.join({ secret, datacenter: 'dc2', node: 'n', csr: csr() });
+    await primary.clock.advance(60_001);
+    await expect(join()).rejects.toThrow(/this invitation expired at .*: make another one/);
+    await primary.authority.invitations.revoke(made.ID);
+    await expect(join()).rejects.toMatchObject({ code: 'permission_denied', message: /not known here/ });
+    await expect(primary.authority.invitations.revoke(made.ID)).rejects.toMatchObject({ code: 'not_found' });
+  });
+
+  it('of an agent gives it a certificate of its datacenter', async () => {
+    const primary = await makePrimary();
+    const { secret } = await invited(primary, { Kind: 'agent' });
+    const join = (datacenter: string) => primary.authority.join({ secret, datacenter, node: 'n', csr: csr() });
+    await expect(join('dc2')).rejects.toThrow(/this invitation is for agents of datacenter "dc1"/);
+    expect(new X509Certificate((await join('dc1')).chain).subjectAltName).toContain('DNS:client.dc1.consul');
+  });
+
+  it('is refused with what to do', async () => {
+    const primary = await makePrimary();
+    const { authority } = primary;
+    await expect((await make()).authority.invite({})).rejects.toThrow(/managed = true/);
+    await expect(authority.invite({ TTL: 1 })).rejects.toThrow(/good for 1s to 720h/);
+    await expect(authority.invite({ JoiningDatacenter: 'DC 2' })).rejects.toThrow(/JoiningDatacenter must be/);
+    await expect(authority.invite({ Addresses: ['x'] })).rejects.toThrow(/host:port/);
+    await expect(authority.invite({ Kind: 'x' as never })).rejects.toThrow(/Kind must be/);
+    await expect(authority.join({ secret: 's', datacenter: 'dc2', node: 'n', csr: 'x' })).rejects.toBeInstanceOf(
+      IsthmusError,
+    );
+  });
+});
+
+describe('the text of an invitation', () => {
+  const invitation: Invitation = {
+    kind: 'datacenter',
+    datacenter: 'dc1',
+    domain: 'consul',
+    addresses: ['192.0.2.1:8302', '[2001:db8::1]:8302'],
+    fingerprint: 'ab'.repeat(32),
+    secret: 's3cret',
+    expiresAt: 1_800_000_000_000,
+  };
+
+  it('is one line that can be read again', () => {
+    const text = formatInvitation(invitation);
+    expect(text).toMatch(/^isthmus-invitation-v1\.[A-Za-z0-9_-]+\.[0-9a-f]{8}$/);
+    expect(parseInvitation(`  ${text}\n`)).toEqual(invitation);
+  });
+
+  it('tells what is wrong with it, and nothing of it', () => {
+    const text = formatInvitation(invitation);
+    for (const [bad, why] of [
+      [text.slice(0, -1), /changed or cut/],
+      [text.replace('v1', 'v2'), /of version 2/],
+      ['hello', /does not begin as one/],
+      ['x'.repeat(100_000), /too long/],
+      [formatInvitation({ ...invitation, fingerprint: 'x' }), /not complete/],
+      [formatInvitation({ ...invitation, addresses: [] }), /not complete/],
+    ] as const)
+      expect(() => parseInvitation(bad)).toThrow(why);
+    fc.assert(
+      fc.property(fc.nat(text.length - 1), fc.constantFrom(...'Aa0-_.'), (at, char) => {
+        const changed = text.slice(0, at) + char + text.slice(at + 1);
+        if (changed === text) return;
+        expect(() => parseInvitation(changed)).toThrow(IsthmusError);
+      }),
+    );
+    fc.assert(
+      fc.property(fc.string({ unit: 'binary' }), (any) => {
+        expect(() => parseInvitation(any)).toThrow(IsthmusError);
+      }),
+    );
+  });
+});
