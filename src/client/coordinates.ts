@@ -1,18 +1,6 @@
-import type { Coordinate } from '../model/coordinate.ts';
+import type { DatacenterCoordinates, NodeCoordinate } from '../model/coordinate.ts';
 import type { CallOptions } from './options.ts';
 import type { Transport } from './transport.ts';
-
-export interface NodeCoordinate {
-  readonly Node: string;
-  readonly Segment: string;
-  readonly Coord: Coordinate;
-}
-
-export interface DatacenterCoordinates {
-  readonly Datacenter: string;
-  readonly AreaID: string;
-  readonly Coordinates: readonly NodeCoordinate[];
-}
 
 export interface CoordinatesApi {
   /** Of the servers, by datacenter. */

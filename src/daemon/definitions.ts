@@ -67,6 +67,7 @@ export function writeDefinitions(
       await catalog.deregister(args);
       return true;
     },
+    'coordinate.update': (args) => catalog.updateCoordinate(args),
     'config.apply': (args) => entries.apply(args),
     'config.delete': (args) => entries.delete(args),
     'intentions.create': (args) => intentions.create(args),

@@ -108,6 +108,7 @@ export function createDomains(deps: DomainDeps): Domains {
     },
     mesh: deps.mesh,
     serviceTargets: (service, from) => entries.serviceTargets(service, from),
+    distance: catalog.distance,
     clock,
     random: Math.random,
     log: log.child({ component: 'queries' }),

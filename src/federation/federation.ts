@@ -15,6 +15,7 @@ import { Dialler } from './dialler.ts';
 import { judge, judgeIdentity, PROTOCOL } from './judge.ts';
 import { isUsable, type LinkRefusal } from './link-state.ts';
 import { listMembers } from './members.ts';
+import { Nearest } from './nearest.ts';
 import type { LinkCarrier } from './outgoing-link.ts';
 import { Peers } from './peers.ts';
 import { RemoteDatacenter } from './remote-datacenter.ts';
@@ -44,6 +45,7 @@ class FederationService implements Federation {
   /** Why servers that dial this one are refused, by node and datacenter. */
   readonly #toldRefusals = new Map<string, string>();
   readonly #changes = new ChangeSignal();
+  readonly #nearest = new Nearest();
   readonly #remotes = new Map<string, RemoteDatacenter>();
   #hello: Hello;
   #started = false;
@@ -79,6 +81,9 @@ class FederationService implements Federation {
       judge: (hello, peer) => judgeIdentity(hello, peer) ?? this.#judge(hello),
       onHello: (hello) => this.#learn(hello),
       onChange: () => this.#changes.notify(),
+      onMeasured: () => {
+        if (this.#measureOrder()) this.#changes.notify();
+      },
     });
     this.#changes.subscribe(() => {
       for (const link of this.#dialler.links()) link.poke();
@@ -96,9 +101,8 @@ class FederationService implements Federation {
   }
 
   datacenters(): readonly string[] {
-    const far = (datacenter: string): number => this.rtt(datacenter) ?? Number.POSITIVE_INFINITY;
-    const others = [...this.#known()].sort((a, b) => far(a) - far(b) || (a < b ? -1 : 1));
-    return [this.#deps.datacenter, ...others];
+    this.#measureOrder();
+    return [this.#deps.datacenter, ...this.#nearest.order];
   }
 
   connected(): readonly string[] {
@@ -154,6 +158,11 @@ class FederationService implements Federation {
 
   async whenConnected(datacenter: string, signal: AbortSignal): Promise<void> {
     if (datacenter !== this.#deps.datacenter) await this.#whenLinked(datacenter, signal);
+  }
+
+  /** @returns whether the order of the datacenters is another one now. */
+  #measureOrder(): boolean {
+    return this.#nearest.update([...this.#known()].sort(), (datacenter) => this.rtt(datacenter));
   }
 
   async #start(_signal: AbortSignal): Promise<void> {

@@ -31,6 +31,8 @@ export interface OutgoingLinkDeps {
   /** True while another link reaches the server: this one is not needed. */
   readonly servedElsewhere: (nodeId: string) => boolean;
   readonly onChange: () => void;
+  /** A round-trip time was measured. */
+  readonly onMeasured: () => void;
 }
 
 /** What calls go over, while the link is up. */
@@ -264,7 +266,10 @@ export class OutgoingLink {
       case 'pong': {
         this.#heartbeat?.pong(message.value.number);
         const peer = this.nodeId === undefined ? undefined : this.#deps.peers.get(this.nodeId);
-        if (peer !== undefined && this.rttMs !== undefined) peer.rttMs = this.rttMs;
+        if (peer !== undefined && this.rttMs !== undefined) {
+          peer.rttMs = this.rttMs;
+          this.#deps.onMeasured();
+        }
         return;
       }
       case 'refusal':

@@ -6,7 +6,7 @@ export interface Coordinate {
   readonly Height: number;
 }
 
-const DIMENSIONS = 8;
+export const DIMENSIONS = 8;
 const HEIGHT = 1e-5;
 /** The peer's error of a coordinate without measurements, and one of a coordinate with many. */
 const UNKNOWN_ERROR = 1.5;
@@ -36,4 +36,25 @@ export function distance(a: Coordinate, b: Coordinate): number {
   const raw = straight + a.Height + b.Height;
   const adjusted = raw + a.Adjustment + b.Adjustment;
   return adjusted > 0 ? adjusted : raw;
+}
+
+/** Where a node is. */
+export interface NodeCoordinate {
+  readonly Node: string;
+  readonly Segment: string;
+  readonly Coord: Coordinate;
+}
+
+export interface DatacenterCoordinates {
+  readonly Datacenter: string;
+  readonly AreaID: string;
+  readonly Coordinates: readonly NodeCoordinate[];
+}
+
+/** What is told of a node by whoever measured it. */
+export interface CoordinateUpdate {
+  readonly Datacenter?: string;
+  readonly Node?: string;
+  readonly Segment?: string;
+  readonly Coord?: Partial<Coordinate>;
 }

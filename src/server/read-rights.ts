@@ -1,6 +1,7 @@
 import type { AclToken } from '../model/acl.ts';
 import type { CatalogNode, CatalogService, HealthCheck, NodeService, ServiceInstance } from '../model/catalog.ts';
 import type { ConfigEntry } from '../model/config-entry.ts';
+import type { NodeCoordinate } from '../model/coordinate.ts';
 import type { Intention } from '../model/intention.ts';
 import type { Member } from '../model/member.ts';
 import type { IntentionPair } from '../model/requests.ts';
@@ -143,6 +144,8 @@ export const READ_RIGHTS: Readonly<Record<string, ReadRights>> = {
   'operator.raftConfiguration': needs('operator', 'read'),
   'operator.autopilotHealth': needs('operator', 'read'),
   'coordinate.datacenters': OPEN,
+  'coordinate.nodes': list<NodeCoordinate>((rights, { Node }) => seesNode(rights, Node)),
+  'coordinate.node': rule<{ readonly node: string }, unknown>({ allow: (rights, { node }) => seesNode(rights, node) }),
   'discoveryChain.get': rule<{ readonly service: string }, unknown>({
     allow: (rights, { service }) => rights.may('service', service, 'read'),
   }),

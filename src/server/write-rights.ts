@@ -1,4 +1,5 @@
 import type { DeregisterRequest, HealthCheck, NodeService, RegisterRequest } from '../model/catalog.ts';
+import type { CoordinateUpdate } from '../model/coordinate.ts';
 import type { Intention } from '../model/intention.ts';
 import type { IntentionPair } from '../model/requests.ts';
 import type { Access, Resource, Rights } from '../model/rights.ts';
@@ -38,6 +39,7 @@ const managesTokens = needs('acl', 'write');
 export const WRITE_RIGHTS: Readonly<Record<string, WriteRights>> = {
   'catalog.register': rule(mayRegister),
   'catalog.deregister': rule(mayDeregister),
+  'coordinate.update': rule<CoordinateUpdate>((rights, { Node = '' }) => rights.may('node', Node, 'write')),
   'config.apply': rule<{ readonly entry: unknown }>((rights, { entry }) =>
     mayWriteEntry(rights, text(entry, 'kind'), text(entry, 'name')),
   ),

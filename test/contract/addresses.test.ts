@@ -246,6 +246,7 @@ async function sidecar(
     instances: { topics: () => [], produce: () => [] },
     mesh,
     serviceTargets: (service, from) => entries.serviceTargets(service, from),
+    distance: () => Number.POSITIVE_INFINITY,
     clock: systemClock,
     random: () => 0,
     log: noLog,

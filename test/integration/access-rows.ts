@@ -228,12 +228,13 @@ export const ACCESS_ROWS: Readonly<Record<string, AccessRow>> = {
     rules: 'service "doomed" { policy = "write" }',
   },
   'GET /v1/coordinate/datacenters': { path: '/v1/coordinate/datacenters' },
-  'GET /v1/coordinate/node/:node': {
-    path: '/v1/coordinate/node/n1',
-    unchecked: 'there is nothing to be told',
-    status: 404,
+  'GET /v1/coordinate/node/:node': { path: '/v1/coordinate/node/n1', rules: NODES, shown: /"n1"/ },
+  'GET /v1/coordinate/nodes': { path: '/v1/coordinate/nodes', rules: NODES, hidden: EMPTY_LIST, shown: /"n1"/ },
+  'PUT /v1/coordinate/update': {
+    path: '/v1/coordinate/update',
+    body: { Node: 'n1', Coord: { Vec: [0, 0, 0, 0, 0, 0, 0, 0] } },
+    rules: NODE_WRITE,
   },
-  'GET /v1/coordinate/nodes': { path: '/v1/coordinate/nodes', unchecked: 'there is nothing to be told' },
   'GET /v1/discovery-chain/*service': { path: '/v1/discovery-chain/web', rules: WEB, shown: /"web"/ },
   'POST /v1/discovery-chain/*service': { path: '/v1/discovery-chain/web', body: {}, rules: WEB, shown: /"web"/ },
 

@@ -9,7 +9,7 @@ export const rtt: Command = {
   argsUsage: 'NODE1 [NODE2]',
   about:
     'With -wan nodes are servers, named NODE.DATACENTER; times are those measured on the links of the server that is asked. ' +
-    'Without the second node, the agent that is asked is meant. Within a datacenter nothing is measured.',
+    'Without the second node, the agent that is asked is meant.',
   flags: [{ name: 'wan', kind: 'bool', about: 'Servers of different datacenters.' }],
   api: 'agent',
   async run({ client, args, flags, print, complain, json, printJson }) {
@@ -21,6 +21,10 @@ export const rtt: Command = {
     const wan = flags.bool('wan');
     const api = client();
     const other = second ?? (await ownName());
+    if (wan && [first, other].some((node) => node.split('.').length !== 2)) {
+      complain('Node names must be specified as <node name>.<datacenter> with -wan');
+      return FAILED;
+    }
     const coordinates = await doing('Error getting coordinates', wan ? wanCoordinates() : lanCoordinates());
     for (const node of [first, other]) {
       if (coordinates.has(node)) continue;

@@ -3,12 +3,12 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { memoryStore } from '../../../test/fakes/memory-store.ts';
 import { newUuid } from '../../lib/ids.ts';
 import type { RegisterRequest } from '../../model/catalog.ts';
+import { coordinateAt } from '../../model/coordinate.ts';
 import type { Store } from '../../store/store.ts';
 import { type Catalog, createCatalog } from './catalog.ts';
 import type { CatalogReads } from './reads.ts';
 
 const SIGNAL = new AbortController().signal;
-const DISTANCES: Readonly<Record<string, number>> = { a: 3, b: 1, c: Number.POSITIVE_INFINITY };
 
 let store: Store;
 let catalog: Catalog;
@@ -16,7 +16,7 @@ let reads: CatalogReads;
 
 beforeEach(async () => {
   store = memoryStore();
-  catalog = createCatalog({ store, datacenter: 'dc1', distance: (_from, to) => DISTANCES[to] ?? 0 });
+  catalog = createCatalog({ store, datacenter: 'dc1' });
   reads = catalog.reads;
   await store.start(SIGNAL);
 });
@@ -120,6 +120,8 @@ describe('who is woken', () => {
 describe('registration', () => {
   it('finds names without regard to case and sorts by distance', async () => {
     for (const node of ['a', 'b', 'c']) await catalog.register(instance(node, 'Web'));
+    await catalog.updateCoordinate({ Node: 'a', Coord: coordinateAt(3, 0) });
+    await catalog.updateCoordinate({ Node: 'b', Coord: coordinateAt(1, 1) });
     const near = reads['catalog.service'].produce({ service: 'wEB', near: 'b' }).map((row) => row.Node);
     expect(near).toEqual(['b', 'a', 'c']);
     expect(reads['catalog.nodes'].produce({ near: 'b' }).map((row) => row.Node)).toEqual(['b', 'a', 'c']);

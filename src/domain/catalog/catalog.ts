@@ -1,5 +1,7 @@
 import type { DeregisterRequest, RegisterRequest } from '../../model/catalog.ts';
+import type { CoordinateUpdate } from '../../model/coordinate.ts';
 import type { Store } from '../../store/store.ts';
+import { type CoordinateReads, createCoordinates } from './coordinates.ts';
 import { rejected } from './normalize.ts';
 import { type CatalogReads, createReads, type Distance } from './reads.ts';
 import { deleteCheck, deleteNode, deleteService, register, validateRegister } from './register.ts';
@@ -8,33 +10,38 @@ import { type CatalogTables, createTables, fold, instanceKey, nodeKey } from './
 export interface CatalogOptions {
   readonly store: Store;
   readonly datacenter: string;
-  /** For `near`; absent leaves lists in the order of names. */
-  readonly distance?: Distance;
 }
 
 export interface Catalog {
   readonly tables: CatalogTables;
-  readonly reads: CatalogReads;
+  readonly reads: CatalogReads & CoordinateReads;
+  /** Round-trip time between two nodes in seconds; Infinity when it is not known. */
+  readonly distance: Distance;
   /** Writes only what differs. Throws `rejected` with the peer's texts. */
   register(request: RegisterRequest, signal?: AbortSignal): Promise<true>;
   /** A check, a service with its checks, or a node with all on it; what does not exist is fine. */
   deregister(request: DeregisterRequest, signal?: AbortSignal): Promise<true>;
+  /** Where a node is. Throws `rejected` with the peer's texts. */
+  updateCoordinate(update: CoordinateUpdate, signal?: AbortSignal): Promise<null>;
 }
 
 /** The nodes of a datacenter, the services on them and their checks. Before the store is started. */
-export function createCatalog({ store, datacenter, distance }: CatalogOptions): Catalog {
+export function createCatalog({ store, datacenter }: CatalogOptions): Catalog {
   const tables = createTables(store);
+  const coordinates = createCoordinates(tables);
+  const { distance } = coordinates;
 
   // What was registered on something while it was being deleted is not in the transaction; these tell to look again.
   const nodeHasLeftovers = (node: string): boolean =>
     tables.nodes.get(nodeKey(node)) === undefined &&
-    (tables.services.by('node', fold(node)).length > 0 || tables.checks.by('node', fold(node)).length > 0);
+    [tables.services, tables.checks, tables.coordinates].some((table) => table.by('node', fold(node)).length > 0);
   const serviceHasLeftovers = (key: string): boolean =>
     tables.services.get(key) === undefined && tables.checks.by('instance', key).length > 0;
 
   return {
     tables,
-    reads: createReads(tables, distance),
+    reads: { ...createReads(tables, distance), ...coordinates.reads },
+    distance,
     async register(request, signal) {
       validateRegister(request);
       await store.transact((tx) => register(tables, datacenter, request, tx), signal);
@@ -52,6 +59,10 @@ export function createCatalog({ store, datacenter, distance }: CatalogOptions): 
         while (nodeHasLeftovers(node));
       }
       return true;
+    },
+    async updateCoordinate(update, signal) {
+      await store.transact((tx) => coordinates.update(update, tx), signal);
+      return null;
     },
   };
 }

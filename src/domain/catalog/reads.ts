@@ -57,11 +57,11 @@ interface Instance {
   readonly service: Stored<ServiceEntity>;
 }
 
-export function createReads(tables: CatalogTables, distance: Distance | undefined): CatalogReads {
+export function createReads(tables: CatalogTables, distance: Distance): CatalogReads {
   const { nodes, services, checks } = tables;
 
   const sortNear = <T>(near: string | undefined, items: readonly T[], nodeOf: (item: T) => string): readonly T[] => {
-    if (near === undefined || near === '' || distance === undefined) return items;
+    if (near === undefined || near === '') return items;
     const far = items.map((item) => ({ item, distance: distance(near, nodeOf(item)) }));
     return far.sort((a, b) => compareDistance(a.distance, b.distance)).map(({ item }) => item);
   };

@@ -118,6 +118,7 @@ export function deleteCheck(tables: CatalogTables, node: string, checkId: string
 export function deleteNode(tables: CatalogTables, node: string, tx: Tx): void {
   deleteRows(tables.checks.by('node', fold(node)), (row) => tx.delete(tables.checks, row.key));
   deleteRows(tables.services.by('node', fold(node)), (row) => tx.delete(tables.services, row.key));
+  deleteRows(tables.coordinates.by('node', fold(node)), (row) => tx.delete(tables.coordinates, row.key));
   const key = nodeKey(node);
   if (tx.row(tables.nodes, key) !== undefined) tx.delete(tables.nodes, key);
 }

@@ -1,4 +1,5 @@
 import type { CatalogNode, HealthCheck, NodeService } from '../../model/catalog.ts';
+import type { NodeCoordinate } from '../../model/coordinate.ts';
 import type { Store } from '../../store/store.ts';
 import { joinKey, type Table } from '../../store/table.ts';
 
@@ -14,6 +15,8 @@ export interface CatalogTables {
   readonly services: Table<ServiceEntity>;
   /** Indexes `node`, `service`, `status`, `instance` (see {@link instanceKey}; '' as service ID: of the node itself). */
   readonly checks: Table<CheckEntity>;
+  /** Index `node`. */
+  readonly coordinates: Table<NodeCoordinate>;
 }
 
 /** Names are found without regard to case, as the peer does. */
@@ -48,6 +51,7 @@ export const topic = {
   /** Instances that accept mesh connections for the service. */
   connect: (service: string): string => `connect:${fold(service)}`,
   connectHealth: (service: string): string => `connect-health:${fold(service)}`,
+  coordinate: (node: string): string => `coordinate:${fold(node)}`,
 };
 
 /** The service that an instance accepts mesh connections for; undefined when it accepts none. */
@@ -103,7 +107,13 @@ export function createTables(store: Store): CatalogTables {
       ];
     },
   });
-  return { nodes, services, checks };
+  const coordinates = store.table<NodeCoordinate>({
+    name: 'coordinates',
+    key: ({ Node, Segment }) => joinKey(fold(Node), fold(Segment)),
+    indexes: { node: ({ Node }) => [fold(Node)] },
+    topics: ({ Node }) => [topic.coordinate(Node)],
+  });
+  return { nodes, services, checks, coordinates };
 }
 
 function listTopics(service: ServiceEntity): string[] {

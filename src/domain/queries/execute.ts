@@ -9,6 +9,8 @@ import { planOf, type Step } from './plan.ts';
 export interface ExecuteDeps {
   readonly mesh: Mesh;
   readonly clock: Clock;
+  /** Between two nodes of this datacenter, in any unit; Infinity when it is not known. */
+  readonly distance: (nodeA: string, nodeB: string) => number;
   /** Chance in [0, 1). */
   readonly random: () => number;
   readonly log: Logger;
@@ -42,12 +44,7 @@ export async function execute(
     if (nodes.length > 0) break;
   }
   const node = answered?.datacenter === mesh.datacenter ? nearNode(query, args) : '';
-  return executionOf(
-    mesh,
-    query,
-    { step: answered, failovers: tried - 1 },
-    limited(arrange(nodes, node, deps.random), args),
-  );
+  return executionOf(mesh, query, { step: answered, failovers: tried - 1 }, limited(arrange(nodes, node, deps), args));
 }
 
 /** Undefined when it could not be asked. */
@@ -107,17 +104,31 @@ export function nearNode(query: QueryEntity, args: ExecuteArgs): string {
   return near === '_agent' || near === '_ip' ? (args.agent?.node ?? '') : near;
 }
 
-/** Shuffled, so that those who take the first one spread; what runs on the node asked for comes first. */
-function arrange(nodes: readonly QueryInstance[], node: string, random: () => number): readonly QueryInstance[] {
+/** Shuffled, so that those who take the first one spread; what is near the node asked for comes first. */
+function arrange(
+  nodes: readonly QueryInstance[],
+  node: string,
+  { random, distance }: Pick<ExecuteDeps, 'random' | 'distance'>,
+): readonly QueryInstance[] {
   const shuffled = [...nodes];
   for (let at = shuffled.length - 1; at > 0; at -= 1) {
     const other = Math.floor(random() * (at + 1));
     [shuffled[at], shuffled[other]] = [shuffled[other] as QueryInstance, shuffled[at] as QueryInstance];
   }
-  return node === '' ? shuffled : nearFirst(shuffled, node);
+  return node === '' ? shuffled : nearFirst(shuffled, node, distance);
 }
 
-export function nearFirst(nodes: readonly QueryInstance[], node: string): readonly QueryInstance[] {
-  const here = (instance: QueryInstance): boolean => instance.Node.Node === node;
-  return [...nodes.filter(here), ...nodes.filter((instance) => !here(instance))];
+/** What runs on the node itself, then by distance from it, then what nobody has measured. */
+export function nearFirst(
+  nodes: readonly QueryInstance[],
+  node: string,
+  distance: ExecuteDeps['distance'],
+): readonly QueryInstance[] {
+  const far = nodes.map((instance) => {
+    const { Node } = instance.Node;
+    return { instance, distance: Node === node ? -1 : distance(node, Node) };
+  });
+  return far
+    .sort((a, b) => (a.distance === b.distance ? 0 : a.distance < b.distance ? -1 : 1))
+    .map(({ instance }) => instance);
 }

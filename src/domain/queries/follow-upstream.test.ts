@@ -35,6 +35,7 @@ const queries = createQueries({
   instances: { topics: () => [], produce: () => [] },
   mesh,
   serviceTargets: targets,
+  distance: () => Number.POSITIVE_INFINITY,
   clock,
   random: () => 0.5,
   log: noLog,

@@ -1,6 +1,6 @@
 import type { ExecuteArgs, QueryExecution, QueryInstance } from '../../model/prepared-query.ts';
 import type { QueryEntity } from './definition.ts';
-import { type ExecuteOptions, executionOf, limited, nearFirst, nearNode } from './execute.ts';
+import { type ExecuteDeps, type ExecuteOptions, executionOf, limited, nearFirst, nearNode } from './execute.ts';
 import type { Mesh } from './mesh.ts';
 import { planOf, type Step } from './plan.ts';
 import { PlanFollower, type PlanFollowerDeps } from './plan-follower.ts';
@@ -13,6 +13,7 @@ interface Verdict {
 
 export interface FollowDeps extends PlanFollowerDeps {
   readonly mesh: Mesh;
+  readonly distance: ExecuteDeps['distance'];
   /** The query as it is now, filled in for what was asked; throws `not_found`. */
   readonly query: () => QueryEntity;
   /** Touched by every change of any query. */
@@ -44,7 +45,7 @@ export async function* followExecution(
           told = state;
           toldNodes = verdict.nodes;
           const node = verdict.step?.datacenter === deps.mesh.datacenter ? nearNode(query, args) : '';
-          const nodes = node === '' ? verdict.nodes : nearFirst(verdict.nodes, node);
+          const nodes = node === '' ? verdict.nodes : nearFirst(verdict.nodes, node, deps.distance);
           const execution = executionOf(deps.mesh, query, verdict, limited(nodes, args));
           yield node === '' ? execution : { ...execution, Near: node };
         }

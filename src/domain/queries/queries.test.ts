@@ -13,11 +13,13 @@ import { select } from './select.ts';
 const store = memoryStore();
 const mesh = new FakeQueryMesh();
 const clock = new FakeClock();
+const FAR: Readonly<Record<string, number>> = { c: 1, a: 2 };
 const queries = createQueries({
   store,
   instances: { topics: () => [], produce: () => [] },
   mesh,
   serviceTargets: () => ({ connectTimeoutMs: 0, targets: [], topics: [] }),
+  distance: (from, to) => (from === to ? 0 : (FAR[to] ?? Number.POSITIVE_INFINITY)),
   clock,
   random: () => 0.5,
   log: noLog,
@@ -191,7 +193,7 @@ describe('execution', () => {
       (await queries.execute({ query: 'q', agent, ...args }, { signal })).Nodes.map(({ Node }) => Node.Node);
     expect((await found({ limit: 2 }))[0]).toBe('c');
     expect(await found({ limit: 2 })).toHaveLength(2);
-    expect((await found({ near: 'b' }))[0]).toBe('b');
+    expect(await found({ near: 'b' })).toEqual(['b', 'c', 'a']);
   });
 });
 

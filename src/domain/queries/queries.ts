@@ -39,6 +39,8 @@ export interface QueriesDeps {
     service: string,
     datacenter: string,
   ) => ServiceTargets & { readonly topics: readonly string[] };
+  /** Between two nodes of this datacenter, in any unit; Infinity when it is not known. */
+  readonly distance: (nodeA: string, nodeB: string) => number;
   readonly clock: Clock;
   /** Chance in [0, 1). */
   readonly random: () => number;
@@ -85,7 +87,7 @@ const fold = (name: string): string => name.toLowerCase();
 
 /** Prepared queries: what a name leads to, in this datacenter or, when nothing is healthy here, in others. */
 export function createQueries(deps: QueriesDeps): Queries {
-  const { store, mesh, clock, random, log } = deps;
+  const { store, mesh, distance, clock, random, log } = deps;
   const table = store.table<QueryEntity>({
     name: TABLE,
     key: (query) => query.ID,
@@ -153,9 +155,10 @@ export function createQueries(deps: QueriesDeps): Queries {
     ModifyIndex: row.modRevision,
   });
 
-  const executeDeps = { mesh, clock, random, log };
+  const executeDeps = { mesh, distance, clock, random, log };
   const followDeps = {
     mesh,
+    distance,
     places: new Places({ mesh, clock, log }),
     subscribe: (of: readonly string[], listener: () => void) => store.topics.subscribe(of, listener),
   };

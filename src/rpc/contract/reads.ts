@@ -10,6 +10,7 @@ import type {
 import type { CaConfiguration, CaRoots, RotationStatus } from '../../model/ca.ts';
 import type { CatalogNode, CatalogService, HealthCheck, NodeService, ServiceInstance } from '../../model/catalog.ts';
 import type { ConfigEntry } from '../../model/config-entry.ts';
+import type { DatacenterCoordinates, NodeCoordinate } from '../../model/coordinate.ts';
 import type { ChainArgs, DiscoveryChain } from '../../model/discovery-chain.ts';
 import type { Explanation, Intention, Verdicts } from '../../model/intention.ts';
 import type { Member } from '../../model/member.ts';
@@ -82,7 +83,9 @@ export interface Reads {
   'members.wan': { args: Record<never, never>; value: readonly Member[] };
   'operator.raftConfiguration': { args: Record<never, never>; value: unknown };
   'operator.autopilotHealth': { args: Record<never, never>; value: unknown };
-  'coordinate.datacenters': { args: Record<never, never>; value: unknown };
+  'coordinate.datacenters': { args: Record<never, never>; value: readonly DatacenterCoordinates[] };
+  'coordinate.nodes': { args: { readonly segment?: string }; value: readonly NodeCoordinate[] };
+  'coordinate.node': { args: { readonly node: string; readonly segment?: string }; value: readonly NodeCoordinate[] };
   'discoveryChain.get': { args: ChainArgs; value: { readonly Chain: DiscoveryChain } };
   'queries.list': { args: Record<never, never>; value: readonly PreparedQuery[] };
   'queries.get': { args: { readonly id: string }; value: readonly PreparedQuery[] };

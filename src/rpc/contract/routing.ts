@@ -12,6 +12,7 @@ export type WriteRoute = 'datacenter' | 'primary' | 'token';
 export const WRITE_ROUTES: Readonly<Record<WriteName, WriteRoute>> = {
   'catalog.register': 'datacenter',
   'catalog.deregister': 'datacenter',
+  'coordinate.update': 'datacenter',
   'config.apply': 'primary',
   'config.delete': 'primary',
   'intentions.create': 'primary',

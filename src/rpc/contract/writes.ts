@@ -9,6 +9,7 @@ import type {
 } from '../../model/acl.ts';
 import type { DatacenterRotation, HolderReport, IssuedCert } from '../../model/ca.ts';
 import type { DeregisterRequest, RegisterRequest } from '../../model/catalog.ts';
+import type { CoordinateUpdate } from '../../model/coordinate.ts';
 import type { Intention } from '../../model/intention.ts';
 import type { QueryRequest } from '../../model/prepared-query.ts';
 import type { IntentionPair } from '../../model/requests.ts';
@@ -18,6 +19,7 @@ import type { InviteArgs, MadeInvitation } from '../../model/transport.ts';
 export interface Writes {
   'catalog.register': { args: RegisterRequest; value: true };
   'catalog.deregister': { args: DeregisterRequest; value: true };
+  'coordinate.update': { args: CoordinateUpdate; value: null };
   /** `cas`: only if the entry's ModifyIndex is this (0: only if it doesn't exist); the value tells whether it was written. */
   'config.apply': { args: { readonly entry: unknown; readonly cas?: number }; value: boolean };
   'config.delete': { args: { readonly kind: string; readonly name: string }; value: Record<never, never> };

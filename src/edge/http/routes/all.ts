@@ -10,6 +10,7 @@ import { agentRoutes } from './agent.ts';
 import { catalogRoutes } from './catalog.ts';
 import { configRoutes } from './config.ts';
 import { connectCaRoutes } from './connect-ca.ts';
+import { coordinateRoutes } from './coordinate.ts';
 import { discoveryChainRoutes } from './discovery-chain.ts';
 import { healthRoutes } from './health.ts';
 import { intentionRoutes } from './intentions.ts';
@@ -40,6 +41,7 @@ export function apiRoutes(deps: ApiRouteDeps): readonly Route[] {
     ...aclRoutes(shared),
     ...catalogRoutes(shared),
     ...healthRoutes(shared),
+    ...coordinateRoutes(shared),
     ...configRoutes(shared),
     ...discoveryChainRoutes(shared),
     ...intentionRoutes(shared),

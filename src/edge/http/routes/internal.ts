@@ -56,19 +56,5 @@ export function internalRoutes(deps: CatalogRouteDeps & { readonly agent: AgentP
       acl: 'operator:read',
       handle: () => jsonResponse(deps.agent.links()),
     },
-    {
-      method: 'GET',
-      path: '/v1/coordinate/nodes',
-      about: 'Network coordinates of nodes within the datacenter; none are kept.',
-      acl: 'node:read',
-      handle: () => jsonResponse([]),
-    },
-    {
-      method: 'GET',
-      path: '/v1/coordinate/node/:node',
-      about: 'Network coordinate of a node within the datacenter; none are kept.',
-      acl: 'node:read',
-      handle: () => ({ status: 404 }),
-    },
   ];
 }

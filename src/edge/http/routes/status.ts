@@ -38,14 +38,6 @@ export function statusRoutes(deps: ReadRouteDeps): readonly Route[] {
       meta: 'none',
     }),
     readRoute(deps, {
-      path: '/v1/coordinate/datacenters',
-      about: 'Network coordinates of the servers by datacenter.',
-      acl: 'none',
-      read: 'coordinate.datacenters',
-      args,
-      meta: 'none',
-    }),
-    readRoute(deps, {
       path: '/v1/internal/replication',
       about: 'What this datacenter takes over from the primary, and how far behind it is.',
       acl: 'operator:read',

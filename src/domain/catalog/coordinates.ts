@@ -1,0 +1,93 @@
+import {
+  type Coordinate,
+  type CoordinateUpdate,
+  DIMENSIONS,
+  distance,
+  type NodeCoordinate,
+  ORIGIN_COORDINATE,
+} from '../../model/coordinate.ts';
+import type { Read } from '../../store/read.ts';
+import type { Tx } from '../../store/store.ts';
+import { rejected } from './normalize.ts';
+import { type CatalogTables, fold, nodeKey, topic } from './tables.ts';
+
+interface SegmentArgs {
+  /** Absent: of every segment. */
+  readonly segment?: string;
+}
+
+export interface CoordinateReads {
+  readonly 'coordinate.nodes': Read<SegmentArgs, readonly NodeCoordinate[]>;
+  readonly 'coordinate.node': Read<SegmentArgs & { readonly node: string }, readonly NodeCoordinate[]>;
+}
+
+/** Servers register themselves as instances of it. */
+const SERVERS = 'consul';
+
+/**
+ * Where the nodes of a datacenter are. Nodes are measured from its servers, or tell themselves where they are; the servers
+ * are the origin unless somebody says otherwise.
+ */
+export function createCoordinates(tables: CatalogTables) {
+  const { coordinates, services, nodes } = tables;
+  const isServer = (node: string): boolean =>
+    services.by('node', fold(node)).some(({ value }) => value.Service === SERVERS);
+
+  const told = (node: string): readonly NodeCoordinate[] =>
+    coordinates.by('node', fold(node)).map(({ value }) => value);
+  const ofNode = (node: string): readonly NodeCoordinate[] => {
+    const own = told(node);
+    if (own.length > 0 || !isServer(node)) return own;
+    return [{ Node: nodes.get(nodeKey(node))?.value.Node ?? node, Segment: '', Coord: ORIGIN_COORDINATE }];
+  };
+
+  const reads: CoordinateReads = {
+    'coordinate.nodes': {
+      topics: () => ['coordinates', topic.service(SERVERS)],
+      produce({ segment }) {
+        const servers = services.by('service', SERVERS).map(({ value }) => value.Node);
+        const unmeasured = servers.filter((node) => told(node).length === 0).flatMap(ofNode);
+        const all = [...coordinates.list().map(({ value }) => value), ...unmeasured];
+        return inSegment(all, segment).sort((a, b) => (a.Node < b.Node ? -1 : a.Node > b.Node ? 1 : 0));
+      },
+    },
+    'coordinate.node': {
+      topics: ({ node }) => [topic.coordinate(node), topic.service(SERVERS)],
+      produce: ({ node, segment }) => inSegment(ofNode(node), segment),
+    },
+  };
+
+  return {
+    reads,
+    /** Seconds between two nodes; Infinity when it is not known. */
+    distance(from: string, to: string): number {
+      const [a, b] = [mainOf(ofNode(from)), mainOf(ofNode(to))];
+      return a === undefined || b === undefined || a.Segment !== b.Segment
+        ? Number.POSITIVE_INFINITY
+        : distance(a.Coord, b.Coord);
+    },
+    /** Of nodes that nobody knows nothing is kept. Throws `rejected` with the peer's texts. */
+    update({ Node = '', Segment = '', Coord }: CoordinateUpdate, tx: Tx): void {
+      const coordinate = validated(Coord);
+      const node = tx.get(nodes, nodeKey(Node));
+      if (node !== undefined) tx.put(coordinates, { Node: node.Node, Segment, Coord: coordinate });
+    },
+  };
+}
+
+function validated(given: Partial<Coordinate> | undefined): Coordinate {
+  const { Vec = [], Error: error = 0, Adjustment = 0, Height = 0 } = given ?? {};
+  if (given === undefined || ![...Vec, error, Adjustment, Height].every(Number.isFinite))
+    throw rejected('invalid coordinate');
+  if (Vec.length !== DIMENSIONS) throw rejected('incompatible coordinate');
+  return { Vec, Error: error, Adjustment, Height };
+}
+
+function inSegment(all: readonly NodeCoordinate[], segment: string | undefined): NodeCoordinate[] {
+  return all.filter(({ Segment }) => segment === undefined || Segment === segment);
+}
+
+/** Who is in one segment only is measured there. */
+function mainOf(all: readonly NodeCoordinate[]): NodeCoordinate | undefined {
+  return all.length === 1 ? all[0] : all.find(({ Segment }) => Segment === '');
+}
