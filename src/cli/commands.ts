@@ -41,6 +41,9 @@ import { replicationStatus } from './commands/replication-status.ts';
 import { rtt } from './commands/rtt.ts';
 import { servicesDeregister } from './commands/services-deregister.ts';
 import { servicesRegister } from './commands/services-register.ts';
+import { snapshotInspect } from './commands/snapshot-inspect.ts';
+import { snapshotRestore } from './commands/snapshot-restore.ts';
+import { snapshotSave } from './commands/snapshot-save.ts';
 import { tlsCaCreate } from './commands/tls-ca-create.ts';
 import { tlsCertCreate } from './commands/tls-cert-create.ts';
 import { validate } from './commands/validate.ts';
@@ -92,6 +95,9 @@ export const COMMANDS: readonly Command[] = [
   servicesRegister,
   tlsCaCreate,
   tlsCertCreate,
+  snapshotInspect,
+  snapshotRestore,
+  snapshotSave,
   validate,
   version,
 ];

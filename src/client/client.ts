@@ -8,6 +8,7 @@ import { createIntentionsApi, type IntentionsApi } from './intentions.ts';
 import { createOperatorApi, type OperatorApi } from './operator.ts';
 import type { ClientOptions } from './options.ts';
 import { createQueriesApi, type QueriesApi } from './queries.ts';
+import { createSnapshotsApi, type SnapshotsApi } from './snapshots.ts';
 import { createTransport, type Transport } from './transport.ts';
 
 /** Typed client of an agent's HTTP API. Every method rejects with an IsthmusError. */
@@ -22,6 +23,7 @@ export interface Client {
   readonly queries: QueriesApi;
   readonly coordinates: CoordinatesApi;
   readonly acl: AclApi;
+  readonly snapshots: SnapshotsApi;
   /** For endpoints without a method of their own. */
   readonly transport: Transport;
   /** Drops idle connections; calls under way fail. */
@@ -41,6 +43,7 @@ export function createClient(options: ClientOptions): Client {
     queries: createQueriesApi(transport),
     coordinates: createCoordinatesApi(transport),
     acl: createAclApi(transport),
+    snapshots: createSnapshotsApi(transport),
     transport,
     close: transport.close,
   };

@@ -1,5 +1,6 @@
 import { Agent, type IncomingHttpHeaders, type IncomingMessage, request as requestHttp } from 'node:http';
 import { request as requestHttps, Agent as SecureAgent } from 'node:https';
+import { pipeline } from 'node:stream/promises';
 import { IsthmusError } from '../lib/errors.ts';
 import { abortReason } from '../lib/signals.ts';
 import {
@@ -22,6 +23,8 @@ export interface RawRequest {
   readonly query?: Query;
   /** Sent as JSON; a string as it is. */
   readonly body?: unknown;
+  /** Sent piece by piece instead of a body; when it fails, so does the request. */
+  readonly upload?: AsyncIterable<Uint8Array>;
   readonly headers?: Readonly<Record<string, string>>;
   readonly call?: CallOptions;
 }
@@ -91,10 +94,15 @@ export function createTransport(options: ClientOptions): Transport {
         resolve,
       );
       outgoing.on('error', (error) => {
-        if (signal?.aborted) reject(abortReason(signal));
+        if (error instanceof IsthmusError) reject(error);
+        else if (signal?.aborted) reject(abortReason(signal));
         else reject(connectionError(request.method, target.base + path, target, error));
       });
-      outgoing.end(body);
+      if (request.upload === undefined) outgoing.end(body);
+      else
+        pipeline(request.upload, outgoing).catch((error: unknown) => {
+          outgoing.destroy(IsthmusError.from(error)); // no news when the answer came before the end
+        });
     });
   };
 

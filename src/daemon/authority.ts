@@ -6,11 +6,13 @@ import { createChangeSource } from '../federation/replication/change-source.ts';
 import { createReplicator } from '../federation/replication/replicator.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Service } from '../lib/service.ts';
+import { createTaskGroup } from '../lib/task.ts';
 import { VERSION } from '../model/version.ts';
 import type { OwnCsrs } from '../pki/csr.ts';
 import type { ServerContract } from '../rpc/contract/contract.ts';
 import type { ReadName } from '../rpc/contract/reads.ts';
 import { type Routing, readTarget, writeTarget } from '../rpc/contract/routing.ts';
+import type { SnapshotContract } from '../rpc/contract/snapshots.ts';
 import { createRpcListener, type ListenerSpec, type RpcListener } from '../rpc/transport/listener.ts';
 import { GuardedContract } from '../server/guard.ts';
 import { CERTIFICATES } from '../server/replication-rights.ts';
@@ -33,6 +35,7 @@ import { createPreflight, type Preflight } from './replication-preflight.ts';
 import { type Identity, lanMember, serverRegistration } from './self.ts';
 import { createServerSecurity, type ServerSecurity } from './server-security.ts';
 import { createServers } from './servers.ts';
+import { createSnapshots, withSnapshotToken } from './snapshots.ts';
 import { openEngine } from './storage.ts';
 import { createWanWarning } from './wan-warning.ts';
 
@@ -42,6 +45,8 @@ export interface Authority {
   readonly server: Server;
   /** As tokens see it; calls without one get the agent's default. */
   readonly contract: ServerContract;
+  /** Snapshots as tokens see them, likewise. */
+  readonly snapshots: SnapshotContract;
   readonly tokens: AgentTokens;
   readonly store: Store;
   readonly domains: Domains;
@@ -226,6 +231,8 @@ export async function createAuthority(deps: AuthorityDeps): Promise<Authority> {
       })
     : server;
 
+  const snapshots = createSnapshots({ config, store, domains, federation: () => federation, clock, log, metrics });
+
   const federation = createFederation({
     datacenter: config.datacenter,
     node: config.nodeName,
@@ -255,7 +262,7 @@ export async function createAuthority(deps: AuthorityDeps): Promise<Authority> {
       maxConnectionsPerClient: config.limits.rpcMaxConnsPerClient,
       handshakeMs: config.limits.rpcHandshakeTimeoutMs,
     },
-    handlers: { contract: guarded, changes, ...federation.handlers },
+    handlers: { contract: guarded, changes, snapshots, ...federation.handlers },
     security,
     clock,
     log: log.child({ component: 'rpc' }),
@@ -269,18 +276,32 @@ export async function createAuthority(deps: AuthorityDeps): Promise<Authority> {
     log: log.child({ component: 'catalog' }),
   });
 
+  const tasks = createTaskGroup({
+    clock,
+    onError: (task, error) => log.error('task failed', { task, error: error.message }),
+  });
+  const register = async (signal: AbortSignal): Promise<void> => {
+    await server.write('catalog.register', serverRegistration(identity()), { signal });
+  };
+  let unhookRestore = (): void => undefined;
   const registration: Service = {
     name: 'registration of this server',
     start: async (signal) => {
       warnOfOpenPorts({ addresses: listener.addresses, ...transport.protection() }, log);
-      await server.write('catalog.register', serverRegistration(identity()), { signal });
+      await register(signal);
+      // What a snapshot says of this server may be old, or nothing.
+      unhookRestore = store.onRestore(() => tasks.run('registration after a restore', register));
     },
-    stop: async () => undefined,
+    stop: async () => {
+      unhookRestore();
+      await tasks.stop();
+    },
   };
 
   return {
     server,
     contract: acls ? withToken(guarded, () => tokens.get('default')) : server,
+    snapshots: withSnapshotToken(snapshots, () => tokens.get('default')),
     tokens,
     store,
     domains,

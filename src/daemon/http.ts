@@ -10,12 +10,14 @@ import { agentServiceRoutes } from '../edge/http/routes/agent-services.ts';
 import { apiRoutes } from '../edge/http/routes/all.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { ServerContract } from '../rpc/contract/contract.ts';
+import type { SnapshotContract } from '../rpc/contract/snapshots.ts';
 import type { Logger, Metrics } from '../telemetry/types.ts';
 import type { Certificates } from './certificates.ts';
 
 export interface HttpDeps {
   readonly loaded: LoadedConfig;
   readonly contract: ServerContract;
+  readonly snapshots: SnapshotContract;
   readonly agent: AgentParts;
   readonly local: LocalState;
   readonly certificates: Certificates;
@@ -32,7 +34,15 @@ export function createHttp(deps: HttpDeps): HttpEdge {
   const queryTimes = { defaultMs: config.defaultQueryTimeMs, maxMs: config.maxQueryTimeMs };
   const local = config.acl.enabled ? guardLocal(deps.local, agent.access, nodeName) : deps.local;
   const routes = [
-    ...apiRoutes({ contract, agent, datacenter, translateWanAddrs: config.translateWanAddrs, queryTimes, clock }),
+    ...apiRoutes({
+      contract,
+      snapshots: deps.snapshots,
+      agent,
+      datacenter,
+      translateWanAddrs: config.translateWanAddrs,
+      queryTimes,
+      clock,
+    }),
     ...agentServiceRoutes({ local, datacenter }),
     ...agentCheckRoutes({ local }),
   ];

@@ -79,6 +79,7 @@ export async function runAgent({ input, describe, host = processHost }: RunAgent
     metrics,
     ownCsrs,
   });
+  authority.store.onRestore(() => agent.local.requestSync()); // what a snapshot says of this node may be old
   const parts = createEdgeParts({
     loaded: () => current,
     authority,
@@ -93,6 +94,7 @@ export async function runAgent({ input, describe, host = processHost }: RunAgent
   const http = createHttp({
     loaded,
     contract: authority.contract,
+    snapshots: authority.snapshots,
     agent: parts,
     local: agent.local,
     certificates,

@@ -42,6 +42,9 @@ export function memberTags(identity: Identity): Record<string, string> {
   };
 }
 
+/** The service under which servers are registered. */
+export const SERVER_SERVICE = 'consul';
+
 /** The agent as a member of its datacenter (port `serf_lan`). Status 1 is alive. */
 export function lanMember(identity: Identity): Member {
   return {
@@ -69,8 +72,8 @@ export function serverRegistration(identity: Identity): RegisterRequest {
     TaggedAddresses: config.taggedAddresses,
     NodeMeta: nodeMeta(config),
     Service: {
-      ID: 'consul',
-      Service: 'consul',
+      ID: SERVER_SERVICE,
+      Service: SERVER_SERVICE,
       Port: identity.serverPort,
       Meta: {
         non_voter: 'false',

@@ -6,6 +6,7 @@ import { createTaskGroup } from '../lib/task.ts';
 import type { Member } from '../model/member.ts';
 import type { ChangeSource } from '../rpc/contract/changes.ts';
 import type { ServerContract } from '../rpc/contract/contract.ts';
+import type { SnapshotContract } from '../rpc/contract/snapshots.ts';
 import { type Hello, HelloSchema, type LinkMessageInit, type LinkStream } from '../rpc/transport/handlers.ts';
 import type { Metrics } from '../telemetry/types.ts';
 import { AcceptedLink } from './accepted-link.ts';
@@ -97,6 +98,10 @@ class FederationService implements Federation {
   }
 
   changes(datacenter: string): ChangeSource {
+    return this.#remote(datacenter);
+  }
+
+  snapshots(datacenter: string): SnapshotContract {
     return this.#remote(datacenter);
   }
 

@@ -4,10 +4,12 @@ import { IsthmusError } from '../lib/errors.ts';
 import { linkSignals, sleep } from '../lib/signals.ts';
 import type { ChangeSource } from '../rpc/contract/changes.ts';
 import type { ServerContract } from '../rpc/contract/contract.ts';
+import type { SnapshotContract } from '../rpc/contract/snapshots.ts';
 import { createChannel, type RpcChannel } from '../rpc/transport/channel.ts';
 import type { Hello, LinkMessage, LinkMessageInit, LinkStream, TransportLimits } from '../rpc/transport/handlers.ts';
 import { createRemoteChanges, createRemoteContract } from '../rpc/transport/remote-contract.ts';
 import type { PeerIdentity, TransportSecurity } from '../rpc/transport/security.ts';
+import { createRemoteSnapshots } from '../rpc/transport/snapshots-wire.ts';
 import type { Logger } from '../telemetry/types.ts';
 import { Heartbeat } from './heartbeat.ts';
 import { isUsable, type LinkRefusal, type LinkState } from './link-state.ts';
@@ -39,6 +41,7 @@ export interface OutgoingLinkDeps {
 export interface LinkCarrier {
   readonly contract: ServerContract;
   readonly changes: ChangeSource;
+  readonly snapshots: SnapshotContract;
 }
 
 /** The link that this server dials to one address, for as long as the address is of interest. */
@@ -252,6 +255,7 @@ export class OutgoingLink {
     this.#carrier = {
       contract: createRemoteContract({ channel, clock }),
       changes: createRemoteChanges(channel),
+      snapshots: createRemoteSnapshots(channel),
     };
     log.info('link up', { peer: this.address, server: hello.node, datacenter: hello.datacenter });
     this.#become({ kind: 'up', since: clock.now() });

@@ -12,6 +12,12 @@ import type {
   WriteResult,
 } from '../rpc/contract/contract.ts';
 import type { ReadArgs, ReadName, ReadValue } from '../rpc/contract/reads.ts';
+import type {
+  RestoreCallOptions,
+  RestoredSnapshot,
+  SavedSnapshot,
+  SnapshotContract,
+} from '../rpc/contract/snapshots.ts';
 import type { WriteArgs, WriteName, WriteValue } from '../rpc/contract/writes.ts';
 import type { LinkCarrier } from './outgoing-link.ts';
 
@@ -37,7 +43,7 @@ const RESUME_MS = 3_000;
  * a link, for ever, and goes on over the next one when it breaks: its first message then is the whole answer again. It
  * ends when it is aborted, or when the other datacenter answers with an error that waiting does not heal.
  */
-export class RemoteDatacenter implements ServerContract, ChangeSource {
+export class RemoteDatacenter implements ServerContract, ChangeSource, SnapshotContract {
   readonly #deps: RemoteDatacenterDeps;
 
   constructor(deps: RemoteDatacenterDeps) {
@@ -84,6 +90,14 @@ export class RemoteDatacenter implements ServerContract, ChangeSource {
   async *changes(request: ChangesRequest, signal: AbortSignal): AsyncIterable<ChangesMessage> {
     const { changes } = await this.#deps.linked(signal);
     yield* changes.changes(request, signal);
+  }
+
+  save(options: CallOptions): Promise<SavedSnapshot> {
+    return this.#carrier().snapshots.save({ ...options, datacenter: this.#deps.datacenter });
+  }
+
+  restore(archive: AsyncIterable<Uint8Array>, options: RestoreCallOptions): Promise<RestoredSnapshot> {
+    return this.#carrier().snapshots.restore(archive, { ...options, datacenter: this.#deps.datacenter });
   }
 
   #carrier(): LinkCarrier {

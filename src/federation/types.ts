@@ -3,6 +3,7 @@ import type { Service } from '../lib/service.ts';
 import type { Member } from '../model/member.ts';
 import type { ChangeSource } from '../rpc/contract/changes.ts';
 import type { ServerContract } from '../rpc/contract/contract.ts';
+import type { SnapshotContract } from '../rpc/contract/snapshots.ts';
 import type { RpcHandlers, TransportLimits } from '../rpc/transport/handlers.ts';
 import type { TransportSecurity } from '../rpc/transport/security.ts';
 import type { Logger, Metrics } from '../telemetry/types.ts';
@@ -64,6 +65,8 @@ export interface Federation {
   contract(datacenter: string): ServerContract;
   /** The tables of another datacenter, for replication. Waits for a link. */
   changes(datacenter: string): ChangeSource;
+  /** Another datacenter's store as a whole. Never throws; its calls fail with `no_path` when nothing leads there. */
+  snapshots(datacenter: string): SnapshotContract;
   /** The own datacenter and all others that are known, nearest first. */
   datacenters(): readonly string[];
   /** Other datacenters that calls reach now. */

@@ -71,6 +71,7 @@ export class Store implements Service {
   readonly #deps: StoreDeps;
   readonly #tables = new Map<string, Table<never>>();
   readonly #listeners = new Set<(commit: AppliedCommit) => void>();
+  readonly #restoreListeners = new Set<() => void>();
   readonly #tasks;
   readonly #waiters = new Map<number, Set<() => void>>();
   #revision = 0;
@@ -116,6 +117,15 @@ export class Store implements Service {
   onCommit(listener: (commit: AppliedCommit) => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
+  }
+
+  /**
+   * Calls `listener` when the view shows another history: the store was restored, here or on another server. Before,
+   * the commit listeners were told the difference. Returns the function that ends it.
+   */
+  onRestore(listener: () => void): () => void {
+    this.#restoreListeners.add(listener);
+    return () => this.#restoreListeners.delete(listener);
   }
 
   async start(_signal: AbortSignal): Promise<void> {
@@ -252,9 +262,11 @@ export class Store implements Service {
         if (!seen.has(key)) changes.push({ type: 'delete', key, modRevision: revision });
       }
     }
+    const restored = this.#epoch !== '' && this.#epoch !== epoch;
     this.#epoch = epoch;
     this.#apply({ revision, changes });
     this.topics.raise(revision);
+    if (restored) for (const listener of this.#restoreListeners) listener();
   }
 
   #apply(commit: Commit): void {

@@ -1,3 +1,4 @@
+import { Readable } from 'node:stream';
 import { describe, expect, it } from 'vitest';
 import { endpointsOf } from '../../src/agent/proxycfg/endpoints.ts';
 import { createEntries } from '../../src/domain/entries/entries.ts';
@@ -119,6 +120,7 @@ async function http(tags: Tags, where: Where, path: string): Promise<unknown> {
     contract: {
       read: async (name: string) => makeResult({ index: 1, value: read(name) }),
     } as unknown as ServerContract,
+    snapshots: {} as never,
     agent: { nodeName: 'a', sidecars: {} } as never,
     datacenter: 'dc1',
     translateWanAddrs: true,
@@ -134,6 +136,7 @@ async function http(tags: Tags, where: Where, path: string): Promise<unknown> {
       token: undefined,
       signal: new AbortController().signal,
       body: Buffer.alloc(0),
+      bodyStream: Readable.from([]),
       remoteAddress: '127.0.0.1',
       header: () => undefined,
     });

@@ -8,6 +8,7 @@ import type { Clock } from '../../src/lib/clock.ts';
 import { systemClock } from '../../src/lib/clock.ts';
 import type { CallOptions, ReadOptions, ReadResult, ServerContract } from '../../src/rpc/contract/contract.ts';
 import { makeResult } from '../../src/rpc/contract/result.ts';
+import type { SnapshotContract } from '../../src/rpc/contract/snapshots.ts';
 import { noLog, noMetrics } from '../../src/telemetry/types.ts';
 
 /** For tests: an edge on a free port over a contract whose answers the test decides. */
@@ -73,13 +74,21 @@ export interface TestAnswer {
 
 export interface TestEdgeOptions extends Partial<HttpEdgeOptions> {
   readonly agent?: Partial<AgentParts>;
+  readonly snapshots?: SnapshotContract;
   readonly routes?: readonly Route[];
   readonly clock?: Clock;
   readonly heartbeatMs?: number;
 }
 
 export async function startTestEdge(options: TestEdgeOptions = {}): Promise<TestEdge> {
-  const { agent, routes, clock = systemClock, heartbeatMs, ...edgeOptions } = options;
+  const {
+    agent,
+    snapshots = {} as SnapshotContract,
+    routes,
+    clock = systemClock,
+    heartbeatMs,
+    ...edgeOptions
+  } = options;
   const contract = fakeContract();
   const parts = { nodeName: 'dc1-s1', sidecars: {}, ...agent } as AgentParts;
   const edge = createHttpEdge(
@@ -87,6 +96,7 @@ export async function startTestEdge(options: TestEdgeOptions = {}): Promise<Test
       routes: [
         ...apiRoutes({
           contract,
+          snapshots: snapshots,
           agent: parts,
           datacenter: 'dc1',
           clock,

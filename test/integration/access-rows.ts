@@ -7,6 +7,8 @@ export interface AccessRow {
   readonly body?: unknown;
   /** Rules that suffice. Absent: everybody may, whose token is known. */
   readonly rules?: string;
+  /** Only a token with all rights suffices. */
+  readonly management?: boolean;
   /** What those get who may not: absent, a refusal; otherwise the answer without what they may not see. */
   readonly hidden?: RegExp;
   /** What those get who may; default anything that is no refusal. */
@@ -335,6 +337,8 @@ export const ACCESS_ROWS: Readonly<Record<string, AccessRow>> = {
     shown: /"n1"/,
   },
   'GET /v1/query/:query/explain': { path: '/v1/query/q/explain', rules: QUERY, shown: /"q"/ },
+  'GET /v1/snapshot': { path: '/v1/snapshot', management: true },
+  'PUT /v1/snapshot': { path: '/v1/snapshot', management: true, status: 500, shown: /the snapshot is damaged/ },
   'GET /v1/status/leader': { path: '/v1/status/leader', shown: /127\.0\.0\.1/ },
   'GET /v1/status/peers': { path: '/v1/status/peers', shown: /127\.0\.0\.1/ },
 };

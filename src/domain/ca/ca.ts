@@ -12,7 +12,7 @@ import type { Logger, Metrics } from '../../telemetry/types.ts';
 import { canonicalKeys, DEFAULT_CONFIG, readConfigRequest, readSettings } from './config.ts';
 import { recordDatacenter } from './datacenters.ts';
 import { Inventory, isoSeconds } from './inventory.ts';
-import { createKeyStore } from './keystore.ts';
+import { createKeyStore, type KeyStore } from './keystore.ts';
 import { SignatureLimiter } from './limiter.ts';
 import { PrimaryManager } from './manager.ts';
 import { createMeters } from './metrics.ts';
@@ -91,6 +91,8 @@ export interface Ca {
   /** `<uuid>.consul`; undefined while it is not known. */
   trustDomain(): string | undefined;
   status(): CaStatus;
+  /** How private keys are kept in the store, and are put into it by a snapshot. */
+  readonly keys: Pick<KeyStore, 'atRest' | 'restored'>;
 }
 
 const MINUTE = 60_000;
@@ -341,6 +343,7 @@ export function createCa(deps: CaDeps, options: CaOptions = {}): Ca {
       return clusterId === undefined ? undefined : trustDomainOf(clusterId);
     },
     status,
+    keys,
   };
 }
 

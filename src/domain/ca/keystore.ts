@@ -1,7 +1,7 @@
 import { IsthmusError } from '../../lib/errors.ts';
 import { isSealed, openKey, sealKey } from '../../pki/seal.ts';
 import type { Store, Tx } from '../../store/store.ts';
-import type { CaTables } from './tables.ts';
+import type { CaTables, KeyRow } from './tables.ts';
 
 /** The only door to the CA's private keys: encrypted at rest when the operator gave a key for that. */
 export interface KeyStore {
@@ -12,6 +12,13 @@ export interface KeyStore {
   get(id: string): string;
   /** Encrypts keys that are stored in the clear, now that there is a key for that. */
   sealAll(): Promise<number>;
+  /** How the keys are kept now. */
+  atRest(): 'none' | 'clear' | 'sealed';
+  /**
+   * A row that a snapshot brings, as it is to be stored here: a key that comes in the clear is sealed. Throws `rejected`
+   * when it is a key that can't be opened here.
+   */
+  restored<R extends { readonly key: string; readonly value: string }>(row: R): R;
 }
 
 export function createKeyStore(store: Store, tables: CaTables, encryptionKey: Buffer | undefined): KeyStore {
@@ -44,6 +51,24 @@ export function createKeyStore(store: Store, tables: CaTables, encryptionKey: Bu
         return open.length;
       });
       return result;
+    },
+    atRest() {
+      const rows = tables.keys.list();
+      if (rows.length === 0) return 'none';
+      return rows.every((row) => isSealed(row.value.key)) ? 'sealed' : 'clear';
+    },
+    restored(row) {
+      if (!row.key.startsWith(tables.keys.prefix)) return row;
+      const stored = JSON.parse(row.value) as KeyRow;
+      const { id, key } = stored;
+      if (!isSealed(key)) return { ...row, value: JSON.stringify({ ...stored, key: protect(id, key) }) };
+      if (encryptionKey === undefined)
+        throw new IsthmusError(
+          'rejected',
+          'the CA keys in the snapshot are sealed: set connect.ca_key_encryption_file to the key of the server that wrote it',
+        );
+      openKey(key, id, encryptionKey);
+      return row;
     },
   };
 }

@@ -7,7 +7,7 @@ export interface CompiledResponse {
   readonly headers: readonly string[];
   /** Undefined for a stream. */
   readonly body: Buffer | undefined;
-  readonly stream: AsyncIterable<string> | undefined;
+  readonly stream: AsyncIterable<string | Uint8Array> | undefined;
 }
 
 const JSON_TYPE = 'application/json';

@@ -147,17 +147,13 @@ class Edge implements HttpEdge {
         this.#send(reply.raw, this.#frameworkFailure(error));
       },
     );
-    for (const entry of this.#table) {
-      app.route({
-        method: ['GET', 'HEAD', 'PUT', 'POST', 'DELETE', 'PATCH', 'OPTIONS'],
-        url: entry.pattern,
-        handler: (request, reply) => {
-          reply.hijack();
-          const body = Buffer.isBuffer(request.body) ? request.body : NO_BODY;
-          this.#serve(entry, request.raw, reply.raw, entry.paramsOf(request.params as Record<string, string>), body);
-        },
-      });
-    }
+    for (const entry of this.#table) if (!takesStream(entry)) this.#addRoute(app, entry);
+    // In a scope of their own: there, bodies are left to whoever reads them.
+    app.register(async (scope) => {
+      scope.removeAllContentTypeParsers();
+      scope.addContentTypeParser('*', (_request, _payload, done) => done(null, undefined));
+      for (const entry of this.#table) if (takesStream(entry)) this.#addRoute(scope, entry);
+    });
     await app.ready();
     this.#app = app;
     const listenDeps = {
@@ -175,6 +171,18 @@ class Edge implements HttpEdge {
       await this.stop();
       throw error;
     }
+  }
+
+  #addRoute(app: FastifyInstance, entry: PathEntry): void {
+    app.route({
+      method: ['GET', 'HEAD', 'PUT', 'POST', 'DELETE', 'PATCH', 'OPTIONS'],
+      url: entry.pattern,
+      handler: (request, reply) => {
+        reply.hijack();
+        const body = Buffer.isBuffer(request.body) ? request.body : NO_BODY;
+        this.#serve(entry, request.raw, reply.raw, entry.paramsOf(request.params as Record<string, string>), body);
+      },
+    });
   }
 
   /** Answers everything that waits, gives the rest a moment, closes all connections. */
@@ -327,7 +335,7 @@ class Edge implements HttpEdge {
     const { clock } = this.#deps;
     const { decideMs } = this.#limits;
     const limit =
-      route.method === 'GET'
+      route.method === 'GET' || route.body === 'stream'
         ? undefined
         : clock.after(decideMs, () =>
             request.controller.abort(new IsthmusError('deadline', `not decided within ${decideMs} ms`)),
@@ -337,7 +345,8 @@ class Edge implements HttpEdge {
       const compiled = compileResponse(answer, this.#common, request.query.has('pretty'));
       if (compiled.status >= 400) this.#meters.failures.add(1, { path: entry.path, status: String(compiled.status) });
       if (compiled.stream === undefined) sendResponse(response, compiled, clock, this.#limits.writeMs);
-      else if (this.#mayWatch(response)) await sendStream(response, compiled, request.signal);
+      else if (this.#mayWatch(response))
+        await sendStream(response, compiled, request.signal, clock, this.#limits.writeMs);
       else request.controller.abort();
     } catch (error) {
       this.#fail(entry, response, error);
@@ -396,6 +405,10 @@ class Edge implements HttpEdge {
 }
 
 const NO_BODY = Buffer.alloc(0);
+
+function takesStream(entry: PathEntry): boolean {
+  return [...entry.routes.values()].some((route) => route.body === 'stream');
+}
 
 function blockListOf(cidrs: readonly string[]): BlockList | undefined {
   if (cidrs.length === 0) return undefined;

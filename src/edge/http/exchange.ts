@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { IsthmusError } from '../../lib/errors.ts';
 import type { Query } from './query.ts';
 import type { ApiRequest } from './route.ts';
 import { requestToken } from './token.ts';
@@ -83,8 +84,21 @@ export class HttpApiRequest implements ApiRequest {
     return this.#controller;
   }
 
+  get bodyStream(): AsyncIterable<Uint8Array> {
+    return uploaded(this.#incoming);
+  }
+
   header(name: string): string | undefined {
     const value = this.#incoming.headers[name.toLowerCase()];
     return Array.isArray(value) ? value.join(', ') : value;
   }
+}
+
+async function* uploaded(incoming: IncomingMessage): AsyncGenerator<Uint8Array, void, void> {
+  try {
+    yield* incoming as AsyncIterable<Buffer>;
+  } catch (cause) {
+    throw new IsthmusError('cancelled', 'the upload was cut off', { cause });
+  }
+  if (!incoming.complete) throw new IsthmusError('cancelled', 'the upload was cut off');
 }

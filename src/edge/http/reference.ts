@@ -1,6 +1,7 @@
 import type { LocalState } from '../../agent/local/types.ts';
 import { systemClock } from '../../lib/clock.ts';
 import type { ServerContract } from '../../rpc/contract/contract.ts';
+import type { SnapshotContract } from '../../rpc/contract/snapshots.ts';
 import type { AgentParts } from './agent-parts.ts';
 import type { Route } from './route.ts';
 import { agentCheckRoutes } from './routes/agent-checks.ts';
@@ -65,6 +66,7 @@ export function allRoutes(): readonly Route[] {
   return [
     ...apiRoutes({
       contract: nothing as ServerContract,
+      snapshots: nothing as SnapshotContract,
       agent: nothing as AgentParts,
       datacenter: 'dc1',
       clock: systemClock,

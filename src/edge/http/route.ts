@@ -29,7 +29,8 @@ export type AclRule =
   | 'query:read'
   | 'query:write'
   | 'operator:read'
-  | 'operator:write';
+  | 'operator:write'
+  | 'management';
 
 export interface ApiRequest {
   readonly method: string;
@@ -44,6 +45,8 @@ export interface ApiRequest {
   readonly signal: AbortSignal;
   /** The whole body; empty when there is none. At most the edge's limit. */
   readonly body: Buffer;
+  /** The body as it arrives, for a route that takes it so. An upload that breaks off fails with `cancelled`. */
+  readonly bodyStream: AsyncIterable<Uint8Array>;
   /** Address of the client, without its port. */
   readonly remoteAddress: string;
   header(name: string): string | undefined;
@@ -58,8 +61,8 @@ export interface ApiResponse {
   readonly json?: unknown;
   readonly text?: string;
   readonly bytes?: Buffer;
-  /** Lines sent as they come; ends when the iterable does or the client goes away. */
-  readonly stream?: AsyncIterable<string>;
+  /** Lines or bytes sent as they come; ends when the iterable does or the client goes away. */
+  readonly stream?: AsyncIterable<string | Uint8Array>;
   /** Default: application/json for `json` and `bytes`, "text/plain; charset=utf-8" for `text`. */
   readonly contentType?: string;
 }
@@ -80,6 +83,8 @@ export interface Route {
   readonly about: string;
   readonly acl: AclRule;
   readonly query?: readonly QueryParameter[];
+  /** `stream`: the body is of any size and read as it arrives, from `bodyStream`; the client's time is not limited. */
+  readonly body?: 'stream';
   /** May throw an IsthmusError: model/status.ts says which status it becomes; its message is the body. */
   handle(request: ApiRequest): ApiResponse | Promise<ApiResponse>;
   /** For a GET that depends on nothing but its URL and token: spares repeated requests all parsing. */

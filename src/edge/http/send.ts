@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import type { ServerResponse } from 'node:http';
 import type { Clock } from '../../lib/clock.ts';
+import { withDeadline } from '../../lib/signals.ts';
 import type { CompiledResponse } from './compiled.ts';
 
 /** Writes an answer. A client that does not read it within `writeMs` is cut off. */
@@ -22,17 +23,25 @@ function guardSlowReader(response: ServerResponse, clock: Clock, writeMs: number
   response.once('close', () => timer.cancel());
 }
 
-/** Sends what an iterable yields until it ends or the client goes away; resolves then. */
+/** Sends what an iterable yields until it ends or the client goes away or reads nothing for `writeMs`; resolves then. */
 export async function sendStream(
   response: ServerResponse,
   compiled: CompiledResponse,
   signal: AbortSignal,
+  clock: Clock,
+  writeMs: number,
 ): Promise<void> {
   response.writeHead(compiled.status, compiled.headers as string[]);
   response.flushHeaders();
-  for await (const text of compiled.stream ?? []) {
+  for await (const part of compiled.stream ?? []) {
     if (response.destroyed) break;
-    if (!response.write(text)) await once(response, 'drain', { signal });
+    if (response.write(part)) continue;
+    const limit = withDeadline(clock, writeMs, 'the client’s reading', signal);
+    try {
+      await once(response, 'drain', { signal: limit.signal });
+    } finally {
+      limit.release();
+    }
   }
   response.end();
 }

@@ -188,6 +188,8 @@ async function* prepend(first: IteratorResult<Commit, void>, rest: AsyncGenerato
 /** What was committed and not yet sent; a row that changes again before it is sent is sent once. */
 class LiveChanges {
   readonly #clock: Clock;
+  readonly #store: Store;
+  readonly #epoch: string;
   readonly #changes = new Map<string, RowDelta>();
   readonly #unsubscribe: () => void;
   #revision: number;
@@ -199,6 +201,8 @@ class LiveChanges {
 
   constructor(deps: ChangeSourceDeps, table: ReplicaTable) {
     this.#clock = deps.clock;
+    this.#store = deps.store;
+    this.#epoch = deps.store.epoch;
     this.#revision = deps.store.revision;
     this.#timer = this.#clock.after(HEARTBEAT_MS, () => this.#tell());
     this.#unsubscribe = deps.store.onCommit((commit) => this.#onCommit(commit, table.spec.name));
@@ -218,6 +222,7 @@ class LiveChanges {
   async next(signal: AbortSignal): Promise<{ changes: readonly RowDelta[]; revision: number }> {
     while (this.#changes.size === 0 && !this.#due) {
       throwIfAborted(signal);
+      this.#checkHistory();
       await new Promise<void>((resolve) => {
         this.#wake = resolve;
       });
@@ -225,6 +230,7 @@ class LiveChanges {
     }
     await turn(); // commits that share a disk sync come one after the other: they make one message
     throwIfAborted(signal);
+    this.#checkHistory();
     const changes = [...this.#changes.values()];
     this.#changes.clear();
     this.#due = false;
@@ -233,12 +239,22 @@ class LiveChanges {
     return { changes, revision: this.#revision };
   }
 
+  /** What a restore brought is no continuation of what was sent: the reader must compare it with what it has. */
+  #checkHistory(): void {
+    if (this.#store.epoch !== this.#epoch)
+      throw new IsthmusError('unavailable', 'the source was restored; begin again');
+  }
+
   stop(): void {
     this.#unsubscribe();
     this.#timer.cancel();
   }
 
   #onCommit(commit: AppliedCommit, table: string): void {
+    if (this.#store.epoch !== this.#epoch) {
+      this.#wake?.();
+      return;
+    }
     this.#revision = Math.max(this.#revision, commit.revision);
     for (const change of commit.changes) {
       if (change.table !== table) continue;

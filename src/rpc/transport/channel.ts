@@ -1,8 +1,10 @@
+import { once } from 'node:events';
 import type { Socket } from 'node:net';
 import {
   type ChannelCredentials,
   Client,
   type ClientOptions,
+  type ClientWritableStream,
   credentials,
   Metadata,
   type MethodDefinition,
@@ -31,6 +33,8 @@ export interface RpcChannel {
   readonly address: string;
   unary<I, O>(method: MethodDefinition<I, O>, request: I, signal: AbortSignal): Promise<O>;
   stream<I, O>(method: MethodDefinition<I, O>, request: I, signal: AbortSignal): AsyncIterable<O>;
+  /** Sends all `messages`; the answer may come before they have been read, and ends the reading. */
+  upload<I, O>(method: MethodDefinition<I, O>, messages: AsyncIterable<I>, signal: AbortSignal): Promise<O>;
   link(signal: AbortSignal): LinkStream;
   /** Fails every open call with `reason` and drops the connection at once. */
   close(reason?: IsthmusError): void;
@@ -99,6 +103,32 @@ class GrpcChannel implements RpcChannel {
     if (late !== undefined) throw late;
   }
 
+  async upload<I, O>(method: MethodDefinition<I, O>, messages: AsyncIterable<I>, signal: AbortSignal): Promise<O> {
+    const linked = linkSignals(signal, this.#closed.signal);
+    let unsent: unknown;
+    try {
+      return await new Promise<O>((resolve, reject) => {
+        const { path, requestSerialize, responseDeserialize } = method;
+        const call = this.#client.makeClientStreamRequest(
+          path,
+          requestSerialize,
+          responseDeserialize,
+          (error, reply) => {
+            if (reply !== undefined && error === null) resolve(reply);
+            else reject(this.#abortedBy(signal) ?? unsent ?? fromStatus(error, this.address));
+          },
+        );
+        sendAll(call, messages, linked.signal).catch((error: unknown) => {
+          if (error instanceof IsthmusError) unsent = error; // of the source; anything else is told by the call
+          call.cancel();
+        });
+      });
+    } finally {
+      linked.abort();
+      linked.release();
+    }
+  }
+
   link(signal: AbortSignal): LinkStream {
     const { path, requestSerialize, responseDeserialize } = METHODS.link;
     const call = this.#client.makeBidiStreamRequest(path, requestSerialize, responseDeserialize, new Metadata());
@@ -126,6 +156,18 @@ class GrpcChannel implements RpcChannel {
     if (signal.aborted) return abortReason(signal);
     return this.#closed.signal.aborted ? abortReason(this.#closed.signal) : undefined;
   }
+}
+
+async function sendAll<I>(
+  call: ClientWritableStream<I>,
+  messages: AsyncIterable<I>,
+  signal: AbortSignal,
+): Promise<void> {
+  for await (const message of messages) {
+    if (signal.aborted) return;
+    if (!call.write(message)) await once(call, 'drain', { signal });
+  }
+  call.end();
 }
 
 /** What may be under way to us on one connection: the default of 64 KiB would hold a snapshot to 1 MB/s at 60 ms. */

@@ -1,6 +1,7 @@
 import type { MessageInitShape } from '@bufbuild/protobuf';
 import type { ChangeSource } from '../contract/changes.ts';
 import type { ServerContract } from '../contract/contract.ts';
+import type { SnapshotContract } from '../contract/snapshots.ts';
 import type { LinkMessage, LinkMessageSchema } from '../gen/isthmus/v1/isthmus_pb.ts';
 import type { PeerIdentity } from './security.ts';
 
@@ -26,6 +27,7 @@ export interface LinkStream {
 export interface RpcHandlers {
   readonly contract?: ServerContract;
   readonly changes?: ChangeSource;
+  readonly snapshots?: SnapshotContract;
   /** Holds an accepted link until it ends or `signal` aborts. */
   readonly link?: (stream: LinkStream, signal: AbortSignal) => Promise<void>;
 }

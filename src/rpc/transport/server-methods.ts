@@ -1,6 +1,7 @@
 import { create } from '@bufbuild/protobuf';
 import type {
   ServerDuplexStream,
+  ServerReadableStream,
   ServerUnaryCall,
   ServerWritableStream,
   ServiceDefinition,
@@ -21,6 +22,11 @@ import {
   type ReadReply,
   ReadReplySchema,
   type ReadRequest,
+  type RestorePart,
+  type RestoreReply,
+  RestoreReplySchema,
+  type SaveSnapshotRequest,
+  type SnapshotPart,
   type WatchReply,
   WatchReplySchema,
   type WatchRequest,
@@ -32,6 +38,7 @@ import { changesError, decodeRequest, encodeChanges } from './changes-wire.ts';
 import type { RpcHandlers } from './handlers.ts';
 import { createDuplexLink } from './link-stream.ts';
 import type { TransportSecurity } from './security.ts';
+import { openUpload, snapshotError, snapshotParts } from './snapshots-wire.ts';
 import { fromStatus } from './status.ts';
 import { fromJson, METHODS, toFailure, toJson } from './wire.ts';
 
@@ -71,6 +78,11 @@ export function createServerMethods(deps: ServerMethodsDeps): UntypedServiceImpl
   const contract = () => {
     if (handlers.contract === undefined) throw new IsthmusError('unavailable', 'this port answers no requests');
     return handlers.contract;
+  };
+
+  const snapshots = () => {
+    if (handlers.snapshots === undefined) throw new IsthmusError('unavailable', 'this port gives no snapshots');
+    return handlers.snapshots;
   };
 
   const count = (method: string, error: IsthmusError | undefined): void => {
@@ -177,6 +189,36 @@ export function createServerMethods(deps: ServerMethodsDeps): UntypedServiceImpl
       },
       changesError,
     ),
+    saveSnapshot: serverStream<SaveSnapshotRequest, SnapshotPart>(
+      'saveSnapshot',
+      async function* (request, signal) {
+        yield* snapshotParts(await snapshots().save(callOptions(request, signal)));
+      },
+      snapshotError,
+    ),
+    restoreSnapshot: (
+      call: ServerReadableStream<RestorePart, RestoreReply>,
+      reply: sendUnaryData<RestoreReply>,
+    ): void => {
+      tasks.run('restoreSnapshot', async (stopping) => {
+        const linked = cancelledWith(call, stopping);
+        call.on('error', () => undefined); // a broken connection: 'cancelled' says it too
+        const unread = (): void => void call.destroy(abortReason(linked.signal)); // nothing more comes, not even an end
+        linked.signal.addEventListener('abort', unread, { once: true });
+        try {
+          const { options, archive } = await openUpload(call);
+          const { index } = await snapshots().restore(archive, { ...options, signal: linked.signal });
+          count('restoreSnapshot', undefined);
+          reply(null, create(RestoreReplySchema, { index: BigInt(index) }));
+        } catch (thrown) {
+          const error = stopping.aborted ? STOPPING : IsthmusError.from(thrown);
+          count('restoreSnapshot', error);
+          if (!call.cancelled) reply(null, create(RestoreReplySchema, { error: toFailure(error) }));
+        } finally {
+          linked.release();
+        }
+      });
+    },
     link: (call: ServerDuplexStream<LinkMessage, LinkMessage>): void => {
       tasks.run('link', async (stopping) => {
         const linked = cancelledWith(call, stopping);

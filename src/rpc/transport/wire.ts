@@ -28,6 +28,8 @@ export const METHODS = {
   watch: method(Server.method.watch),
   changes: method(Server.method.changes),
   link: method(Server.method.link),
+  saveSnapshot: method(Server.method.saveSnapshot),
+  restoreSnapshot: method(Server.method.restoreSnapshot),
 } as const;
 
 /** The same bytes as a Buffer, not copied. */

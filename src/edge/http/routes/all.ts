@@ -1,5 +1,6 @@
 import type { Clock } from '../../../lib/clock.ts';
 import type { ServerContract } from '../../../rpc/contract/contract.ts';
+import type { SnapshotContract } from '../../../rpc/contract/snapshots.ts';
 import type { AgentParts } from '../agent-parts.ts';
 import type { QueryTimes } from '../consistency.ts';
 import { DEFAULT_LIMITS } from '../limits.ts';
@@ -18,10 +19,12 @@ import { internalRoutes } from './internal.ts';
 import { invitationRoutes } from './invitations.ts';
 import { queryRoutes } from './query.ts';
 import { sidecarRoutes } from './sidecar.ts';
+import { snapshotRoutes } from './snapshot.ts';
 import { statusRoutes } from './status.ts';
 
 export interface ApiRouteDeps {
   readonly contract: ServerContract;
+  readonly snapshots: SnapshotContract;
   readonly agent: AgentParts;
   readonly datacenter: string;
   /** Answers from other datacenters show WAN addresses. */
@@ -38,6 +41,7 @@ export function apiRoutes(deps: ApiRouteDeps): readonly Route[] {
   const shared = { ...deps, nodeName: agent.nodeName };
   return [
     ...statusRoutes(shared),
+    ...snapshotRoutes(shared),
     ...aclRoutes(shared),
     ...catalogRoutes(shared),
     ...healthRoutes(shared),

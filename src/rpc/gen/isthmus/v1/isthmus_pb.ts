@@ -16,7 +16,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file isthmus/v1/isthmus.proto.
  */
 export const file_isthmus_v1_isthmus: GenFile = /*@__PURE__*/
-  fileDesc("Chhpc3RobXVzL3YxL2lzdGhtdXMucHJvdG8SCmlzdGhtdXMudjEiPgoHRmFpbHVyZRIMCgRjb2RlGAEgASgJEg8KB21lc3NhZ2UYAiABKAkSFAoMZGV0YWlsc19qc29uGAMgASgMIqYBCgtSZWFkUmVxdWVzdBIMCgRuYW1lGAEgASgJEhEKCWFyZ3NfanNvbhgCIAEoDBISCgpkYXRhY2VudGVyGAMgASgJEg0KBXRva2VuGAQgASgJEhIKBWluZGV4GAUgASgESACIAQESFAoHd2FpdF9tcxgGIAEoDUgBiAEBEhMKC2NvbnNpc3RlbmN5GAcgASgJQggKBl9pbmRleEIKCghfd2FpdF9tcyJ7CglSZWFkUmVwbHkSIgoFZXJyb3IYASABKAsyEy5pc3RobXVzLnYxLkZhaWx1cmUSDQoFaW5kZXgYAiABKAQSFAoMa25vd25fbGVhZGVyGAMgASgIEhcKD2xhc3RfY29udGFjdF9tcxgEIAEoDRIMCgRqc29uGAUgASgMIlIKDFdyaXRlUmVxdWVzdBIMCgRuYW1lGAEgASgJEhEKCWFyZ3NfanNvbhgCIAEoDBISCgpkYXRhY2VudGVyGAMgASgJEg0KBXRva2VuGAQgASgJIlAKCldyaXRlUmVwbHkSIgoFZXJyb3IYASABKAsyEy5pc3RobXVzLnYxLkZhaWx1cmUSEAoIcmV2aXNpb24YAiABKAQSDAoEanNvbhgDIAEoDCJSCgxXYXRjaFJlcXVlc3QSDAoEbmFtZRgBIAEoCRIRCglhcmdzX2pzb24YAiABKAwSEgoKZGF0YWNlbnRlchgDIAEoCRINCgV0b2tlbhgEIAEoCSJNCgpXYXRjaFJlcGx5EiIKBWVycm9yGAEgASgLMhMuaXN0aG11cy52MS5GYWlsdXJlEg0KBWluZGV4GAIgASgEEgwKBGpzb24YAyABKAwidgoOQ2hhbmdlc1JlcXVlc3QSDAoEa2luZBgBIAEoCRINCgV0b2tlbhgCIAEoCRINCgVlcG9jaBgDIAEoCRIQCghyZXZpc2lvbhgEIAEoBBImCgVwcm9vZhgFIAEoCzIXLmlzdGhtdXMudjEuQ2hhbmdlUHJvb2YiPAoLQ2hhbmdlUHJvb2YSCwoDa2V5GAEgASgJEhAKCHJldmlzaW9uGAIgASgEEg4KBmRpZ2VzdBgDIAEoDCLnAQoMQ2hhbmdlc1JlcGx5EiQKBWVycm9yGAEgASgLMhMuaXN0aG11cy52MS5GYWlsdXJlSAASKQoFYmVnaW4YAiABKAsyGC5pc3RobXVzLnYxLkNoYW5nZXNCZWdpbkgAEicKCHNuYXBzaG90GAMgASgLMhMuaXN0aG11cy52MS5DaGFuZ2VzSAASFgoMc25hcHNob3RfZW5kGAQgASgESAASJgoHY2hhbmdlcxgFIAEoCzITLmlzdGhtdXMudjEuQ2hhbmdlc0gAEhIKCHByb2dyZXNzGAYgASgESABCCQoHbWVzc2FnZSJ3CgxDaGFuZ2VzQmVnaW4SDQoFZXBvY2gYASABKAkSEAoIcmV2aXNpb24YAiABKAQSEAoIc25hcHNob3QYAyABKAgSEgoKZGF0YWNlbnRlchgEIAEoCRIQCghkaXZlcmdlZBgFIAEoCBIOCgZwcm92ZW4YBiABKAgiQAoHQ2hhbmdlcxIjCgdjaGFuZ2VzGAEgAygLMhIuaXN0aG11cy52MS5DaGFuZ2USEAoIcmV2aXNpb24YAiABKAQiNQoGQ2hhbmdlEgsKA2tleRgBIAEoCRIQCghyZXZpc2lvbhgCIAEoBBIMCgRqc29uGAMgASgMItABCgtMaW5rTWVzc2FnZRIiCgVoZWxsbxgBIAEoCzIRLmlzdGhtdXMudjEuSGVsbG9IABIgCgRwaW5nGAIgASgLMhAuaXN0aG11cy52MS5QaW5nSAASIAoEcG9uZxgDIAEoCzIQLmlzdGhtdXMudjEuUGluZ0gAEiYKB3JlZnVzYWwYBCABKAsyEy5pc3RobXVzLnYxLlJlZnVzYWxIABImCgdsZWF2aW5nGAUgASgLMhMuaXN0aG11cy52MS5MZWF2aW5nSABCCQoHbWVzc2FnZSKRAgoFSGVsbG8SEAoIcHJvdG9jb2wYASABKA0SEgoKZGF0YWNlbnRlchgCIAEoCRIMCgRub2RlGAMgASgJEg8KB25vZGVfaWQYBCABKAkSIAoDd2FuGAUgASgLMhMuaXN0aG11cy52MS5BZGRyZXNzEhoKEnByaW1hcnlfZGF0YWNlbnRlchgGIAEoCRISCgppc19wcmltYXJ5GAcgASgIEhQKDHRydXN0X2RvbWFpbhgIIAEoCRINCgVlcG9jaBgJIAEoCRINCgVidWlsZBgKIAEoCRIoCgdzZXJ2ZXJzGAsgAygLMhcuaXN0aG11cy52MS5Lbm93blNlcnZlchITCgtzZXJ2ZXJfcG9ydBgMIAEoDSIlCgdBZGRyZXNzEgwKBGhvc3QYASABKAkSDAoEcG9ydBgCIAEoDSJiCgtLbm93blNlcnZlchISCgpkYXRhY2VudGVyGAEgASgJEgwKBG5vZGUYAiABKAkSDwoHbm9kZV9pZBgDIAEoCRIgCgN3YW4YBCABKAsyEy5pc3RobXVzLnYxLkFkZHJlc3MiFgoEUGluZxIOCgZudW1iZXIYASABKAQiKgoHUmVmdXNhbBIOCgZyZWFzb24YASABKAkSDwoHbWVzc2FnZRgCIAEoCSIJCgdMZWF2aW5nMrkCCgZTZXJ2ZXISNgoEUmVhZBIXLmlzdGhtdXMudjEuUmVhZFJlcXVlc3QaFS5pc3RobXVzLnYxLlJlYWRSZXBseRI5CgVXcml0ZRIYLmlzdGhtdXMudjEuV3JpdGVSZXF1ZXN0GhYuaXN0aG11cy52MS5Xcml0ZVJlcGx5EjsKBVdhdGNoEhguaXN0aG11cy52MS5XYXRjaFJlcXVlc3QaFi5pc3RobXVzLnYxLldhdGNoUmVwbHkwARJBCgdDaGFuZ2VzEhouaXN0aG11cy52MS5DaGFuZ2VzUmVxdWVzdBoYLmlzdGhtdXMudjEuQ2hhbmdlc1JlcGx5MAESPAoETGluaxIXLmlzdGhtdXMudjEuTGlua01lc3NhZ2UaFy5pc3RobXVzLnYxLkxpbmtNZXNzYWdlKAEwAWIGcHJvdG8z");
+  fileDesc("Chhpc3RobXVzL3YxL2lzdGhtdXMucHJvdG8SCmlzdGhtdXMudjEiPgoHRmFpbHVyZRIMCgRjb2RlGAEgASgJEg8KB21lc3NhZ2UYAiABKAkSFAoMZGV0YWlsc19qc29uGAMgASgMIqYBCgtSZWFkUmVxdWVzdBIMCgRuYW1lGAEgASgJEhEKCWFyZ3NfanNvbhgCIAEoDBISCgpkYXRhY2VudGVyGAMgASgJEg0KBXRva2VuGAQgASgJEhIKBWluZGV4GAUgASgESACIAQESFAoHd2FpdF9tcxgGIAEoDUgBiAEBEhMKC2NvbnNpc3RlbmN5GAcgASgJQggKBl9pbmRleEIKCghfd2FpdF9tcyJ7CglSZWFkUmVwbHkSIgoFZXJyb3IYASABKAsyEy5pc3RobXVzLnYxLkZhaWx1cmUSDQoFaW5kZXgYAiABKAQSFAoMa25vd25fbGVhZGVyGAMgASgIEhcKD2xhc3RfY29udGFjdF9tcxgEIAEoDRIMCgRqc29uGAUgASgMIlIKDFdyaXRlUmVxdWVzdBIMCgRuYW1lGAEgASgJEhEKCWFyZ3NfanNvbhgCIAEoDBISCgpkYXRhY2VudGVyGAMgASgJEg0KBXRva2VuGAQgASgJIlAKCldyaXRlUmVwbHkSIgoFZXJyb3IYASABKAsyEy5pc3RobXVzLnYxLkZhaWx1cmUSEAoIcmV2aXNpb24YAiABKAQSDAoEanNvbhgDIAEoDCJSCgxXYXRjaFJlcXVlc3QSDAoEbmFtZRgBIAEoCRIRCglhcmdzX2pzb24YAiABKAwSEgoKZGF0YWNlbnRlchgDIAEoCRINCgV0b2tlbhgEIAEoCSJNCgpXYXRjaFJlcGx5EiIKBWVycm9yGAEgASgLMhMuaXN0aG11cy52MS5GYWlsdXJlEg0KBWluZGV4GAIgASgEEgwKBGpzb24YAyABKAwidgoOQ2hhbmdlc1JlcXVlc3QSDAoEa2luZBgBIAEoCRINCgV0b2tlbhgCIAEoCRINCgVlcG9jaBgDIAEoCRIQCghyZXZpc2lvbhgEIAEoBBImCgVwcm9vZhgFIAEoCzIXLmlzdGhtdXMudjEuQ2hhbmdlUHJvb2YiPAoLQ2hhbmdlUHJvb2YSCwoDa2V5GAEgASgJEhAKCHJldmlzaW9uGAIgASgEEg4KBmRpZ2VzdBgDIAEoDCLnAQoMQ2hhbmdlc1JlcGx5EiQKBWVycm9yGAEgASgLMhMuaXN0aG11cy52MS5GYWlsdXJlSAASKQoFYmVnaW4YAiABKAsyGC5pc3RobXVzLnYxLkNoYW5nZXNCZWdpbkgAEicKCHNuYXBzaG90GAMgASgLMhMuaXN0aG11cy52MS5DaGFuZ2VzSAASFgoMc25hcHNob3RfZW5kGAQgASgESAASJgoHY2hhbmdlcxgFIAEoCzITLmlzdGhtdXMudjEuQ2hhbmdlc0gAEhIKCHByb2dyZXNzGAYgASgESABCCQoHbWVzc2FnZSJ3CgxDaGFuZ2VzQmVnaW4SDQoFZXBvY2gYASABKAkSEAoIcmV2aXNpb24YAiABKAQSEAoIc25hcHNob3QYAyABKAgSEgoKZGF0YWNlbnRlchgEIAEoCRIQCghkaXZlcmdlZBgFIAEoCBIOCgZwcm92ZW4YBiABKAgiQAoHQ2hhbmdlcxIjCgdjaGFuZ2VzGAEgAygLMhIuaXN0aG11cy52MS5DaGFuZ2USEAoIcmV2aXNpb24YAiABKAQiNQoGQ2hhbmdlEgsKA2tleRgBIAEoCRIQCghyZXZpc2lvbhgCIAEoBBIMCgRqc29uGAMgASgMItABCgtMaW5rTWVzc2FnZRIiCgVoZWxsbxgBIAEoCzIRLmlzdGhtdXMudjEuSGVsbG9IABIgCgRwaW5nGAIgASgLMhAuaXN0aG11cy52MS5QaW5nSAASIAoEcG9uZxgDIAEoCzIQLmlzdGhtdXMudjEuUGluZ0gAEiYKB3JlZnVzYWwYBCABKAsyEy5pc3RobXVzLnYxLlJlZnVzYWxIABImCgdsZWF2aW5nGAUgASgLMhMuaXN0aG11cy52MS5MZWF2aW5nSABCCQoHbWVzc2FnZSKRAgoFSGVsbG8SEAoIcHJvdG9jb2wYASABKA0SEgoKZGF0YWNlbnRlchgCIAEoCRIMCgRub2RlGAMgASgJEg8KB25vZGVfaWQYBCABKAkSIAoDd2FuGAUgASgLMhMuaXN0aG11cy52MS5BZGRyZXNzEhoKEnByaW1hcnlfZGF0YWNlbnRlchgGIAEoCRISCgppc19wcmltYXJ5GAcgASgIEhQKDHRydXN0X2RvbWFpbhgIIAEoCRINCgVlcG9jaBgJIAEoCRINCgVidWlsZBgKIAEoCRIoCgdzZXJ2ZXJzGAsgAygLMhcuaXN0aG11cy52MS5Lbm93blNlcnZlchITCgtzZXJ2ZXJfcG9ydBgMIAEoDSIlCgdBZGRyZXNzEgwKBGhvc3QYASABKAkSDAoEcG9ydBgCIAEoDSJiCgtLbm93blNlcnZlchISCgpkYXRhY2VudGVyGAEgASgJEgwKBG5vZGUYAiABKAkSDwoHbm9kZV9pZBgDIAEoCRIgCgN3YW4YBCABKAsyEy5pc3RobXVzLnYxLkFkZHJlc3MiFgoEUGluZxIOCgZudW1iZXIYASABKAQiKgoHUmVmdXNhbBIOCgZyZWFzb24YASABKAkSDwoHbWVzc2FnZRgCIAEoCSIJCgdMZWF2aW5nIjgKE1NhdmVTbmFwc2hvdFJlcXVlc3QSEgoKZGF0YWNlbnRlchgBIAEoCRINCgV0b2tlbhgCIAEoCSKmAQoMU25hcHNob3RQYXJ0EiQKBWVycm9yGAEgASgLMhMuaXN0aG11cy52MS5GYWlsdXJlSAASKgoFYmVnaW4YAiABKAsyGS5pc3RobXVzLnYxLlNuYXBzaG90QmVnaW5IABIRCgdhcmNoaXZlGAMgASgMSAASJgoDZW5kGAQgASgLMhcuaXN0aG11cy52MS5TbmFwc2hvdEVuZEgAQgkKB21lc3NhZ2UiHgoNU25hcHNob3RCZWdpbhINCgVpbmRleBgBIAEoBCINCgtTbmFwc2hvdEVuZCJ+CgtSZXN0b3JlUGFydBIpCgViZWdpbhgBIAEoCzIYLmlzdGhtdXMudjEuUmVzdG9yZUJlZ2luSAASEQoHYXJjaGl2ZRgCIAEoDEgAEiYKA2VuZBgDIAEoCzIXLmlzdGhtdXMudjEuU25hcHNob3RFbmRIAEIJCgdtZXNzYWdlIkAKDFJlc3RvcmVCZWdpbhISCgpkYXRhY2VudGVyGAEgASgJEg0KBXRva2VuGAIgASgJEg0KBWZvcmNlGAMgASgIIkEKDFJlc3RvcmVSZXBseRIiCgVlcnJvchgBIAEoCzITLmlzdGhtdXMudjEuRmFpbHVyZRINCgVpbmRleBgCIAEoBDLOAwoGU2VydmVyEjYKBFJlYWQSFy5pc3RobXVzLnYxLlJlYWRSZXF1ZXN0GhUuaXN0aG11cy52MS5SZWFkUmVwbHkSOQoFV3JpdGUSGC5pc3RobXVzLnYxLldyaXRlUmVxdWVzdBoWLmlzdGhtdXMudjEuV3JpdGVSZXBseRI7CgVXYXRjaBIYLmlzdGhtdXMudjEuV2F0Y2hSZXF1ZXN0GhYuaXN0aG11cy52MS5XYXRjaFJlcGx5MAESQQoHQ2hhbmdlcxIaLmlzdGhtdXMudjEuQ2hhbmdlc1JlcXVlc3QaGC5pc3RobXVzLnYxLkNoYW5nZXNSZXBseTABEjwKBExpbmsSFy5pc3RobXVzLnYxLkxpbmtNZXNzYWdlGhcuaXN0aG11cy52MS5MaW5rTWVzc2FnZSgBMAESSwoMU2F2ZVNuYXBzaG90Eh8uaXN0aG11cy52MS5TYXZlU25hcHNob3RSZXF1ZXN0GhguaXN0aG11cy52MS5TbmFwc2hvdFBhcnQwARJGCg9SZXN0b3JlU25hcHNob3QSFy5pc3RobXVzLnYxLlJlc3RvcmVQYXJ0GhguaXN0aG11cy52MS5SZXN0b3JlUmVwbHkoAWIGcHJvdG8z");
 
 /**
  * An error of the closed set in src/lib/errors.ts. It travels inside replies, not as a gRPC status, so that its text has
@@ -746,6 +746,193 @@ export const LeavingSchema: GenMessage<Leaving> = /*@__PURE__*/
   messageDesc(file_isthmus_v1_isthmus, 19);
 
 /**
+ * @generated from message isthmus.v1.SaveSnapshotRequest
+ */
+export type SaveSnapshotRequest = Message<"isthmus.v1.SaveSnapshotRequest"> & {
+  /**
+   * @generated from field: string datacenter = 1;
+   */
+  datacenter: string;
+
+  /**
+   * @generated from field: string token = 2;
+   */
+  token: string;
+};
+
+/**
+ * Describes the message isthmus.v1.SaveSnapshotRequest.
+ * Use `create(SaveSnapshotRequestSchema)` to create a new message.
+ */
+export const SaveSnapshotRequestSchema: GenMessage<SaveSnapshotRequest> = /*@__PURE__*/
+  messageDesc(file_isthmus_v1_isthmus, 20);
+
+/**
+ * @generated from message isthmus.v1.SnapshotPart
+ */
+export type SnapshotPart = Message<"isthmus.v1.SnapshotPart"> & {
+  /**
+   * @generated from oneof isthmus.v1.SnapshotPart.message
+   */
+  message: {
+    /**
+     * The last message of the stream; without it, and without an end of the archive, the archive is of no use.
+     *
+     * @generated from field: isthmus.v1.Failure error = 1;
+     */
+    value: Failure;
+    case: "error";
+  } | {
+    /**
+     * The first message of the stream.
+     *
+     * @generated from field: isthmus.v1.SnapshotBegin begin = 2;
+     */
+    value: SnapshotBegin;
+    case: "begin";
+  } | {
+    /**
+     * @generated from field: bytes archive = 3;
+     */
+    value: Uint8Array;
+    case: "archive";
+  } | {
+    /**
+     * The last message of the stream: the archive is whole.
+     *
+     * @generated from field: isthmus.v1.SnapshotEnd end = 4;
+     */
+    value: SnapshotEnd;
+    case: "end";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message isthmus.v1.SnapshotPart.
+ * Use `create(SnapshotPartSchema)` to create a new message.
+ */
+export const SnapshotPartSchema: GenMessage<SnapshotPart> = /*@__PURE__*/
+  messageDesc(file_isthmus_v1_isthmus, 21);
+
+/**
+ * @generated from message isthmus.v1.SnapshotBegin
+ */
+export type SnapshotBegin = Message<"isthmus.v1.SnapshotBegin"> & {
+  /**
+   * @generated from field: uint64 index = 1;
+   */
+  index: bigint;
+};
+
+/**
+ * Describes the message isthmus.v1.SnapshotBegin.
+ * Use `create(SnapshotBeginSchema)` to create a new message.
+ */
+export const SnapshotBeginSchema: GenMessage<SnapshotBegin> = /*@__PURE__*/
+  messageDesc(file_isthmus_v1_isthmus, 22);
+
+/**
+ * @generated from message isthmus.v1.SnapshotEnd
+ */
+export type SnapshotEnd = Message<"isthmus.v1.SnapshotEnd"> & {
+};
+
+/**
+ * Describes the message isthmus.v1.SnapshotEnd.
+ * Use `create(SnapshotEndSchema)` to create a new message.
+ */
+export const SnapshotEndSchema: GenMessage<SnapshotEnd> = /*@__PURE__*/
+  messageDesc(file_isthmus_v1_isthmus, 23);
+
+/**
+ * @generated from message isthmus.v1.RestorePart
+ */
+export type RestorePart = Message<"isthmus.v1.RestorePart"> & {
+  /**
+   * @generated from oneof isthmus.v1.RestorePart.message
+   */
+  message: {
+    /**
+     * The first message of the stream.
+     *
+     * @generated from field: isthmus.v1.RestoreBegin begin = 1;
+     */
+    value: RestoreBegin;
+    case: "begin";
+  } | {
+    /**
+     * @generated from field: bytes archive = 2;
+     */
+    value: Uint8Array;
+    case: "archive";
+  } | {
+    /**
+     * The last message of the stream: a stream that ends without it was cut off, and nothing is restored.
+     *
+     * @generated from field: isthmus.v1.SnapshotEnd end = 3;
+     */
+    value: SnapshotEnd;
+    case: "end";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message isthmus.v1.RestorePart.
+ * Use `create(RestorePartSchema)` to create a new message.
+ */
+export const RestorePartSchema: GenMessage<RestorePart> = /*@__PURE__*/
+  messageDesc(file_isthmus_v1_isthmus, 24);
+
+/**
+ * @generated from message isthmus.v1.RestoreBegin
+ */
+export type RestoreBegin = Message<"isthmus.v1.RestoreBegin"> & {
+  /**
+   * @generated from field: string datacenter = 1;
+   */
+  datacenter: string;
+
+  /**
+   * @generated from field: string token = 2;
+   */
+  token: string;
+
+  /**
+   * @generated from field: bool force = 3;
+   */
+  force: boolean;
+};
+
+/**
+ * Describes the message isthmus.v1.RestoreBegin.
+ * Use `create(RestoreBeginSchema)` to create a new message.
+ */
+export const RestoreBeginSchema: GenMessage<RestoreBegin> = /*@__PURE__*/
+  messageDesc(file_isthmus_v1_isthmus, 25);
+
+/**
+ * @generated from message isthmus.v1.RestoreReply
+ */
+export type RestoreReply = Message<"isthmus.v1.RestoreReply"> & {
+  /**
+   * @generated from field: isthmus.v1.Failure error = 1;
+   */
+  error?: Failure | undefined;
+
+  /**
+   * @generated from field: uint64 index = 2;
+   */
+  index: bigint;
+};
+
+/**
+ * Describes the message isthmus.v1.RestoreReply.
+ * Use `create(RestoreReplySchema)` to create a new message.
+ */
+export const RestoreReplySchema: GenMessage<RestoreReply> = /*@__PURE__*/
+  messageDesc(file_isthmus_v1_isthmus, 26);
+
+/**
  * @generated from service isthmus.v1.Server
  */
 export const Server: GenService<{
@@ -796,6 +983,24 @@ export const Server: GenService<{
     methodKind: "bidi_streaming";
     input: typeof LinkMessageSchema;
     output: typeof LinkMessageSchema;
+  },
+  /**
+   * The datacenter's whole store as an archive, and its replacement by one.
+   *
+   * @generated from rpc isthmus.v1.Server.SaveSnapshot
+   */
+  saveSnapshot: {
+    methodKind: "server_streaming";
+    input: typeof SaveSnapshotRequestSchema;
+    output: typeof SnapshotPartSchema;
+  },
+  /**
+   * @generated from rpc isthmus.v1.Server.RestoreSnapshot
+   */
+  restoreSnapshot: {
+    methodKind: "client_streaming";
+    input: typeof RestorePartSchema;
+    output: typeof RestoreReplySchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_isthmus_v1_isthmus, 0);
