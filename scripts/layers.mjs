@@ -48,6 +48,7 @@ export const LAYERS = [
     holds: 'what its parts decide together',
     may: ['rpc/contract', 'pki', 'agent/*'],
   },
+  { folder: 'agent/session', floor: 5, holds: 'the session with a server', may: ['rpc/contract', 'rpc/transport'] },
   { folder: 'agent/local', floor: 5, holds: 'services, checks, sync', may: ['rpc/contract', 'pki'] },
   { folder: 'agent/cache', floor: 5, holds: 'streamed views, leaves, roots', may: ['rpc/contract', 'pki'] },
   {
@@ -72,6 +73,7 @@ export const LAYERS = [
   { folder: 'domain/transport', floor: 3, holds: 'certificates of agents, invitations', may: ['store', 'pki'] },
   { folder: 'domain/entries', floor: 3, holds: 'configuration entries', may: ['store'] },
   { folder: 'domain/acl', floor: 3, holds: 'tokens and policies', may: ['store'] },
+  { folder: 'domain/nodes', floor: 3, holds: 'sessions of agents, members', may: ['store'] },
   { folder: 'domain/queries', floor: 3, holds: 'prepared queries', may: ['store'] },
   { folder: 'store', floor: 2, holds: 'tables, watches, engines', may: [] },
   { folder: 'snapshot', floor: 1, holds: 'the archive of a store', may: [] },

@@ -27,14 +27,15 @@ export async function renderReference(): Promise<string> {
 }
 
 async function ofAgent(): Promise<readonly MetricInfo[]> {
-  let declared: readonly MetricInfo[] = [];
-  await runAgent({
-    input: { flags: {}, sources: [], dev: true },
-    describe: (metrics) => {
-      declared = metrics.list();
-    },
-  });
-  return declared;
+  const declared = new Map<string, MetricInfo>();
+  for (const server of ['true', 'false'])
+    await runAgent({
+      input: { flags: { server: [server] }, sources: [], dev: true },
+      describe: (metrics) => {
+        for (const metric of metrics.list()) declared.set(metric.name, metric);
+      },
+    });
+  return [...declared.values()];
 }
 
 /** A sidecar declares what it measures when it is made; it is never started. */

@@ -1,3 +1,4 @@
+import type { Clock } from '../lib/clock.ts';
 import { IsthmusError } from '../lib/errors.ts';
 import { abortReason } from '../lib/signals.ts';
 import type { VerdictRule, Verdicts } from '../model/intention.ts';
@@ -20,6 +21,7 @@ export interface AuthorizeResponse {
 
 export interface AuthorizerDeps {
   readonly pool: Pick<WatchPool, 'follow'>;
+  readonly clock: Clock;
   /** With ACLs on, the default is theirs, and is said to be. */
   readonly aclsEnabled: boolean;
 }
@@ -55,7 +57,7 @@ export class Authorizer {
       throw new IsthmusError('invalid_argument', 'Bad request: ClientCertURI not a valid Service identifier');
     const target = this.#target(request.Target, options.token);
     const cacheHit = target.state !== undefined;
-    const { value: verdicts, index } = await firstState(target, options.signal);
+    const { value: verdicts, index, lostAt } = await firstState(target, options.signal);
     if (verdicts === undefined)
       throw new IsthmusError(
         'unavailable',
@@ -63,7 +65,7 @@ export class Authorizer {
       );
     const { allowed, rule } = decide(verdicts, client.service, client.datacenter);
     const value = { Authorized: allowed, Reason: rule === undefined ? this.#defaultReason() : reasonOf(rule) };
-    return { value, index, cacheHit, ageMs: 0 };
+    return { value, index, cacheHit, ageMs: lostAt === undefined ? 0 : this.#deps.clock.now() - lostAt };
   }
 
   /** Ends what is followed. */

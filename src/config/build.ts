@@ -76,9 +76,11 @@ export function buildConfig(input: BuildInput): RuntimeConfig {
     startJoin: values.start_join,
     startJoinWan: values.start_join_wan,
     translateWanAddrs: values.translate_wan_addrs,
-    leaveOnTerminate: values.leave_on_terminate,
-    skipLeaveOnInterrupt: values.skip_leave_on_interrupt,
+    // As the peer: who runs only on its node leaves with it, a server is expected back.
+    leaveOnTerminate: input.origins.has('leave_on_terminate') ? values.leave_on_terminate : !values.server,
+    skipLeaveOnInterrupt: input.origins.has('skip_leave_on_interrupt') ? values.skip_leave_on_interrupt : values.server,
     rejoinAfterLeave: values.rejoin_after_leave,
+    nodeTimeoutMs: values.node_timeout,
     reconnectTimeoutMs: values.reconnect_timeout,
     storage: buildStorage(values, datacenter, reject),
     log: {

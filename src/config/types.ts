@@ -45,6 +45,7 @@ export interface RuntimeConfig {
   readonly leaveOnTerminate: boolean;
   readonly skipLeaveOnInterrupt: boolean;
   readonly rejoinAfterLeave: boolean;
+  readonly nodeTimeoutMs: number;
   readonly reconnectTimeoutMs: number;
 
   readonly storage: StorageConfig;

@@ -2,13 +2,14 @@ import { readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { RuntimeConfig } from '../config/types.ts';
 import type { Acl, AclDeps, AclOptions } from '../domain/acl/acl.ts';
+import { CompiledRights } from '../domain/acl/compiled-rights.ts';
 import type { PrimaryTokens, Resolver } from '../domain/acl/resolver.ts';
 import type { Replicator } from '../federation/replication/replicator.ts';
 import { IsthmusError } from '../lib/errors.ts';
 import { linkSignals, throwIfAborted } from '../lib/signals.ts';
 import { type AclReplicationStatus, REPLICATION_ROLE } from '../model/acl.ts';
 import type { KindReplication } from '../model/replication.ts';
-import { ALL_RIGHTS, type Rights } from '../model/rights.ts';
+import { ALL_RIGHTS, type Caller, type Callers, type GrantRule, type Grants, type Rights } from '../model/rights.ts';
 import { parseCsr } from '../pki/csr.ts';
 import type { ChangeSource } from '../rpc/contract/changes.ts';
 import type { CallOptions, ServerContract } from '../rpc/contract/contract.ts';
@@ -83,10 +84,11 @@ function disabled(): never {
 export function aclReads(acl: Acl, config: RuntimeConfig, replicator: Replicator): Pick<ReadDefinitions, AclReadNames> {
   const reads: Pick<ReadDefinitions, AclReadNames> = {
     ...acl.reads,
-    // With access control on, the guard turns it into a read of the caller's token.
+    // With access control on, the guard answers these about the caller.
     'acl.tokenSelf': { topics: () => [], produce: disabled },
     // With access control on, the guard answers it; with it off, nothing is missing.
     'acl.missingForReplication': NOTHING_MISSING,
+    'acl.grants': { topics: () => [], produce: disabled },
     'acl.replication': {
       topics: () => [],
       produce: () => replicationStatus(config, replicator),
@@ -198,16 +200,41 @@ export function withToken(contract: ServerContract, token: () => string | undefi
   };
 }
 
+/** A caller's rights in the form in which they are carried to client agents. */
+export function grantsOf({ accessor, rights }: Caller): Grants {
+  const compiled = rights instanceof CompiledRights ? rights : undefined;
+  return {
+    AccessorID: accessor,
+    Everything: rights.everything,
+    Replication: rights.replication,
+    DefaultAllow: compiled?.defaultAllow ?? rights.everything,
+    Rules: compiled?.rules ?? [],
+  };
+}
+
+/** The rights that were carried. */
+export function rightsOf({ Everything, Replication, DefaultAllow, Rules }: Grants): Rights {
+  if (Everything) return ALL_RIGHTS;
+  return new CompiledRights(Rules, { defaultAllow: DefaultAllow, replication: Replication });
+}
+
+/** What the agent's recovery token may do: it works while no server can be reached. */
+export function agentMasterRights({ nodeName, acl }: RuntimeConfig): Rights {
+  const own: GrantRule = { resource: 'agent', name: nodeName, prefix: false, level: 'write' };
+  const nodes: GrantRule = { resource: 'node', name: '', prefix: true, level: 'read' };
+  return new CompiledRights([own, nodes], { defaultAllow: acl.defaultPolicy === 'allow' });
+}
+
 /** What the agent's own endpoints ask. */
 export function agentRights(
-  resolver: Resolver,
+  callers: Callers,
   tokens: AgentTokens,
   enabled: boolean,
 ): (token: string | undefined, signal: AbortSignal) => Promise<Rights> {
   if (!enabled) return async () => ALL_RIGHTS;
   return async (token, signal) => {
     const secret = token || tokens.get('default');
-    return (resolver.peek(secret) ?? (await resolver.resolve(secret, signal))).rights;
+    return (callers.peek(secret) ?? (await callers.resolve(secret, signal))).rights;
   };
 }
 

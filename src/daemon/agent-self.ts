@@ -2,17 +2,17 @@ import { arch, cpus, platform } from 'node:os';
 import { debugConfig } from '../config/debug-config.ts';
 import type { LoadedConfig } from '../config/types.ts';
 import { ORIGIN_COORDINATE } from '../model/coordinate.ts';
+import type { Member } from '../model/member.ts';
 import { COMPATIBLE_VERSION, VERSION } from '../model/version.ts';
 import type { CertificateExpiry } from './certificates.ts';
-import { type Identity, lanMember, nodeMeta } from './self.ts';
+import { nodeMeta } from './self.ts';
 
 export interface SelfFacts {
   readonly loaded: LoadedConfig;
-  readonly identity: Identity;
+  readonly nodeId: string;
+  readonly member: Member;
   readonly counts: { readonly services: number; readonly checks: number; readonly ttls: number };
-  readonly datacenters: number;
-  readonly wanMembers: number;
-  readonly revision: number;
+  readonly stats: Readonly<Record<string, unknown>>;
   readonly certificates: readonly CertificateExpiry[];
 }
 
@@ -21,14 +21,13 @@ const GO_ARCH: Readonly<Record<string, string>> = { x64: 'amd64', ia32: '386' };
 
 /** The answer of /v1/agent/self. Statistics of consensus and gossip, which don't exist here, are left out. */
 export function agentSelf(facts: SelfFacts): unknown {
-  const { loaded, identity } = facts;
+  const { loaded } = facts;
   const { config } = loaded;
-  const leader = `${config.advertiseAddr}:${identity.serverPort}`;
   return {
     Config: {
       Datacenter: config.datacenter,
       NodeName: config.nodeName,
-      NodeID: identity.nodeId,
+      NodeID: facts.nodeId,
       Revision: '',
       Server: config.server,
       Version: COMPATIBLE_VERSION,
@@ -36,7 +35,7 @@ export function agentSelf(facts: SelfFacts): unknown {
     },
     DebugConfig: debugConfig(loaded),
     Coord: ORIGIN_COORDINATE,
-    Member: lanMember(identity),
+    Member: facts.member,
     Stats: {
       agent: {
         check_monitors: String(facts.counts.checks - facts.counts.ttls),
@@ -45,23 +44,13 @@ export function agentSelf(facts: SelfFacts): unknown {
         services: String(facts.counts.services),
       },
       build: { prerelease: '', revision: '', version: COMPATIBLE_VERSION },
-      consul: {
-        acl: config.acl.enabled ? 'enabled' : 'disabled',
-        bootstrap: 'true',
-        known_datacenters: String(facts.datacenters),
-        leader: 'true',
-        leader_addr: leader,
-        server: String(config.server),
-      },
+      ...facts.stats,
       runtime: {
         arch: GO_ARCH[arch()] ?? arch(),
         cpu_count: String(cpus().length),
         os: platform(),
         version: process.version,
       },
-      serf_lan: { encrypted: 'false', failed: '0', members: '1' },
-      serf_wan: { encrypted: 'false', failed: '0', members: String(facts.wanMembers) },
-      store: { revision: String(facts.revision) },
       ...tlsStats(facts.certificates),
     },
     Meta: nodeMeta(config),

@@ -14,25 +14,35 @@ import type { ReadName } from '../rpc/contract/reads.ts';
 import { type Routing, readTarget, writeTarget } from '../rpc/contract/routing.ts';
 import type { SnapshotContract } from '../rpc/contract/snapshots.ts';
 import { createRpcListener, type ListenerSpec, type RpcListener } from '../rpc/transport/listener.ts';
+import { createAgentSessions } from '../server/agent-sessions.ts';
 import { GuardedContract } from '../server/guard.ts';
 import { CERTIFICATES } from '../server/replication-rights.ts';
 import { Server } from '../server/server.ts';
 import { Store } from '../store/store.ts';
 import type { Logger, Metrics } from '../telemetry/types.ts';
-import { guardChanges, ownsToken, primaryTokens, replicationTokenOf, storedFacts, withToken } from './access.ts';
+import {
+  grantsOf,
+  guardChanges,
+  ownsToken,
+  primaryTokens,
+  replicationTokenOf,
+  storedFacts,
+  withToken,
+} from './access.ts';
 import { AgentTokens } from './agent-tokens.ts';
 import { appliedHere } from './applied-here.ts';
 import { bootstrapEntries } from './bootstrap-entries.ts';
 import type { Certificates } from './certificates.ts';
 import { askedReads, readDefinitions, writeDefinitions } from './definitions.ts';
 import { createDomains, type Domains } from './domains.ts';
+import { nodeKeeper } from './node-keeper.ts';
 import { createOperatorReads } from './operator-reads.ts';
 import { warnOfOpenPorts } from './port-protection.ts';
 import { remotePrimaryCa } from './primary-ca.ts';
 import { queryMesh } from './query-mesh.ts';
 import { aclKinds, kindOfRead, kindOfWrite, replicatedKinds } from './replicated-kinds.ts';
 import { createPreflight, type Preflight } from './replication-preflight.ts';
-import { type Identity, lanMember, serverRegistration } from './self.ts';
+import { type Identity, lanMember, serverNode, serverRegistration } from './self.ts';
 import { createServerSecurity, type ServerSecurity } from './server-security.ts';
 import { createServers } from './servers.ts';
 import { createSnapshots, withSnapshotToken } from './snapshots.ts';
@@ -207,7 +217,13 @@ export async function createAuthority(deps: AuthorityDeps): Promise<Authority> {
     ...routing,
     store,
     reads,
-    writes: writeDefinitions(domains, transport.authority, replicator, config),
+    writes: writeDefinitions(
+      domains,
+      transport.authority,
+      replicator,
+      { forceLeave: (node) => federation.forceLeave(node) },
+      config,
+    ),
     asked: askedReads(domains, replicator, store),
     leader,
     remote: (datacenter) => federation.contract(datacenter),
@@ -224,6 +240,7 @@ export async function createAuthority(deps: AuthorityDeps): Promise<Authority> {
     ? new GuardedContract({
         inner: server,
         callers: domains.acl.resolver,
+        grants: grantsOf,
         facts: storedFacts(reads),
         revision: () => store.revision,
         readElsewhere: (name, { datacenter }) => readTarget(routing, name, datacenter) !== undefined,
@@ -256,13 +273,33 @@ export async function createAuthority(deps: AuthorityDeps): Promise<Authority> {
     security,
   });
 
+  const sessions = createAgentSessions(
+    {
+      datacenter: config.datacenter,
+      self: () => serverNode(identity()),
+      build: VERSION,
+      nodes: domains.nodes,
+      leases: store.leases,
+      clock,
+      log: log.child({ component: 'nodes' }),
+      metrics,
+    },
+    { nodeTimeoutMs: config.nodeTimeoutMs },
+  );
+
   const listener = createRpcListener({
     listeners: rpcListeners(loaded),
     limits: {
       maxConnectionsPerClient: config.limits.rpcMaxConnsPerClient,
       handshakeMs: config.limits.rpcHandshakeTimeoutMs,
     },
-    handlers: { contract: guarded, changes, snapshots, ...federation.handlers },
+    handlers: {
+      contract: guarded,
+      changes,
+      snapshots,
+      session: (stream, signal) => sessions.hold(stream, signal),
+      ...federation.handlers,
+    },
     security,
     clock,
     log: log.child({ component: 'rpc' }),
@@ -320,6 +357,8 @@ export async function createAuthority(deps: AuthorityDeps): Promise<Authority> {
       listener,
       ...(config.translateWanAddrs ? [wanWarning] : []),
       registration,
+      sessions.service,
+      nodeKeeper({ config, store, leadership, domains, clock, log }),
       ...(primary ? [bootstrapEntries(domains.entries, config.bootstrapEntries)] : []),
       federation.service,
       replicator.service,

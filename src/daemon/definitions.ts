@@ -1,10 +1,12 @@
 import type { RuntimeConfig } from '../config/types.ts';
 import type { TransportAuthority } from '../domain/transport/authority.ts';
+import type { Federation } from '../federation/federation.ts';
 import type { Replicator } from '../federation/replication/replicator.ts';
 import { ASKED, type AskedReads, type ReadDefinitions, type WriteDefinitions } from '../server/definitions.ts';
 import type { Store } from '../store/store.ts';
 import { aclReads, aclWrites } from './access.ts';
 import type { Domains } from './domains.ts';
+import { forceLeave } from './force-leave.ts';
 import type { createOperatorReads } from './operator-reads.ts';
 
 /** Which domain answers each read of the contract. */
@@ -25,6 +27,7 @@ export function readDefinitions(
     ...replicator.reads,
     ...domains.queries.reads,
     ...transport.invitations.reads,
+    ...domains.nodes.reads,
     'queries.execute': ASKED,
     'queries.forecast': ASKED,
     'replication.applied': ASKED,
@@ -52,9 +55,10 @@ export function askedReads({ queries }: Domains, replicator: Replicator, store: 
 
 /** Which domain carries out each write of the contract. */
 export function writeDefinitions(
-  { acl, catalog, entries, intentions, ca, queries }: Domains,
+  { acl, catalog, entries, intentions, ca, queries, nodes }: Domains,
   transport: TransportAuthority,
   replicator: Pick<Replicator, 'acceptSource'>,
+  federation: Pick<Federation, 'forceLeave'>,
   config: RuntimeConfig,
 ): WriteDefinitions {
   return {
@@ -87,6 +91,10 @@ export function writeDefinitions(
     'ca.signIntermediate': (args) => ca.signIntermediate(args),
     'ca.reportHolder': async (args) => {
       await ca.reportHolder(args);
+      return null;
+    },
+    'nodes.forceLeave': async (args) => {
+      await forceLeave(nodes, federation, args);
       return null;
     },
     'replication.acceptSource': async ({ kind }) => {

@@ -5,6 +5,7 @@ import { type Ca, createCa, type PrimaryCa } from '../domain/ca/ca.ts';
 import { type Catalog, createCatalog } from '../domain/catalog/catalog.ts';
 import { createEntries, type Entries } from '../domain/entries/entries.ts';
 import { createIntentions, type Intentions } from '../domain/intentions/intentions.ts';
+import { createNodes, type Nodes } from '../domain/nodes/nodes.ts';
 import type { Mesh } from '../domain/queries/mesh.ts';
 import { createQueries, type Queries } from '../domain/queries/queries.ts';
 import type { Clock } from '../lib/clock.ts';
@@ -15,6 +16,7 @@ import type { Logger, Metrics } from '../telemetry/types.ts';
 import { aclOptions, resetFile } from './access.ts';
 import type { AgentTokens } from './agent-tokens.ts';
 import { readKeyFile } from './key-file.ts';
+import { nodeCatalog } from './node-catalog.ts';
 
 export interface Domains {
   readonly acl: Acl;
@@ -23,6 +25,7 @@ export interface Domains {
   readonly intentions: Intentions;
   readonly ca: Ca;
   readonly queries: Queries;
+  readonly nodes: Nodes;
 }
 
 export interface DomainDeps {
@@ -114,5 +117,6 @@ export function createDomains(deps: DomainDeps): Domains {
     log: log.child({ component: 'queries' }),
     hideTokens: config.acl.enabled,
   });
-  return { acl, catalog, entries, intentions, ca, queries };
+  const nodes = createNodes({ store, catalog: nodeCatalog(catalog), server: config.nodeName, clock });
+  return { acl, catalog, entries, intentions, ca, queries, nodes };
 }

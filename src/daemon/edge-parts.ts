@@ -7,16 +7,15 @@ import { linkSignals } from '../lib/signals.ts';
 import type { MetricsRegistry } from '../telemetry/metrics.ts';
 import { agentRights } from './access.ts';
 import { agentSelf } from './agent-self.ts';
-import type { Authority } from './authority.ts';
 import type { Certificates } from './certificates.ts';
-import { knock } from './knock.ts';
+import type { Core } from './core.ts';
 import type { NodeAgent } from './node-agent.ts';
-import { lanMember } from './self.ts';
 
 export interface EdgePartsDeps {
   /** The configuration in force; a reload changes it. */
   readonly loaded: () => LoadedConfig;
-  readonly authority: Authority;
+  readonly core: Core;
+  readonly nodeId: string;
   readonly agent: NodeAgent;
   readonly metrics: MetricsRegistry;
   readonly certificates: Certificates;
@@ -29,10 +28,10 @@ export interface EdgePartsDeps {
 
 /** What the HTTP edge asks of this agent. */
 export function createEdgeParts(deps: EdgePartsDeps): AgentParts {
-  const { authority, agent, metrics } = deps;
-  const { federation, store, tokens } = authority;
+  const { core, agent, metrics } = deps;
+  const { tokens, callers } = core;
   const { config } = deps.loaded();
-  const rights = agentRights(authority.domains.acl.resolver, tokens, config.acl.enabled);
+  const rights = agentRights(callers, tokens, config.acl.enabled);
   const requireService = async (service: string, options: { token?: string; signal: AbortSignal }): Promise<void> => {
     if (!config.acl.enabled) return;
     if (!(await rights(options.token, options.signal)).may('service', service, 'write')) throw denied();
@@ -55,27 +54,20 @@ export function createEdgeParts(deps: EdgePartsDeps): AgentParts {
     self: async () =>
       agentSelf({
         loaded: deps.loaded(),
-        identity: authority.identity(),
+        nodeId: deps.nodeId,
+        member: core.member(),
         counts: agent.local.counts(),
-        datacenters: federation.datacenters().length,
-        wanMembers: federation.members().length,
-        revision: store.revision,
+        stats: core.stats(),
         certificates: deps.certificates.expiries(),
       }),
-    members: async ({ wan }) => (wan ? federation.members() : [lanMember(authority.identity())]),
+    members: (options) => core.members(options),
     reload: deps.reload,
     async leave() {
-      federation.leave();
+      await core.leave();
       deps.stop('asked to leave');
     },
-    async join(address, { wan }) {
-      if (wan) await federation.join([address], deps.signal);
-      else await knock(address, deps.clock); // the only server there is: nothing more to join within the datacenter
-    },
-    async forceLeave(node) {
-      if (federation.forceLeave(node) === 0)
-        throw new IsthmusError('rejected', `agent: No node found with name '${node}'`);
-    },
+    join: (address, { wan }) => core.join(address, { wan, signal: deps.signal }),
+    forceLeave: (node, options) => core.forceLeave(node, options),
     metrics: {
       json: () => metrics.json(),
       prometheus: async () => ({ contentType: metrics.prometheusType, text: await metrics.prometheus() }),
@@ -92,9 +84,9 @@ export function createEdgeParts(deps: EdgePartsDeps): AgentParts {
     async authorize(request, options) {
       if (request.Target !== '') await requireService(request.Target, options);
       const answer = await agent.authorizer.authorize(request, options);
-      return { ...answer, ageMs: Math.max(answer.ageMs, authority.ageMs('intentions.verdicts')) };
+      return { ...answer, ageMs: Math.max(answer.ageMs, core.ageMs('intentions.verdicts')) };
     },
-    links: () => federation.links(),
+    links: () => core.links(),
     sidecars: {
       async open(request, signal) {
         const service = behind(request);
@@ -102,7 +94,7 @@ export function createEdgeParts(deps: EdgePartsDeps): AgentParts {
         await requireService(service, { ...request, signal });
         // The stream ends with the right to it.
         const life = linkSignals(signal);
-        const unhook = authority.domains.acl.resolver.onChange(() => {
+        const unhook = callers.onChange(() => {
           requireService(service, { ...request, signal: life.signal }).catch((error: unknown) => {
             if (hasCode(error, 'permission_denied')) life.abort(error);
           });

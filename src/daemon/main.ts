@@ -7,8 +7,11 @@ import { createServiceGroup } from '../lib/service.ts';
 import { createTaskGroup } from '../lib/task.ts';
 import { OwnCsrs } from '../pki/csr.ts';
 import { createMetrics, type MetricsRegistry } from '../telemetry/metrics.ts';
+import type { Logger } from '../telemetry/types.ts';
 import { createAuthority } from './authority.ts';
 import { Certificates } from './certificates.ts';
+import { createClient } from './client.ts';
+import type { Core } from './core.ts';
 import { createDns } from './dns.ts';
 import { createEdgeParts } from './edge-parts.ts';
 import { type AgentHost, processHost } from './host.ts';
@@ -17,6 +20,7 @@ import { type Logging, startLogging } from './logging.ts';
 import { createNodeAgent, type NodeAgent } from './node-agent.ts';
 import { loadNodeId, prepareDataDir } from './node-id.ts';
 import { readyAddresses } from './ready.ts';
+import { serverCore } from './server-core.ts';
 
 export interface RunAgentOptions {
   /** What the command line said; read again by a reload. */
@@ -34,7 +38,6 @@ const STOP_DEADLINE_MS = 10_000;
 export async function runAgent({ input, describe, host = processHost }: RunAgentOptions): Promise<number> {
   const loaded = loadConfig(input, systemConfigDeps);
   const { config } = loaded;
-  requireServer(loaded);
   const { clock } = host;
   const logging = startLogging(config.log, config.nodeName, host);
   const { log } = logging;
@@ -52,6 +55,8 @@ export async function runAgent({ input, describe, host = processHost }: RunAgent
     log.info('stopping', { reason });
     stopping.abort(new IsthmusError('cancelled', reason));
   };
+  let leaves = false;
+  let failed = false;
   let current = loaded;
   const reload = async (): Promise<readonly string[]> => {
     const after = readAgain(input);
@@ -61,28 +66,48 @@ export async function runAgent({ input, describe, host = processHost }: RunAgent
 
   const certificates = new Certificates({
     tls: config.tls,
-    managed: () => authority.transport.material(),
+    managed: () => core.material(),
     clock,
     log: log.child({ component: 'tls' }),
     metrics,
   });
   const ownCsrs = new OwnCsrs();
-  const authority = await createAuthority({ loaded, nodeId, clock, log, metrics, ownCsrs, certificates });
+  const onBehind = (): void => agent.local.requestSync();
+  const core: Core = config.server
+    ? serverCore(await createAuthority({ loaded, nodeId, clock, log, metrics, ownCsrs, certificates }), {
+        config,
+        clock,
+        onBehind,
+      })
+    : createClient({
+        loaded,
+        nodeId,
+        clock,
+        log,
+        metrics,
+        certificates,
+        onBehind,
+        giveUp(error) {
+          log.error('giving up', { error: error.message });
+          failed = true;
+          stop('no server was found');
+        },
+      });
   const agent = createNodeAgent({
     loaded,
     nodeId,
-    contract: authority.contract,
-    trusted: authority.server,
-    tokens: authority.tokens,
+    contract: core.contract,
+    trusted: core.trusted,
+    tokens: core.tokens,
     clock,
     log,
     metrics,
     ownCsrs,
   });
-  authority.store.onRestore(() => agent.local.requestSync()); // what a snapshot says of this node may be old
   const parts = createEdgeParts({
     loaded: () => current,
-    authority,
+    core,
+    nodeId,
     agent,
     metrics,
     certificates,
@@ -93,8 +118,8 @@ export async function runAgent({ input, describe, host = processHost }: RunAgent
   });
   const http = createHttp({
     loaded,
-    contract: authority.contract,
-    snapshots: authority.snapshots,
+    contract: core.contract,
+    snapshots: core.snapshots,
     agent: parts,
     local: agent.local,
     certificates,
@@ -105,14 +130,14 @@ export async function runAgent({ input, describe, host = processHost }: RunAgent
 
   const dns = createDns({
     loaded,
-    contract: authority.contract,
-    token: () => authority.tokens.get('default'),
+    contract: core.contract,
+    token: () => core.tokens.get('default'),
     clock,
     log,
     metrics,
   });
 
-  const group = createServiceGroup([certificates, ...authority.services, ...agent.services, dns, http], clock);
+  const group = createServiceGroup([certificates, ...core.services, ...agent.services, dns, http], clock);
   if (describe !== undefined) {
     describe(metrics);
     return 0;
@@ -123,36 +148,38 @@ export async function runAgent({ input, describe, host = processHost }: RunAgent
   });
   const unhook = [
     host.onSignal('SIGHUP', () => tasks.run('reload', async () => void (await reload()))),
-    host.onSignal('SIGTERM', () => stop('SIGTERM')),
-    host.onSignal('SIGINT', () => stop('SIGINT')),
+    host.onSignal('SIGTERM', () => {
+      leaves ||= config.leaveOnTerminate;
+      stop('SIGTERM');
+    }),
+    host.onSignal('SIGINT', () => {
+      leaves ||= !config.skipLeaveOnInterrupt;
+      stop('SIGINT');
+    }),
   ];
   try {
     await group.start(stopping.signal);
-    const ready = readyAddresses(config, authority.listener.addresses, http.addresses, dns.addresses);
+    const ready = readyAddresses(config, core.addresses, http.addresses, dns.addresses);
     host.ready(ready);
     log.info('agent is ready', { addresses: ready });
     await new Promise<void>((resolve) => {
       if (stopping.signal.aborted) resolve();
       else stopping.signal.addEventListener('abort', () => resolve(), { once: true });
     });
-    if (config.leaveOnTerminate) authority.federation.leave();
+    if (leaves) await core.leave().catch((error: unknown) => tellLeave(error, log));
     await tasks.stop();
     await group.stop(STOP_DEADLINE_MS);
     log.info('stopped');
-    return 0;
+    return failed ? 1 : 0;
   } finally {
     for (const off of unhook) off();
     logging.close();
   }
 }
 
-/** A node without a server of its own needs client agents, which this version does not have. */
-function requireServer({ config }: LoadedConfig): void {
-  if (!config.server)
-    throw new IsthmusError(
-      'invalid_argument',
-      'this version runs one server for each datacenter and no client agents: start it with -server (or server = true), or with -dev',
-    );
+/** Whoever can't say goodbye is found lost by its silence. */
+function tellLeave(error: unknown, log: Logger): void {
+  log.warn('leaving was not confirmed', { error: IsthmusError.from(error).message });
 }
 
 function tellConfiguration(loaded: LoadedConfig, { log }: Logging): void {

@@ -1,7 +1,9 @@
 import type { RuntimeConfig } from '../config/types.ts';
+import type { NodeAgentInfo } from '../domain/nodes/nodes.ts';
 import type { RegisterRequest } from '../model/catalog.ts';
-import type { Member } from '../model/member.ts';
+import { LAN_PROTOCOL, type Member } from '../model/member.ts';
 import { COMPATIBLE_VERSION } from '../model/version.ts';
+import { ALIVE_CHECK } from './node-catalog.ts';
 
 /** Who this agent is, once its listeners are bound. */
 export interface Identity {
@@ -11,16 +13,6 @@ export interface Identity {
   readonly lanPort: number;
   readonly wanPort: number;
 }
-
-/** The peer's gossip protocol numbers: constants that tools show in tables. */
-const PROTOCOL = {
-  ProtocolMin: 1,
-  ProtocolMax: 5,
-  ProtocolCur: 2,
-  DelegateMin: 2,
-  DelegateMax: 5,
-  DelegateCur: 4,
-};
 
 export function memberTags(identity: Identity): Record<string, string> {
   const { config } = identity;
@@ -53,7 +45,23 @@ export function lanMember(identity: Identity): Member {
     Port: identity.lanPort,
     Tags: { ...memberTags(identity), wan_join_port: String(identity.wanPort) },
     Status: 1,
-    ...PROTOCOL,
+    ...LAN_PROTOCOL,
+  };
+}
+
+/** The server as a node that has an agent. */
+export function serverNode(identity: Identity): NodeAgentInfo {
+  const { config } = identity;
+  const { Name, Addr, Port, Tags } = lanMember(identity);
+  return {
+    Node: Name,
+    ID: identity.nodeId,
+    Role: 'server',
+    Addr,
+    Port,
+    Tags,
+    TaggedAddresses: config.taggedAddresses,
+    Meta: nodeMeta(config),
   };
 }
 
@@ -85,12 +93,6 @@ export function serverRegistration(identity: Identity): RegisterRequest {
         version: COMPATIBLE_VERSION,
       },
     },
-    Check: {
-      Node: config.nodeName,
-      CheckID: 'serfHealth',
-      Name: 'Serf Health Status',
-      Status: 'passing',
-      Output: 'Agent alive and reachable',
-    },
+    Check: { Node: config.nodeName, ...ALIVE_CHECK },
   };
 }

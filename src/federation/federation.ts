@@ -1,4 +1,5 @@
 import { create } from '@bufbuild/protobuf';
+import { ChangeSignal } from '../lib/change-signal.ts';
 import { IsthmusError } from '../lib/errors.ts';
 import type { Service } from '../lib/service.ts';
 import { linkSignals, withDeadline } from '../lib/signals.ts';
@@ -11,7 +12,6 @@ import { type Hello, HelloSchema, type LinkMessageInit, type LinkStream } from '
 import type { Metrics } from '../telemetry/types.ts';
 import { AcceptedLink } from './accepted-link.ts';
 import { formatAddress, parseWanAddress } from './address.ts';
-import { ChangeSignal } from './change-signal.ts';
 import { Dialler } from './dialler.ts';
 import { judge, judgeIdentity, PROTOCOL } from './judge.ts';
 import { isUsable, type LinkRefusal } from './link-state.ts';

@@ -1,4 +1,4 @@
-import type { Member } from '../model/member.ts';
+import { LAN_PROTOCOL, type Member } from '../model/member.ts';
 import { COMPATIBLE_VERSION } from '../model/version.ts';
 import type { Hello } from '../rpc/transport/handlers.ts';
 import type { Peer } from './peers.ts';
@@ -30,12 +30,7 @@ export function toMember(hello: Hello, status: number): Member {
       vsn_min: '2',
     },
     Status: status,
-    ProtocolMin: 1,
-    ProtocolMax: 5,
-    ProtocolCur: 2,
-    DelegateMin: 2,
-    DelegateMax: 5,
-    DelegateCur: 4,
+    ...LAN_PROTOCOL,
   };
 }
 

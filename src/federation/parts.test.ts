@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
+import { Heartbeat } from '../rpc/transport/heartbeat.ts';
 import { formatAddress, isDialable, parseWanAddress } from './address.ts';
-import { Heartbeat } from './heartbeat.ts';
 import { judge, type Party } from './judge.ts';
 
 describe('parseWanAddress', () => {

@@ -12,3 +12,13 @@ export interface Member {
   readonly DelegateMax: number;
   readonly DelegateCur: number;
 }
+
+/** The peer's gossip protocol numbers: constants that tools show in tables. */
+export const LAN_PROTOCOL = {
+  ProtocolMin: 1,
+  ProtocolMax: 5,
+  ProtocolCur: 2,
+  DelegateMin: 2,
+  DelegateMax: 5,
+  DelegateCur: 4,
+} as const;

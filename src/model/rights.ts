@@ -27,6 +27,40 @@ export interface Rights {
   mayAll(resource: Resource, access: Access): boolean;
 }
 
+/** What rights are made of: how they are carried to another process. */
+export interface Grants {
+  readonly AccessorID: string;
+  readonly Everything: boolean;
+  readonly Replication: boolean;
+  /** What no rule decides is allowed. */
+  readonly DefaultAllow: boolean;
+  readonly Rules: readonly GrantRule[];
+}
+
+export interface GrantRule {
+  readonly resource: Resource;
+  /** '' for acl, keyring and operator. */
+  readonly name: string;
+  readonly prefix: boolean;
+  readonly level: 'deny' | 'read' | 'list' | 'write';
+}
+
+/** Who asks, and what that one may do. */
+export interface Caller {
+  readonly accessor: string;
+  readonly rights: Rights;
+}
+
+/** Knows tokens by their secrets. '' is a call without one. */
+export interface Callers {
+  /** What is known here at once. */
+  peek(token: string): Caller | undefined;
+  /** Throws `permission_denied` when there is no such token. */
+  resolve(token: string, signal: AbortSignal): Promise<Caller>;
+  /** Told when somebody's rights may have changed. */
+  onChange(listener: () => void): () => void;
+}
+
 /** Where ACLs are off. */
 export const ALL_RIGHTS: Rights = { everything: true, replication: true, may: () => true, mayAll: () => true };
 

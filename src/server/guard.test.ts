@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { FakeClock } from '../../test/fakes/fake-clock.ts';
 import { memoryStore } from '../../test/fakes/memory-store.ts';
 import { soleLeader } from '../../test/fakes/sole-leader.ts';
+import { grantsOf, rightsOf } from '../daemon/access.ts';
 import { type Acl, createAcl } from '../domain/acl/acl.ts';
 import { hasCode, IsthmusError } from '../lib/errors.ts';
 import { REPLICATION_ROLE } from '../model/acl.ts';
@@ -92,6 +93,7 @@ const READS: Readonly<Record<string, ReadCase>> = {
   'transport.invitations': { value: {}, rules: OPERATOR },
   'replication.status': { value: {}, rules: OPERATOR },
   'members.wan': { value: [{ Name: 'n1' }], hidden: [], rules: SEES_WEB },
+  'members.lan': { value: [{ Name: 'n1' }], hidden: [], rules: SEES_WEB },
   'operator.raftConfiguration': { value: {}, rules: OPERATOR },
   'operator.autopilotHealth': { value: {}, rules: OPERATOR },
   'coordinate.datacenters': { value: [], hidden: 'same' },
@@ -149,11 +151,12 @@ const WRITES: Readonly<Record<WriteName, { readonly args: unknown; readonly rule
   'ca.rotate': { args: {}, rules: OPERATES },
   'ca.signLeaf': { args: { csr: 'csr of web' }, rules: WEB_WRITE },
   'ca.signIntermediate': { args: {}, rules: OPERATES },
-  'ca.reportHolder': { args: {}, rules: OPERATES },
+  'ca.reportHolder': { args: { Holder: 'n1' }, rules: 'node "n1" { policy = "write" }' },
   'ca.reportDatacenter': { args: {}, rules: OPERATES },
   'transport.invite': { args: {}, rules: OPERATES },
   'transport.revokeInvitation': { args: { id: 'x' }, rules: OPERATES },
   'replication.acceptSource': { args: {}, rules: OPERATES },
+  'nodes.forceLeave': { args: { node: 'n1', prune: false }, rules: OPERATES },
   'acl.bootstrap': { args: {} },
   'acl.setPolicy': { args: {}, rules: MANAGES },
   'acl.deletePolicy': { args: {}, rules: MANAGES },
@@ -229,6 +232,7 @@ beforeAll(async () => {
   guard = new GuardedContract({
     inner,
     callers: acl.resolver,
+    grants: grantsOf,
     facts: FACTS,
     revision: () => 7,
     readElsewhere: (_name, { datacenter }) => datacenter === 'dc2',
@@ -369,6 +373,25 @@ describe('the guard', () => {
     expect(error).toMatchObject({ message: 'ACL not found', details: { index: 7 } });
   });
 
+  it('tells an agent what a token may do, again whenever that changes, until there is no such token', async () => {
+    const policy = await acl.policies.set({ Name: 'granting', Rules: SEES_WEB });
+    const token = await acl.tokens.create({ Policies: [{ ID: policy.ID }] });
+    const options = { signal, token: token.SecretID };
+    const { value } = await guard.read('acl.grants', {}, options);
+    expect(value).toMatchObject({ AccessorID: token.AccessorID, Everything: false, DefaultAllow: false });
+    expect(rightsOf(value).may('service', 'web', 'read')).toBe(true);
+    expect(rightsOf(value).may('service', 'db', 'read')).toBe(false);
+    const updates = guard.watch('acl.grants', {}, options)[Symbol.asyncIterator]();
+    expect((await updates.next()).value.value).toEqual(value);
+    const second = updates.next();
+    await acl.policies.set({ ID: policy.ID, Name: 'granting', Rules: WEB_WRITE });
+    expect(rightsOf((await second).value.value).may('service', 'web', 'write')).toBe(true);
+    const third = updates.next().catch((error: unknown) => error);
+    await acl.tokens.delete(token.AccessorID, undefined);
+    expect(await third).toMatchObject({ code: 'permission_denied', message: 'ACL not found' });
+    expect((await guard.read('acl.grants', {}, { signal, token: 'root' })).value.Everything).toBe(true);
+  });
+
   it('shows a watch what its token may see, as its rights change, and ends it with the token', async () => {
     const watching = {
       async *watch(_name: string, _args: unknown, options: { signal: AbortSignal }) {
@@ -381,6 +404,7 @@ describe('the guard', () => {
     const guarded = new GuardedContract({
       inner: watching,
       callers: acl.resolver,
+      grants: grantsOf,
       facts: FACTS,
       revision: () => 7,
       readElsewhere: () => false,

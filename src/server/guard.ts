@@ -1,7 +1,7 @@
 import { hasCode, IsthmusError } from '../lib/errors.ts';
-import { linkSignals } from '../lib/signals.ts';
+import { aborted, abortReason, linkSignals } from '../lib/signals.ts';
 import type { AclToken } from '../model/acl.ts';
-import type { Rights } from '../model/rights.ts';
+import type { Caller, Callers, Grants, Rights } from '../model/rights.ts';
 import type {
   CallOptions,
   ReadOptions,
@@ -17,29 +17,24 @@ import { READ_RIGHTS } from './read-rights.ts';
 import { describeMissing } from './replication-rights.ts';
 import { type StoredFacts, WRITE_RIGHTS } from './write-rights.ts';
 
-/** Who asks, and what that one may do. */
-export interface Caller {
-  readonly accessor: string;
-  readonly rights: Rights;
+export interface TokenCaller extends Caller {
   /** The token itself, when this datacenter's tables do not hold it, and how long ago the primary said so, milliseconds. */
   readonly token?: AclToken;
   readonly ageMs?: number;
 }
 
 /** Knows tokens. '' is a call without one. */
-export interface Callers {
-  /** What is known here at once. */
-  peek(token: string): Caller | undefined;
-  /** Throws `permission_denied` when there is no such token. */
-  resolve(token: string, signal: AbortSignal): Promise<Caller>;
-  /** Told when somebody's rights may have changed. */
-  onChange(listener: () => void): () => void;
+export interface TokenCallers extends Callers {
+  peek(token: string): TokenCaller | undefined;
+  resolve(token: string, signal: AbortSignal): Promise<TokenCaller>;
 }
 
 export interface GuardDeps {
   /** Answers whatever it is asked. */
   readonly inner: ServerContract;
-  readonly callers: Callers;
+  readonly callers: TokenCallers;
+  /** What a caller's rights are made of. */
+  readonly grants: (caller: Caller) => Grants;
   readonly facts: StoredFacts;
   /** Newest revision that is shown. */
   readonly revision: () => number;
@@ -72,7 +67,9 @@ export class GuardedContract implements ServerContract {
     if (name === SELF) return this.#readSelf(options) as Promise<ReadResult<ReadValue<N>>>;
     if (name === MISSING)
       return this.#readMissing(args as ReadArgs<typeof MISSING>, options) as Promise<ReadResult<ReadValue<N>>>;
-    const { rights } = this.#peek(options) ?? (await this.#caller(options));
+    const caller = this.#peek(options) ?? (await this.#caller(options));
+    if (name === GRANTS) return this.#grants(caller) as ReadResult<ReadValue<N>>;
+    const { rights } = caller;
     if (rights.everything) return inner.read(name, args, options);
     allowRead(name, args, rights);
     const result = await inner.read(name, args, options);
@@ -104,7 +101,8 @@ export class GuardedContract implements ServerContract {
       return;
     }
     for (;;) {
-      const { rights, accessor } = await this.#caller(options);
+      const caller = await this.#caller(options);
+      const { rights, accessor } = caller;
       const life = linkSignals(options.signal);
       const unhook = callers.onChange(() => {
         if (callers.peek(options.token ?? '')?.rights !== rights) life.abort(CHANGED);
@@ -114,6 +112,13 @@ export class GuardedContract implements ServerContract {
           const own = inner.watch('acl.token', { accessor }, { ...options, signal: life.signal });
           yield* own as AsyncIterable<WatchUpdate<ReadValue<N>>>;
           return;
+        }
+        if (name === GRANTS) {
+          const { index, value } = this.#grants(caller);
+          yield { index, value } as WatchUpdate<ReadValue<N>>;
+          await aborted(life.signal);
+          if (options.signal.aborted) throw abortReason(options.signal);
+          continue;
         }
         allowRead(name, args, rights);
         for await (const { index, value } of inner.watch(name, args, { ...options, signal: life.signal })) {
@@ -148,11 +153,15 @@ export class GuardedContract implements ServerContract {
     }
   }
 
-  #peek({ token = '' }: CallOptions): Caller | undefined {
+  #grants(caller: Caller): ReadResult<Grants> {
+    return makeResult({ value: this.#deps.grants(caller), index: this.#deps.revision() });
+  }
+
+  #peek({ token = '' }: CallOptions): TokenCaller | undefined {
     return this.#deps.callers.peek(token);
   }
 
-  #caller({ token = '', signal }: CallOptions): Promise<Caller> {
+  #caller({ token = '', signal }: CallOptions): Promise<TokenCaller> {
     return this.#deps.callers.resolve(token, signal);
   }
 
@@ -181,6 +190,7 @@ export class GuardedContract implements ServerContract {
 
 const SELF: ReadName = 'acl.tokenSelf';
 const MISSING = 'acl.missingForReplication';
+const GRANTS: ReadName = 'acl.grants';
 const CHANGED = new IsthmusError('cancelled', 'the caller’s rights changed');
 
 function allowRead<N extends ReadName>(name: N, args: ReadArgs<N>, rights: Rights): void {

@@ -141,6 +141,7 @@ export const READ_RIGHTS: Readonly<Record<string, ReadRights>> = {
   'replication.status': needs('operator', 'read'),
   'transport.invitations': needs('operator', 'read'),
   'members.wan': list<Member>((rights, { Name }) => seesNode(rights, Name)),
+  'members.lan': list<Member>((rights, { Name }) => seesNode(rights, Name)),
   'operator.raftConfiguration': needs('operator', 'read'),
   'operator.autopilotHealth': needs('operator', 'read'),
   'coordinate.datacenters': OPEN,

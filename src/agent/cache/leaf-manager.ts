@@ -12,6 +12,7 @@ import { createCsr, type OwnCsrs } from '../../pki/csr.ts';
 import { generateLeafKey, privateKeyToPem, spkiOf } from '../../pki/keys.ts';
 import { leafCommonName } from '../../pki/names.ts';
 import type { ServerContract } from '../../rpc/contract/contract.ts';
+import type { WriteArgs } from '../../rpc/contract/writes.ts';
 import type { Logger, Metrics } from '../../telemetry/types.ts';
 import { type CachedAnswer, type CachedRead, Held } from './held.ts';
 import { isLive, type Life, longestRetry, renewalTime } from './leaf-plan.ts';
@@ -52,6 +53,8 @@ interface Leaf {
   readonly keyPem: string;
   readonly held: Held<LeafCert>;
   readonly backoff: Backoff;
+  /** Of whoever asked last: servers in another process want to see a right to the service. */
+  token: string | undefined;
   rootId: string;
   life: Life | undefined;
   fetchedAt: number;
@@ -137,8 +140,8 @@ export class LeafManager implements Service {
   }
 
   /** The leaf of a service: the held one, or a new one. With an index it waits for the next one. */
-  async get(service: string, options: CachedRead): Promise<CachedAnswer<LeafCert>> {
-    const leaf = this.#leaf(service);
+  async get(service: string, options: CachedRead & { readonly token?: string }): Promise<CachedAnswer<LeafCert>> {
+    const leaf = this.#leaf(service, options.token);
     leaf.usedAt = this.#deps.clock.now();
     const cacheHit = this.#isFresh(leaf);
     if (!cacheHit) await this.#obtain(leaf, options.signal);
@@ -149,8 +152,8 @@ export class LeafManager implements Service {
   }
 
   /** The leaf of a service, then every later one. Failures to issue are retried until `signal` aborts. */
-  async *watch(service: string, signal: AbortSignal): AsyncGenerator<LeafCert, void, void> {
-    const leaf = this.#leaf(service);
+  async *watch(service: string, signal: AbortSignal, token?: string): AsyncGenerator<LeafCert, void, void> {
+    const leaf = this.#leaf(service, token);
     const keep = leaf.held.subscribe(() => undefined); // followed: it must not be dropped as idle
     try {
       if (!this.#isFresh(leaf) && leaf.issuing === undefined) this.#enqueue(leaf, 'new');
@@ -177,9 +180,12 @@ export class LeafManager implements Service {
     }
   }
 
-  #leaf(service: string): Leaf {
+  #leaf(service: string, token: string | undefined): Leaf {
     const known = this.#leaves.get(service);
-    if (known !== undefined) return known;
+    if (known !== undefined) {
+      known.token = token ?? known.token;
+      return known;
+    }
     if (service === '') throw new IsthmusError('rejected', 'URI must be either service or agent');
     if (this.#leaves.size >= this.#maxLeaves)
       throw new IsthmusError('unavailable', `this agent holds ${this.#maxLeaves} leaf certificates, its limit`);
@@ -191,6 +197,7 @@ export class LeafManager implements Service {
       keyPem: privateKeyToPem(key),
       held: new Held(this.#deps.clock),
       backoff: new Backoff({ baseMs: 500, maxMs: 60_000, random: this.#deps.random }),
+      token,
       rootId: '',
       life: undefined,
       fetchedAt: 0,
@@ -290,7 +297,7 @@ export class LeafManager implements Service {
   }
 
   async #sign(leaf: Leaf, reason: IssueReason): Promise<void> {
-    const { contract, clock, datacenter, log, roots } = this.#deps;
+    const { clock, datacenter, log, roots } = this.#deps;
     const limit = withDeadline(clock, SIGN_DEADLINE_MS, 'issuing the certificate', this.#tasks.signal);
     try {
       const known = roots.held.current ?? (await roots.held.wait({ signal: limit.signal }));
@@ -300,8 +307,7 @@ export class LeafManager implements Service {
       const uri = formatSpiffe({ kind: 'service', trustDomain, namespace: 'default', datacenter, service });
       const csr = createCsr(key, { uri, commonName: leafCommonName(service, trustDomain), spki }, this.#deps.ownCsrs);
       const expires = leaf.life !== undefined && isLive(leaf.life, clock.now()) ? leaf.life.to : 0;
-      const { value } = await contract.write('ca.signLeaf', { csr, expires }, { signal: limit.signal });
-      this.#accept(leaf, value, reason);
+      this.#accept(leaf, await this.#askToSign({ csr, expires }, leaf, limit.signal), reason);
     } catch (thrown) {
       const error = IsthmusError.from(thrown);
       if (!this.#tasks.signal.aborted) {
@@ -315,6 +321,20 @@ export class LeafManager implements Service {
     } finally {
       limit.release();
     }
+  }
+
+  /** A token may have gone since it asked: then the agent's own must do. */
+  async #askToSign(request: WriteArgs<'ca.signLeaf'>, leaf: Leaf, signal: AbortSignal): Promise<IssuedCert> {
+    const { contract } = this.#deps;
+    if (leaf.token !== undefined) {
+      try {
+        return (await contract.write('ca.signLeaf', request, { signal, token: leaf.token })).value;
+      } catch (error) {
+        if (!hasCode(error, 'permission_denied')) throw error;
+        leaf.token = undefined;
+      }
+    }
+    return (await contract.write('ca.signLeaf', request, { signal })).value;
   }
 
   #accept(leaf: Leaf, issued: IssuedCert, reason: IssueReason): void {

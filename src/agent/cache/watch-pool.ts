@@ -1,5 +1,5 @@
 import type { Clock } from '../../lib/clock.ts';
-import { IsthmusError } from '../../lib/errors.ts';
+import { type ErrorCode, IsthmusError } from '../../lib/errors.ts';
 import type { Service } from '../../lib/service.ts';
 import { createTaskGroup, type TaskGroup } from '../../lib/task.ts';
 import type { ServerContract } from '../../rpc/contract/contract.ts';
@@ -12,6 +12,9 @@ export interface Followed<T> {
   readonly index: number;
   /** Why the watch is broken now. */
   readonly problem?: string;
+  readonly code?: ErrorCode;
+  /** Since when it is, milliseconds since the epoch: how old the value may be. */
+  readonly lostAt?: number;
 }
 
 export interface FollowOptions {
@@ -82,7 +85,8 @@ export class WatchPool implements Service {
       clock,
       onError: (_task, error) => {
         log.debug('watch broken', { read: name, datacenter: options.datacenter, error: error.message });
-        tell({ ...shared.state, index: shared.state?.index ?? 0, problem: error.message });
+        const { index = 0, lostAt = clock.now() } = shared.state ?? {};
+        tell({ ...shared.state, index, problem: error.message, code: error.code, lostAt });
       },
     });
     const shared: Shared = { state: undefined, listeners: new Set(), tasks };

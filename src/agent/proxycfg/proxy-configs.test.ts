@@ -598,7 +598,7 @@ describe('authorizer', () => {
 
   it('decides from followed verdicts, with the peer’s texts', async () => {
     const { contract, pool } = start();
-    const authorizer = new Authorizer({ pool, aclsEnabled: false });
+    const authorizer = new Authorizer({ pool, clock: new FakeClock(), aclsEnabled: false });
     stops.push(async () => authorizer.close());
     const { signal } = new AbortController();
     const ask = (Target: string, ClientCertURI: string) =>
@@ -629,7 +629,7 @@ describe('authorizer', () => {
   it('fails when the intentions are not known', async () => {
     const { contract, pool } = start();
     contract.break(VERDICTS, 'no leader');
-    const authorizer = new Authorizer({ pool, aclsEnabled: true });
+    const authorizer = new Authorizer({ pool, clock: new FakeClock(), aclsEnabled: true });
     stops.push(async () => authorizer.close());
     const question = { Target: 'web', ClientCertURI: URI, ClientCertSerial: '' };
     await expect(authorizer.authorize(question, { signal: new AbortController().signal })).rejects.toMatchObject({

@@ -4,6 +4,7 @@ import type { TaskGroup } from '../../lib/task.ts';
 import type { CaRoots, LeafCert } from '../../model/ca.ts';
 import type { Verdicts } from '../../model/intention.ts';
 import type { SidecarConfig, SidecarLeaf, SidecarRoots, SidecarUpdate } from '../../model/sidecar.ts';
+import type { LeafManager } from '../cache/leaf-manager.ts';
 import type { RootsSource } from '../cache/roots-cache.ts';
 import type { WatchPool } from '../cache/watch-pool.ts';
 import type { UpstreamResolver, UpstreamState } from './upstream-resolver.ts';
@@ -12,7 +13,7 @@ import type { VerifierHandle } from './verifiers.ts';
 export interface ProxySessionDeps {
   readonly pool: Pick<WatchPool, 'follow'>;
   readonly roots: RootsSource;
-  readonly leaves: { watch(service: string, signal: AbortSignal): AsyncIterable<LeafCert> };
+  readonly leaves: Pick<LeafManager, 'watch'>;
   readonly resolver: UpstreamResolver;
   readonly verifier: VerifierHandle;
   readonly tasks: TaskGroup;
@@ -121,7 +122,7 @@ export class ProxySession {
     );
     tasks.run(`leaf of ${service}`, async () => {
       try {
-        for await (const leaf of leaves.watch(service, signal)) {
+        for await (const leaf of leaves.watch(service, signal, token)) {
           this.#leaf = sidecarLeaf(leaf);
           this.#mark('leaf');
         }

@@ -99,9 +99,22 @@ export const NETWORK_KEYS = {
     false,
     'Answer with the WAN address of nodes and services that are in another datacenter.',
   ),
-  leave_on_terminate: used(toggle, false, 'Leave the datacenter on SIGTERM.'),
-  skip_leave_on_interrupt: used(toggle, false, 'Do not leave the datacenter on SIGINT.'),
+  leave_on_terminate: used(
+    toggle,
+    false,
+    'Leave the datacenter on SIGTERM. Not given: a client agent leaves, a server does not.',
+  ),
+  skip_leave_on_interrupt: used(
+    toggle,
+    false,
+    'Do not leave the datacenter on SIGINT. Not given: a client agent leaves, a server does not.',
+  ),
   rejoin_after_leave: used(toggle, false, 'Join again at the start although this node left.', { flag: 'rejoin' }),
+  node_timeout: used(
+    duration,
+    10_000,
+    'A node whose agent was not heard of for this long is critical; servers tell agents to show themselves three times within it.',
+  ),
   reconnect_timeout: used(duration, 259_200_000, 'How long a failed node stays listed before it is removed.'),
 
   acl_datacenter: alias(text, '', 'primary_datacenter'),

@@ -17,11 +17,14 @@ interface Compiled {
 export class CompiledRights implements Rights {
   readonly everything = false;
   readonly replication: boolean;
+  /** What these rights were made of. */
+  readonly rules: readonly Rule[];
   readonly #rules = new Map<Resource, Compiled>();
-  readonly #default: boolean;
+  readonly defaultAllow: boolean;
 
   constructor(rules: readonly Rule[], options: { readonly defaultAllow: boolean; readonly replication?: boolean }) {
-    this.#default = options.defaultAllow;
+    this.rules = rules;
+    this.defaultAllow = options.defaultAllow;
     this.replication = options.replication === true;
     for (const resource of new Set(rules.map((rule) => rule.resource)))
       this.#rules.set(resource, compile(rules.filter((rule) => rule.resource === resource)));
@@ -50,7 +53,7 @@ export class CompiledRights implements Rights {
 
   /** Nobody manages tokens by default. */
   #fallback(resource: Resource): boolean {
-    return resource !== 'acl' && this.#default;
+    return resource !== 'acl' && this.defaultAllow;
   }
 }
 

@@ -1,18 +1,11 @@
 import { IsthmusError } from '../../lib/errors.ts';
 import { toPlain } from '../../lib/hcl/node.ts';
 import { parseHcl } from '../../lib/hcl/parser.ts';
-import type { Resource } from '../../model/rights.ts';
+import type { GrantRule, Resource } from '../../model/rights.ts';
 
+export type Rule = GrantRule;
 /** How much a rule grants, or that it refuses. */
-export type Level = 'deny' | 'read' | 'list' | 'write';
-
-export interface Rule {
-  readonly resource: Resource;
-  /** '' for acl, keyring and operator. */
-  readonly name: string;
-  readonly prefix: boolean;
-  readonly level: Level;
-}
+export type Level = Rule['level'];
 
 type NamedResource = Exclude<Resource, 'acl' | 'keyring' | 'operator' | 'intention'>;
 

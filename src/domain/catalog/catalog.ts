@@ -1,6 +1,6 @@
 import type { DeregisterRequest, RegisterRequest } from '../../model/catalog.ts';
 import type { CoordinateUpdate } from '../../model/coordinate.ts';
-import type { Store } from '../../store/store.ts';
+import type { Store, Tx } from '../../store/store.ts';
 import { type CoordinateReads, createCoordinates } from './coordinates.ts';
 import { rejected } from './normalize.ts';
 import { type CatalogReads, createReads, type Distance } from './reads.ts';
@@ -23,6 +23,9 @@ export interface Catalog {
   deregister(request: DeregisterRequest, signal?: AbortSignal): Promise<true>;
   /** Where a node is. Throws `rejected` with the peer's texts. */
   updateCoordinate(update: CoordinateUpdate, signal?: AbortSignal): Promise<null>;
+  /** Registers as part of a larger step. */
+  registerWithin(tx: Tx, request: RegisterRequest): void;
+  deregisterNodeWithin(tx: Tx, node: string): void;
 }
 
 /** The nodes of a datacenter, the services on them and their checks. Before the store is started. */
@@ -47,6 +50,11 @@ export function createCatalog({ store, datacenter }: CatalogOptions): Catalog {
       await store.transact((tx) => register(tables, datacenter, request, tx), signal);
       return true;
     },
+    registerWithin(tx, request) {
+      validateRegister(request);
+      register(tables, datacenter, request, tx);
+    },
+    deregisterNodeWithin: (tx, node) => deleteNode(tables, node, tx),
     async deregister({ Node: node, ServiceID: service, CheckID: check }, signal) {
       if (!node) throw rejected('Must provide node');
       if (service) {

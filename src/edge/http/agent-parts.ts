@@ -9,14 +9,17 @@ export interface AgentParts {
   readonly access: AgentAccess;
   /** The answer of /v1/agent/self. */
   self(): Promise<unknown>;
-  members(options: { readonly wan: boolean; readonly segment?: string }): Promise<readonly Member[]>;
+  members(options: MembersOptions): Promise<readonly Member[]>;
   /** Reads the configuration again; rejects and keeps the old one when it is not valid. */
   /** Resolves with the changed keys that need a restart. */
   reload(): Promise<readonly string[]>;
   /** Leaves the datacenter and asks the process to stop; resolves before the edge is stopped. */
   leave(): Promise<void>;
   join(address: string, options: { readonly wan: boolean }): Promise<void>;
-  forceLeave(node: string, options: { readonly prune: boolean }): Promise<void>;
+  forceLeave(
+    node: string,
+    options: { readonly prune: boolean; readonly token?: string; readonly signal: AbortSignal },
+  ): Promise<void>;
   readonly metrics: AgentMetrics;
   readonly leaves: {
     get(service: string, options: CachedReadOptions): Promise<CachedAnswer<LeafCert>>;
@@ -29,6 +32,13 @@ export interface AgentParts {
   /** Links to other datacenters, for /v1/internal/links. */
   links(): readonly unknown[];
   readonly sidecars: SidecarSessions;
+}
+
+export interface MembersOptions {
+  readonly wan: boolean;
+  readonly segment?: string;
+  readonly token?: string;
+  readonly signal: AbortSignal;
 }
 
 /** Access control, as the agent's own endpoints need it. */

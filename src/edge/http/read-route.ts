@@ -91,6 +91,8 @@ const EFFECTIVE: Readonly<Record<Consistency, string>> = {
   consistent: 'consistent',
 };
 
+const CACHED = { cached: true } as const;
+
 const FAILED_META = { 'X-Consul-Index': '1', 'X-Consul-Knownleader': 'false', 'X-Consul-Lastcontact': '0' };
 
 /** Answers by the result they were made from: the same result gives the same object. */
@@ -130,6 +132,7 @@ class PreparedReadCall<N extends ReadName> implements PreparedCall {
 
   async run(token: string | undefined, signal: AbortSignal): Promise<ApiResponse> {
     const { consistency, datacenter, index, waitMs } = this.#parameters;
+    const cached = this.#spec.cached === true && this.#parameters.cached;
     const options: ReadOptions = {
       signal,
       consistency,
@@ -137,6 +140,7 @@ class PreparedReadCall<N extends ReadName> implements PreparedCall {
       ...(token === undefined ? undefined : { token }),
       ...(index === undefined ? undefined : { index }),
       ...(waitMs === undefined ? undefined : { waitMs }),
+      ...(cached ? CACHED : undefined),
     };
     let result: ReadResult<ReadValue<N>>;
     try {
@@ -148,7 +152,7 @@ class PreparedReadCall<N extends ReadName> implements PreparedCall {
     if (known !== undefined) return known;
     const answer = this.#answer(result);
     // The first answer to ?cached says MISS, later ones HIT.
-    if (this.#spec.cached && this.#parameters.cached && !this.#askedBefore) this.#askedBefore = true;
+    if (cached && !this.#askedBefore) this.#askedBefore = true;
     else this.#answers.set(result, answer);
     return answer;
   }
@@ -156,8 +160,10 @@ class PreparedReadCall<N extends ReadName> implements PreparedCall {
   #answer(result: ReadResult<ReadValue<N>>): ApiResponse {
     const headers = this.#meta(result.index, result.knownLeader, result.lastContactMs);
     if (this.#spec.cached && this.#parameters.cached) {
-      headers['X-Cache'] = this.#askedBefore ? 'HIT' : 'MISS';
-      if (this.#askedBefore) headers.Age = '0'; // what is kept is followed, so it is never old
+      // A server keeps its answers and follows what they are made of: to it they are never old.
+      const { hit, ageMs } = result.cache ?? { hit: this.#askedBefore, ageMs: 0 };
+      headers['X-Cache'] = hit ? 'HIT' : 'MISS';
+      if (hit) headers.Age = String(Math.floor(ageMs / 1_000));
     }
     const rendered = this.#spec.render?.(result, this.#query);
     if (rendered !== undefined) return { ...rendered, headers: { ...headers, ...rendered.headers } };

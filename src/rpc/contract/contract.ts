@@ -17,6 +17,8 @@ export interface ReadOptions extends CallOptions {
   readonly index?: number;
   /** Milliseconds; default 300,000, at most 600,000; jitter of up to 1/16 is added. */
   readonly waitMs?: number;
+  /** An agent may answer from what it follows. */
+  readonly cached?: boolean;
 }
 
 /**
@@ -32,6 +34,15 @@ export interface ReadResult<T> {
   readonly lastContactMs: number;
   readonly value: T;
   readonly json: Buffer;
+  /** Present when an agent's cache answered. */
+  readonly cache?: CacheFacts;
+}
+
+export interface CacheFacts {
+  /** The answer was at hand before it was asked for. */
+  readonly hit: boolean;
+  /** Time since it was last known to be true, milliseconds; 0 while it is followed. */
+  readonly ageMs: number;
 }
 
 export interface WriteResult<T> {

@@ -25,6 +25,7 @@ import type {
 } from '../../model/prepared-query.ts';
 import type { ReplicationStatus } from '../../model/replication.ts';
 import type { CaStatus, HealthServiceArgs, IntentionPair, ListArgs, ServiceArgs } from '../../model/requests.ts';
+import type { Grants } from '../../model/rights.ts';
 import type { ListedInvitation } from '../../model/transport.ts';
 import type { ResolveArgs, ResolvedUpstream } from '../../model/upstream.ts';
 
@@ -80,6 +81,8 @@ export interface Reads {
   'replication.applied': { args: { readonly kind: string; readonly revision: number }; value: number };
   /** Invitations of the answering datacenter, without their secrets. */
   'transport.invitations': { args: Record<never, never>; value: readonly ListedInvitation[] };
+  /** The agents of the datacenter, servers and clients. */
+  'members.lan': { args: Record<never, never>; value: readonly Member[] };
   'members.wan': { args: Record<never, never>; value: readonly Member[] };
   'operator.raftConfiguration': { args: Record<never, never>; value: unknown };
   'operator.autopilotHealth': { args: Record<never, never>; value: unknown };
@@ -105,6 +108,8 @@ export interface Reads {
   'acl.token': { args: { readonly accessor: string }; value: AclToken };
   /** The token of the call itself. */
   'acl.tokenSelf': { args: Record<never, never>; value: AclToken };
+  /** What the token of the call may do in this datacenter: for agents, which decide about their own endpoints. */
+  'acl.grants': { args: Record<never, never>; value: Grants };
   'acl.policies': { args: Record<never, never>; value: readonly AclPolicyListed[] };
   'acl.policy': { args: { readonly id: string } | { readonly name: string }; value: AclPolicy };
   'acl.roles': { args: { readonly policy?: string }; value: readonly AclRole[] };

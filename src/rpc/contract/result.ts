@@ -1,4 +1,4 @@
-import type { ReadResult } from './contract.ts';
+import type { CacheFacts, ReadResult } from './contract.ts';
 
 interface ResultFacts {
   /** Revision at which the answer last changed. Values below 1 become 1: 0 means "don't block" to a client. */
@@ -7,6 +7,7 @@ interface ResultFacts {
   readonly knownLeader?: boolean;
   /** Milliseconds. Default 0. */
   readonly lastContactMs?: number;
+  readonly cache?: CacheFacts;
 }
 
 export type ResultInput<T> = ResultFacts & ({ readonly value: T } | { readonly json: Buffer });
@@ -20,6 +21,7 @@ class LazyResult<T> implements ReadResult<T> {
   readonly index: number;
   readonly knownLeader: boolean;
   readonly lastContactMs: number;
+  readonly cache?: CacheFacts;
   #value: T | undefined;
   #hasValue = false;
   #json: Buffer | undefined;
@@ -28,6 +30,7 @@ class LazyResult<T> implements ReadResult<T> {
     this.index = Math.max(1, input.index);
     this.knownLeader = input.knownLeader ?? true;
     this.lastContactMs = input.lastContactMs ?? 0;
+    if (input.cache !== undefined) this.cache = input.cache;
     if ('json' in input) this.#json = input.json;
     else {
       this.#value = input.value;

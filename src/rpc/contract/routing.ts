@@ -32,6 +32,7 @@ export const WRITE_ROUTES: Readonly<Record<WriteName, WriteRoute>> = {
   'replication.acceptSource': 'datacenter',
   'transport.invite': 'datacenter',
   'transport.revokeInvitation': 'datacenter',
+  'nodes.forceLeave': 'datacenter',
   'acl.bootstrap': 'primary',
   'acl.setPolicy': 'primary',
   'acl.deletePolicy': 'primary',

@@ -56,6 +56,8 @@ export interface Writes {
   /** Invites a datacenter (asked of the primary) or an agent of the datacenter that is asked. */
   'transport.invite': { args: InviteArgs; value: MadeInvitation };
   'transport.revokeInvitation': { args: { readonly id: string }; value: null };
+  /** A failed node counts as having left, and is deregistered; pruned, it is forgotten. Also a server of another datacenter. */
+  'nodes.forceLeave': { args: { readonly node: string; readonly prune: boolean }; value: null };
   'acl.bootstrap': { args: Record<never, never>; value: AclBootstrap };
   /** With an ID it changes that policy, else it creates one. */
   'acl.setPolicy': { args: { readonly policy: AclPolicyInput }; value: AclPolicy };

@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import type { Socket } from 'node:net';
+import type { DescMessage, MessageInitShape, MessageShape } from '@bufbuild/protobuf';
 import {
   type ChannelCredentials,
   Client,
@@ -11,8 +12,15 @@ import {
 } from '@grpc/grpc-js';
 import { IsthmusError } from '../../lib/errors.ts';
 import { abortReason, linkSignals } from '../../lib/signals.ts';
-import { DEFAULT_LIMITS, type LinkStream, type TransportLimits } from './handlers.ts';
-import { createDuplexLink } from './link-stream.ts';
+import { LinkMessageSchema, SessionMessageSchema } from '../gen/isthmus/v1/isthmus_pb.ts';
+import { createDuplex } from './duplex.ts';
+import {
+  DEFAULT_LIMITS,
+  type DuplexStream,
+  type LinkStream,
+  type SessionStream,
+  type TransportLimits,
+} from './handlers.ts';
 import { type PeerIdentity, plaintext, type TransportSecurity } from './security.ts';
 import { fromStatus } from './status.ts';
 import { METHODS } from './wire.ts';
@@ -36,6 +44,7 @@ export interface RpcChannel {
   /** Sends all `messages`; the answer may come before they have been read, and ends the reading. */
   upload<I, O>(method: MethodDefinition<I, O>, messages: AsyncIterable<I>, signal: AbortSignal): Promise<O>;
   link(signal: AbortSignal): LinkStream;
+  session(signal: AbortSignal): SessionStream;
   /** Fails every open call with `reason` and drops the connection at once. */
   close(reason?: IsthmusError): void;
 }
@@ -130,14 +139,26 @@ class GrpcChannel implements RpcChannel {
   }
 
   link(signal: AbortSignal): LinkStream {
-    const { path, requestSerialize, responseDeserialize } = METHODS.link;
+    return this.#duplex(LinkMessageSchema, METHODS.link, signal);
+  }
+
+  session(signal: AbortSignal): SessionStream {
+    return this.#duplex(SessionMessageSchema, METHODS.session, signal);
+  }
+
+  #duplex<Schema extends DescMessage>(
+    schema: Schema,
+    method: MethodDefinition<MessageShape<Schema>, MessageShape<Schema>>,
+    signal: AbortSignal,
+  ): DuplexStream<MessageShape<Schema>, MessageInitShape<Schema>> {
+    const { path, requestSerialize, responseDeserialize } = method;
     const call = this.#client.makeBidiStreamRequest(path, requestSerialize, responseDeserialize, new Metadata());
     const linked = linkSignals(signal, this.#closed.signal);
     const cancel = (): void => call.cancel();
     if (linked.signal.aborted) cancel();
     linked.signal.addEventListener('abort', cancel, { once: true });
     call.once('close', linked.release);
-    return createDuplexLink(call, this.address, (error) => {
+    return createDuplex(schema, call, this.address, (error) => {
       return this.#abortedBy(signal) ?? fromStatus(error, this.address);
     });
   }

@@ -2,26 +2,47 @@ import type { MessageInitShape } from '@bufbuild/protobuf';
 import type { ChangeSource } from '../contract/changes.ts';
 import type { ServerContract } from '../contract/contract.ts';
 import type { SnapshotContract } from '../contract/snapshots.ts';
-import type { LinkMessage, LinkMessageSchema } from '../gen/isthmus/v1/isthmus_pb.ts';
+import type {
+  AgentHelloSchema,
+  LinkMessage,
+  LinkMessageSchema,
+  SessionMessage,
+  SessionMessageSchema,
+} from '../gen/isthmus/v1/isthmus_pb.ts';
 import type { PeerIdentity } from './security.ts';
 
-export type { Hello, KnownServer, LinkMessage } from '../gen/isthmus/v1/isthmus_pb.ts';
+export type {
+  AgentHello,
+  Hello,
+  KnownServer,
+  LinkMessage,
+  SessionMessage,
+  SessionServer,
+  Welcome,
+} from '../gen/isthmus/v1/isthmus_pb.ts';
 export { HelloSchema } from '../gen/isthmus/v1/isthmus_pb.ts';
 export type LinkMessageInit = MessageInitShape<typeof LinkMessageSchema>;
+export type AgentHelloInit = MessageInitShape<typeof AgentHelloSchema>;
+export type SessionMessageInit = MessageInitShape<typeof SessionMessageSchema>;
 
-/** Either end of a federation link's stream. */
-export interface LinkStream {
+/** Either end of a stream in both directions. */
+export interface DuplexStream<Message, Init> {
   /** Address of the other end, for logs. */
   readonly peer: string;
   /** Who dialled, by certificate; absent on the dialling side and where identities are not checked. */
   readonly identity?: PeerIdentity;
   /** Everything the other end says, until it ends the stream or the connection breaks (then it throws). */
-  readonly messages: AsyncIterable<LinkMessage>;
+  readonly messages: AsyncIterable<Message>;
   /** Sends unless the stream has ended. */
-  send(message: LinkMessageInit): void;
+  send(message: Init): void;
   /** Ends this side after what was sent. */
   end(): void;
 }
+
+/** Either end of a federation link. */
+export type LinkStream = DuplexStream<LinkMessage, LinkMessageInit>;
+/** Either end of an agent's session with a server. */
+export type SessionStream = DuplexStream<SessionMessage, SessionMessageInit>;
 
 /** What a listener serves. A part that is absent is answered with `unavailable`. */
 export interface RpcHandlers {
@@ -30,6 +51,8 @@ export interface RpcHandlers {
   readonly snapshots?: SnapshotContract;
   /** Holds an accepted link until it ends or `signal` aborts. */
   readonly link?: (stream: LinkStream, signal: AbortSignal) => Promise<void>;
+  /** Holds an agent's session until it ends or `signal` aborts. */
+  readonly session?: (stream: SessionStream, signal: AbortSignal) => Promise<void>;
 }
 
 /** Bounds of a connection between servers. */

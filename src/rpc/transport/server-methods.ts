@@ -1,4 +1,4 @@
-import { create } from '@bufbuild/protobuf';
+import { create, type DescMessage, type MessageInitShape, type MessageShape } from '@bufbuild/protobuf';
 import type {
   ServerDuplexStream,
   ServerReadableStream,
@@ -18,7 +18,7 @@ import type { WriteArgs, WriteName } from '../contract/writes.ts';
 import {
   type ChangesReply,
   type ChangesRequest,
-  type LinkMessage,
+  LinkMessageSchema,
   type ReadReply,
   ReadReplySchema,
   type ReadRequest,
@@ -26,6 +26,7 @@ import {
   type RestoreReply,
   RestoreReplySchema,
   type SaveSnapshotRequest,
+  SessionMessageSchema,
   type SnapshotPart,
   type WatchReply,
   WatchReplySchema,
@@ -35,8 +36,8 @@ import {
   type WriteRequest,
 } from '../gen/isthmus/v1/isthmus_pb.ts';
 import { changesError, decodeRequest, encodeChanges } from './changes-wire.ts';
-import type { RpcHandlers } from './handlers.ts';
-import { createDuplexLink } from './link-stream.ts';
+import { createDuplex } from './duplex.ts';
+import type { DuplexStream, RpcHandlers } from './handlers.ts';
 import type { TransportSecurity } from './security.ts';
 import { openUpload, snapshotError, snapshotParts } from './snapshots-wire.ts';
 import { fromStatus } from './status.ts';
@@ -64,6 +65,8 @@ interface Cancellable {
   on(event: 'cancelled', listener: () => void): unknown;
   getPeer(): string;
 }
+
+type Duplex<Schema extends DescMessage> = DuplexStream<MessageShape<Schema>, MessageInitShape<Schema>>;
 
 interface StreamOut<O> extends Cancellable {
   write(message: O): boolean;
@@ -137,6 +140,27 @@ export function createServerMethods(deps: ServerMethodsDeps): UntypedServiceImpl
           count(method, failure);
           linked.release();
           call.end();
+        }
+      });
+    };
+  };
+
+  const duplex = <Schema extends DescMessage>(
+    name: string,
+    schema: Schema,
+    hold: ((stream: Duplex<Schema>, signal: AbortSignal) => Promise<void>) | undefined,
+  ) => {
+    return (call: ServerDuplexStream<MessageShape<Schema>, MessageShape<Schema>>): void => {
+      tasks.run(name, async (stopping) => {
+        const linked = cancelledWith(call, stopping);
+        const peer = call.getPeer();
+        const identity = deps.identify(call.getAuthContext().sslPeerCertificate);
+        const stream = createDuplex(schema, call, peer, (error) => fromStatus(error, peer), identity);
+        try {
+          await hold?.(stream, linked.signal);
+        } finally {
+          linked.release();
+          stream.end();
         }
       });
     };
@@ -219,20 +243,8 @@ export function createServerMethods(deps: ServerMethodsDeps): UntypedServiceImpl
         }
       });
     },
-    link: (call: ServerDuplexStream<LinkMessage, LinkMessage>): void => {
-      tasks.run('link', async (stopping) => {
-        const linked = cancelledWith(call, stopping);
-        const peer = call.getPeer();
-        const identity = deps.identify(call.getAuthContext().sslPeerCertificate);
-        const stream = createDuplexLink(call, peer, (error) => fromStatus(error, peer), identity);
-        try {
-          await handlers.link?.(stream, linked.signal);
-        } finally {
-          linked.release();
-          stream.end();
-        }
-      });
-    },
+    link: duplex('link', LinkMessageSchema, handlers.link),
+    session: duplex('session', SessionMessageSchema, handlers.session),
   };
 }
 

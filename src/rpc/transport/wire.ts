@@ -30,6 +30,7 @@ export const METHODS = {
   link: method(Server.method.link),
   saveSnapshot: method(Server.method.saveSnapshot),
   restoreSnapshot: method(Server.method.restoreSnapshot),
+  session: method(Server.method.session),
 } as const;
 
 /** The same bytes as a Buffer, not copied. */

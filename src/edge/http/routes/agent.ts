@@ -46,10 +46,12 @@ export function agentRoutes(deps: AgentRouteDeps): readonly Route[] {
         { name: 'wan', about: 'The servers of all datacenters.' },
         { name: 'segment', about: 'Accepted; there are no network segments.' },
       ],
-      handle: async ({ query }) => {
+      handle: async (request) => {
+        const { query, signal } = request;
         const segment = query.text('segment');
         const wan = query.text('wan') !== '';
-        return jsonResponse(await agent.members({ wan, ...(segment === '' ? undefined : { segment }) }));
+        const asked = { wan, signal, ...tokenOf(request), ...(segment === '' ? undefined : { segment }) };
+        return jsonResponse(await agent.members(asked));
       },
     },
     {
@@ -86,7 +88,10 @@ export function agentRoutes(deps: AgentRouteDeps): readonly Route[] {
       'PUT',
       '/v1/agent/force-leave/*node',
       'Remove a member that has failed.',
-      ({ params, query }) => agent.forceLeave(params.node ?? '', { prune: query.has('prune') }),
+      (request) => {
+        const { params, query, signal } = request;
+        return agent.forceLeave(params.node ?? '', { prune: query.has('prune'), signal, ...tokenOf(request) });
+      },
       [{ name: 'prune', about: 'Forget it altogether.' }],
       'operator:write',
     ),

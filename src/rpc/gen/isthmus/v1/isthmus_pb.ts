@@ -16,7 +16,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file isthmus/v1/isthmus.proto.
  */
 export const file_isthmus_v1_isthmus: GenFile = /*@__PURE__*/
-  fileDesc("Chhpc3RobXVzL3YxL2lzdGhtdXMucHJvdG8SCmlzdGhtdXMudjEiPgoHRmFpbHVyZRIMCgRjb2RlGAEgASgJEg8KB21lc3NhZ2UYAiABKAkSFAoMZGV0YWlsc19qc29uGAMgASgMIqYBCgtSZWFkUmVxdWVzdBIMCgRuYW1lGAEgASgJEhEKCWFyZ3NfanNvbhgCIAEoDBISCgpkYXRhY2VudGVyGAMgASgJEg0KBXRva2VuGAQgASgJEhIKBWluZGV4GAUgASgESACIAQESFAoHd2FpdF9tcxgGIAEoDUgBiAEBEhMKC2NvbnNpc3RlbmN5GAcgASgJQggKBl9pbmRleEIKCghfd2FpdF9tcyJ7CglSZWFkUmVwbHkSIgoFZXJyb3IYASABKAsyEy5pc3RobXVzLnYxLkZhaWx1cmUSDQoFaW5kZXgYAiABKAQSFAoMa25vd25fbGVhZGVyGAMgASgIEhcKD2xhc3RfY29udGFjdF9tcxgEIAEoDRIMCgRqc29uGAUgASgMIlIKDFdyaXRlUmVxdWVzdBIMCgRuYW1lGAEgASgJEhEKCWFyZ3NfanNvbhgCIAEoDBISCgpkYXRhY2VudGVyGAMgASgJEg0KBXRva2VuGAQgASgJIlAKCldyaXRlUmVwbHkSIgoFZXJyb3IYASABKAsyEy5pc3RobXVzLnYxLkZhaWx1cmUSEAoIcmV2aXNpb24YAiABKAQSDAoEanNvbhgDIAEoDCJSCgxXYXRjaFJlcXVlc3QSDAoEbmFtZRgBIAEoCRIRCglhcmdzX2pzb24YAiABKAwSEgoKZGF0YWNlbnRlchgDIAEoCRINCgV0b2tlbhgEIAEoCSJNCgpXYXRjaFJlcGx5EiIKBWVycm9yGAEgASgLMhMuaXN0aG11cy52MS5GYWlsdXJlEg0KBWluZGV4GAIgASgEEgwKBGpzb24YAyABKAwidgoOQ2hhbmdlc1JlcXVlc3QSDAoEa2luZBgBIAEoCRINCgV0b2tlbhgCIAEoCRINCgVlcG9jaBgDIAEoCRIQCghyZXZpc2lvbhgEIAEoBBImCgVwcm9vZhgFIAEoCzIXLmlzdGhtdXMudjEuQ2hhbmdlUHJvb2YiPAoLQ2hhbmdlUHJvb2YSCwoDa2V5GAEgASgJEhAKCHJldmlzaW9uGAIgASgEEg4KBmRpZ2VzdBgDIAEoDCLnAQoMQ2hhbmdlc1JlcGx5EiQKBWVycm9yGAEgASgLMhMuaXN0aG11cy52MS5GYWlsdXJlSAASKQoFYmVnaW4YAiABKAsyGC5pc3RobXVzLnYxLkNoYW5nZXNCZWdpbkgAEicKCHNuYXBzaG90GAMgASgLMhMuaXN0aG11cy52MS5DaGFuZ2VzSAASFgoMc25hcHNob3RfZW5kGAQgASgESAASJgoHY2hhbmdlcxgFIAEoCzITLmlzdGhtdXMudjEuQ2hhbmdlc0gAEhIKCHByb2dyZXNzGAYgASgESABCCQoHbWVzc2FnZSJ3CgxDaGFuZ2VzQmVnaW4SDQoFZXBvY2gYASABKAkSEAoIcmV2aXNpb24YAiABKAQSEAoIc25hcHNob3QYAyABKAgSEgoKZGF0YWNlbnRlchgEIAEoCRIQCghkaXZlcmdlZBgFIAEoCBIOCgZwcm92ZW4YBiABKAgiQAoHQ2hhbmdlcxIjCgdjaGFuZ2VzGAEgAygLMhIuaXN0aG11cy52MS5DaGFuZ2USEAoIcmV2aXNpb24YAiABKAQiNQoGQ2hhbmdlEgsKA2tleRgBIAEoCRIQCghyZXZpc2lvbhgCIAEoBBIMCgRqc29uGAMgASgMItABCgtMaW5rTWVzc2FnZRIiCgVoZWxsbxgBIAEoCzIRLmlzdGhtdXMudjEuSGVsbG9IABIgCgRwaW5nGAIgASgLMhAuaXN0aG11cy52MS5QaW5nSAASIAoEcG9uZxgDIAEoCzIQLmlzdGhtdXMudjEuUGluZ0gAEiYKB3JlZnVzYWwYBCABKAsyEy5pc3RobXVzLnYxLlJlZnVzYWxIABImCgdsZWF2aW5nGAUgASgLMhMuaXN0aG11cy52MS5MZWF2aW5nSABCCQoHbWVzc2FnZSKRAgoFSGVsbG8SEAoIcHJvdG9jb2wYASABKA0SEgoKZGF0YWNlbnRlchgCIAEoCRIMCgRub2RlGAMgASgJEg8KB25vZGVfaWQYBCABKAkSIAoDd2FuGAUgASgLMhMuaXN0aG11cy52MS5BZGRyZXNzEhoKEnByaW1hcnlfZGF0YWNlbnRlchgGIAEoCRISCgppc19wcmltYXJ5GAcgASgIEhQKDHRydXN0X2RvbWFpbhgIIAEoCRINCgVlcG9jaBgJIAEoCRINCgVidWlsZBgKIAEoCRIoCgdzZXJ2ZXJzGAsgAygLMhcuaXN0aG11cy52MS5Lbm93blNlcnZlchITCgtzZXJ2ZXJfcG9ydBgMIAEoDSIlCgdBZGRyZXNzEgwKBGhvc3QYASABKAkSDAoEcG9ydBgCIAEoDSJiCgtLbm93blNlcnZlchISCgpkYXRhY2VudGVyGAEgASgJEgwKBG5vZGUYAiABKAkSDwoHbm9kZV9pZBgDIAEoCRIgCgN3YW4YBCABKAsyEy5pc3RobXVzLnYxLkFkZHJlc3MiFgoEUGluZxIOCgZudW1iZXIYASABKAQiKgoHUmVmdXNhbBIOCgZyZWFzb24YASABKAkSDwoHbWVzc2FnZRgCIAEoCSIJCgdMZWF2aW5nIjgKE1NhdmVTbmFwc2hvdFJlcXVlc3QSEgoKZGF0YWNlbnRlchgBIAEoCRINCgV0b2tlbhgCIAEoCSKmAQoMU25hcHNob3RQYXJ0EiQKBWVycm9yGAEgASgLMhMuaXN0aG11cy52MS5GYWlsdXJlSAASKgoFYmVnaW4YAiABKAsyGS5pc3RobXVzLnYxLlNuYXBzaG90QmVnaW5IABIRCgdhcmNoaXZlGAMgASgMSAASJgoDZW5kGAQgASgLMhcuaXN0aG11cy52MS5TbmFwc2hvdEVuZEgAQgkKB21lc3NhZ2UiHgoNU25hcHNob3RCZWdpbhINCgVpbmRleBgBIAEoBCINCgtTbmFwc2hvdEVuZCJ+CgtSZXN0b3JlUGFydBIpCgViZWdpbhgBIAEoCzIYLmlzdGhtdXMudjEuUmVzdG9yZUJlZ2luSAASEQoHYXJjaGl2ZRgCIAEoDEgAEiYKA2VuZBgDIAEoCzIXLmlzdGhtdXMudjEuU25hcHNob3RFbmRIAEIJCgdtZXNzYWdlIkAKDFJlc3RvcmVCZWdpbhISCgpkYXRhY2VudGVyGAEgASgJEg0KBXRva2VuGAIgASgJEg0KBWZvcmNlGAMgASgIIkEKDFJlc3RvcmVSZXBseRIiCgVlcnJvchgBIAEoCzITLmlzdGhtdXMudjEuRmFpbHVyZRINCgVpbmRleBgCIAEoBDLOAwoGU2VydmVyEjYKBFJlYWQSFy5pc3RobXVzLnYxLlJlYWRSZXF1ZXN0GhUuaXN0aG11cy52MS5SZWFkUmVwbHkSOQoFV3JpdGUSGC5pc3RobXVzLnYxLldyaXRlUmVxdWVzdBoWLmlzdGhtdXMudjEuV3JpdGVSZXBseRI7CgVXYXRjaBIYLmlzdGhtdXMudjEuV2F0Y2hSZXF1ZXN0GhYuaXN0aG11cy52MS5XYXRjaFJlcGx5MAESQQoHQ2hhbmdlcxIaLmlzdGhtdXMudjEuQ2hhbmdlc1JlcXVlc3QaGC5pc3RobXVzLnYxLkNoYW5nZXNSZXBseTABEjwKBExpbmsSFy5pc3RobXVzLnYxLkxpbmtNZXNzYWdlGhcuaXN0aG11cy52MS5MaW5rTWVzc2FnZSgBMAESSwoMU2F2ZVNuYXBzaG90Eh8uaXN0aG11cy52MS5TYXZlU25hcHNob3RSZXF1ZXN0GhguaXN0aG11cy52MS5TbmFwc2hvdFBhcnQwARJGCg9SZXN0b3JlU25hcHNob3QSFy5pc3RobXVzLnYxLlJlc3RvcmVQYXJ0GhguaXN0aG11cy52MS5SZXN0b3JlUmVwbHkoAWIGcHJvdG8z");
+  fileDesc("Chhpc3RobXVzL3YxL2lzdGhtdXMucHJvdG8SCmlzdGhtdXMudjEiPgoHRmFpbHVyZRIMCgRjb2RlGAEgASgJEg8KB21lc3NhZ2UYAiABKAkSFAoMZGV0YWlsc19qc29uGAMgASgMIqYBCgtSZWFkUmVxdWVzdBIMCgRuYW1lGAEgASgJEhEKCWFyZ3NfanNvbhgCIAEoDBISCgpkYXRhY2VudGVyGAMgASgJEg0KBXRva2VuGAQgASgJEhIKBWluZGV4GAUgASgESACIAQESFAoHd2FpdF9tcxgGIAEoDUgBiAEBEhMKC2NvbnNpc3RlbmN5GAcgASgJQggKBl9pbmRleEIKCghfd2FpdF9tcyJ7CglSZWFkUmVwbHkSIgoFZXJyb3IYASABKAsyEy5pc3RobXVzLnYxLkZhaWx1cmUSDQoFaW5kZXgYAiABKAQSFAoMa25vd25fbGVhZGVyGAMgASgIEhcKD2xhc3RfY29udGFjdF9tcxgEIAEoDRIMCgRqc29uGAUgASgMIlIKDFdyaXRlUmVxdWVzdBIMCgRuYW1lGAEgASgJEhEKCWFyZ3NfanNvbhgCIAEoDBISCgpkYXRhY2VudGVyGAMgASgJEg0KBXRva2VuGAQgASgJIlAKCldyaXRlUmVwbHkSIgoFZXJyb3IYASABKAsyEy5pc3RobXVzLnYxLkZhaWx1cmUSEAoIcmV2aXNpb24YAiABKAQSDAoEanNvbhgDIAEoDCJSCgxXYXRjaFJlcXVlc3QSDAoEbmFtZRgBIAEoCRIRCglhcmdzX2pzb24YAiABKAwSEgoKZGF0YWNlbnRlchgDIAEoCRINCgV0b2tlbhgEIAEoCSJNCgpXYXRjaFJlcGx5EiIKBWVycm9yGAEgASgLMhMuaXN0aG11cy52MS5GYWlsdXJlEg0KBWluZGV4GAIgASgEEgwKBGpzb24YAyABKAwidgoOQ2hhbmdlc1JlcXVlc3QSDAoEa2luZBgBIAEoCRINCgV0b2tlbhgCIAEoCRINCgVlcG9jaBgDIAEoCRIQCghyZXZpc2lvbhgEIAEoBBImCgVwcm9vZhgFIAEoCzIXLmlzdGhtdXMudjEuQ2hhbmdlUHJvb2YiPAoLQ2hhbmdlUHJvb2YSCwoDa2V5GAEgASgJEhAKCHJldmlzaW9uGAIgASgEEg4KBmRpZ2VzdBgDIAEoDCLnAQoMQ2hhbmdlc1JlcGx5EiQKBWVycm9yGAEgASgLMhMuaXN0aG11cy52MS5GYWlsdXJlSAASKQoFYmVnaW4YAiABKAsyGC5pc3RobXVzLnYxLkNoYW5nZXNCZWdpbkgAEicKCHNuYXBzaG90GAMgASgLMhMuaXN0aG11cy52MS5DaGFuZ2VzSAASFgoMc25hcHNob3RfZW5kGAQgASgESAASJgoHY2hhbmdlcxgFIAEoCzITLmlzdGhtdXMudjEuQ2hhbmdlc0gAEhIKCHByb2dyZXNzGAYgASgESABCCQoHbWVzc2FnZSJ3CgxDaGFuZ2VzQmVnaW4SDQoFZXBvY2gYASABKAkSEAoIcmV2aXNpb24YAiABKAQSEAoIc25hcHNob3QYAyABKAgSEgoKZGF0YWNlbnRlchgEIAEoCRIQCghkaXZlcmdlZBgFIAEoCBIOCgZwcm92ZW4YBiABKAgiQAoHQ2hhbmdlcxIjCgdjaGFuZ2VzGAEgAygLMhIuaXN0aG11cy52MS5DaGFuZ2USEAoIcmV2aXNpb24YAiABKAQiNQoGQ2hhbmdlEgsKA2tleRgBIAEoCRIQCghyZXZpc2lvbhgCIAEoBBIMCgRqc29uGAMgASgMItABCgtMaW5rTWVzc2FnZRIiCgVoZWxsbxgBIAEoCzIRLmlzdGhtdXMudjEuSGVsbG9IABIgCgRwaW5nGAIgASgLMhAuaXN0aG11cy52MS5QaW5nSAASIAoEcG9uZxgDIAEoCzIQLmlzdGhtdXMudjEuUGluZ0gAEiYKB3JlZnVzYWwYBCABKAsyEy5pc3RobXVzLnYxLlJlZnVzYWxIABImCgdsZWF2aW5nGAUgASgLMhMuaXN0aG11cy52MS5MZWF2aW5nSABCCQoHbWVzc2FnZSKRAgoFSGVsbG8SEAoIcHJvdG9jb2wYASABKA0SEgoKZGF0YWNlbnRlchgCIAEoCRIMCgRub2RlGAMgASgJEg8KB25vZGVfaWQYBCABKAkSIAoDd2FuGAUgASgLMhMuaXN0aG11cy52MS5BZGRyZXNzEhoKEnByaW1hcnlfZGF0YWNlbnRlchgGIAEoCRISCgppc19wcmltYXJ5GAcgASgIEhQKDHRydXN0X2RvbWFpbhgIIAEoCRINCgVlcG9jaBgJIAEoCRINCgVidWlsZBgKIAEoCRIoCgdzZXJ2ZXJzGAsgAygLMhcuaXN0aG11cy52MS5Lbm93blNlcnZlchITCgtzZXJ2ZXJfcG9ydBgMIAEoDSIlCgdBZGRyZXNzEgwKBGhvc3QYASABKAkSDAoEcG9ydBgCIAEoDSJiCgtLbm93blNlcnZlchISCgpkYXRhY2VudGVyGAEgASgJEgwKBG5vZGUYAiABKAkSDwoHbm9kZV9pZBgDIAEoCRIgCgN3YW4YBCABKAsyEy5pc3RobXVzLnYxLkFkZHJlc3MiFgoEUGluZxIOCgZudW1iZXIYASABKAQiKgoHUmVmdXNhbBIOCgZyZWFzb24YASABKAkSDwoHbWVzc2FnZRgCIAEoCSIJCgdMZWF2aW5nIjgKE1NhdmVTbmFwc2hvdFJlcXVlc3QSEgoKZGF0YWNlbnRlchgBIAEoCRINCgV0b2tlbhgCIAEoCSKmAQoMU25hcHNob3RQYXJ0EiQKBWVycm9yGAEgASgLMhMuaXN0aG11cy52MS5GYWlsdXJlSAASKgoFYmVnaW4YAiABKAsyGS5pc3RobXVzLnYxLlNuYXBzaG90QmVnaW5IABIRCgdhcmNoaXZlGAMgASgMSAASJgoDZW5kGAQgASgLMhcuaXN0aG11cy52MS5TbmFwc2hvdEVuZEgAQgkKB21lc3NhZ2UiHgoNU25hcHNob3RCZWdpbhINCgVpbmRleBgBIAEoBCINCgtTbmFwc2hvdEVuZCJ+CgtSZXN0b3JlUGFydBIpCgViZWdpbhgBIAEoCzIYLmlzdGhtdXMudjEuUmVzdG9yZUJlZ2luSAASEQoHYXJjaGl2ZRgCIAEoDEgAEiYKA2VuZBgDIAEoCzIXLmlzdGhtdXMudjEuU25hcHNob3RFbmRIAEIJCgdtZXNzYWdlIkAKDFJlc3RvcmVCZWdpbhISCgpkYXRhY2VudGVyGAEgASgJEg0KBXRva2VuGAIgASgJEg0KBWZvcmNlGAMgASgIIkEKDFJlc3RvcmVSZXBseRIiCgVlcnJvchgBIAEoCzITLmlzdGhtdXMudjEuRmFpbHVyZRINCgVpbmRleBgCIAEoBCKFAgoOU2Vzc2lvbk1lc3NhZ2USJwoFaGVsbG8YASABKAsyFi5pc3RobXVzLnYxLkFnZW50SGVsbG9IABImCgd3ZWxjb21lGAIgASgLMhMuaXN0aG11cy52MS5XZWxjb21lSAASJQoEcGluZxgDIAEoCzIVLmlzdGhtdXMudjEuQWdlbnRQaW5nSAASIAoEcG9uZxgEIAEoCzIQLmlzdGhtdXMudjEuUGluZ0gAEiYKB3JlZnVzYWwYBSABKAsyEy5pc3RobXVzLnYxLlJlZnVzYWxIABImCgdsZWF2aW5nGAYgASgLMhMuaXN0aG11cy52MS5MZWF2aW5nSABCCQoHbWVzc2FnZSKqAwoKQWdlbnRIZWxsbxIQCghwcm90b2NvbBgBIAEoDRISCgpkYXRhY2VudGVyGAIgASgJEgwKBG5vZGUYAyABKAkSDwoHbm9kZV9pZBgEIAEoCRINCgVidWlsZBgFIAEoCRIPCgdhZGRyZXNzGAYgASgJEkUKEHRhZ2dlZF9hZGRyZXNzZXMYByADKAsyKy5pc3RobXVzLnYxLkFnZW50SGVsbG8uVGFnZ2VkQWRkcmVzc2VzRW50cnkSLgoEbWV0YRgIIAMoCzIgLmlzdGhtdXMudjEuQWdlbnRIZWxsby5NZXRhRW50cnkSLgoEdGFncxgJIAMoCzIgLmlzdGhtdXMudjEuQWdlbnRIZWxsby5UYWdzRW50cnkaNgoUVGFnZ2VkQWRkcmVzc2VzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ARorCglNZXRhRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ARorCglUYWdzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASKzAQoHV2VsY29tZRIQCghwcm90b2NvbBgBIAEoDRISCgpkYXRhY2VudGVyGAIgASgJEgwKBG5vZGUYAyABKAkSDwoHbm9kZV9pZBgEIAEoCRINCgVidWlsZBgFIAEoCRIUCgxoZWFydGJlYXRfbXMYBiABKA0SEgoKdGltZW91dF9tcxgHIAEoDRIqCgdzZXJ2ZXJzGAggAygLMhkuaXN0aG11cy52MS5TZXNzaW9uU2VydmVyIlQKDVNlc3Npb25TZXJ2ZXISDAoEbm9kZRgBIAEoCRIPCgdub2RlX2lkGAIgASgJEiQKB2FkZHJlc3MYAyABKAsyEy5pc3RobXVzLnYxLkFkZHJlc3MiKwoJQWdlbnRQaW5nEg4KBm51bWJlchgBIAEoBBIOCgZydHRfdXMYAiABKA0ylQQKBlNlcnZlchI2CgRSZWFkEhcuaXN0aG11cy52MS5SZWFkUmVxdWVzdBoVLmlzdGhtdXMudjEuUmVhZFJlcGx5EjkKBVdyaXRlEhguaXN0aG11cy52MS5Xcml0ZVJlcXVlc3QaFi5pc3RobXVzLnYxLldyaXRlUmVwbHkSOwoFV2F0Y2gSGC5pc3RobXVzLnYxLldhdGNoUmVxdWVzdBoWLmlzdGhtdXMudjEuV2F0Y2hSZXBseTABEkEKB0NoYW5nZXMSGi5pc3RobXVzLnYxLkNoYW5nZXNSZXF1ZXN0GhguaXN0aG11cy52MS5DaGFuZ2VzUmVwbHkwARI8CgRMaW5rEhcuaXN0aG11cy52MS5MaW5rTWVzc2FnZRoXLmlzdGhtdXMudjEuTGlua01lc3NhZ2UoATABEksKDFNhdmVTbmFwc2hvdBIfLmlzdGhtdXMudjEuU2F2ZVNuYXBzaG90UmVxdWVzdBoYLmlzdGhtdXMudjEuU25hcHNob3RQYXJ0MAESRgoPUmVzdG9yZVNuYXBzaG90EhcuaXN0aG11cy52MS5SZXN0b3JlUGFydBoYLmlzdGhtdXMudjEuUmVzdG9yZVJlcGx5KAESRQoHU2Vzc2lvbhIaLmlzdGhtdXMudjEuU2Vzc2lvbk1lc3NhZ2UaGi5pc3RobXVzLnYxLlNlc3Npb25NZXNzYWdlKAEwAWIGcHJvdG8z");
 
 /**
  * An error of the closed set in src/lib/errors.ts. It travels inside replies, not as a gRPC status, so that its text has
@@ -933,6 +933,244 @@ export const RestoreReplySchema: GenMessage<RestoreReply> = /*@__PURE__*/
   messageDesc(file_isthmus_v1_isthmus, 26);
 
 /**
+ * @generated from message isthmus.v1.SessionMessage
+ */
+export type SessionMessage = Message<"isthmus.v1.SessionMessage"> & {
+  /**
+   * @generated from oneof isthmus.v1.SessionMessage.message
+   */
+  message: {
+    /**
+     * The agent's first message.
+     *
+     * @generated from field: isthmus.v1.AgentHello hello = 1;
+     */
+    value: AgentHello;
+    case: "hello";
+  } | {
+    /**
+     * The server's answer, once the session counts; and again whenever it changed.
+     *
+     * @generated from field: isthmus.v1.Welcome welcome = 2;
+     */
+    value: Welcome;
+    case: "welcome";
+  } | {
+    /**
+     * The agent asks for a sign of life.
+     *
+     * @generated from field: isthmus.v1.AgentPing ping = 3;
+     */
+    value: AgentPing;
+    case: "ping";
+  } | {
+    /**
+     * The server's answer, with the same number.
+     *
+     * @generated from field: isthmus.v1.Ping pong = 4;
+     */
+    value: Ping;
+    case: "pong";
+  } | {
+    /**
+     * Why the server will not hold the session; it is closed after it.
+     *
+     * @generated from field: isthmus.v1.Refusal refusal = 5;
+     */
+    value: Refusal;
+    case: "refusal";
+  } | {
+    /**
+     * The agent's node leaves for good, or the server stops and the agent should go to another one. A server says it
+     * back to an agent once the departure is written down.
+     *
+     * @generated from field: isthmus.v1.Leaving leaving = 6;
+     */
+    value: Leaving;
+    case: "leaving";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message isthmus.v1.SessionMessage.
+ * Use `create(SessionMessageSchema)` to create a new message.
+ */
+export const SessionMessageSchema: GenMessage<SessionMessage> = /*@__PURE__*/
+  messageDesc(file_isthmus_v1_isthmus, 27);
+
+/**
+ * @generated from message isthmus.v1.AgentHello
+ */
+export type AgentHello = Message<"isthmus.v1.AgentHello"> & {
+  /**
+   * @generated from field: uint32 protocol = 1;
+   */
+  protocol: number;
+
+  /**
+   * @generated from field: string datacenter = 2;
+   */
+  datacenter: string;
+
+  /**
+   * @generated from field: string node = 3;
+   */
+  node: string;
+
+  /**
+   * @generated from field: string node_id = 4;
+   */
+  nodeId: string;
+
+  /**
+   * @generated from field: string build = 5;
+   */
+  build: string;
+
+  /**
+   * Address within the datacenter.
+   *
+   * @generated from field: string address = 6;
+   */
+  address: string;
+
+  /**
+   * @generated from field: map<string, string> tagged_addresses = 7;
+   */
+  taggedAddresses: { [key: string]: string };
+
+  /**
+   * @generated from field: map<string, string> meta = 8;
+   */
+  meta: { [key: string]: string };
+
+  /**
+   * As members are shown with them.
+   *
+   * @generated from field: map<string, string> tags = 9;
+   */
+  tags: { [key: string]: string };
+};
+
+/**
+ * Describes the message isthmus.v1.AgentHello.
+ * Use `create(AgentHelloSchema)` to create a new message.
+ */
+export const AgentHelloSchema: GenMessage<AgentHello> = /*@__PURE__*/
+  messageDesc(file_isthmus_v1_isthmus, 28);
+
+/**
+ * @generated from message isthmus.v1.Welcome
+ */
+export type Welcome = Message<"isthmus.v1.Welcome"> & {
+  /**
+   * @generated from field: uint32 protocol = 1;
+   */
+  protocol: number;
+
+  /**
+   * @generated from field: string datacenter = 2;
+   */
+  datacenter: string;
+
+  /**
+   * @generated from field: string node = 3;
+   */
+  node: string;
+
+  /**
+   * @generated from field: string node_id = 4;
+   */
+  nodeId: string;
+
+  /**
+   * @generated from field: string build = 5;
+   */
+  build: string;
+
+  /**
+   * Milliseconds between two pings of the agent.
+   *
+   * @generated from field: uint32 heartbeat_ms = 6;
+   */
+  heartbeatMs: number;
+
+  /**
+   * The node counts as lost when nothing was heard of it for this long, milliseconds.
+   *
+   * @generated from field: uint32 timeout_ms = 7;
+   */
+  timeoutMs: number;
+
+  /**
+   * All servers of the datacenter that live, the sender among them.
+   *
+   * @generated from field: repeated isthmus.v1.SessionServer servers = 8;
+   */
+  servers: SessionServer[];
+};
+
+/**
+ * Describes the message isthmus.v1.Welcome.
+ * Use `create(WelcomeSchema)` to create a new message.
+ */
+export const WelcomeSchema: GenMessage<Welcome> = /*@__PURE__*/
+  messageDesc(file_isthmus_v1_isthmus, 29);
+
+/**
+ * @generated from message isthmus.v1.SessionServer
+ */
+export type SessionServer = Message<"isthmus.v1.SessionServer"> & {
+  /**
+   * @generated from field: string node = 1;
+   */
+  node: string;
+
+  /**
+   * @generated from field: string node_id = 2;
+   */
+  nodeId: string;
+
+  /**
+   * Of its `server` listener.
+   *
+   * @generated from field: isthmus.v1.Address address = 3;
+   */
+  address?: Address | undefined;
+};
+
+/**
+ * Describes the message isthmus.v1.SessionServer.
+ * Use `create(SessionServerSchema)` to create a new message.
+ */
+export const SessionServerSchema: GenMessage<SessionServer> = /*@__PURE__*/
+  messageDesc(file_isthmus_v1_isthmus, 30);
+
+/**
+ * @generated from message isthmus.v1.AgentPing
+ */
+export type AgentPing = Message<"isthmus.v1.AgentPing"> & {
+  /**
+   * @generated from field: uint64 number = 1;
+   */
+  number: bigint;
+
+  /**
+   * Smoothed round-trip time to the server, microseconds; 0 before the first answer.
+   *
+   * @generated from field: uint32 rtt_us = 2;
+   */
+  rttUs: number;
+};
+
+/**
+ * Describes the message isthmus.v1.AgentPing.
+ * Use `create(AgentPingSchema)` to create a new message.
+ */
+export const AgentPingSchema: GenMessage<AgentPing> = /*@__PURE__*/
+  messageDesc(file_isthmus_v1_isthmus, 31);
+
+/**
  * @generated from service isthmus.v1.Server
  */
 export const Server: GenService<{
@@ -1001,6 +1239,16 @@ export const Server: GenService<{
     methodKind: "client_streaming";
     input: typeof RestorePartSchema;
     output: typeof RestoreReplySchema;
+  },
+  /**
+   * The session of a node's agent with one server of its datacenter: who it is, that it lives, which servers there are.
+   *
+   * @generated from rpc isthmus.v1.Server.Session
+   */
+  session: {
+    methodKind: "bidi_streaming";
+    input: typeof SessionMessageSchema;
+    output: typeof SessionMessageSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_isthmus_v1_isthmus, 0);

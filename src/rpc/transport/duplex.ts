@@ -1,31 +1,31 @@
-import { create, type MessageInitShape } from '@bufbuild/protobuf';
+import { create, type DescMessage, type MessageInitShape, type MessageShape } from '@bufbuild/protobuf';
 import type { IsthmusError } from '../../lib/errors.ts';
 import { AsyncQueue } from '../../lib/queue.ts';
-import { type LinkMessage, LinkMessageSchema } from '../gen/isthmus/v1/isthmus_pb.ts';
-import type { LinkStream } from './handlers.ts';
+import type { DuplexStream } from './handlers.ts';
 import type { PeerIdentity } from './security.ts';
 
-/** Either of gRPC's duplex calls, as far as a link needs it. */
-interface DuplexCall {
-  on(event: 'data', listener: (message: LinkMessage) => void): unknown;
+/** Either of gRPC's duplex calls. */
+interface DuplexCall<Message> {
+  on(event: 'data', listener: (message: Message) => void): unknown;
   on(event: 'end' | 'close' | 'cancelled', listener: () => void): unknown;
   on(event: 'error', listener: (error: unknown) => void): unknown;
   readonly writable: boolean;
-  write(message: LinkMessage): boolean;
+  write(message: Message): boolean;
   end(): void;
 }
 
-/** A peer says little: heartbeats, and a Hello when it changes. More than this unread means that it floods us. */
+/** A peer says little: heartbeats, and who it is when that changes. More than this unread means that it floods us. */
 const MAX_UNREAD = 1_024;
 
-/** A gRPC duplex call as a {@link LinkStream}. `toError` makes the error that the reader sees when the call breaks. */
-export function createDuplexLink(
-  call: DuplexCall,
+/** A gRPC duplex call as a {@link DuplexStream}. `toError` makes the error that the reader sees when the call breaks. */
+export function createDuplex<Schema extends DescMessage>(
+  schema: Schema,
+  call: DuplexCall<MessageShape<Schema>>,
   peer: string,
   toError: (error: unknown) => IsthmusError,
   identity?: PeerIdentity,
-): LinkStream {
-  const queue = new AsyncQueue<LinkMessage>(MAX_UNREAD);
+): DuplexStream<MessageShape<Schema>, MessageInitShape<Schema>> {
+  const queue = new AsyncQueue<MessageShape<Schema>>(MAX_UNREAD);
   let ended = false;
   call.on('data', (message) => queue.push(message));
   call.on('error', (error) => {
@@ -42,8 +42,8 @@ export function createDuplexLink(
     peer,
     ...(identity === undefined ? {} : { identity }),
     messages: queue,
-    send(message: MessageInitShape<typeof LinkMessageSchema>) {
-      if (!ended && call.writable) call.write(create(LinkMessageSchema, message));
+    send(message) {
+      if (!ended && call.writable) call.write(create(schema, message));
     },
     end() {
       if (ended) return;

@@ -1,4 +1,4 @@
-import { abortReason } from '../lib/signals.ts';
+import { abortReason } from './signals.ts';
 
 /** Tells listeners that something changed: once for all changes of one turn of the event loop. */
 export class ChangeSignal {

@@ -1,0 +1,85 @@
+import type { Clock } from '../../lib/clock.ts';
+import type { TaskGroup } from '../../lib/task.ts';
+import type { Store } from '../../store/store.ts';
+import type { Logger } from '../../telemetry/types.ts';
+import type { NodeCatalog, Nodes } from './nodes.ts';
+import { type MemberRow, memberKey, type SessionRow } from './tables.ts';
+
+export interface NodeKeeperDeps {
+  readonly nodes: Nodes;
+  /** Where lost nodes are written down; a fenced one where several servers could do it. */
+  readonly store: Pick<Store, 'transact'>;
+  /** Commits as the view shows them. */
+  readonly onCommit: Store['onCommit'];
+  readonly catalog: NodeCatalog;
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+export interface NodeKeeperOptions {
+  /** Nodes without a session count as lost only this long after the keeper began: they may be on their way back. Milliseconds. */
+  readonly graceMs: number;
+  /** A failed node is removed after this, milliseconds. */
+  readonly reconnectTimeoutMs: number;
+}
+
+/** A node that left is listed for this long, milliseconds, as the peer does. */
+const LEFT_LISTED_MS = 24 * 3_600_000;
+/** Longest pause between two looks at what is due, milliseconds. */
+const SWEEP_MS = 60_000;
+const SHORTEST_MS = 50;
+
+/**
+ * Marks nodes whose session ended with the lease of its server, and removes those that stayed away. It runs on one server
+ * of a datacenter; on two it would do no harm: what is written down is written once.
+ */
+export function keepNodes(deps: NodeKeeperDeps, options: NodeKeeperOptions, tasks: TaskGroup): void {
+  const { nodes, store, catalog, clock, log } = deps;
+  const { members, sessions } = nodes.tables;
+  const judgeFrom = clock.now() + options.graceMs;
+
+  const judge = async (node: string): Promise<void> => {
+    if (sessions.get(memberKey(node)) !== undefined || nodes.member(node)?.Status !== 'alive') return;
+    const { result } = await store.transact((tx) => {
+      const member = tx.get(members, memberKey(node));
+      if (tx.get(sessions, memberKey(node)) !== undefined || member?.Status !== 'alive') return false;
+      tx.put(members, { ...member, Status: 'failed', Since: clock.now() });
+      catalog.setLost(tx, node);
+      return true;
+    });
+    if (result) log.warn('node lost: its session ended with the server that held it', { node });
+  };
+
+  const dueAt = ({ Status, Since }: MemberRow): number => {
+    if (Status === 'failed') return Since + options.reconnectTimeoutMs;
+    return Status === 'left' ? Since + LEFT_LISTED_MS : Number.POSITIVE_INFINITY;
+  };
+  const nextPause = (): number => {
+    const now = clock.now();
+    let next = now + Math.min(SWEEP_MS, options.reconnectTimeoutMs);
+    if (now < judgeFrom) next = Math.min(next, judgeFrom);
+    for (const { value } of members.list()) next = Math.min(next, dueAt(value));
+    return Math.max(SHORTEST_MS, next - now);
+  };
+
+  const sweep = async (): Promise<void> => {
+    const now = clock.now();
+    for (const { value } of members.list()) {
+      if (dueAt(value) <= now) {
+        await nodes.forget(value.Node);
+        log.info('node removed', { node: value.Node, status: value.Status });
+      } else if (now >= judgeFrom) await judge(value.Node);
+    }
+  };
+
+  const end = deps.onCommit(({ changes }) => {
+    for (const { table, before, after } of changes) {
+      if (table !== sessions.spec.name || before === undefined || after !== undefined) continue;
+      if (clock.now() < judgeFrom) continue; // the sweep looks at all of them then
+      const { Node } = before.value as SessionRow;
+      tasks.run(`judge ${Node}`, () => judge(Node));
+    }
+  });
+  tasks.signal.addEventListener('abort', end, { once: true });
+  tasks.loop('reap nodes', { pauseMs: nextPause }, sweep);
+}

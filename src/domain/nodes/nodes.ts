@@ -1,0 +1,147 @@
+import { isDeepStrictEqual } from 'node:util';
+import type { Clock } from '../../lib/clock.ts';
+import { IsthmusError } from '../../lib/errors.ts';
+import { LAN_PROTOCOL, type Member } from '../../model/member.ts';
+import type { Read } from '../../store/read.ts';
+import type { AppliedCommit, Store, Tx } from '../../store/store.ts';
+import { createNodeTables, type MemberRow, type MemberStatus, memberKey, type NodeTables } from './tables.ts';
+
+/** What a node's agent tells of it. */
+export interface NodeAgentInfo extends Pick<MemberRow, 'Node' | 'ID' | 'Role' | 'Addr' | 'Port' | 'Tags'> {
+  readonly TaggedAddresses: Readonly<Record<string, string>>;
+  readonly Meta: Readonly<Record<string, string>>;
+}
+
+/** What nodes need of the catalog. */
+export interface NodeCatalog {
+  /** Writes the node's row and whether its agent lives; may throw `rejected`. */
+  setAlive(tx: Tx, node: NodeAgentInfo): void;
+  /** The node, if it is there, has lost its agent. */
+  setLost(tx: Tx, node: string): void;
+  /** Removes the node with all that is registered on it. */
+  remove(tx: Tx, node: string): void;
+}
+
+export interface NodesDeps {
+  readonly store: Store;
+  readonly catalog: NodeCatalog;
+  /** Name of this server. */
+  readonly server: string;
+  readonly clock: Clock;
+}
+
+/** A server that lives, as agents need to know it. */
+export interface LivingServer {
+  readonly node: string;
+  readonly nodeId: string;
+  readonly address: string;
+  readonly port: number;
+}
+
+/** Which nodes have a living agent, and which had one. */
+export interface Nodes {
+  readonly tables: NodeTables;
+  readonly reads: { readonly 'members.lan': Read<Record<never, never>, readonly Member[]> };
+  /** The node has a session with this server from here on. Throws `rejected` when another living node has its name. */
+  begin(info: NodeAgentInfo, session: string, lease: string): Promise<void>;
+  /** Nothing was heard of the node's agent for too long. Does nothing when the node has another session by now. */
+  lost(node: string, session: string): Promise<boolean>;
+  /** The node leaves for good: it is deregistered. Without a session, whichever it has. */
+  left(node: string, session?: string): Promise<void>;
+  /** Takes a failed or departed node off the list. */
+  forget(node: string): Promise<void>;
+  member(node: string): MemberRow | undefined;
+  members(): readonly Member[];
+  servers(): readonly LivingServer[];
+  onChange(listener: () => void): () => void;
+}
+
+const STATUS: Readonly<Record<MemberStatus, number>> = { alive: 1, left: 3, failed: 4 };
+
+export function createNodes({ store, catalog, server, clock }: NodesDeps): Nodes {
+  const tables = createNodeTables(store);
+  const { members, sessions } = tables;
+
+  const setStatus = (tx: Tx, node: string, status: MemberStatus): void => {
+    const row = tx.get(members, memberKey(node));
+    if (row !== undefined && row.Status !== status) tx.put(members, { ...row, Status: status, Since: clock.now() });
+  };
+  const shown = (): readonly Member[] =>
+    members.list().map(({ value }) => ({
+      Name: value.Node,
+      Addr: value.Addr,
+      Port: value.Port,
+      Tags: value.Tags,
+      Status: STATUS[value.Status],
+      ...LAN_PROTOCOL,
+    }));
+
+  return {
+    tables,
+    reads: { 'members.lan': { topics: () => ['members'], produce: shown } },
+
+    async begin(info, session, lease) {
+      const key = memberKey(info.Node);
+      await store.transact((tx) => {
+        const held = tx.get(sessions, key);
+        if (held !== undefined && held.ID !== info.ID)
+          throw new IsthmusError(
+            'rejected',
+            `the name ${info.Node} belongs to another living node (ID ${held.ID}): give this one a name of its own with -node`,
+          );
+        tx.put(sessions, { Node: info.Node, ID: info.ID, Session: session, Server: server }, lease);
+        const known = tx.get(members, key);
+        const { TaggedAddresses: _addresses, Meta: _meta, ...own } = info;
+        const row: MemberRow = { ...own, Status: 'alive', Since: clock.now() };
+        const same = known !== undefined && isDeepStrictEqual({ ...known, Since: 0 }, { ...row, Since: 0 });
+        if (!same) tx.put(members, row);
+        catalog.setAlive(tx, info);
+      });
+    },
+
+    async lost(node, session) {
+      const { result } = await store.transact((tx) => {
+        if (tx.get(sessions, memberKey(node))?.Session !== session) return false;
+        tx.delete(sessions, memberKey(node));
+        setStatus(tx, node, 'failed');
+        catalog.setLost(tx, node);
+        return true;
+      });
+      return result;
+    },
+
+    async left(node, session) {
+      await store.transact((tx) => {
+        const held = tx.get(sessions, memberKey(node));
+        if (session !== undefined && held?.Session !== session) return;
+        if (held !== undefined) tx.delete(sessions, memberKey(node));
+        setStatus(tx, node, 'left');
+        catalog.remove(tx, node);
+      });
+    },
+
+    async forget(node) {
+      await store.transact((tx) => {
+        if (tx.get(sessions, memberKey(node)) !== undefined) return;
+        if (tx.row(members, memberKey(node)) !== undefined) tx.delete(members, memberKey(node));
+        catalog.remove(tx, node);
+      });
+    },
+
+    member: (node) => members.get(memberKey(node))?.value,
+    members: shown,
+    servers: () =>
+      members
+        .list()
+        .flatMap(({ value }) =>
+          value.Role === 'server' && value.Status === 'alive'
+            ? [{ node: value.Node, nodeId: value.ID, address: value.Addr, port: Number(value.Tags.port ?? 0) }]
+            : [],
+        ),
+    onChange(listener) {
+      return store.onCommit(({ changes }: AppliedCommit) => {
+        if (changes.some(({ table }) => table === members.spec.name)) listener();
+      });
+    },
+  };
+}

@@ -1,0 +1,274 @@
+import type { LivingServer, NodeAgentInfo, Nodes } from '../domain/nodes/nodes.ts';
+import { ChangeSignal } from '../lib/change-signal.ts';
+import type { Clock } from '../lib/clock.ts';
+import { hasCode, IsthmusError } from '../lib/errors.ts';
+import { newUuid } from '../lib/ids.ts';
+import type { Service } from '../lib/service.ts';
+import { abortable, aborted, linkSignals, sleep } from '../lib/signals.ts';
+import { createTaskGroup } from '../lib/task.ts';
+import type { AgentHello, SessionMessage, SessionMessageInit, SessionStream } from '../rpc/transport/handlers.ts';
+import { type HeldLease, holdLease } from '../store/held-lease.ts';
+import type { Store } from '../store/store.ts';
+import type { Logger, Metrics } from '../telemetry/types.ts';
+
+export interface AgentSessionsDeps {
+  readonly datacenter: string;
+  /** This server as a member; asked once its listeners are bound. */
+  readonly self: () => NodeAgentInfo;
+  readonly build: string;
+  readonly nodes: Nodes;
+  readonly leases: Store['leases'];
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly metrics: Metrics;
+}
+
+export interface AgentSessionsOptions {
+  /** A node is lost when nothing was heard of its agent for this long, milliseconds. */
+  readonly nodeTimeoutMs: number;
+}
+
+/** Sessions of client agents with this server. */
+export interface AgentSessions {
+  readonly service: Service;
+  /** Holds one session until it ends. */
+  hold(stream: SessionStream, signal: AbortSignal): Promise<void>;
+}
+
+const PROTOCOL = 1;
+/** For an agent to say who it is, milliseconds. */
+const HELLO_MS = 5_000;
+/** Signs of life within the time after which a node is lost. */
+const HEARTBEATS = 3;
+/**
+ * The sessions of a server that died end after so many times the node timeout: by then its agents have long found
+ * another server.
+ */
+const LEASE_TIMEOUTS = 1.5;
+
+interface Live {
+  readonly id: string;
+  readonly info: NodeAgentInfo;
+  readonly stream: SessionStream;
+  silentBeats: number;
+  readonly end: (error: IsthmusError) => void;
+}
+
+export function createAgentSessions(deps: AgentSessionsDeps, options: AgentSessionsOptions): AgentSessions {
+  return new Sessions(deps, options);
+}
+
+class Sessions implements AgentSessions {
+  readonly service: Service;
+  readonly #deps: AgentSessionsDeps;
+  readonly #timeoutMs: number;
+  readonly #heartbeatMs: number;
+  readonly #leaseMs: number;
+  readonly #tasks;
+  readonly #live = new Map<string, Live>();
+  readonly #serversChanged = new ChangeSignal();
+  readonly #ownSession = newUuid();
+  #lease: HeldLease | undefined;
+  #unhook: (() => void) | undefined;
+
+  constructor(deps: AgentSessionsDeps, options: AgentSessionsOptions) {
+    this.#deps = deps;
+    this.#timeoutMs = options.nodeTimeoutMs;
+    this.#heartbeatMs = Math.max(1, Math.floor(options.nodeTimeoutMs / HEARTBEATS));
+    this.#leaseMs = Math.ceil(options.nodeTimeoutMs * LEASE_TIMEOUTS);
+    this.#tasks = createTaskGroup({
+      clock: deps.clock,
+      onError: (task, error, retryInMs) =>
+        deps.log.warn('keeping sessions of agents failed', { task, error: error.message, retryInMs }),
+    });
+    this.service = { name: 'sessions of agents', start: () => this.#start(), stop: () => this.#stop() };
+    deps.metrics.gauge(
+      { name: 'isthmus_server_agent_sessions', help: 'Client agents that have their session with this server.' },
+      (set) => set(this.#live.size),
+    );
+  }
+
+  async hold(stream: SessionStream, signal: AbortSignal): Promise<void> {
+    const linked = linkSignals(signal, this.#tasks.signal);
+    const messages = stream.messages[Symbol.asyncIterator]();
+    let live: Live | undefined;
+    try {
+      live = await this.#greet(stream, messages, linked);
+      if (live === undefined) return;
+      for (;;) {
+        const next = await abortable(messages.next(), linked.signal);
+        if (next.done === true) break;
+        live.silentBeats = 0;
+        const { message } = next.value;
+        if (message.case === 'ping')
+          stream.send({ message: { case: 'pong', value: { number: message.value.number } } });
+        if (message.case === 'leaving') {
+          await this.#deps.nodes.left(live.info.Node, live.id);
+          this.#deps.log.info('node left', { node: live.info.Node });
+          stream.send({ message: { case: 'leaving', value: {} } });
+          return;
+        }
+      }
+    } catch (thrown) {
+      const error = IsthmusError.from(thrown);
+      if (error.code !== 'cancelled' && error.code !== 'unavailable')
+        this.#deps.log.warn('session of an agent ended', { peer: stream.peer, error: error.message });
+    } finally {
+      linked.release();
+      if (this.#tasks.signal.aborted) stream.send({ message: { case: 'leaving', value: {} } });
+      stream.end();
+      if (live !== undefined) this.#ended(live);
+    }
+  }
+
+  /** Takes the agent's hello; undefined when the session is refused. */
+  async #greet(
+    stream: SessionStream,
+    messages: AsyncIterator<SessionMessage>,
+    linked: { readonly signal: AbortSignal; abort(reason: unknown): void },
+  ): Promise<Live | undefined> {
+    const { clock, nodes } = this.#deps;
+    const limit = clock.after(HELLO_MS, () => linked.abort(new IsthmusError('deadline', 'the agent said no hello')));
+    try {
+      const next = await abortable(messages.next(), linked.signal);
+      if (next.done === true || next.value.message.case !== 'hello') return undefined;
+      const hello = next.value.message.value;
+      const refusal = this.#judge(hello);
+      if (refusal !== undefined) return this.#refuse(stream, hello, refusal);
+      const id = newUuid();
+      const info = infoOf(hello);
+      try {
+        await nodes.begin(info, id, this.#livingLease());
+      } catch (thrown) {
+        if (!hasCode(thrown, 'rejected')) throw thrown;
+        return this.#refuse(stream, hello, { reason: 'name', message: thrown.message });
+      }
+      const live: Live = { id, info, stream, silentBeats: 0, end: (error) => linked.abort(error) };
+      this.#live.set(id, live);
+      stream.send(this.#welcome());
+      return live;
+    } finally {
+      limit.cancel();
+    }
+  }
+
+  #livingLease(): string {
+    if (this.#lease === undefined || this.#lease.lost.aborted)
+      throw new IsthmusError('unavailable', 'this server takes no sessions yet');
+    return this.#lease.id;
+  }
+
+  #judge({ protocol, datacenter, node, nodeId }: AgentHello): { reason: string; message: string } | undefined {
+    const own = this.#deps.datacenter;
+    if (protocol < PROTOCOL)
+      return {
+        reason: 'protocol',
+        message: `the agent speaks protocol ${protocol}, this server ${PROTOCOL} and later`,
+      };
+    if (datacenter !== own)
+      return {
+        reason: 'datacenter',
+        message: `this server is of the datacenter ${own}, the agent of ${datacenter}: correct its "datacenter" or "retry_join"`,
+      };
+    if (node === '' || nodeId === '') return { reason: 'name', message: 'the agent told no node name or no node ID' };
+    return undefined;
+  }
+
+  #refuse(stream: SessionStream, { node }: AgentHello, refusal: { reason: string; message: string }): undefined {
+    this.#deps.log.warn('refused an agent', { peer: stream.peer, node, reason: refusal.message });
+    stream.send({ message: { case: 'refusal', value: refusal } });
+    return undefined;
+  }
+
+  #welcome(): SessionMessageInit {
+    const { datacenter, build, nodes } = this.#deps;
+    const self = this.#deps.self();
+    const servers = nodes.servers().map(({ node, nodeId, address, port }: LivingServer) => ({
+      node,
+      nodeId,
+      address: { host: address, port },
+    }));
+    const value = {
+      protocol: PROTOCOL,
+      datacenter,
+      node: self.Node,
+      nodeId: self.ID,
+      build,
+      heartbeatMs: this.#heartbeatMs,
+      timeoutMs: this.#timeoutMs,
+      servers,
+    };
+    return { message: { case: 'welcome', value } };
+  }
+
+  /** The node may be on its way to another server, or back: it is lost only when it does not come in time. */
+  #ended(live: Live): void {
+    this.#live.delete(live.id);
+    const { clock, nodes, log } = this.#deps;
+    const heard = Math.min(live.silentBeats * this.#heartbeatMs, this.#timeoutMs);
+    this.#tasks.run(`return of ${live.info.Node}`, async (signal) => {
+      await sleep(clock, this.#timeoutMs - heard, signal);
+      if (await nodes.lost(live.info.Node, live.id)) log.warn('node lost', { node: live.info.Node });
+    });
+  }
+
+  async #start(): Promise<void> {
+    this.#unhook = this.#deps.nodes.onChange(() => this.#serversChanged.notify());
+    let told = serverNames(this.#deps.nodes);
+    this.#serversChanged.subscribe(() => {
+      const now = serverNames(this.#deps.nodes);
+      if (now === told) return;
+      told = now;
+      for (const { stream } of this.#live.values()) stream.send(this.#welcome());
+    });
+    await this.#hang();
+    this.#tasks.loop('lease', { backoff: { baseMs: 100, maxMs: 1_000 } }, async (signal) => {
+      const lease = this.#lease;
+      if (lease !== undefined && !lease.lost.aborted) await aborted(AbortSignal.any([lease.lost, signal]));
+      if (signal.aborted) return;
+      this.#deps.log.warn('the lease of this server’s sessions was lost: they are written down anew');
+      await this.#hang();
+    });
+    this.#tasks.loop('heartbeats', { pauseMs: this.#heartbeatMs }, async () => this.#beat());
+  }
+
+  async #stop(): Promise<void> {
+    this.#unhook?.();
+    await this.#tasks.stop();
+  }
+
+  /** Silence is counted in beats: a server that slept does not take its agents for dead. */
+  #beat(): void {
+    for (const live of this.#live.values()) {
+      if (live.silentBeats * this.#heartbeatMs >= this.#timeoutMs)
+        live.end(new IsthmusError('unavailable', 'nothing heard of the agent any more'));
+      live.silentBeats += 1;
+    }
+  }
+
+  /** A new lease, with this server and all that have a session with it hung on it. */
+  async #hang(): Promise<void> {
+    const { leases, clock, nodes } = this.#deps;
+    this.#lease = await holdLease({ leases, clock, tasks: this.#tasks }, this.#leaseMs);
+    const { id: lease } = this.#lease;
+    await nodes.begin(this.#deps.self(), this.#ownSession, lease);
+    for (const { info, id } of this.#live.values()) await nodes.begin(info, id, lease);
+  }
+}
+
+function serverNames(nodes: Nodes): string {
+  return JSON.stringify(nodes.servers());
+}
+
+function infoOf(hello: AgentHello): NodeAgentInfo {
+  return {
+    Node: hello.node,
+    ID: hello.nodeId,
+    Role: 'client',
+    Addr: hello.address,
+    Port: 0,
+    Tags: hello.tags,
+    TaggedAddresses: hello.taggedAddresses,
+    Meta: hello.meta,
+  };
+}
