@@ -15,6 +15,7 @@ export const LAYERS = [
     may: ['client', 'config', 'snapshot'],
     also: [
       { file: /\/agent[^/]*\.ts$/, may: ['daemon', 'telemetry'], text: 'agent: daemon' },
+      { file: /\/store-[^/]*\.ts$/, may: ['daemon'], text: 'store: daemon' },
       { file: /\/tls-[^/]*\.ts$/, may: ['pki'], text: 'tls: pki' },
       { file: /\/[^/]*proxy[^/]*\.ts$/, may: ['sidecar', 'pki', 'telemetry'], text: 'connect proxy: sidecar' },
     ],

@@ -44,6 +44,7 @@ import { servicesRegister } from './commands/services-register.ts';
 import { snapshotInspect } from './commands/snapshot-inspect.ts';
 import { snapshotRestore } from './commands/snapshot-restore.ts';
 import { snapshotSave } from './commands/snapshot-save.ts';
+import { storeMigrate } from './commands/store-migrate.ts';
 import { tlsCaCreate } from './commands/tls-ca-create.ts';
 import { tlsCertCreate } from './commands/tls-cert-create.ts';
 import { validate } from './commands/validate.ts';
@@ -98,6 +99,7 @@ export const COMMANDS: readonly Command[] = [
   snapshotInspect,
   snapshotRestore,
   snapshotSave,
+  storeMigrate,
   validate,
   version,
 ];

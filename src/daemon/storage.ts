@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import type { LoadedConfig } from '../config/types.ts';
+import type { LoadedConfig, StorageConfig } from '../config/types.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Engine } from '../store/engine.ts';
 import { openEtcdEngine } from '../store/etcd/etcd-engine.ts';
@@ -13,29 +13,14 @@ export interface StorageDeps {
   readonly clock: Clock;
   readonly log: Logger;
   readonly metrics: Metrics;
+  /** Gives up waiting for etcd. */
+  readonly signal?: AbortSignal;
 }
 
 /** Opens the store that the configuration names. Waits for an etcd that is not there yet. */
-export async function openEngine({ loaded, clock, log, metrics }: StorageDeps): Promise<Engine> {
-  const { dataDir, storage } = loaded.config;
-  const { endpoints, username, password, prefix, compactionIntervalMs, ...tls } = storage.etcd;
-  const meters = etcdMeters(metrics, endpoints);
-  let engine: Engine;
-  if (storage.engine === 'etcd') {
-    engine = await openEtcdEngine({
-      ...{ endpoints, tls, username, password, prefix, clock, meters },
-      log: log.child({ component: 'store' }),
-      compactEveryMs: compactionIntervalMs,
-    });
-  } else if (dataDir === '') {
-    engine = new MemoryEngine(clock);
-  } else {
-    engine = await openLmdbEngine({
-      path: join(dataDir, 'store'),
-      clock,
-      onError: (what, error) => log.warn('store work failed', { what, error: error.message }),
-    });
-  }
+export async function openEngine(deps: StorageDeps): Promise<Engine> {
+  const { loaded, metrics } = deps;
+  const engine = await openStorage(loaded.config.storage.engine, deps);
   metrics.gauge(
     {
       name: 'isthmus_store_connected',
@@ -48,4 +33,32 @@ export async function openEngine({ loaded, clock, log, metrics }: StorageDeps): 
     (set) => set(engine.contact().lastMs / 1_000),
   );
   return engine;
+}
+
+/** Opens a store of one kind, as configured for that kind. */
+export async function openStorage(
+  kind: StorageConfig['engine'],
+  { loaded, clock, log, metrics, signal }: StorageDeps,
+): Promise<Engine> {
+  const { dataDir, storage } = loaded.config;
+  const { endpoints, username, password, prefix, compactionIntervalMs, ...tls } = storage.etcd;
+  const meters = etcdMeters(metrics, endpoints);
+  if (kind === 'etcd') {
+    return openEtcdEngine({
+      ...{ endpoints, tls, username, password, prefix, clock, meters },
+      log: log.child({ component: 'store' }),
+      compactEveryMs: compactionIntervalMs,
+      ...(signal === undefined ? {} : { signal }),
+    });
+  }
+  if (dataDir === '') return new MemoryEngine(clock);
+  return openLmdbEngine({
+    path: embeddedPath(dataDir),
+    clock,
+    onError: (what, error) => log.warn('store work failed', { what, error: error.message }),
+  });
+}
+
+export function embeddedPath(dataDir: string): string {
+  return join(dataDir, 'store');
 }

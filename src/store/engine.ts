@@ -110,7 +110,8 @@ export interface RestoreOptions {
   readonly above: number;
   /**
    * The epoch of the store that the rows come from, when this one goes on with its history in its place: rows keep the
-   * revisions they come with, none of which is above `above`. Absent: a new history begins.
+   * revisions they come with, none of which is above `above`, and whoever has seen that one can watch on from there.
+   * Absent: a new history begins.
    */
   readonly continues?: string;
 }

@@ -33,12 +33,12 @@ export class Watchers {
   publish(commit: Commit): void {
     for (const watcher of this.#live) {
       if (commit.revision < watcher.from) continue;
-      const part = restrict(commit, watcher.prefix);
+      const part = restrict(commit, watcher.prefix, false);
       if (part !== undefined) watcher.queue.push(part);
     }
   }
 
-  async *watch({ prefix, fromRevision, signal }: WatchQuery): AsyncGenerator<Commit, void, void> {
+  async *watch({ prefix, fromRevision, signal, progress = false }: WatchQuery): AsyncGenerator<Commit, void, void> {
     let next = Math.max(1, fromRevision);
     for (;;) {
       if (this.#closed !== undefined) throw this.#closed;
@@ -47,7 +47,7 @@ export class Watchers {
       if (next > this.#history.newest()) break;
       for (const commit of this.#history.read(next)) {
         next = commit.revision + 1;
-        const part = restrict(commit, prefix);
+        const part = restrict(commit, prefix, progress);
         if (part === undefined) continue;
         yield part;
         throwIfAborted(signal);
@@ -76,10 +76,11 @@ export class Watchers {
   }
 }
 
-function restrict(commit: Commit, prefix: string): Commit | undefined {
-  if (prefix === '') return commit;
+/** The commit as far as it touches the prefix. One without any change stands where a history of another store ends. */
+function restrict(commit: Commit, prefix: string, progress: boolean): Commit | undefined {
+  if (prefix === '' && commit.changes.length > 0) return commit;
   const changes = commit.changes.filter((change) => change.key.startsWith(prefix));
-  return changes.length === 0 ? undefined : { revision: commit.revision, changes };
+  return changes.length === 0 && !progress ? undefined : { revision: commit.revision, changes };
 }
 
 /** Tells from which revision on the history is held. */

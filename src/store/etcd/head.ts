@@ -44,8 +44,8 @@ export interface HeadValue {
   readonly generation: string;
   /** The store's revisions are etcd's plus this; it never shrinks, so that they never go back. */
   readonly offset: number;
-  /** False: the generation began empty. */
-  readonly restored: boolean;
+  /** The oldest revision that can be watched from; absent: the one after that at which this generation came to count. */
+  readonly heldFrom?: number;
   /** Parts of `o/<generation>/`; without one a row that was brought in has the revision of that. */
   readonly origins: number;
 }
@@ -90,7 +90,7 @@ export class Head {
 
   /** The oldest revision that a watch can begin with. */
   get first(): number {
-    return this.value.restored ? this.toRevision(this.since) + 1 : 1;
+    return this.value.heldFrom ?? this.toRevision(this.since) + 1;
   }
 
   get epoch(): string {

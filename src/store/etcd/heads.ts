@@ -32,7 +32,7 @@ export async function openHead(client: EtcdClient, layout: Layout): Promise<Head
       epoch: newUuid(),
       generation: '1',
       offset: -(revision + 1),
-      restored: false,
+      heldFrom: 1,
       origins: 0,
     };
     const request = create(TxnRequestSchema, {

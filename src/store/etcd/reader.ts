@@ -94,7 +94,7 @@ export class Reader {
     const { revision } = query;
     if (revision !== undefined) {
       const head = this.#current.value;
-      if (head.value.restored && revision < head.first - 1) throw compactedError(head.first - 1);
+      if (revision < head.first - 1) throw compactedError(head.first - 1);
       return this.#at(head, query);
     }
     for (;;) {
@@ -148,7 +148,7 @@ function rangeRequest({ prefix, after, limit, revision }: RangeQuery, head: Head
     key: Buffer.from(head.rowsRoot + begin),
     rangeEnd: endOf(head.rowsRoot + prefix),
     limit: BigInt(Math.min(limit ?? PAGE_ROWS, PAGE_ROWS)),
-    // Before the store was made it was empty, as right after.
+    // Right before this generation came to count the store was as right after.
     revision: revision === undefined ? 0n : BigInt(Math.max(head.toEtcd(revision), head.since)),
   });
 }

@@ -136,7 +136,7 @@ export class Restore {
       epoch: continues ?? newUuid(),
       generation: this.#generation,
       offset: Math.max(before.value.offset, above - newest), // the step comes after `newest`, so its revision is above
-      restored: true,
+      ...(continues === undefined ? {} : { heldFrom: above + 1 }),
       origins: parts,
     };
     const reply = await this.#send([putOf(layout.head, JSON.stringify(next))], [modEquals(layout.head, before.since)]);

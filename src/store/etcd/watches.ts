@@ -83,7 +83,7 @@ export class Watches {
   async #takeUp(head: Head): Promise<number> {
     const newest = await this.#current.newest();
     const now = this.#current.value;
-    if (now.since !== head.since) throw compactedError(now.toRevision(now.since));
+    if (now.since !== head.since) throw compactedError(now.first - 1);
     return newest;
   }
 

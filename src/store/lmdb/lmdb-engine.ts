@@ -232,15 +232,17 @@ class LmdbEngine implements Engine {
   async #adopt({ above, continues }: RestoreOptions): Promise<void> {
     const revision = Math.max(this.#revision, above) + 1;
     const epoch = continues ?? newUuid();
+    const compacted = continues === undefined ? revision : revision - 1;
     await this.#root.childTransaction(() => {
       this.#checkOurs();
-      this.#tables.adopt(epoch, revision);
+      this.#tables.adopt(epoch, revision, compacted);
     });
     this.#tables.adopted(revision);
     this.#epoch = epoch;
-    this.#durable = this.#revision = this.#compacted = this.#forgotten = revision;
+    this.#durable = this.#revision = revision;
+    this.#compacted = this.#forgotten = compacted;
     this.#leases.reattach([]);
-    this.#watchers.interrupt(compactedError(revision));
+    this.#watchers.interrupt(compactedError(compacted));
   }
 
   /** Writes what was asked for before, then lets go of the folder. */

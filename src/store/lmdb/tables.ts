@@ -153,15 +153,19 @@ export class Tables {
     void this.#staged.put(Buffer.from(key), keepRevisions ? [createRevision, modRevision, value] : [0, 0, value]);
   }
 
-  /** Takes up what is staged, as a new history. {@link adopted} must follow once the transaction is on disk. */
-  adopt(epoch: string, revision: number): void {
+  /**
+   * Takes up what is staged. {@link adopted} must follow once the transaction is on disk.
+   * @param compacted history up to it is not held: all of it, or all but the empty commit that goes on with another one
+   */
+  adopt(epoch: string, revision: number, compacted: number): void {
     void this.meta.put('epoch', epoch);
     void this.meta.put('revision', revision);
-    void this.meta.put('compacted', revision);
+    void this.meta.put('compacted', compacted);
     void this.meta.put('restored', revision);
     void this.meta.put('rows', this.#current === 0 ? ROWS[1] : ROWS[0]);
     this.#rows.clearSync();
     this.#history.clearSync();
+    if (compacted < revision) void this.#history.put(revision, []);
     this.#leased.clearSync();
   }
 

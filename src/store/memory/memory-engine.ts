@@ -183,8 +183,12 @@ export class MemoryEngine implements Engine {
     this.#epoch = continues ?? newUuid();
     this.#log.length = 0;
     this.#revision = this.#compacted = revision;
+    if (continues !== undefined) {
+      this.#log.push({ commit: { revision, changes: [] }, before: [] });
+      this.#compacted -= 1;
+    }
     this.#leases.reattach([]);
-    this.#watchers.interrupt(compactedError(revision));
+    this.#watchers.interrupt(compactedError(this.#compacted));
   }
 
   #forget(to: number): void {
