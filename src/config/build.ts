@@ -44,6 +44,8 @@ export function buildConfig(input: BuildInput): RuntimeConfig {
       'acl.tokens.replication is empty: this secondary cannot replicate with access control on, unless it joined by an invitation',
     );
   }
+  if (values.join_invite !== '' && values.server && !isSecondary(values, datacenter))
+    reject('join_invite', '"join_invite" is for a new datacenter: set "primary_datacenter" to the one that invites');
   const tls = buildTls({ values, origins: input.origins, warnings: input.warnings, reject });
   if (ports.https >= 0 && tls.https.certFile === '') {
     input.warnings.push('"ports.https" needs "cert_file" and "key_file"; the HTTPS listener stays off');

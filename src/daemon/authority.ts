@@ -115,6 +115,7 @@ export async function createAuthority(deps: AuthorityDeps): Promise<Authority> {
     services: together,
   } = createServers({
     nodeId,
+    datacenter: config.datacenter,
     node: config.nodeName,
     store,
     living: () => [],

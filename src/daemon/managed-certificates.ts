@@ -1,18 +1,14 @@
-import { readFileSync } from 'node:fs';
 import type { RuntimeConfig } from '../config/types.ts';
 import type { TransportAuthority } from '../domain/transport/authority.ts';
-import { type Invitation, parseInvitation } from '../domain/transport/invitation-text.ts';
-import { Backoff } from '../lib/backoff.ts';
 import type { Clock } from '../lib/clock.ts';
-import { hasCode, IsthmusError } from '../lib/errors.ts';
+import { IsthmusError } from '../lib/errors.ts';
 import type { Service } from '../lib/service.ts';
-import { sleep } from '../lib/signals.ts';
 import { createTaskGroup } from '../lib/task.ts';
 import { generateLeafKey, privateKeyToPem, spkiOf } from '../pki/keys.ts';
 import { createTlsMaterial, type OwnCertificate, type TlsMaterial } from '../pki/tls-material.ts';
-import { enrolWithCertificate, enrolWithFingerprint } from '../rpc/transport/enrol-client.ts';
-import type { EnrolReply } from '../rpc/transport/enrol-wire.ts';
+import { enrolWithCertificate } from '../rpc/transport/enrol-client.ts';
 import type { Logger } from '../telemetry/types.ts';
+import { firstAnswer, type Life, readInvitation, renewalDueIn, renewalPause, useInvitation } from './enrolment.ts';
 
 export interface ManagedCertificatesDeps {
   readonly config: RuntimeConfig;
@@ -23,11 +19,8 @@ export interface ManagedCertificatesDeps {
   readonly log: Logger;
 }
 
-/** A joiner tries so long to reach who invited it, milliseconds. */
-const JOIN_MS = 120_000;
-/** Longest time between two looks whether something is to be renewed, milliseconds. */
-const LOOK_MS = 3_600_000;
-const MIN_PAUSE_MS = 500;
+const EXPIRED =
+  'the authority of this datacenter has expired: invite it again (isthmus federation invite -joining) and start it with -join-invite';
 
 /**
  * The certificate of this server where none comes from files: made by this datacenter's authority, renewed at half of
@@ -62,37 +55,36 @@ export class ManagedCertificates implements Service {
   }
 
   async start(signal: AbortSignal): Promise<void> {
-    const { config, authority, log } = this.#deps;
+    const { config, authority, clock, log } = this.#deps;
     const primary = config.datacenter === config.primaryDatacenter;
     const { managed } = config.tls.rpc;
     if (primary && managed) await authority.ensureRoot();
-    if (authority.row === undefined) {
-      if (config.joinInvite !== '') await this.#join(signal);
-      else if (managed)
-        throw new IsthmusError(
-          'rejected',
-          `datacenter "${config.datacenter}" has no certificates yet: start it once with -join-invite FILE; "isthmus federation invite" in "${config.primaryDatacenter}" makes the file`,
-        );
-      else return;
-    } else if (config.joinInvite !== '') log.info('this datacenter has joined before: the invitation is not needed');
-    this.#issue();
+    const { row } = authority;
+    if (row === undefined && config.joinInvite === '') {
+      if (!managed) return;
+      throw new IsthmusError(
+        'rejected',
+        `datacenter "${config.datacenter}" has no certificates yet: start it once with -join-invite FILE; "isthmus federation invite" in "${config.primaryDatacenter}" makes the file`,
+      );
+    }
+    const expired = row !== undefined && row.notAfter < clock.now();
+    if (config.joinInvite !== '' && (row === undefined || expired)) await this.#join(signal);
+    else if (expired) log.error(EXPIRED, { datacenter: config.datacenter, since: isoTime(row.notAfter) });
+    else if (config.joinInvite !== '') log.info('this datacenter has joined before: the invitation is not needed');
+    if (!this.#expired()) this.#issue();
     this.#unhook = authority.onChange(() => this.#tasks.run('own certificate', async () => this.#issue()));
-    this.#tasks.loop(
-      'own certificate',
-      { pauseMs: () => Math.max(MIN_PAUSE_MS, this.#dueIn(this.#life)) },
-      async () => {
-        if (this.#dueIn(this.#life) <= 0) this.#issue();
-      },
-    );
+    this.#tasks.loop('own certificate', { pauseMs: () => renewalPause(this.#due(this.#life)) }, async () => {
+      if (this.#due(this.#life) <= 0 && !this.#expired()) this.#issue();
+    });
     if (!primary)
       this.#tasks.loop(
         "the datacenter's authority",
         {
-          pauseMs: () => Math.max(MIN_PAUSE_MS, this.#dueIn(authority.row)),
+          pauseMs: () => renewalPause(this.#due(authority.row)),
           backoff: { baseMs: 1_000, maxMs: 60_000 },
         },
         async () => {
-          if (this.#dueIn(authority.row) <= 0) await this.renewAuthority();
+          if (this.#due(authority.row) <= 0 && !this.#expired()) await this.renewAuthority();
         },
       );
   }
@@ -110,8 +102,13 @@ export class ManagedCertificates implements Service {
     if (material === undefined) throw new IsthmusError('unavailable', 'this server has no certificate');
     const addresses = [...new Set([...primaryServers(), ...this.addresses(), ...config.retryJoinWan])];
     await adopt(
-      await this.#first(addresses, (address) =>
-        enrolWithCertificate(this.#target(address), material, { op: 'renew', csr }, this.#deps.clock),
+      await firstAnswer(addresses, (address) =>
+        enrolWithCertificate(
+          { address, datacenter: config.primaryDatacenter, domain: config.dns.domain },
+          material,
+          { op: 'renew', csr },
+          this.#deps.clock,
+        ),
       ),
     );
     log.info('the authority of this datacenter was renewed', { until: isoTime(authority.row?.notAfter ?? 0) });
@@ -120,44 +117,9 @@ export class ManagedCertificates implements Service {
   async #join(signal: AbortSignal): Promise<void> {
     const { config, authority, clock, log } = this.#deps;
     const invitation = readInvitation(config);
-    const { addresses, fingerprint, secret } = invitation;
-    const csr = await authority.joinCsr();
-    const request = { op: 'join', secret, datacenter: config.datacenter, node: config.nodeName, csr } as const;
-    const backoff = new Backoff({ baseMs: 200, maxMs: 5_000 });
-    const end = clock.now() + JOIN_MS;
-    for (;;) {
-      try {
-        const reply = await this.#first(addresses, (address) =>
-          enrolWithFingerprint(this.#target(address), fingerprint, request, clock),
-        );
-        await authority.adoptJoin(reply, { addresses, token: reply.token });
-        log.info('joined', { primary: invitation.datacenter, until: isoTime(authority.row?.notAfter ?? 0) });
-        return;
-      } catch (error) {
-        if (!hasCode(error, 'unavailable', 'deadline') || clock.now() >= end) throw error;
-        log.warn('could not join yet', { error: error.message });
-      }
-      await sleep(clock, backoff.next(), signal);
-    }
-  }
-
-  /** The first answer; an error that another address would not heal is thrown at once. */
-  async #first(addresses: readonly string[], ask: (address: string) => Promise<EnrolReply>): Promise<EnrolReply> {
-    let last: unknown = new IsthmusError('unavailable', 'no address of the primary is known');
-    for (const address of addresses) {
-      try {
-        return await ask(address);
-      } catch (error) {
-        if (hasCode(error, 'permission_denied', 'invalid_argument')) throw error;
-        last = error;
-      }
-    }
-    throw last;
-  }
-
-  #target(address: string): { address: string; datacenter: string; domain: string } {
-    const { config } = this.#deps;
-    return { address, datacenter: config.primaryDatacenter, domain: config.dns.domain };
+    const reply = await useInvitation(invitation, { config, csr: await authority.joinCsr(), clock, log }, signal);
+    await authority.adoptJoin(reply, { addresses: invitation.addresses, token: reply.token });
+    log.info('joined', { primary: invitation.datacenter, until: isoTime(authority.row?.notAfter ?? 0) });
   }
 
   #issue(): void {
@@ -178,37 +140,19 @@ export class ManagedCertificates implements Service {
     log.debug('own certificate made', { until: isoTime(notAfter) });
   }
 
-  /** Milliseconds until half of its life is over. */
-  #dueIn(life: { readonly notBefore: number; readonly notAfter: number } | undefined): number {
-    if (life === undefined) return LOOK_MS;
-    const due = (life.notBefore + life.notAfter) / 2 - this.#deps.clock.now();
-    return Math.min(LOOK_MS, Math.max(0, Math.ceil(due)));
+  /** Then nothing can be renewed: this server works on for its own datacenter, and speaks to no other. */
+  #expired(): boolean {
+    return (this.#deps.authority.row?.notAfter ?? 0) < this.#deps.clock.now();
+  }
+
+  #due(life: Life | undefined): number {
+    return renewalDueIn(life, this.#deps.clock.now());
   }
 
   #left(): { readonly secondsLeft?: number } {
     const own = this.#material?.own;
     return own === undefined ? {} : { secondsLeft: Math.round((own.notAfter - this.#deps.clock.now()) / 1_000) };
   }
-}
-
-/** The invitation that the configuration names; throws when it is not for this agent. */
-export function readInvitation({ joinInvite, primaryDatacenter, datacenter, dns, server }: RuntimeConfig): Invitation {
-  let text: string;
-  try {
-    text = readFileSync(joinInvite, 'utf8');
-  } catch (cause) {
-    throw new IsthmusError('invalid_argument', `join_invite ${JSON.stringify(joinInvite)} can't be read`, { cause });
-  }
-  const invitation = parseInvitation(text);
-  const wrong = (what: string): IsthmusError => new IsthmusError('invalid_argument', `join_invite: ${what}`);
-  if (invitation.domain !== dns.domain) throw wrong(`it is for domain "${invitation.domain}": set domain to it`);
-  if (!server) return invitation;
-  if (invitation.kind !== 'datacenter') throw wrong('it is for a client agent, and this is a server');
-  if (invitation.datacenter === datacenter)
-    throw wrong(`"${datacenter}" is the datacenter that invites: give this one another name`);
-  if (invitation.datacenter !== primaryDatacenter)
-    throw wrong(`it is of primary "${invitation.datacenter}": set primary_datacenter to it`);
-  return invitation;
 }
 
 function isoTime(ms: number): string {

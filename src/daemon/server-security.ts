@@ -34,6 +34,7 @@ export interface ServerSecurity {
   /** For the listener of the server ports, and for everyone who dials a server. */
   readonly security: TransportSecurity;
   readonly authority: TransportAuthority;
+  readonly managed: ManagedCertificates;
   /** Where the primary was reached when this datacenter joined by an invitation. */
   joinedAddresses(): readonly string[];
   /** The certificate that this datacenter's authority made; undefined without one. */
@@ -74,7 +75,7 @@ export function createServerSecurity(deps: ServerSecurityDeps): ServerSecurity {
   const configured: TlsPolicy = rpc;
   const fromFiles = rpc.managed || rpc.caFile !== '' || rpc.caPath !== '' || rpc.certFile !== '';
   // A datacenter that joined by an invitation is protected whether its configuration still says so or not.
-  const policy = (): TlsPolicy => (fromFiles || managed.material === undefined ? configured : STRICT);
+  const policy = (): TlsPolicy => (fromFiles || authority.row === undefined ? configured : STRICT);
   const material = (): TlsMaterial | undefined => certificates.material('internal_rpc');
   return {
     security: createTlsSecurity({
@@ -86,6 +87,7 @@ export function createServerSecurity(deps: ServerSecurityDeps): ServerSecurity {
       handshakeMs: config.limits.rpcHandshakeTimeoutMs,
     }),
     authority,
+    managed,
     joinedAddresses: () => managed.addresses(),
     material: () => managed.material,
     protection: () => ({ policy: policy(), certificate: material()?.own !== undefined }),

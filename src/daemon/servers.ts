@@ -10,6 +10,7 @@ import type { Logger, Metrics } from '../telemetry/types.ts';
 
 export interface ServersDeps {
   readonly nodeId: string;
+  readonly datacenter: string;
   readonly node: string;
   readonly store: Store;
   /** Asked once it is needed: the servers that live now, this one included. */
@@ -42,7 +43,7 @@ export function createServers(deps: ServersDeps): Servers {
     node,
     instance: newUuid(),
   });
-  const lan = createLanServers({ servers: deps.living, clock, security: deps.security });
+  const lan = createLanServers({ servers: deps.living, datacenter: deps.datacenter, clock, security: deps.security });
   const leader = new LeaderRoute({
     leadership,
     store,

@@ -17,6 +17,8 @@ export interface LanServer {
 export interface LanServersDeps {
   /** The servers that live now. */
   readonly servers: () => readonly LanServer[];
+  /** Of which they must be servers, where certificates say so. */
+  readonly datacenter?: string;
   readonly clock: Clock;
   readonly security?: TransportSecurity;
   readonly limits?: TransportLimits;
@@ -52,9 +54,10 @@ export function createLanServers(deps: LanServersDeps): LanServers {
       const known = reached.get(nodeId);
       if (known?.channel.address === address) return known.contract;
       closeAll(); // one of them is called at a time, the leader; it has moved
-      const { clock, security, limits } = deps;
+      const { clock, datacenter, security, limits } = deps;
       const channel = createChannel({
         address,
+        ...(datacenter === undefined ? {} : { datacenter }),
         ...(security === undefined ? {} : { security }),
         ...(limits === undefined ? {} : { limits }),
       });

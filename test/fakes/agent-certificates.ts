@@ -1,5 +1,4 @@
-import type { KeyObject } from 'node:crypto';
-import { type AgentRole, createAgentCa, signAgentCert } from '../../src/pki/agent-certs.ts';
+import { type AgentRole, createAgentCa, signAgentCert, signAgentIntermediate } from '../../src/pki/agent-certs.ts';
 import { createIssuer, type Issuer } from '../../src/pki/issuer.ts';
 import { generateLeafKey, privateKeyToPem, spkiOf } from '../../src/pki/keys.ts';
 import { createTlsMaterial, type TlsMaterial } from '../../src/pki/tls-material.ts';
@@ -20,20 +19,36 @@ export interface CertOptions {
 
 /** An authority for certificates of agents, as `isthmus tls ca create` makes one. */
 export class TestAuthority {
+  /** PEM of the root. */
   readonly ca: string;
-  readonly key: KeyObject = generateLeafKey();
   readonly issuer: Issuer;
+  /** PEM of what stands between the root and the certificates. */
+  readonly above: string = '';
 
-  constructor(name = 'Test CA') {
+  constructor(name = 'Test CA', below?: { readonly root: TestAuthority; readonly datacenter: string }) {
     const now = Date.now();
+    const key = generateLeafKey();
+    if (below !== undefined) {
+      const { root, datacenter } = below;
+      const validity = { notBefore: now - 100 * DAY_MS, notAfter: now + 100 * DAY_MS };
+      this.ca = root.ca;
+      this.above = signAgentIntermediate(root.issuer, {
+        spki: spkiOf(key),
+        datacenter,
+        domain: 'consul',
+        ...validity,
+      }).pem;
+      this.issuer = createIssuer(this.above, key);
+      return;
+    }
     this.ca = createAgentCa({
-      key: this.key,
+      key,
       commonName: name,
       notBefore: now - 100 * DAY_MS,
       notAfter: now + 100 * DAY_MS,
       permittedDomains: [],
     });
-    this.issuer = createIssuer(this.ca, this.key);
+    this.issuer = createIssuer(this.ca, key);
   }
 
   make(role: AgentRole, { datacenter = 'dc1', from = -1, until = 30 }: CertOptions = {}): MadePair {
@@ -47,7 +62,7 @@ export class TestAuthority {
       notBefore: now + from * DAY_MS,
       notAfter: now + until * DAY_MS,
     });
-    return { cert: pem, key: privateKeyToPem(key) };
+    return { cert: pem + this.above, key: privateKeyToPem(key) };
   }
 
   /** @param trusted the authority that others are checked against; default this one */

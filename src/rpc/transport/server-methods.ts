@@ -1,3 +1,4 @@
+import type { PeerCertificate } from 'node:tls';
 import { create, type DescMessage, type MessageInitShape, type MessageShape } from '@bufbuild/protobuf';
 import type {
   ServerDuplexStream,
@@ -38,7 +39,8 @@ import {
 import { changesError, decodeRequest, encodeChanges } from './changes-wire.ts';
 import { createDuplex } from './duplex.ts';
 import type { DuplexStream, RpcHandlers } from './handlers.ts';
-import type { TransportSecurity } from './security.ts';
+import type { PeerIdentity, TransportSecurity } from './security.ts';
+import { checkServer, checkWriter } from './servers-only.ts';
 import { openUpload, snapshotError, snapshotParts } from './snapshots-wire.ts';
 import { fromStatus } from './status.ts';
 import { fromJson, METHODS, toFailure, toJson } from './wire.ts';
@@ -68,6 +70,10 @@ interface Cancellable {
 
 type Duplex<Schema extends DescMessage> = DuplexStream<MessageShape<Schema>, MessageInitShape<Schema>>;
 
+interface Authenticated {
+  getAuthContext(): { readonly sslPeerCertificate?: PeerCertificate };
+}
+
 interface StreamOut<O> extends Cancellable {
   write(message: O): boolean;
   end(): void;
@@ -88,6 +94,9 @@ export function createServerMethods(deps: ServerMethodsDeps): UntypedServiceImpl
     return handlers.snapshots;
   };
 
+  const callerOf = (call: Authenticated) => (): PeerIdentity | undefined =>
+    deps.identify(call.getAuthContext().sslPeerCertificate);
+
   const count = (method: string, error: IsthmusError | undefined): void => {
     deps.calls.add(1, { method, code: error?.code ?? 'ok' });
     if (error?.code === 'internal') deps.log.error('a call failed inside', { method, error: error.message });
@@ -96,7 +105,7 @@ export function createServerMethods(deps: ServerMethodsDeps): UntypedServiceImpl
   const unary = <I, O>(
     method: string,
     blocks: (request: I) => boolean,
-    answer: (request: I, signal: AbortSignal) => Promise<O>,
+    answer: (request: I, signal: AbortSignal, caller: () => PeerIdentity | undefined) => Promise<O>,
     fail: (error: IsthmusError) => O,
   ) => {
     return (call: ServerUnaryCall<I, O>, reply: sendUnaryData<O>): void => {
@@ -104,7 +113,7 @@ export function createServerMethods(deps: ServerMethodsDeps): UntypedServiceImpl
         const linked = cancelledWith(call, stopping);
         const started = deps.now();
         try {
-          const value = await abortable(answer(call.request, linked.signal), linked.signal);
+          const value = await abortable(answer(call.request, linked.signal, callerOf(call)), linked.signal);
           count(method, undefined);
           reply(null, value);
         } catch (thrown) {
@@ -121,7 +130,7 @@ export function createServerMethods(deps: ServerMethodsDeps): UntypedServiceImpl
 
   const serverStream = <I, O>(
     method: string,
-    produce: (request: I, signal: AbortSignal) => AsyncIterable<O>,
+    produce: (request: I, signal: AbortSignal, caller: () => PeerIdentity | undefined) => AsyncIterable<O>,
     fail: (error: IsthmusError) => O,
   ) => {
     return (call: ServerWritableStream<I, O>): void => {
@@ -130,7 +139,7 @@ export function createServerMethods(deps: ServerMethodsDeps): UntypedServiceImpl
         call.on('error', () => undefined); // a broken connection: 'cancelled' says it too
         let failure: IsthmusError | undefined;
         try {
-          for await (const message of produce(call.request, linked.signal)) {
+          for await (const message of produce(call.request, linked.signal, callerOf(call))) {
             if (!call.write(message)) await drained(call, linked.signal);
           }
         } catch (thrown) {
@@ -154,8 +163,7 @@ export function createServerMethods(deps: ServerMethodsDeps): UntypedServiceImpl
       tasks.run(name, async (stopping) => {
         const linked = cancelledWith(call, stopping);
         const peer = call.getPeer();
-        const identity = deps.identify(call.getAuthContext().sslPeerCertificate);
-        const stream = createDuplex(schema, call, peer, (error) => fromStatus(error, peer), identity);
+        const stream = createDuplex(schema, call, peer, (error) => fromStatus(error, peer), callerOf(call)());
         try {
           await hold?.(stream, linked.signal);
         } finally {
@@ -187,8 +195,9 @@ export function createServerMethods(deps: ServerMethodsDeps): UntypedServiceImpl
     write: unary<WriteRequest, WriteReply>(
       'write',
       () => false,
-      async (request, signal) => {
+      async (request, signal, caller) => {
         const args = argsOf<WriteArgs<WriteName>>(request);
+        checkWriter(request.name, args, caller);
         const result = await contract().write(request.name as WriteName, args, callOptions(request, signal));
         return create(WriteReplySchema, { revision: BigInt(result.revision), json: toJson(result.value) });
       },
@@ -206,7 +215,8 @@ export function createServerMethods(deps: ServerMethodsDeps): UntypedServiceImpl
     ),
     changes: serverStream<ChangesRequest, ChangesReply>(
       'changes',
-      async function* (request, signal) {
+      async function* (request, signal, caller) {
+        checkServer('following tables', caller);
         if (handlers.changes === undefined) throw new IsthmusError('unavailable', 'this server replicates nothing');
         const messages = handlers.changes.changes(decodeRequest(request), signal);
         for await (const message of messages) yield encodeChanges(message);

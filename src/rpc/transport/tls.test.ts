@@ -12,7 +12,7 @@ import { makeResult } from '../contract/result.ts';
 import { createChannel } from './channel.ts';
 import type { LinkStream } from './handlers.ts';
 import { createRpcListener, type RpcListener } from './listener.ts';
-import { createRemoteContract } from './remote-contract.ts';
+import { createRemoteChanges, createRemoteContract } from './remote-contract.ts';
 import { plaintext, type TransportSecurity } from './security.ts';
 import { createTlsSecurity, serverDatacenters, type TlsPolicy } from './tls.ts';
 
@@ -31,6 +31,7 @@ function tls(material: () => TlsMaterial | undefined, policy: Partial<TlsPolicy>
 
 const contract = {
   read: async () => makeResult({ index: 1, value: 'answer' }),
+  write: async () => ({ revision: 1, value: 'signed' }),
 } as unknown as ServerContract;
 
 interface Served {
@@ -191,6 +192,37 @@ describe('mutual TLS between servers', () => {
     ).toBe('answer'); // a server of any datacenter will do
   });
 
+  it('lets the authority of a datacenter make certificates with its own names alone', async () => {
+    const dc2 = new TestAuthority('', { root: authority, datacenter: 'dc2' });
+    const own = authority.material('server');
+    const good = dc2.material('server', { datacenter: 'dc2' });
+    expect(
+      (
+        await dial(
+          (
+            await serve(tls(() => good))
+          ).port,
+          tls(() => own),
+          'dc2',
+        ).ask()
+      ).value,
+    ).toBe('answer');
+    const forged = dc2.material('server', { datacenter: 'dc1' });
+    await expect(
+      dial(
+        (await serve(tls(() => forged))).port,
+        tls(() => own),
+      ).ask(),
+    ).rejects.toThrow(/breaks a rule of its authority: .* that of another datacenter/);
+    const { port } = await serve(tls(() => own));
+    await expect(
+      dial(
+        port,
+        tls(() => forged),
+      ).ask(),
+    ).rejects.toThrow(/it refuses this server: .* breaks a rule of its authority/);
+  });
+
   it('tells the one who answers a link who dialled it', async () => {
     const seen: unknown[] = [];
     const server = authority.material('server');
@@ -211,6 +243,35 @@ describe('mutual TLS between servers', () => {
       { serverOf: ['dc2'], name: 'server.dc2.consul' },
       { serverOf: [], name: 'client.dc1.consul' },
     ]);
+  });
+
+  it('lets only servers follow tables, and each get certificates for its own datacenter alone', async () => {
+    const server = authority.material('server');
+    const { port } = await serve(tls(() => server));
+    const sign = (role: 'server' | 'client', wanted: string) => {
+      const material = authority.material(role, { datacenter: 'dc2' });
+      const { channel } = dial(
+        port,
+        tls(() => material),
+      );
+      const remote = createRemoteContract({ channel, clock: systemClock });
+      return remote.write('ca.signIntermediate', { csr: 'c', datacenter: wanted }, { signal: never });
+    };
+    expect((await sign('server', 'dc2')).value).toBe('signed');
+    await expect(sign('server', 'dc3')).rejects.toThrow(/for another datacenter than that of the caller's certificate/);
+    await expect(sign('client', 'dc2')).rejects.toThrow(
+      /is for servers, and client\.dc2\.consul is the certificate of none/,
+    );
+    const client = authority.material('client');
+    const { channel } = dial(
+      port,
+      tls(() => client),
+    );
+    const follow = async () => {
+      for await (const _ of createRemoteChanges(channel).changes({ kind: 'k', epoch: '', revision: 0 } as never, never))
+        expect.unreachable();
+    };
+    await expect(follow()).rejects.toThrow(/following tables is for servers/);
   });
 
   it('refuses who presents no certificate', async () => {

@@ -15,6 +15,8 @@ export function describeVerification(code: string, certificate: PeerCertificate 
     case 'DEPTH_ZERO_SELF_SIGNED_CERT':
     case 'CERT_SIGNATURE_FAILURE':
       return `${whose} was made by an authority that is not trusted here${issuerOf(certificate)}: both sides need the same authorities (ca_file)`;
+    case 'UNSPECIFIED': // what Node has no word for, such as name constraints
+      return `${whose} breaks a rule of its authority: does it have a name that this authority may not give, that of another datacenter?`;
     default:
       return `${whose} does not verify: ${code}`;
   }

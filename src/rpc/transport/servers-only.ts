@@ -1,0 +1,30 @@
+import { IsthmusError } from '../../lib/errors.ts';
+import type { WriteName } from '../contract/writes.ts';
+import type { PeerIdentity } from './security.ts';
+
+/** Writes that servers of other datacenters make, for the datacenter that their argument names. */
+const OF_SERVERS: ReadonlySet<string> = new Set<WriteName>(['ca.signIntermediate', 'ca.reportDatacenter']);
+
+/**
+ * Refuses what only a server may ask, and what a server may ask for its own datacenter alone, where certificates say who
+ * calls. Tokens are checked beside it.
+ * @param caller looked up only when it matters; undefined where identities are not checked
+ */
+export function checkWriter(name: string, args: unknown, caller: () => PeerIdentity | undefined): void {
+  if (!OF_SERVERS.has(name)) return;
+  const peer = checkServer(name, caller);
+  if (peer === undefined) return;
+  const { datacenter, Datacenter } = (args ?? {}) as { readonly datacenter?: unknown; readonly Datacenter?: unknown };
+  if (peer.serverOf.some((own) => own === (datacenter ?? Datacenter))) return;
+  throw new IsthmusError(
+    'permission_denied',
+    `${name} for another datacenter than that of the caller's certificate (${peer.name})`,
+  );
+}
+
+export function checkServer(what: string, caller: () => PeerIdentity | undefined): PeerIdentity | undefined {
+  const peer = caller();
+  if (peer !== undefined && peer.serverOf.length === 0)
+    throw new IsthmusError('permission_denied', `${what} is for servers, and ${peer.name} is the certificate of none`);
+  return peer;
+}
