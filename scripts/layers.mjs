@@ -80,7 +80,7 @@ export const LAYERS = [
   { folder: 'snapshot', floor: 1, holds: 'the archive of a store', may: [] },
   { folder: 'config', floor: 1, holds: 'load, merge, validate', may: [] },
   { folder: 'pki', floor: 1, holds: 'keys, CSRs, X.509, chains', may: [] },
-  { folder: 'telemetry', floor: 1, holds: 'logs, metrics', may: [] },
+  { folder: 'telemetry', floor: 1, holds: 'logs, metrics, audit', may: [] },
   { folder: 'model', floor: 1, holds: 'types, names, codes', may: [] },
   { folder: 'lib', floor: 0, holds: 'errors, clock, tasks, signals, queues', may: [] },
 ];

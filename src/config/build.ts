@@ -1,4 +1,5 @@
 import { isIPv4 } from 'node:net';
+import { join } from 'node:path';
 import { IsthmusError } from '../lib/errors.ts';
 import { AddressError, addressList, advertisedFor, isUnspecified, singleAddress } from './address.ts';
 import { toApiCaConfig } from './ca-config.ts';
@@ -7,6 +8,7 @@ import type { Values } from './keys/table.ts';
 import { buildStorage } from './storage.ts';
 import { buildTls } from './tls.ts';
 import type {
+  AuditSink,
   ConfigDeps,
   InterfaceAddress,
   ListenAddress,
@@ -99,7 +101,17 @@ export function buildConfig(input: BuildInput): RuntimeConfig {
     services: [...values.services, ...values.service],
     checks: [...values.checks, ...values.check],
     bootstrapEntries: values['config_entries.bootstrap'],
+    auditSinks: buildAudit(values),
   };
+}
+
+/** The sink that counts when none is named. */
+function buildAudit(values: Values): readonly AuditSink[] {
+  if (!values['audit.enabled']) return [];
+  const named = values['audit.sink'];
+  if (named.length > 0 || values.data_dir === '') return named;
+  const path = join(values.data_dir, 'audit', 'audit.json');
+  return [{ name: 'default', path, mode: 0o600, rotateBytes: 25_165_824, rotateMs: 86_400_000, rotateMaxFiles: 15 }];
 }
 
 function isSecondary(values: Values, datacenter: string): boolean {

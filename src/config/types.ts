@@ -51,6 +51,8 @@ export interface RuntimeConfig {
   readonly storage: StorageConfig;
   readonly log: LogConfig;
   readonly acl: AclConfig;
+  /** Where changes are put on record; none when that is off. */
+  readonly auditSinks: readonly AuditSink[];
   readonly connect: ConnectConfigSection;
   readonly dns: DnsConfig;
   readonly http: HttpConfig;
@@ -162,6 +164,19 @@ export interface StorageConfig {
 
 export type AclDefaultPolicy = 'allow' | 'deny';
 export type AclDownPolicy = 'allow' | 'deny' | 'extend-cache' | 'async-cache';
+
+export interface AuditSink {
+  readonly name: string;
+  readonly path: string;
+  /** Permissions of the file. */
+  readonly mode: number;
+  /** A file that would grow above this is put aside; 0: never. */
+  readonly rotateBytes: number;
+  /** A file of this age is put aside; 0: never. */
+  readonly rotateMs: number;
+  /** Files put aside that are kept; 0: all. */
+  readonly rotateMaxFiles: number;
+}
 
 export interface AclConfig {
   readonly enabled: boolean;

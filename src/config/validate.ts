@@ -11,6 +11,8 @@ const META = { pairs: 64, key: 128, value: 512, reserved: 'consul-' } as const;
 /** Rules that span more than one value or go beyond its type. The first broken one is thrown. */
 export function checkValues(values: Values, dev: boolean, reject: Reject): void {
   if (values.data_dir === '' && !dev) reject('data_dir', 'data_dir cannot be empty');
+  if (values['audit.enabled'] && values['audit.sink'].length === 0 && values.data_dir === '')
+    reject('audit.enabled', '"audit.enabled" needs a sink, since there is no data directory');
   checkNames(values, reject);
   checkMeta(values, reject);
   checkPorts(values, reject);

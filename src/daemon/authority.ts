@@ -15,11 +15,12 @@ import { type Routing, readTarget, writeTarget } from '../rpc/contract/routing.t
 import type { SnapshotContract } from '../rpc/contract/snapshots.ts';
 import { createRpcListener, type ListenerSpec, type RpcListener } from '../rpc/transport/listener.ts';
 import { createAgentSessions } from '../server/agent-sessions.ts';
+import { audited } from '../server/audited.ts';
 import { GuardedContract } from '../server/guard.ts';
 import { CERTIFICATES } from '../server/replication-rights.ts';
 import { Server } from '../server/server.ts';
 import { Store } from '../store/store.ts';
-import type { Logger, Metrics } from '../telemetry/types.ts';
+import type { Audit, Logger, Metrics } from '../telemetry/types.ts';
 import {
   grantsOf,
   guardChanges,
@@ -68,6 +69,8 @@ export interface Authority {
   identity(): Identity;
   /** How old what a read is made from may be, milliseconds. */
   ageMs(name: ReadName): number;
+  /** AccessorID of a token, as far as it is known here; '' otherwise. */
+  accessorOf(token: string | undefined): string;
 }
 
 export interface AuthorityDeps {
@@ -76,6 +79,7 @@ export interface AuthorityDeps {
   readonly clock: Clock;
   readonly log: Logger;
   readonly metrics: Metrics;
+  readonly audit: Audit;
   readonly ownCsrs: OwnCsrs;
   readonly certificates: Certificates;
 }
@@ -288,6 +292,10 @@ export async function createAuthority(deps: AuthorityDeps): Promise<Authority> {
     { nodeTimeoutMs: config.nodeTimeoutMs },
   );
 
+  const { datacenter, nodeName } = config;
+  const recording = config.auditSinks.length > 0;
+  const accessorOf = (token = ''): string => (acls ? (domains.acl.resolver.accessorOf(token) ?? '') : '');
+
   const listener = createRpcListener({
     listeners: rpcListeners(loaded),
     limits: {
@@ -295,7 +303,7 @@ export async function createAuthority(deps: AuthorityDeps): Promise<Authority> {
       handshakeMs: config.limits.rpcHandshakeTimeoutMs,
     },
     handlers: {
-      contract: guarded,
+      contract: recording ? audited(guarded, { audit: deps.audit, accessorOf, datacenter, node: nodeName }) : guarded,
       changes,
       snapshots,
       session: (stream, signal) => sessions.hold(stream, signal),
@@ -348,6 +356,7 @@ export async function createAuthority(deps: AuthorityDeps): Promise<Authority> {
     transport,
     identity,
     ageMs,
+    accessorOf,
     services: [
       { name: 'store engine', start: async () => undefined, stop: () => engine.close() },
       store,

@@ -126,6 +126,7 @@ export function createClient(deps: ClientDeps): Core {
     trusted: withToken(remote, () => tokens.own()),
     tokens,
     callers,
+    accessorOf: (token) => (config.acl.enabled ? (callers.peek(token)?.accessor ?? '') : ''),
     addresses: {},
     material: () => undefined,
     services: [sessions, starting, rights],

@@ -20,6 +20,8 @@ export interface Core {
   readonly tokens: AgentTokens;
   /** Who asks this agent, and what that one may do. */
   readonly callers: Callers;
+  /** AccessorID of a token, as far as it is known here; '' otherwise. For records, not for decisions. */
+  accessorOf(token: string): string;
   /** Where servers and agents reach it, by listener; none on a client agent. */
   readonly addresses: Readonly<Record<string, BoundAddress>>;
   /** The certificate that the datacenter's authority made for this agent; undefined without one. */

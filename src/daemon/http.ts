@@ -2,6 +2,7 @@ import type { LocalState } from '../agent/local/types.ts';
 import type { LoadedConfig } from '../config/types.ts';
 import { guardAgentRoutes, guardLocal } from '../edge/http/agent-access.ts';
 import type { AgentParts } from '../edge/http/agent-parts.ts';
+import { auditRoutes } from '../edge/http/audit.ts';
 import { createHttpEdge, type HttpEdge } from '../edge/http/edge.ts';
 import type { HttpLimits } from '../edge/http/limits.ts';
 import type { HttpListener } from '../edge/http/listen.ts';
@@ -11,7 +12,7 @@ import { apiRoutes } from '../edge/http/routes/all.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { ServerContract } from '../rpc/contract/contract.ts';
 import type { SnapshotContract } from '../rpc/contract/snapshots.ts';
-import type { Logger, Metrics } from '../telemetry/types.ts';
+import type { Audit, Logger, Metrics } from '../telemetry/types.ts';
 import type { Certificates } from './certificates.ts';
 
 export interface HttpDeps {
@@ -21,6 +22,9 @@ export interface HttpDeps {
   readonly agent: AgentParts;
   readonly local: LocalState;
   readonly certificates: Certificates;
+  readonly audit: Audit;
+  /** AccessorID of a request's token, as far as it is known here; '' otherwise. */
+  readonly accessorOf: (token: string | undefined) => string;
   readonly clock: Clock;
   readonly log: Logger;
   readonly metrics: Metrics;
@@ -46,9 +50,12 @@ export function createHttp(deps: HttpDeps): HttpEdge {
     ...agentServiceRoutes({ local, datacenter }),
     ...agentCheckRoutes({ local }),
   ];
+  const guarded = config.acl.enabled ? guardAgentRoutes(routes, { access: agent.access, local, nodeName }) : routes;
+  const { audit, accessorOf } = deps;
+  const recording = config.auditSinks.length > 0;
   const edge = createHttpEdge(
     {
-      routes: config.acl.enabled ? guardAgentRoutes(routes, { access: agent.access, local, nodeName }) : routes,
+      routes: recording ? auditRoutes(guarded, { audit, accessorOf, datacenter, node: nodeName }) : guarded,
       clock,
       log: deps.log.child({ component: 'http' }),
       metrics,

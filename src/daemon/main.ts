@@ -6,6 +6,7 @@ import { IsthmusError } from '../lib/errors.ts';
 import { createServiceGroup } from '../lib/service.ts';
 import { createTaskGroup } from '../lib/task.ts';
 import { OwnCsrs } from '../pki/csr.ts';
+import { createAudit } from '../telemetry/audit.ts';
 import { createMetrics, type MetricsRegistry } from '../telemetry/metrics.ts';
 import type { Logger } from '../telemetry/types.ts';
 import { createAuthority } from './authority.ts';
@@ -71,10 +72,11 @@ export async function runAgent({ input, describe, host = processHost }: RunAgent
     log: log.child({ component: 'tls' }),
     metrics,
   });
+  const audit = createAudit({ sinks: config.auditSinks, clock, log: log.child({ component: 'audit' }), metrics });
   const ownCsrs = new OwnCsrs();
   const onBehind = (): void => agent.local.requestSync();
   const core: Core = config.server
-    ? serverCore(await createAuthority({ loaded, nodeId, clock, log, metrics, ownCsrs, certificates }), {
+    ? serverCore(await createAuthority({ loaded, nodeId, clock, log, metrics, audit, ownCsrs, certificates }), {
         config,
         clock,
         onBehind,
@@ -123,6 +125,8 @@ export async function runAgent({ input, describe, host = processHost }: RunAgent
     agent: parts,
     local: agent.local,
     certificates,
+    audit,
+    accessorOf: (token) => core.accessorOf(token || core.tokens.get('default')),
     clock,
     log,
     metrics,
@@ -173,6 +177,7 @@ export async function runAgent({ input, describe, host = processHost }: RunAgent
     return failed ? 1 : 0;
   } finally {
     for (const off of unhook) off();
+    audit.close();
     logging.close();
   }
 }

@@ -22,6 +22,7 @@ export function serverCore(authority: Authority, { config, clock, onBehind }: Se
     trusted: server,
     tokens: authority.tokens,
     callers: domains.acl.resolver,
+    accessorOf: authority.accessorOf,
     addresses: authority.listener.addresses,
     material: () => authority.transport.material(),
     services: authority.services,

@@ -60,3 +60,34 @@ export const noMetrics: Metrics = {
   gauge: () => ({ set: () => undefined }),
   histogram: () => ({ observe: () => undefined }),
 };
+
+/** A change that somebody asked for, and what became of it. Never a secret: whose token it was is told by its accessor. */
+export interface AuditRecord {
+  /** `http`: asked of this agent; `rpc`: brought by another server. */
+  readonly kind: 'http' | 'rpc';
+  /** AccessorID of the token; '' when it is not known, or when there is no access control. */
+  readonly accessor: string;
+  /** Method, or name of the write. */
+  readonly operation: string;
+  /** Path with its query, without a token. */
+  readonly endpoint: string;
+  /** Names and IDs of what it is about. */
+  readonly target?: Readonly<Record<string, string>>;
+  readonly remote: string;
+  /** The datacenter that was asked to decide. */
+  readonly datacenter: string;
+  /** The node that writes the record. */
+  readonly node: string;
+  /** HTTP status, or the code of the error; `ok` otherwise. */
+  readonly status: string;
+  readonly verdict: 'allowed' | 'denied';
+  /** Why it failed. */
+  readonly error?: string;
+}
+
+/** Where changes are put on record. */
+export interface Audit {
+  record(record: AuditRecord): void;
+}
+
+export const noAudit: Audit = { record: () => undefined };

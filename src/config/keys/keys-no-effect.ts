@@ -3,7 +3,6 @@ import { type Key, without } from './key.ts';
 const GROUPS: Readonly<Record<string, readonly string[]>> = {
   acl: ['enable_key_list_policy', 'disabled_ttl', 'msp_disable_bootstrap'],
   'acl.tokens': ['managed_service_provider'],
-  audit: ['enabled', 'sink'],
   auto_config: [
     'authorization',
     'dns_sans',

@@ -1,3 +1,4 @@
+import { auditSinks } from './audit.ts';
 import { alias, used } from './key.ts';
 import { choice, duration, opaque, text, toggle } from './kind.ts';
 
@@ -36,6 +37,13 @@ export const SECURITY_KEYS = {
   acl_master_token: alias(text, '', 'acl.tokens.initial_management'),
   acl_replication_token: alias(text, '', 'acl.tokens.replication'),
   enable_acl_replication: alias(toggle, false, 'acl.enable_token_replication'),
+
+  'audit.enabled': used(toggle, false, 'Put every change on record: who, what, where, verdict.'),
+  'audit.sink': used(
+    auditSinks,
+    [],
+    'Where records go, as named blocks; without one, `audit/audit.json` in the data directory.',
+  ),
 
   'connect.enabled': used(toggle, true, 'Run the certificate authority and the mesh (the peer leaves this off).'),
   'connect.ca_provider': used(text, 'consul', 'Who signs: `consul` is the built-in provider.'),

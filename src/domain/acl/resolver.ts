@@ -95,6 +95,11 @@ export class Resolver {
     return () => this.#listeners.delete(listener);
   }
 
+  /** AccessorID of a token that is known here, also while its primary is away; for records, not for decisions. */
+  accessorOf(secret: string): string | undefined {
+    return this.peek(secret)?.accessor ?? this.#fetched.get(secret)?.token.AccessorID;
+  }
+
   /** What is known here of the secret; '' is a request without one. */
   peek(secret: string): Resolved | undefined {
     const known = this.#known.get(secret);

@@ -29,6 +29,10 @@ export class Query {
     return this.get(name) ?? '';
   }
 
+  entries(): readonly (readonly [name: string, value: string])[] {
+    return [...(this.#values ?? [])].flatMap(([name, values]) => values.map((value) => [name, value] as const));
+  }
+
   has(name: string): boolean {
     return this.#values?.has(name) === true;
   }
