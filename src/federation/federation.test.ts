@@ -174,6 +174,61 @@ describe('three datacenters', () => {
   });
 });
 
+describe('several servers of one datacenter', () => {
+  /** One of dc1's servers, which know each other as from their store. */
+  const inDc1: Record<string, TestDatacenter> = {};
+  const server = async (name: string, options: Partial<DatacenterOptions> = {}): Promise<TestDatacenter> => {
+    const started = await start({
+      datacenter: 'dc1',
+      local: answering(name),
+      ...options,
+      overrides: {
+        node: name,
+        nodeId: `id-of-${name}`,
+        siblings: () =>
+          Object.entries(inDc1)
+            .filter(([other]) => other !== name)
+            .map(([other, { wanPort, listener }]) => ({
+              node: other,
+              nodeId: `id-of-${other}`,
+              wan: { address: '127.0.0.1', port: wanPort },
+              serverPort: listener.addresses.server?.port as number,
+            })),
+        timings: { heartbeatMs: 20 },
+      },
+    });
+    inDc1[name] = started;
+    return started;
+  };
+
+  it('are all reached by who knows one of them, and answer for each other', async () => {
+    const [one, two] = [await server('one'), await server('two')];
+    const dc2 = await start({ datacenter: 'dc2', local: answering('dc2'), join: [one.wanPort] });
+    const linked = () => dc2.federation.links().filter(({ state }) => state.kind === 'up').length;
+    await until(dc2.federation, () => linked() === 2);
+    await two.federation.whenConnected('dc2', never);
+    expect((await two.federation.contract('dc2').read('ca.roots', {}, { signal: never })).value).toMatchObject({
+      name: 'dc2',
+    });
+    const names = ['dc2-s1.dc2', 'one.dc1', 'two.dc1'];
+    for (const { federation } of [one, two, dc2])
+      expect(federation.members().map(({ Name, Status }) => `${Name} ${Status}`)).toEqual(
+        names.map((name) => `${name} 1`),
+      );
+
+    // Whichever is lost, the other one answers, also what was asked of the lost one.
+    const asked = Array.from({ length: 20 }, () =>
+      dc2.federation.contract('dc1').read('ca.roots', {}, { signal: never }),
+    );
+    delete inDc1.one;
+    await one.stop();
+    for (const { value } of await Promise.all(asked)) expect(value).toMatchObject({ datacenter: 'dc1' });
+    await until(dc2.federation, () => linked() === 1);
+    const { value } = await dc2.federation.contract('dc1').read('ca.roots', {}, { signal: never });
+    expect(value).toMatchObject({ name: 'two' });
+  });
+});
+
 describe('what does not belong together', () => {
   async function refusedBetween(first: DatacenterOptions, second: DatacenterOptions): Promise<string[]> {
     const one = await start(first);

@@ -125,7 +125,7 @@ class FederationService implements Federation {
   }
 
   members(): readonly Member[] {
-    return listMembers(this.#ownHello(), this.#peers.all());
+    return listMembers(this.#ownHello(), this.#deps.siblings?.() ?? [], this.#peers.all());
   }
 
   links(): readonly LinkStatus[] {
@@ -300,11 +300,18 @@ class FederationService implements Federation {
     const { datacenter, node, nodeId, primaryDatacenter, build } = this.#deps;
     const { trustDomain, epoch, isPrimary } = this.#deps.identity();
     const { address, port } = this.#deps.advertiseWan();
-    const servers = [...this.#dialler.reached()]
+    const siblings = (this.#deps.siblings?.() ?? []).map((one) => ({
+      datacenter,
+      node: one.node,
+      nodeId: one.nodeId,
+      wan: { host: one.wan.address, port: one.wan.port },
+    }));
+    const reached = [...this.#dialler.reached()]
+      .filter((hello) => hello.datacenter !== datacenter)
       .flatMap(({ datacenter: of, node: name, nodeId: id, wan }) =>
         wan === undefined ? [] : [{ datacenter: of, node: name, nodeId: id, wan }],
-      )
-      .sort((a, b) => (a.nodeId < b.nodeId ? -1 : 1));
+      );
+    const servers = [...siblings, ...reached].sort((a, b) => (a.nodeId < b.nodeId ? -1 : 1));
     return create(HelloSchema, {
       protocol: PROTOCOL,
       datacenter,

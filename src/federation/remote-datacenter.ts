@@ -39,7 +39,8 @@ export function noPath(datacenter: string): IsthmusError {
 const RESUME_MS = 3_000;
 
 /**
- * Another datacenter through whichever link reaches it. Reads and writes fail at once when none does. A watch waits for
+ * Another datacenter through whichever link reaches it. Reads and writes fail at once when none does; a read that failed with
+ * one server is asked of another. A watch waits for
  * a link, for ever, and goes on over the next one when it breaks: its first message then is the whole answer again. It
  * ends when it is aborted, or when the other datacenter answers with an error that waiting does not heal.
  */
@@ -51,7 +52,16 @@ export class RemoteDatacenter implements ServerContract, ChangeSource, SnapshotC
   }
 
   async read<N extends ReadName>(name: N, args: ReadArgs<N>, options: ReadOptions): Promise<ReadResult<ReadValue<N>>> {
-    return this.#carrier().contract.read(name, args, { ...options, datacenter: this.#deps.datacenter });
+    const there = { ...options, datacenter: this.#deps.datacenter };
+    const carrier = this.#carrier();
+    try {
+      return await carrier.contract.read(name, args, there);
+    } catch (error) {
+      // Another server of the datacenter may answer what this one could not; a write may have been done there.
+      const next = hasCode(error, 'unavailable') ? this.#deps.pick() : undefined;
+      if (next === undefined || next === carrier || options.signal.aborted) throw error;
+      return next.contract.read(name, args, there);
+    }
   }
 
   async write<N extends WriteName>(

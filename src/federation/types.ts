@@ -20,6 +20,14 @@ export interface FederationIdentity {
   readonly isPrimary: boolean;
 }
 
+/** Another server of this datacenter, as other datacenters reach it. */
+export interface Sibling {
+  readonly node: string;
+  readonly nodeId: string;
+  readonly wan: WanAddress;
+  readonly serverPort: number;
+}
+
 export interface FederationDeps {
   readonly datacenter: string;
   readonly node: string;
@@ -36,6 +44,8 @@ export interface FederationDeps {
   /** The contract of this datacenter. */
   readonly local: ServerContract;
   readonly identity: () => FederationIdentity;
+  /** The other servers of this datacenter that live now: others learn them from this one. Default none. */
+  readonly siblings?: () => readonly Sibling[];
   readonly clock: Clock;
   /** Never goes back, milliseconds with fractions: measures round-trip times. Default the clock. */
   readonly monotonicMs?: () => number;
