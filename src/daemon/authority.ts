@@ -19,6 +19,7 @@ import { audited } from '../server/audited.ts';
 import { GuardedContract } from '../server/guard.ts';
 import { CERTIFICATES } from '../server/replication-rights.ts';
 import { Server } from '../server/server.ts';
+import type { Leadership } from '../store/leadership.ts';
 import { Store } from '../store/store.ts';
 import type { Audit, Logger, Metrics } from '../telemetry/types.ts';
 import {
@@ -43,9 +44,9 @@ import { remotePrimaryCa } from './primary-ca.ts';
 import { queryMesh } from './query-mesh.ts';
 import { aclKinds, kindOfRead, kindOfWrite, replicatedKinds } from './replicated-kinds.ts';
 import { createPreflight, type Preflight } from './replication-preflight.ts';
-import { type Identity, lanMember, serverNode, serverRegistration } from './self.ts';
+import { type Identity, serverNode, serverRegistration } from './self.ts';
 import { createServerSecurity, type ServerSecurity } from './server-security.ts';
-import { createServers } from './servers.ts';
+import { createServers, serverMembers, siblings } from './servers.ts';
 import { createSnapshots, withSnapshotToken } from './snapshots.ts';
 import { openEngine } from './storage.ts';
 import { createWanWarning } from './wan-warning.ts';
@@ -66,6 +67,8 @@ export interface Authority {
   readonly transport: ServerSecurity;
   /** In the order of starting. */
   readonly services: readonly Service[];
+  /** Who leads the datacenter, as this server knows it. */
+  readonly leadership: Pick<Leadership, 'leading' | 'leader'>;
   identity(): Identity;
   /** How old what a read is made from may be, milliseconds. */
   ageMs(name: ReadName): number;
@@ -122,8 +125,8 @@ export async function createAuthority(deps: AuthorityDeps): Promise<Authority> {
     datacenter: config.datacenter,
     node: config.nodeName,
     store,
-    living: () => [],
-    onLiving: () => () => undefined,
+    nodes: () => domains.nodes,
+    nodeTimeoutMs: config.nodeTimeoutMs,
     security,
     clock,
     log,
@@ -197,10 +200,9 @@ export async function createAuthority(deps: AuthorityDeps): Promise<Authority> {
       log: log.child({ component: 'replication' }),
     });
 
-  const startedAt = clock.now();
   const applied = appliedHere({ leader, replicator, store });
   const operator = createOperatorReads({
-    servers: () => [{ member: lanMember(identity()), since: startedAt }],
+    servers: () => serverMembers(domains.nodes),
     leader: () => leadership.leader(),
     revision: () => store.revision,
     wanMembers: () => federation.members(),
@@ -271,6 +273,7 @@ export async function createAuthority(deps: AuthorityDeps): Promise<Authority> {
       const trustDomain = domains.ca.trustDomain();
       return { epoch: store.epoch, isPrimary: primary, ...(trustDomain === undefined ? {} : { trustDomain }) };
     },
+    siblings: () => siblings(domains, nodeId),
     clock,
     monotonicMs: () => performance.now(),
     log: log.child({ component: 'federation' }),
@@ -354,6 +357,7 @@ export async function createAuthority(deps: AuthorityDeps): Promise<Authority> {
     federation,
     listener,
     transport,
+    leadership,
     identity,
     ageMs,
     accessorOf,

@@ -1,4 +1,5 @@
 import type { RuntimeConfig } from '../config/types.ts';
+import { formatAddress } from '../lib/address.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Authority } from './authority.ts';
 import type { Core } from './core.ts';
@@ -42,15 +43,16 @@ export function serverCore(authority: Authority, { config, clock, onBehind }: Se
       if (domains.nodes.servers().length > 1) await domains.nodes.left(config.nodeName); // else nobody would be left to know
     },
     stats() {
-      const { config: own, serverPort } = authority.identity();
+      const { leadership } = authority;
+      const leader = domains.nodes.servers().find(({ nodeId }) => nodeId === leadership.leader()?.id);
       const members = domains.nodes.members();
       return {
         consul: {
           acl: config.acl.enabled ? 'enabled' : 'disabled',
           bootstrap: 'true',
           known_datacenters: String(federation.datacenters().length),
-          leader: 'true',
-          leader_addr: `${own.advertiseAddr}:${serverPort}`,
+          leader: String(leadership.leading),
+          leader_addr: leader === undefined ? '' : formatAddress(leader),
           server: 'true',
         },
         serf_lan: counts(members.length, members.filter(({ Status }) => Status === FAILED).length),

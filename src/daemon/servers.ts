@@ -1,4 +1,7 @@
-import { createLanServers, type LanServer } from '../federation/lan-servers.ts';
+import { nodeKey } from '../domain/catalog/tables.ts';
+import type { Nodes } from '../domain/nodes/nodes.ts';
+import { createLanServers } from '../federation/lan-servers.ts';
+import type { Sibling } from '../federation/types.ts';
 import type { Clock } from '../lib/clock.ts';
 import { newUuid } from '../lib/ids.ts';
 import type { Service } from '../lib/service.ts';
@@ -7,16 +10,18 @@ import { LeaderRoute } from '../server/leader-route.ts';
 import { createLeadership, type Leadership } from '../store/leadership.ts';
 import type { Store } from '../store/store.ts';
 import type { Logger, Metrics } from '../telemetry/types.ts';
+import type { Domains } from './domains.ts';
+import type { ServerMember } from './operator-reads.ts';
 
 export interface ServersDeps {
   readonly nodeId: string;
   readonly datacenter: string;
   readonly node: string;
   readonly store: Store;
-  /** Asked once it is needed: the servers that live now, this one included. */
-  readonly living: () => readonly LanServer[];
-  /** Told when `living` may answer otherwise. */
-  readonly onLiving: (listener: () => void) => () => void;
+  /** Asked once they are needed. */
+  readonly nodes: () => Nodes;
+  /** As the lease of nodes: a leader that is not heard of for this long has ceased to lead, milliseconds. */
+  readonly nodeTimeoutMs: number;
   readonly security: TransportSecurity;
   readonly clock: Clock;
   readonly log: Logger;
@@ -33,24 +38,42 @@ export interface Servers {
 
 /** Declares tables, so create it before the store is started. */
 export function createServers(deps: ServersDeps): Servers {
-  const { nodeId, node, store, clock, log, metrics } = deps;
-  const leadership = createLeadership({
-    store,
+  const { nodeId, node, store, clock, log, metrics, nodes } = deps;
+  const leadership = createLeadership(
+    { store, clock, log: log.child({ component: 'leadership' }), metrics, id: nodeId, node, instance: newUuid() },
+    { ttlMs: deps.nodeTimeoutMs },
+  );
+  const lan = createLanServers({
+    servers: () => nodes().servers(),
+    datacenter: deps.datacenter,
     clock,
-    log: log.child({ component: 'leadership' }),
-    metrics,
-    id: nodeId,
-    node,
-    instance: newUuid(),
+    security: deps.security,
   });
-  const lan = createLanServers({ servers: deps.living, datacenter: deps.datacenter, clock, security: deps.security });
   const leader = new LeaderRoute({
     leadership,
     store,
     self: nodeId,
     contract: (id) => lan.contract(id),
-    onServers: deps.onLiving,
+    onServers: (listener) => nodes().onChange(listener),
     clock,
   });
   return { leadership, leader, services: [lan.service, leadership.service] };
+}
+
+/** The servers of this datacenter, alive or not, by name. */
+export function serverMembers(nodes: Nodes): readonly ServerMember[] {
+  return nodes.members().flatMap((member) => {
+    const row = nodes.member(member.Name);
+    return row?.Role === 'server' ? [{ member, since: row.Since }] : [];
+  });
+}
+
+/** The other servers that live, as other datacenters reach them. */
+export function siblings({ nodes, catalog }: Pick<Domains, 'nodes' | 'catalog'>, self: string): readonly Sibling[] {
+  return nodes.servers().flatMap(({ node, nodeId, address, port: serverPort }) => {
+    const port = Number(nodes.member(node)?.Tags.wan_join_port);
+    if (nodeId === self || !(port > 0)) return [];
+    const wan = catalog.tables.nodes.get(nodeKey(node))?.value.TaggedAddresses?.wan ?? address;
+    return [{ node, nodeId, wan: { address: wan, port }, serverPort }];
+  });
 }

@@ -1,6 +1,6 @@
 import type { Clock } from '../lib/clock.ts';
-import { hasCode, IsthmusError } from '../lib/errors.ts';
-import { abortReason, withDeadline } from '../lib/signals.ts';
+import { IsthmusError } from '../lib/errors.ts';
+import { abortReason, throwIfAborted, withDeadline } from '../lib/signals.ts';
 import type {
   CallOptions,
   ReadOptions,
@@ -225,8 +225,8 @@ export class Server implements ServerContract {
     const limit = withDeadline(this.#deps.clock, READ_YOUR_WRITE_MS, 'replication of the write', signal);
     try {
       await this.#deps.replicated(revision, limit.signal, name);
-    } catch (error) {
-      if (!hasCode(error, 'deadline')) throw error;
+    } catch {
+      throwIfAborted(signal); // else it is written, and arrives later
     } finally {
       limit.release();
     }
