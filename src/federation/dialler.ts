@@ -73,11 +73,11 @@ export class Dialler {
   }
 
   /** The best link to a datacenter: up before suspect, then the nearest. */
-  pick(datacenter: string): LinkCarrier | undefined {
+  pick(datacenter: string, except?: LinkCarrier): LinkCarrier | undefined {
     let best: { carrier: LinkCarrier; cost: number } | undefined;
     for (const { link } of this.#links.values()) {
       const { carrier } = link;
-      if (carrier === undefined || this.#helloOf(link)?.datacenter !== datacenter) continue;
+      if (carrier === undefined || carrier === except || this.#helloOf(link)?.datacenter !== datacenter) continue;
       const cost = (link.rttMs ?? UNMEASURED_MS) + (link.state.kind === 'suspect' ? SUSPECT_MS : 0);
       if (best === undefined || cost < best.cost) best = { carrier, cost };
     }

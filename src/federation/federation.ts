@@ -345,7 +345,7 @@ class FederationService implements Federation {
       remote = new RemoteDatacenter({
         datacenter,
         clock: this.#deps.clock,
-        pick: () => this.#dialler.pick(datacenter),
+        pick: (except) => this.#dialler.pick(datacenter, except),
         linked: (signal) => this.#whenLinked(datacenter, signal),
       });
       if (this.#known().has(datacenter)) this.#remotes.set(datacenter, remote); // names come from requests: keep real ones

@@ -24,8 +24,8 @@ import type { LinkCarrier } from './outgoing-link.ts';
 export interface RemoteDatacenterDeps {
   readonly datacenter: string;
   readonly clock: Clock;
-  /** The best link to the datacenter now. */
-  readonly pick: () => LinkCarrier | undefined;
+  /** The best link to the datacenter now. @param except one that has just failed */
+  readonly pick: (except?: LinkCarrier) => LinkCarrier | undefined;
   /** Resolves once there is one. */
   readonly linked: (signal: AbortSignal) => Promise<LinkCarrier>;
 }
@@ -58,8 +58,8 @@ export class RemoteDatacenter implements ServerContract, ChangeSource, SnapshotC
       return await carrier.contract.read(name, args, there);
     } catch (error) {
       // Another server of the datacenter may answer what this one could not; a write may have been done there.
-      const next = hasCode(error, 'unavailable') ? this.#deps.pick() : undefined;
-      if (next === undefined || next === carrier || options.signal.aborted) throw error;
+      const next = hasCode(error, 'unavailable') ? this.#deps.pick(carrier) : undefined;
+      if (next === undefined || options.signal.aborted) throw error;
       return next.contract.read(name, args, there);
     }
   }
