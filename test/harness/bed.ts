@@ -109,30 +109,9 @@ export async function startBed(options: BedOptions = {}): Promise<Bed> {
   };
 
   const mesh: Bed['mesh'] = async (agent, name, given = {}) => {
-    const { upstream } = given;
-    const upstreams =
-      upstream === undefined
-        ? []
-        : [
-            {
-              DestinationName: upstream.name,
-              Datacenter: upstream.datacenter,
-              LocalBindPort: (await freePorts(1)).first,
-            },
-          ];
-    await callAgent(agent, 'PUT', '/v1/agent/service/register', {
-      Name: name,
-      ...(given.port === undefined ? {} : { Port: given.port }),
-      Connect: { SidecarService: { Proxy: { Upstreams: upstreams } } },
-    });
-    const sidecar = await startSidecar({ agent, sidecarFor: name });
-    sidecars.push(sidecar);
-    return {
-      id: name,
-      sidecar,
-      port: portOf(sidecar.ready.listen ?? ''),
-      upstreamPort: upstream === undefined ? 0 : portOf(Object.values(sidecar.ready.upstreams)[0] ?? ''),
-    };
+    const service = await startMeshService(agent, name, given);
+    sidecars.push(service.sidecar);
+    return service;
   };
 
   const stop = async (): Promise<void> => {
@@ -180,6 +159,36 @@ export async function startBed(options: BedOptions = {}): Promise<Bed> {
     await stop();
     throw error;
   }
+}
+
+/** Registers a service with an agent and starts its sidecar. */
+export async function startMeshService(
+  agent: AgentProcess,
+  name: string,
+  { port, upstream }: MeshOptions = {},
+): Promise<MeshService> {
+  const upstreams =
+    upstream === undefined
+      ? []
+      : [
+          {
+            DestinationName: upstream.name,
+            Datacenter: upstream.datacenter,
+            LocalBindPort: (await freePorts(1)).first,
+          },
+        ];
+  await callAgent(agent, 'PUT', '/v1/agent/service/register', {
+    Name: name,
+    ...(port === undefined ? {} : { Port: port }),
+    Connect: { SidecarService: { Proxy: { Upstreams: upstreams } } },
+  });
+  const sidecar = await startSidecar({ agent, sidecarFor: name });
+  return {
+    id: name,
+    sidecar,
+    port: portOf(sidecar.ready.listen ?? ''),
+    upstreamPort: upstream === undefined ? 0 : portOf(Object.values(sidecar.ready.upstreams)[0] ?? ''),
+  };
 }
 
 async function federated(dc1: AgentProcess, dc2: AgentProcess): Promise<boolean> {

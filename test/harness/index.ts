@@ -10,7 +10,16 @@ export {
   startAgent,
   startSidecar,
 } from './agent.ts';
-export { type Bed, type BedOptions, type Cut, type MeshOptions, type MeshService, portOf, startBed } from './bed.ts';
+export {
+  type Bed,
+  type BedOptions,
+  type Cut,
+  type MeshOptions,
+  type MeshService,
+  portOf,
+  startBed,
+  startMeshService,
+} from './bed.ts';
 export { callAgent } from './call.ts';
 export { type CliResult, isthmus } from './cli.ts';
 export {
