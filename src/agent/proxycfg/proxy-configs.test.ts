@@ -512,6 +512,23 @@ describe('proxy configuration', () => {
     ]);
   });
 
+  it('keeps what was known of a datacenter that the server, just started, has not reached yet', async () => {
+    const all = start();
+    answerAll(all);
+    const { seen } = await open(all.configs);
+    const far = instance('db-1', 'passing', { Datacenter: 'dc2' });
+    const addresses = (): unknown => seen.at(-1)?.endpoints?.[DB_KEY]?.map(({ id }) => id);
+    all.contract.answer(DB, db(far));
+    await settle();
+    all.contract.answer(DB, { targets: [target('dc2', false)] } satisfies ResolvedUpstream);
+    await settle();
+    expect(seen.at(-1)?.problems).toEqual({ [DB_KEY]: 'no answer from datacenter dc2' });
+    expect(addresses()).toEqual(['dc2/n1/db-1']);
+    all.contract.answer(DB, db());
+    await settle();
+    expect(addresses()).toEqual([]);
+  });
+
   it('follows a prepared query in the datacenter that it was written in', async () => {
     const all = start();
     answerAll(all);

@@ -35,6 +35,7 @@ export function createUpstreamResolver(deps: UpstreamResolverDeps): UpstreamReso
     follow(upstream, { token }, onState) {
       const { name, type, datacenter } = upstream;
       let known: readonly SidecarEndpoint[] = [];
+      let told: ResolvedUpstream | undefined;
       let last: ResolvedUpstream | undefined;
       let answered = false;
       let patience: Timer | undefined;
@@ -48,9 +49,10 @@ export function createUpstreamResolver(deps: UpstreamResolverDeps): UpstreamReso
       const end = deps.pool.follow('upstreams.resolve', args, options, ({ value, problem }) => {
         answered = true;
         patience?.cancel();
-        if (value !== undefined && value !== last) {
-          last = value;
-          known = endpointsOf(value, deps.datacenter);
+        if (value !== undefined && value !== told) {
+          last = withKnown(value, last);
+          told = value;
+          known = endpointsOf(last, deps.datacenter);
         }
         onState({ endpoints: known, problem: problem ?? unreached(last) });
       });
@@ -64,6 +66,17 @@ export function createUpstreamResolver(deps: UpstreamResolverDeps): UpstreamReso
       };
     },
   };
+}
+
+/** A server that has just started has never heard of a datacenter that is away: what was known of it here still holds. */
+function withKnown(upstream: ResolvedUpstream, before: ResolvedUpstream | undefined): ResolvedUpstream {
+  if (before === undefined || upstream.targets.every(({ reached }) => reached)) return upstream;
+  const targets = upstream.targets.map((target) => {
+    const same = before.targets.find(({ id }) => id === target.id);
+    if (target.reached || target.instances.length > 0 || same === undefined) return target;
+    return { ...target, instances: same.instances };
+  });
+  return { ...upstream, targets };
 }
 
 function unreached(upstream: ResolvedUpstream | undefined): string {
