@@ -56,6 +56,7 @@ export class GuardedContract implements ServerContract {
   readonly #deps: GuardDeps;
   /** What is left of a shared answer, by who sees it. Both keys are held by nobody else for long. */
   readonly #shown = new WeakMap<ReadResult<unknown>, WeakMap<Rights, ReadResult<unknown>>>();
+  readonly #watched = new WeakMap<object, WeakMap<Rights, unknown>>();
 
   constructor(deps: GuardDeps) {
     this.#deps = deps;
@@ -123,7 +124,7 @@ export class GuardedContract implements ServerContract {
         allowRead(name, args, rights);
         for await (const { index, value } of inner.watch(name, args, { ...options, signal: life.signal })) {
           if (life.signal.aborted) break;
-          yield { index, value: showValue(name, args, value, rights) };
+          yield { index, value: this.#showWatched(name, args, value, rights) };
         }
         if (!life.signal.aborted) return;
       } catch (error) {
@@ -163,6 +164,19 @@ export class GuardedContract implements ServerContract {
 
   #caller({ token = '', signal }: CallOptions): Promise<TokenCaller> {
     return this.#deps.callers.resolve(token, signal);
+  }
+
+  /** All who watch an answer with the same rights get the same object, so that its changes are told apart once. */
+  #showWatched<N extends ReadName>(name: N, args: ReadArgs<N>, value: ReadValue<N>, rights: Rights): ReadValue<N> {
+    if (rights.everything || READ_RIGHTS[name]?.show === undefined || typeof value !== 'object' || value === null)
+      return showValue(name, args, value, rights);
+    let known = this.#watched.get(value);
+    if (known === undefined) {
+      known = new WeakMap();
+      this.#watched.set(value, known);
+    }
+    if (!known.has(rights)) known.set(rights, showValue(name, args, value, rights));
+    return known.get(rights) as ReadValue<N>;
   }
 
   #show<N extends ReadName>(

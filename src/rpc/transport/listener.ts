@@ -114,6 +114,11 @@ class Listener implements RpcListener {
           help: 'Calls answered on the server ports, by method and outcome.',
           labels: ['method', 'code'],
         }),
+        watchBytes: metrics.counter({
+          name: 'isthmus_rpc_watch_bytes_total',
+          help: 'Bytes of watched answers sent, by form: whole, or the change since the answer before.',
+          labels: ['form'],
+        }),
         seconds: metrics.histogram({
           name: 'isthmus_rpc_call_seconds',
           help: 'Time to answer calls that do not block.',

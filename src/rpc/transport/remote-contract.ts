@@ -16,6 +16,7 @@ import type { WriteArgs, WriteName, WriteValue } from '../contract/writes.ts';
 import { ReadRequestSchema, WatchRequestSchema, WriteRequestSchema } from '../gen/isthmus/v1/isthmus_pb.ts';
 import { decodeChanges, encodeRequest } from './changes-wire.ts';
 import type { RpcChannel } from './channel.ts';
+import { WatchDecoder } from './watch-wire.ts';
 import { buffer, fromFailure, fromJson, METHODS, toJson } from './wire.ts';
 
 export interface RemoteContractDeps {
@@ -108,11 +109,9 @@ class RemoteContract implements ServerContract {
     args: ReadArgs<N>,
     options: CallOptions,
   ): AsyncIterable<WatchUpdate<ReadValue<N>>> {
-    const request = create(WatchRequestSchema, target(name, args, options));
-    for await (const reply of this.#channel.stream(METHODS.watch, request, options.signal)) {
-      if (reply.error !== undefined) throw fromFailure(reply.error);
-      yield { index: Number(reply.index), value: fromJson(reply.json, 'the answer') as ReadValue<N> };
-    }
+    const request = create(WatchRequestSchema, { ...target(name, args, options), deltas: true });
+    const decoder = new WatchDecoder<ReadValue<N>>();
+    for await (const reply of this.#channel.stream(METHODS.watch, request, options.signal)) yield decoder.decode(reply);
   }
 }
 

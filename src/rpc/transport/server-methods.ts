@@ -43,6 +43,7 @@ import type { PeerIdentity, TransportSecurity } from './security.ts';
 import { checkServer, checkWriter } from './servers-only.ts';
 import { openUpload, snapshotError, snapshotParts } from './snapshots-wire.ts';
 import { fromStatus } from './status.ts';
+import { WatchEncoder } from './watch-wire.ts';
 import { fromJson, METHODS, toFailure, toJson } from './wire.ts';
 
 export interface ServerMethodsDeps {
@@ -57,6 +58,8 @@ export interface ServerMethodsDeps {
   readonly calls: Counter;
   /** Label: method. Only calls that don't block. */
   readonly seconds: Histogram;
+  /** Label: form. Bytes of watched answers. */
+  readonly watchBytes: Counter;
 }
 
 export const serviceDefinition: ServiceDefinition = METHODS;
@@ -207,8 +210,12 @@ export function createServerMethods(deps: ServerMethodsDeps): UntypedServiceImpl
       'watch',
       async function* (request, signal) {
         const args = argsOf<ReadArgs<ReadName>>(request);
+        const encoder = new WatchEncoder(request.deltas);
         for await (const update of contract().watch(request.name as ReadName, args, callOptions(request, signal))) {
-          yield create(WatchReplySchema, { index: BigInt(update.index), json: sharedJson(update.value) });
+          const reply = encoder.encode(update);
+          if (reply.deltaJson.length === 0) deps.watchBytes.add(reply.json.length, { form: 'whole' });
+          else deps.watchBytes.add(reply.deltaJson.length, { form: 'delta' });
+          yield reply;
         }
       },
       (error) => create(WatchReplySchema, { error: toFailure(error) }),
@@ -312,17 +319,4 @@ function readOptions(request: ReadRequest): Omit<ReadOptions, keyof CallOptions>
     ...(request.index === undefined ? {} : { index: Number(request.index) }),
     ...(request.waitMs === undefined ? {} : { waitMs: request.waitMs }),
   };
-}
-
-/** Watchers of one answer share its value, so its JSON is made once for all of them. */
-const JSON_OF = new WeakMap<object, Buffer>();
-
-function sharedJson(value: unknown): Buffer {
-  if (typeof value !== 'object' || value === null) return toJson(value);
-  let json = JSON_OF.get(value);
-  if (json === undefined) {
-    json = toJson(value);
-    JSON_OF.set(value, json);
-  }
-  return json;
 }
