@@ -1,0 +1,78 @@
+import { WatchPool } from '../../src/agent/cache/watch-pool.ts';
+import { decodeServiceDefinition } from '../../src/agent/local/definitions.ts';
+import { loadConfig } from '../../src/config/load.ts';
+import { systemConfigDeps } from '../../src/config/system-deps.ts';
+import { Certificates } from '../../src/daemon/certificates.ts';
+import { createClient } from '../../src/daemon/client.ts';
+import type { Core } from '../../src/daemon/core.ts';
+import { createNodeAgent, type NodeAgent } from '../../src/daemon/node-agent.ts';
+import { systemClock } from '../../src/lib/clock.ts';
+import { newUuid } from '../../src/lib/ids.ts';
+import { createServiceGroup } from '../../src/lib/service.ts';
+import type { ServiceInstance } from '../../src/model/catalog.ts';
+import { OwnCsrs } from '../../src/pki/csr.ts';
+import { noLog, noMetrics } from '../../src/telemetry/types.ts';
+
+/** One node's agent without HTTP and DNS: its session, its services and checks, its sync and its watches are the real ones. */
+export interface SimulatedAgent {
+  readonly name: string;
+  readonly core: Core;
+  readonly agent: NodeAgent;
+  /** Registers services, each with a TTL check that passes. */
+  register(services: readonly string[]): Promise<void>;
+  /** Follows the healthy instances of a service. */
+  follow(service: string, onAnswer: (instances: readonly ServiceInstance[]) => void): void;
+  /** What the check of one of its services says. */
+  report(service: string, status: 'passing' | 'critical'): void;
+  /** The server that it has a session with; '' is none. */
+  server(): string;
+  stop(): Promise<void>;
+}
+
+const TTL = '24h';
+const STOP_MS = 10_000;
+
+export async function startSimulated(name: string, servers: readonly string[]): Promise<SimulatedAgent> {
+  const flags = { node: [name], server: ['false'], 'retry-join': servers };
+  const loaded = loadConfig({ flags, sources: [], dev: true }, systemConfigDeps);
+  const clock = systemClock;
+  const nodeId = newUuid();
+  const parts = { loaded, nodeId, clock, log: noLog, metrics: noMetrics };
+  const core = createClient({
+    ...parts,
+    certificates: new Certificates({ ...parts, tls: loaded.config.tls, managed: () => undefined }),
+    giveUp: (error) => {
+      throw error;
+    },
+    onBehind: () => agent.local.requestSync(),
+  });
+  const agent = createNodeAgent({
+    ...parts,
+    contract: core.contract,
+    trusted: core.trusted,
+    tokens: core.tokens,
+    ownCsrs: new OwnCsrs(),
+  });
+  const pool = new WatchPool({ contract: core.contract, clock, log: noLog, metrics: noMetrics });
+  const group = createServiceGroup([...core.services, ...agent.services, pool], clock);
+  await group.start(new AbortController().signal);
+  return {
+    name,
+    core,
+    agent,
+    async register(services) {
+      for (const service of services) {
+        const check = { Name: `ttl of ${service}`, CheckID: `ttl-${service}`, TTL, Status: 'passing' };
+        await agent.local.registerService(decodeServiceDefinition({ Name: service, Port: 8_080, Check: check }));
+      }
+    },
+    follow(service, onAnswer) {
+      pool.follow('health.service', { service, passing: true }, {}, ({ value, problem }) => {
+        if (value !== undefined && problem === undefined) onAnswer(value);
+      });
+    },
+    report: (service, status) => agent.local.updateTtl(`ttl-${service}`, status, status),
+    server: () => core.stats().session?.server ?? '',
+    stop: () => group.stop(STOP_MS),
+  };
+}
