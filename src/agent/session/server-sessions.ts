@@ -143,8 +143,10 @@ export class ServerSessions implements Service {
         joined = true;
         const since = clock.now();
         await this.#hold(signal);
-        if (clock.now() - since >= STEADY_MS) again.reset();
-        if (again.attempt === 0) continue;
+        if (clock.now() - since >= STEADY_MS) {
+          again.reset();
+          continue;
+        }
       } else if (!joined) {
         rounds += 1;
         const { retryMax } = this.#options;

@@ -1,0 +1,326 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { memoryStore } from '../../../test/fakes/memory-store.ts';
+import { nodeCatalog } from '../../daemon/node-catalog.ts';
+import { type Catalog, createCatalog } from '../../domain/catalog/catalog.ts';
+import { createNodes, type Nodes } from '../../domain/nodes/nodes.ts';
+import { systemClock } from '../../lib/clock.ts';
+import type { IsthmusError } from '../../lib/errors.ts';
+import type { ServerContract } from '../../rpc/contract/contract.ts';
+import { makeResult } from '../../rpc/contract/result.ts';
+import { createChannel } from '../../rpc/transport/channel.ts';
+import { createRpcListener } from '../../rpc/transport/listener.ts';
+import { createAgentSessions } from '../../server/agent-sessions.ts';
+import type { Store } from '../../store/store.ts';
+import { noLog, noMetrics } from '../../telemetry/types.ts';
+import { ServerList } from './server-list.ts';
+import { ServerSessions, type ServerSessionsOptions } from './server-sessions.ts';
+import { SessionContract } from './session-contract.ts';
+
+const never = new AbortController().signal;
+/** Long enough that no test's outcome depends on it; the tests that wait for it take a short one. */
+const LONG_MS = 60_000;
+const cleanup: (() => Promise<void> | void)[] = [];
+
+let store: Store;
+let catalog: Catalog;
+let nodes: Nodes;
+
+beforeEach(async () => {
+  store = memoryStore();
+  catalog = createCatalog({ store, datacenter: 'dc1' });
+  nodes = createNodes({ store, catalog: nodeCatalog(catalog), server: 'any', clock: systemClock });
+  await store.start(never);
+  cleanup.push(() => store.stop());
+});
+
+afterEach(async () => {
+  for (const step of cleanup.splice(0).reverse()) await step();
+});
+
+/** Resolves once the store shows it. */
+async function until<T>(look: () => T | undefined | false): Promise<T> {
+  for (;;) {
+    const { revision } = store;
+    const value = look();
+    if (value !== undefined && value !== false) return value;
+    await store.waitFor(revision + 1);
+  }
+}
+
+interface Server {
+  readonly address: string;
+  stop(): Promise<void>;
+}
+
+/** A server of the datacenter as far as sessions go; all share the store. It answers each read with its name. */
+async function server(name: string, contract: Partial<ServerContract> = {}, nodeTimeoutMs = LONG_MS): Promise<Server> {
+  const answers = {
+    read: async () => makeResult({ index: 1, value: name }),
+    write: async () => ({ revision: 1, value: name }),
+    ...contract,
+  } as unknown as ServerContract;
+  const sessions = createAgentSessions(
+    {
+      datacenter: 'dc1',
+      self: () => ({
+        Node: name,
+        ID: `id-of-${name}`.padEnd(36, '0'),
+        Role: 'server',
+        Addr: '127.0.0.1',
+        Port: 0,
+        Tags: { port: String(listener.addresses.server?.port) },
+        TaggedAddresses: {},
+        Meta: {},
+      }),
+      build: 'test',
+      // The catalog's own rules for node IDs are not what is tested here.
+      nodes: { ...nodes, begin: (info, ...rest) => nodes.begin({ ...info, ID: uuidOf(info.ID) }, ...rest) },
+      leases: store.leases,
+      clock: systemClock,
+      log: noLog,
+      metrics: noMetrics,
+    },
+    { nodeTimeoutMs },
+  );
+  const listener = createRpcListener({
+    listeners: [{ name: 'server', address: '127.0.0.1', port: 0 }],
+    handlers: { contract: answers, session: (stream, signal) => sessions.hold(stream, signal) },
+    clock: systemClock,
+    log: noLog,
+    metrics: noMetrics,
+  });
+  await listener.start(never);
+  await sessions.service.start(never);
+  let stopped: Promise<void> | undefined;
+  const stop = (): Promise<void> => {
+    stopped ??= sessions.service.stop().then(() => listener.stop());
+    return stopped;
+  };
+  cleanup.push(stop);
+  return { address: `127.0.0.1:${listener.addresses.server?.port}`, stop };
+}
+
+function uuidOf(text: string): string {
+  const hex = Buffer.from(text).toString('hex').padEnd(32, '0').slice(-32);
+  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;
+}
+
+interface AgentOptions extends Partial<ServerSessionsOptions> {
+  readonly datacenter?: string;
+  readonly nodeId?: string;
+  readonly dataDir?: string;
+  readonly random?: () => number;
+  readonly holdMs?: number;
+  readonly onGivenUp?: (error: IsthmusError) => void;
+}
+
+async function agent(node: string, seeds: readonly string[], options: AgentOptions = {}) {
+  const { datacenter = 'dc1', nodeId = node, dataDir = '', random = () => 0.5, onGivenUp = () => undefined } = options;
+  const servers = new ServerList({ seeds, dataDir, random, log: noLog });
+  let session = 0;
+  const heard: (() => void)[] = [];
+  const sessions = new ServerSessions(
+    {
+      datacenter: 'dc1',
+      servers,
+      hello: () => ({
+        protocol: 1,
+        datacenter,
+        node,
+        nodeId,
+        build: 'test',
+        address: '127.0.0.2',
+        tags: { role: 'node' },
+      }),
+      clock: systemClock,
+      monotonicMs: () => performance.now(),
+      random,
+      log: noLog,
+      metrics: noMetrics,
+      onSession: () => {
+        session += 1;
+        for (const wake of heard.splice(0)) wake();
+      },
+      onGivenUp,
+    },
+    { retryIntervalMs: 50, retryMax: 0, ...options },
+  );
+  await sessions.start(never);
+  cleanup.push(() => sessions.stop());
+  const contract = new SessionContract({
+    datacenter: 'dc1',
+    sessions,
+    clock: systemClock,
+    holdMs: options.holdMs ?? LONG_MS,
+  });
+  return {
+    sessions,
+    servers,
+    contract,
+    /** Resolves once there have been so many sessions. */
+    async sessionsMade(count: number): Promise<void> {
+      while (session < count) await new Promise<void>((resolve) => heard.push(resolve));
+    },
+  };
+}
+
+const statusOf = (node: string): string | undefined => nodes.member(node)?.Status;
+const holderOf = (node: string): string | undefined => nodes.tables.sessions.get(node)?.value.Session;
+
+describe('a session', () => {
+  it('makes the node a living member, and tells the agent of all servers, which it remembers', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'isthmus-sessions-'));
+    cleanup.push(() => rmSync(folder, { recursive: true }));
+    const [a, b] = [await server('s1'), await server('s2')];
+    const one = await agent('n1', [a.address], { dataDir: folder });
+    expect(one.sessions.current?.welcome.node).toBe('s1');
+    expect(statusOf('n1')).toBe('alive');
+    expect((await one.contract.read('status.leader', {}, { signal: never })).value).toBe('s1');
+    const kept = JSON.parse(readFileSync(join(folder, 'servers.json'), 'utf8'));
+    expect(kept.map(({ address }: { address: string }) => address)).toEqual([a.address, b.address]);
+    const again = new ServerList({ seeds: ['gone:1'], dataDir: folder, random: () => 0, log: noLog });
+    expect(again.candidates()).toEqual([a.address, b.address, 'gone:1']);
+    writeFileSync(join(folder, 'servers.json'), '{');
+    expect(new ServerList({ seeds: ['x:1'], dataDir: folder, random: () => 0, log: noLog }).candidates()).toEqual([
+      'x:1',
+    ]);
+  });
+
+  it('goes on with another server when its own stops: the node never flaps', async () => {
+    const [a, b] = [await server('s1'), await server('s2')];
+    const one = await agent('n1', [a.address]);
+    const before = [store.topics.index(['checks']), holderOf('n1')];
+    await a.stop();
+    await one.sessionsMade(2);
+    expect(one.sessions.current?.address).toBe(b.address);
+    expect(statusOf('n1')).toBe('alive');
+    expect(store.topics.index(['checks'])).toBe(before[0]);
+    expect(holderOf('n1')).not.toBe(before[1]);
+  });
+
+  it('is lost when the agent falls silent, and not before its time', async () => {
+    const a = await server('s1', {}, 300);
+    const channel = createChannel({ address: a.address });
+    cleanup.push(() => channel.close());
+    const stream = channel.session(never);
+    stream.send({
+      message: { case: 'hello', value: { protocol: 1, datacenter: 'dc1', node: 'n1', nodeId: 'n1', address: '::1' } },
+    });
+    const started = performance.now();
+    await until(() => statusOf('n1') === 'alive');
+    await until(() => statusOf('n1') === 'failed');
+    expect(performance.now() - started).toBeGreaterThan(290);
+    const health = catalog.reads['health.node'].produce({ node: 'n1' });
+    expect(health.map(({ CheckID, Status }) => [CheckID, Status])).toEqual([['serfHealth', 'critical']]);
+  });
+
+  it('ends with the departure of the node when the agent says so, and once that is written down', async () => {
+    const a = await server('s1');
+    const one = await agent('n1', [a.address]);
+    await one.sessions.leave();
+    expect(statusOf('n1')).toBe('left');
+    expect(catalog.reads['catalog.node'].produce({ node: 'n1' })).toBeNull();
+  });
+
+  it('is refused to an agent of another datacenter and to one that has a living node’s name, with what to do', async () => {
+    const a = await server('s1');
+    await agent('n1', [a.address]);
+    const stranger = await agent('n2', [a.address], { datacenter: 'dc9', startMs: 20, holdMs: 20 });
+    expect(stranger.sessions.problem).toContain('this server is of the datacenter dc1, the agent of dc9: correct');
+    const twin = await agent('n1', [a.address], { nodeId: 'another', startMs: 20 });
+    expect(twin.sessions.problem).toContain('the name n1 belongs to another living node');
+    expect(statusOf('n2')).toBeUndefined();
+    await expect(stranger.contract.read('status.leader', {}, { signal: never })).rejects.toMatchObject({
+      code: 'unavailable',
+      message: expect.stringContaining('No server of dc1 is reached: this server is of the datacenter dc1'),
+    });
+  });
+
+  it('is given up after as many rounds as the configuration allows', async () => {
+    const given = new Promise<IsthmusError>((resolve) => {
+      void agent('n1', ['127.0.0.1:1'], { retryMax: 2, onGivenUp: resolve });
+    });
+    expect((await given).message).toMatch(/^no server was found in 2 tries: 127.0.0.1:1: .*ECONNREFUSED/);
+  });
+
+  it('moves to a server that has come, in as many agents of a hundred as are its share', async () => {
+    const a = await server('s1');
+    const mover = await agent('n1', [a.address], { random: () => 0.4, moveWithinMs: 0 });
+    const stayer = await agent('n2', [a.address], { random: () => 0.6, moveWithinMs: 0 });
+    const b = await server('s2');
+    await mover.sessionsMade(2);
+    expect(mover.sessions.current?.address).toBe(b.address);
+    expect(stayer.sessions.current?.address).toBe(a.address);
+    expect([statusOf('n1'), statusOf('n2')]).toEqual(['alive', 'alive']);
+  });
+});
+
+describe('calls over sessions', () => {
+  /** A server that takes calls and never answers. */
+  const mute = async (name: string) => {
+    let called: () => void = () => undefined;
+    const asked = new Promise<void>((resolve) => {
+      called = resolve;
+    });
+    const hang = (): Promise<never> => {
+      called();
+      return new Promise(() => undefined);
+    };
+    return { asked, server: await server(name, { read: hang, write: hang } as unknown as Partial<ServerContract>) };
+  };
+
+  it('are asked again of the next server when the first is lost: reads, and writes that may come twice', async () => {
+    for (const ask of [
+      (contract: ServerContract) => contract.read('status.leader', {}, { signal: never }),
+      (contract: ServerContract) => contract.write('catalog.register', {}, { signal: never }),
+    ]) {
+      const first = await mute('s1');
+      const one = await agent('n1', [first.server.address]);
+      const b = await server('s2');
+      const answer = ask(one.contract);
+      await first.asked;
+      await first.server.stop();
+      expect((await answer).value).toBe('s2');
+      await one.sessions.stop();
+      await b.stop();
+    }
+  });
+
+  it('fail with their server when they must not be carried out twice', async () => {
+    const first = await mute('s1');
+    const one = await agent('n1', [first.server.address]);
+    await server('s2');
+    const answer = one.contract.write('config.apply', { entry: {} }, { signal: never });
+    await first.asked;
+    const failed = expect(answer).rejects.toMatchObject({ code: 'unavailable' });
+    await first.server.stop();
+    await failed;
+  });
+
+  it('wait for a session, and a watch ends with it', async () => {
+    const one = await agent('n1', [], { startMs: 0 });
+    const waiting = one.contract.read('status.leader', {}, { signal: never });
+    const watch = async (): Promise<unknown> => {
+      for await (const { value } of one.contract.watch('status.leader', {}, { signal: never })) return value;
+      return undefined;
+    };
+    const watching = watch();
+    const a = await server('s1', {
+      async *watch(_name: unknown, _args: unknown, { signal }: { signal: AbortSignal }) {
+        yield { index: 1, value: 'watched' };
+        await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
+      },
+    } as unknown as Partial<ServerContract>);
+    await one.sessions.join(a.address, never);
+    expect(await watching).toBe('watched');
+    expect((await waiting).value).toBe('s1');
+    const open = one.contract.watch('status.leader', {}, { signal: never })[Symbol.asyncIterator]();
+    await open.next();
+    const ended = expect(open.next()).rejects.toMatchObject({ code: 'unavailable' });
+    await a.stop();
+    await ended;
+  });
+});
