@@ -31,6 +31,7 @@ export class ServerProcess implements Clock, Engine {
   #caughtUp: Promise<void> | undefined;
   #catchUp = (): void => undefined;
   #silence = new AbortController();
+  #offMs = 0;
   #cutAt = 0;
   #cut = new AbortController();
   /** Sees every transaction of this process that the engine has carried out. */
@@ -97,8 +98,13 @@ export class ServerProcess implements Clock, Engine {
     if (this.#cut.signal.aborted) this.#cut = new AbortController();
   }
 
+  /** Sets its wall clock off by this much from here on; timers don't notice. */
+  jump(ms: number): void {
+    this.#offMs += ms;
+  }
+
   now(): number {
-    return this.#clock.now();
+    return this.#clock.now() + this.#offMs;
   }
 
   after(ms: number, fire: () => void): Timer {

@@ -4,6 +4,7 @@ import { type ClusterServer, type LeaderAct, ServerCluster } from '../fakes/serv
 import { type Random, seeded } from '../harness/random.ts';
 
 const TTL_MS = 10_000;
+const HOUR_MS = 3_600_000;
 const CHANGES = Number(process.env.ISTHMUS_TEST_LEADER_CHANGES ?? 1_000);
 
 let dc1: ServerCluster;
@@ -46,13 +47,14 @@ async function leaderOf({ engine }: ServerCluster): Promise<string> {
   return (await engine.range({ prefix: 'leadership/' })).rows[0]?.value ?? '';
 }
 
-/** Makes another server lead: at once, after the lease, or after a cut that is long enough. */
+/** Pauses a server, cuts it off or sets its clock off: when it leads, another will. */
 async function disturb({ servers }: ServerCluster): Promise<void> {
   const victim = random.pick(servers);
   const dice = random.next();
   if (victim.process.paused) await victim.process.resume();
   else if (dice < 0.6) victim.process.pause();
   else if (dice < 0.8) victim.process.cutOff();
+  else if (dice < 0.9) victim.process.jump(random.between(-HOUR_MS, HOUR_MS));
   if (servers.every(({ process }) => !process.answers)) await wakeOne(random.pick(servers));
 }
 

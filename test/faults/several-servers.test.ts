@@ -182,7 +182,7 @@ describe.skipIf(withoutEtcd() !== undefined)('three servers of a datacenter on e
       const stale = await leader.agent.http('GET', '/v1/config/service-defaults?stale');
       expect(stale.status).toBe(200);
       expect(stale.headers['x-consul-knownleader']).toBe('false');
-      expect((await leader.agent.http('GET', '/v1/config/service-defaults?consistent')).status).toBe(500);
+      expect((await leader.agent.http('GET', '/v1/config/service-defaults?consistent')).status).toBe(503);
       leader.heal();
       await expectNothingLost([leader]);
       expect(await leaderOf(cluster.servers)).toBe(next);

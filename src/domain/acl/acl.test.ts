@@ -1,9 +1,12 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import { FakeClock } from '../../../test/fakes/fake-clock.ts';
 import { memoryStore } from '../../../test/fakes/memory-store.ts';
+import { ServerProcess } from '../../../test/fakes/server-process.ts';
 import { soleLeader } from '../../../test/fakes/sole-leader.ts';
 import { IsthmusError } from '../../lib/errors.ts';
 import { ANONYMOUS_ID, GLOBAL_MANAGEMENT_ID, REPLICATION_ROLE } from '../../model/acl.ts';
+import { MemoryEngine } from '../../store/memory/memory-engine.ts';
+import { Store } from '../../store/store.ts';
 import { type Acl, type AclOptions, createAcl } from './acl.ts';
 import type { PrimaryTokens } from './resolver.ts';
 
@@ -145,6 +148,44 @@ describe('tokens', () => {
     );
     expect(await acl.tokens.reap([acl.tables.localTokens])).toBeLessThanOrEqual(1);
     expect(acl.tables.localTokens.get(token.AccessorID)).toBeUndefined();
+  });
+});
+
+describe('the token of the configuration', () => {
+  it('is made once by servers that start at the same time', async () => {
+    const clock = new FakeClock();
+    const engine = new MemoryEngine(clock);
+    const servers = Array.from({ length: 3 }, () => {
+      const process = new ServerProcess(clock, engine);
+      const store = new Store({ engine: process, clock, onError: () => undefined });
+      const acl = createAcl(
+        {
+          store,
+          leadership: soleLeader(store, clock),
+          clock,
+          log,
+          datacenter: 'dc1',
+          primaryDatacenter: 'dc1',
+          node: 'n1',
+          resetFile: { read: () => undefined, remove: () => undefined },
+        },
+        { ...OPTIONS, initialManagement: 'root' },
+      );
+      ends.push(async () => {
+        await acl.service.stop();
+        await store.stop();
+      });
+      return { acl, store };
+    });
+    await Promise.all(servers.map(({ store }) => store.start(signal)));
+    await Promise.all(servers.map(({ acl }) => acl.service.start(signal)));
+    for (const { acl } of servers)
+      expect(
+        acl.reads['acl.tokens']
+          .produce({})
+          .map(({ Description }) => Description)
+          .sort(),
+      ).toEqual(['Anonymous Token', 'Master Token']);
   });
 });
 
