@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, it } from 'vitest';
-import { FakeClock } from '../../../test/fakes/fake-clock.ts';
+import { FakeClock, settle } from '../../../test/fakes/fake-clock.ts';
 import { memoryStore } from '../../../test/fakes/memory-store.ts';
 import { ServerProcess } from '../../../test/fakes/server-process.ts';
 import { soleLeader } from '../../../test/fakes/sole-leader.ts';
@@ -155,7 +155,7 @@ describe('the token of the configuration', () => {
   it('is made once by servers that start at the same time', async () => {
     const clock = new FakeClock();
     const engine = new MemoryEngine(clock);
-    const servers = Array.from({ length: 3 }, () => {
+    const open = async (initialManagement: string) => {
       const process = new ServerProcess(clock, engine);
       const store = new Store({ engine: process, clock, onError: () => undefined });
       const acl = createAcl(
@@ -169,23 +169,26 @@ describe('the token of the configuration', () => {
           node: 'n1',
           resetFile: { read: () => undefined, remove: () => undefined },
         },
-        { ...OPTIONS, initialManagement: 'root' },
+        { ...OPTIONS, initialManagement },
       );
+      await store.start(signal);
       ends.push(async () => {
         await acl.service.stop();
         await store.stop();
       });
-      return { acl, store };
-    });
-    await Promise.all(servers.map(({ store }) => store.start(signal)));
-    await Promise.all(servers.map(({ acl }) => acl.service.start(signal)));
-    for (const { acl } of servers)
-      expect(
-        acl.reads['acl.tokens']
-          .produce({})
-          .map(({ Description }) => Description)
-          .sort(),
-      ).toEqual(['Anonymous Token', 'Master Token']);
+      return { acl, process };
+    };
+    await (await open('')).acl.service.start(signal);
+    const servers = [await open('root'), await open('root')];
+    for (const { process } of servers) process.lag(); // neither sees what the other one does
+    const starting = servers.map(({ acl }) => acl.service.start(signal));
+    await settle();
+    for (const { process } of servers) process.catchUp();
+    await Promise.all(starting);
+    for (const { acl } of servers) {
+      const tokens = acl.reads['acl.tokens'].produce({}).map(({ Description }) => Description);
+      expect(tokens.sort()).toEqual(['Anonymous Token', 'Master Token']);
+    }
   });
 });
 
