@@ -12,12 +12,13 @@ export type StoredRole = WithoutIndexes<AclRole>;
 /**
  * - bootstrap: that it was done; its revision is the reset index
  * - policy-names, role-names: written with every policy or role, so that two can't take one name at once
+ * - token-secrets: the same for tokens whose secret was given
  */
 export type AclState =
   | { readonly key: 'bootstrap'; readonly accessor: string }
   /** Which token the configuration's own secret last made. */
   | { readonly key: 'initial-management'; readonly accessor: string }
-  | { readonly key: 'policy-names' | 'role-names' };
+  | { readonly key: 'policy-names' | 'role-names' | 'token-secrets' };
 
 /** Topics that tell of a change of what tokens may do. */
 export const TOKENS_TOPIC = 'acl-tokens-shown';
@@ -102,7 +103,7 @@ export function roleExists(tables: AclTables, id: string): boolean {
 }
 
 /** Makes this transaction one that no other of its kind can be committed beside. */
-export function alone(tx: Tx, tables: AclTables, key: 'policy-names' | 'role-names'): void {
+export function alone(tx: Tx, tables: AclTables, key: 'policy-names' | 'role-names' | 'token-secrets'): void {
   tx.row(tables.state, key);
   tx.put(tables.state, { key });
 }

@@ -15,6 +15,7 @@ import type { Stored, Table } from '../../store/table.ts';
 import { aclNotFound, hashOf, rejected, shownGrants, storedGrants } from './links.ts';
 import {
   type AclTables,
+  alone,
   findToken,
   POLICIES_TOPIC,
   ROLES_TOPIC,
@@ -87,6 +88,7 @@ export function createTokens(deps: {
     const life = times.lifetime(input);
     await store.transact((tx) => {
       if (findToken(tx, tables, accessor) !== undefined) throw rejected('Invalid Token: AccessorID is already in use');
+      if (SecretID !== '') alone(tx, tables, 'token-secrets');
       if (tokenBySecret(tables, secret) !== undefined) throw rejected('Invalid Token: SecretID is already in use');
       const token = {
         AccessorID: accessor,
