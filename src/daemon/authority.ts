@@ -43,6 +43,7 @@ import { warnOfOpenPorts } from './port-protection.ts';
 import { remotePrimaryCa } from './primary-ca.ts';
 import { queryMesh } from './query-mesh.ts';
 import { aclKinds, kindOfRead, kindOfWrite, replicatedKinds } from './replicated-kinds.ts';
+import { createReplicationAges } from './replication-ages.ts';
 import { createPreflight, type Preflight } from './replication-preflight.ts';
 import { type Identity, serverNode, serverRegistration } from './self.ts';
 import { createServerSecurity, type ServerSecurity } from './server-security.ts';
@@ -187,7 +188,6 @@ export async function createAuthority(deps: AuthorityDeps): Promise<Authority> {
     clock,
     log: log.child({ component: 'replication' }),
     metrics,
-    followedElsewhere: () => ![undefined, nodeId].includes(leadership.leader()?.id),
     tokenProblem: () => preflight?.problem ?? '',
   });
   if (acls && !primary)
@@ -201,6 +201,7 @@ export async function createAuthority(deps: AuthorityDeps): Promise<Authority> {
     });
 
   const applied = appliedHere({ leader, replicator, store });
+  const ages = createReplicationAges({ leadership, leader, replicator, clock });
   const operator = createOperatorReads({
     servers: () => serverMembers(domains.nodes),
     leader: () => leadership.leader(),
@@ -217,7 +218,7 @@ export async function createAuthority(deps: AuthorityDeps): Promise<Authority> {
   };
   const ageMs = (name: ReadName): number => {
     const kind = kindOfRead(name);
-    return kind === undefined ? 0 : replicator.ageMs(kind);
+    return kind === undefined ? 0 : ages.ageMs(kind);
   };
   const reads = readDefinitions(domains, transport.authority, operator, replicator, config);
   const server = new Server({
@@ -376,6 +377,7 @@ export async function createAuthority(deps: AuthorityDeps): Promise<Authority> {
       ...(primary ? [bootstrapEntries(domains.entries, config.bootstrapEntries)] : []),
       federation.service,
       replicator.service,
+      ...(primary ? [] : [ages.service]),
       ...(preflight === undefined ? [] : [preflight.service]),
     ],
   };

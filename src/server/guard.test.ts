@@ -41,6 +41,7 @@ const READS: Readonly<Record<string, ReadCase>> = {
   'status.leader': { value: 'x', hidden: 'same' },
   'status.peers': { value: ['x'], hidden: 'same' },
   'catalog.datacenters': { value: ['dc1'], hidden: 'same' },
+  'replication.ages': { value: {}, hidden: 'same' },
   'replication.applied': { args: { kind: 'config-entries', revision: 1 }, value: 1, hidden: 'same' },
   'catalog.nodes': { value: [node], hidden: [], rules: SEES_WEB },
   'catalog.services': { value: { web: [] }, hidden: {}, rules: SEES_WEB },

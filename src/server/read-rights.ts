@@ -75,6 +75,7 @@ export const READ_RIGHTS: Readonly<Record<string, ReadRights>> = {
   'status.leader': OPEN,
   'status.peers': OPEN,
   'catalog.datacenters': OPEN,
+  'replication.ages': OPEN,
   'replication.applied': OPEN,
   'catalog.nodes': list<CatalogNode>((rights, { Node }) => seesNode(rights, Node)),
   'catalog.services': rule<unknown, Readonly<Record<string, readonly string[]>>>({

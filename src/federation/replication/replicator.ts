@@ -24,15 +24,16 @@ export interface ReplicatorDeps {
   readonly log: Logger;
   readonly metrics: Metrics;
   readonly timings?: Partial<ReplicationTimings>;
-  /** True while another server of this datacenter leads: only it knows how far it is. */
-  readonly followedElsewhere?: () => boolean;
   /** What is known to be wrong with the token that the source is asked with. */
   readonly tokenProblem?: () => string;
 }
 
 export interface Replicator {
   readonly service: Service;
-  readonly reads: { readonly 'replication.status': Read<Record<never, never>, ReplicationStatus> };
+  readonly reads: {
+    readonly 'replication.status': Read<Record<never, never>, ReplicationStatus>;
+    readonly 'replication.ages': Read<Record<never, never>, Readonly<Record<string, number>>>;
+  };
   /** Resolves once this datacenter shows what the primary had at `revision`; at once in the primary. Ask the leader. */
   waitApplied(kind: string, revision: number, signal: AbortSignal): Promise<void>;
   /** How old this datacenter's copy of a table may be, milliseconds; 0 while it is followed, and where another server does that. */
@@ -91,6 +92,10 @@ export function createReplicator(deps: ReplicatorDeps): Replicator {
       stop: () => endDuty(),
     },
     reads: {
+      'replication.ages': {
+        topics: () => [],
+        produce: () => Object.fromEntries([...followers].map(([kind, one]) => [kind, one.ageMs()])),
+      },
       'replication.status': {
         // State and lag change without any write: made anew each time.
         topics: () => [],
@@ -106,7 +111,7 @@ export function createReplicator(deps: ReplicatorDeps): Replicator {
     async waitApplied(kind, revision, signal) {
       if (!primary) await follower(kind).waitApplied(revision, signal);
     },
-    ageMs: (kind) => (deps.followedElsewhere?.() === true ? 0 : (followers.get(kind)?.ageMs() ?? 0)),
+    ageMs: (kind) => followers.get(kind)?.ageMs() ?? 0,
     acceptSource(kind) {
       follower(kind).acceptSource();
     },

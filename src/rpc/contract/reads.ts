@@ -77,6 +77,8 @@ export interface Reads {
   /** The CA's own condition: state, expiry of root and intermediate in seconds, last renewal error. */
   'ca.status': { args: Record<never, never>; value: CaStatus };
   'replication.status': { args: Record<never, never>; value: ReplicationStatus };
+  /** How old what is copied may be, milliseconds by kind; of the server that leads. */
+  'replication.ages': { args: Record<never, never>; value: Readonly<Record<string, number>> };
   /** Answered once a revision of the primary is readable: with the revision at which it is here. */
   'replication.applied': { args: { readonly kind: string; readonly revision: number }; value: number };
   /** Invitations of the answering datacenter, without their secrets. */

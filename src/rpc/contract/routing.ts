@@ -56,6 +56,7 @@ export const LEADER_WRITES: ReadonlySet<WriteName> = new Set<WriteName>([
 ]);
 export const LEADER_READS: ReadonlySet<ReadName> = new Set<ReadName>([
   'replication.status',
+  'replication.ages',
   'replication.applied',
   'acl.replication',
 ]);
