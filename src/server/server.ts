@@ -28,6 +28,7 @@ import { blockUntilNewer } from './blocking.ts';
 import { absentAsSeenBy, asSeenBy, catchUp } from './consistency.ts';
 import type { AskedRead, AskedReads, ReadDefinitions, WriteDefinitions } from './definitions.ts';
 import type { LeaderRoute } from './leader-route.ts';
+import { SharedWatches } from './shared-watches.ts';
 
 export interface ServerDeps extends Routing {
   readonly store: Store;
@@ -55,6 +56,8 @@ const READ_YOUR_WRITE_MS = 3_000;
 export class Server implements ServerContract {
   readonly #deps: ServerDeps;
   readonly #answers: Answers;
+  /** Of what is asked of others. */
+  readonly #shared: SharedWatches;
   readonly #agedAnswers = new WeakMap<ReadResult<unknown>, ReadResult<unknown>>();
   readonly #readCounts = new Map<string, number>();
   readonly #writeCounter;
@@ -63,6 +66,7 @@ export class Server implements ServerContract {
   constructor(deps: ServerDeps) {
     this.#deps = deps;
     this.#answers = new Answers(deps.reads, deps.store.topics);
+    this.#shared = new SharedWatches(deps.clock);
     deps.metrics.gauge(
       { name: 'isthmus_server_reads', help: 'Reads answered since the start, by name', labels: ['name'] },
       (set) => {
@@ -163,18 +167,24 @@ export class Server implements ServerContract {
     options: CallOptions,
   ): AsyncIterable<WatchUpdate<ReadValue<N>>> {
     const datacenter = this.#readTarget(name, options);
+    const key = JSON.stringify([name, args, datacenter ?? '', options.token ?? '']);
     if (datacenter !== undefined) {
-      yield* this.#deps.remote(datacenter).watch(name, args, withoutDatacenter(options));
+      const { token } = options;
+      const question = token === undefined ? {} : { token };
+      const begin = (signal: AbortSignal) => this.#deps.remote(datacenter).watch(name, args, { ...question, signal });
+      yield* this.#shared.watch(key, begin, options.signal);
       return;
     }
     this.#countRead(name);
     const asked = this.#asked(name);
-    let index = 0;
     if (asked !== undefined) {
-      if (asked.follow === undefined) throw new IsthmusError('rejected', `${name} can't be watched`);
-      for await (const value of asked.follow(args, options)) yield { index: ++index, value };
+      const { follow } = asked;
+      if (follow === undefined) throw new IsthmusError('rejected', `${name} can't be watched`);
+      const begin = (signal: AbortSignal) => numbered(follow.call(asked, args, { ...options, signal }));
+      yield* this.#shared.watch(key, begin, options.signal);
       return;
     }
+    let index = 0;
     const topics = this.#answers.topicsOf(name, args);
     while (!options.signal.aborted) {
       index = await this.#deps.store.topics.wait(topics, index, options.signal);
@@ -235,6 +245,11 @@ export class Server implements ServerContract {
   #countRead(name: string): void {
     this.#readCounts.set(name, (this.#readCounts.get(name) ?? 0) + 1);
   }
+}
+
+async function* numbered<T>(values: AsyncIterable<T>): AsyncIterable<WatchUpdate<T>> {
+  let index = 0;
+  for await (const value of values) yield { index: ++index, value };
 }
 
 function withoutDatacenter<O extends CallOptions>(options: O): O {

@@ -228,9 +228,9 @@ describe('a session', () => {
   it('is refused to an agent of another datacenter and to one that has a living node’s name, with what to do', async () => {
     const a = await server('s1');
     await agent('n1', [a.address]);
-    const stranger = await agent('n2', [a.address], { datacenter: 'dc9', startMs: 20, holdMs: 20 });
+    const stranger = await agent('n2', [a.address], { datacenter: 'dc9', startMs: LONG_MS, holdMs: 20 });
     expect(stranger.sessions.problem).toContain('this server is of the datacenter dc1, the agent of dc9: correct');
-    const twin = await agent('n1', [a.address], { nodeId: 'another', startMs: 20 });
+    const twin = await agent('n1', [a.address], { nodeId: 'another', startMs: LONG_MS });
     expect(twin.sessions.problem).toContain('the name n1 belongs to another living node');
     expect(statusOf('n2')).toBeUndefined();
     await expect(stranger.contract.read('status.leader', {}, { signal: never })).rejects.toMatchObject({
