@@ -106,7 +106,10 @@ export async function createAuthority(deps: AuthorityDeps): Promise<Authority> {
     config,
     store,
     certificates: deps.certificates,
-    wanAddress: () => formatAddress({ address: config.advertiseAddrWan, port: identity().wanPort }),
+    address: (network) =>
+      network === 'wan'
+        ? formatAddress({ address: config.advertiseAddrWan, port: identity().wanPort })
+        : formatAddress({ address: config.advertiseAddr, port: identity().lanPort }),
     primaryServers: () =>
       federation.links().flatMap((link) => (link.datacenter === config.primaryDatacenter ? [link.address] : [])),
     replicationToken: async (accessor, datacenter) =>

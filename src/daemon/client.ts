@@ -13,9 +13,9 @@ import { LAN_PROTOCOL, type Member } from '../model/member.ts';
 import type { Rights } from '../model/rights.ts';
 import { COMPATIBLE_VERSION, VERSION } from '../model/version.ts';
 import type { ServerContract } from '../rpc/contract/contract.ts';
-import { createTlsSecurity } from '../rpc/transport/tls.ts';
 import { type Logger, type Metrics, noMetrics } from '../telemetry/types.ts';
 import { agentMasterRights, rightsOf, withToken } from './access.ts';
+import { createAgentSecurity } from './agent-security.ts';
 import { AgentTokens } from './agent-tokens.ts';
 import type { Certificates } from './certificates.ts';
 import type { Core } from './core.ts';
@@ -50,12 +50,19 @@ export function createClient(deps: ClientDeps): Core {
     random: Math.random,
     log,
   });
-  const security = createTlsSecurity({
-    material: () => deps.certificates.material('internal_rpc'),
-    policy: () => config.tls.rpc,
-    domain: config.dns.domain,
+  const {
+    security,
+    material,
+    service: certificate,
+  } = createAgentSecurity({
+    config,
+    certificates: deps.certificates,
+    servers: () => servers.candidates(),
+    onServers: (addresses) => {
+      for (const address of addresses) servers.add(address);
+    },
     clock,
-    handshakeMs: config.limits.rpcHandshakeTimeoutMs,
+    log: deps.log,
   });
   const sessions = new ServerSessions(
     {
@@ -128,8 +135,8 @@ export function createClient(deps: ClientDeps): Core {
     callers,
     accessorOf: (token) => (config.acl.enabled ? (callers.peek(token)?.accessor ?? '') : ''),
     addresses: {},
-    material: () => undefined,
-    services: [sessions, starting, rights],
+    material,
+    services: [certificate, sessions, starting, rights],
     member: () => clientMember(config, nodeId),
     members: async ({ wan, signal, token }) => {
       const options = { signal, ...(token === undefined ? {} : { token }) };

@@ -16,7 +16,8 @@ const LONGEST_PAUSE_MS = 3_600_000;
 const SHORTEST_PAUSE_MS = 500;
 
 /** The invitation that the configuration names; throws when it is not for this agent. */
-export function readInvitation({ joinInvite, primaryDatacenter, dns, server }: RuntimeConfig): Invitation {
+export function readInvitation(config: RuntimeConfig): Invitation {
+  const { joinInvite, datacenter, primaryDatacenter, dns, server } = config;
   let text: string;
   try {
     text = readFileSync(joinInvite, 'utf8');
@@ -26,7 +27,13 @@ export function readInvitation({ joinInvite, primaryDatacenter, dns, server }: R
   const invitation = parseInvitation(text);
   const wrong = (what: string): IsthmusError => new IsthmusError('invalid_argument', `join_invite: ${what}`);
   if (invitation.domain !== dns.domain) throw wrong(`it is for domain "${invitation.domain}": set domain to it`);
-  if (!server) return invitation;
+  if (!server) {
+    if (invitation.kind !== 'agent')
+      throw wrong('it is for the first server of a datacenter, and this is a client agent');
+    if (invitation.datacenter !== datacenter)
+      throw wrong(`it is for agents of datacenter "${invitation.datacenter}": set datacenter to it`);
+    return invitation;
+  }
   if (invitation.kind !== 'datacenter') throw wrong('it is for a client agent, and this is a server');
   if (invitation.datacenter !== primaryDatacenter)
     throw wrong(`it is of primary "${invitation.datacenter}": set primary_datacenter to it`);

@@ -76,7 +76,7 @@ async function start(
     config,
     store,
     certificates,
-    wanAddress: () => address,
+    address: () => address,
     primaryServers: () => (options.primary === undefined ? [] : [options.primary()]),
     async replicationToken(accessor, datacenter) {
       tokens.push([accessor, datacenter]);

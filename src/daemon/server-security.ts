@@ -19,8 +19,8 @@ export interface ServerSecurityDeps {
   readonly config: RuntimeConfig;
   readonly store: Store;
   readonly certificates: Certificates;
-  /** host:port of this server for other datacenters. */
-  readonly wanAddress: () => string;
+  /** host:port of this server, for other datacenters and within its own. */
+  readonly address: (network: 'wan' | 'lan') => string;
   /** host:port of the primary's servers that are reached now. */
   readonly primaryServers: () => readonly string[];
   /** A token with which a datacenter replicates; '' where access control is off. Asked again with the same accessor, it is the same one. */
@@ -61,7 +61,7 @@ export function createServerSecurity(deps: ServerSecurityDeps): ServerSecurity {
     primaryDatacenter: config.primaryDatacenter,
     domain,
     certMs: rpc.managedCertMs,
-    addresses: () => [deps.wanAddress()],
+    addresses: (kind) => [deps.address(kind === 'agent' ? 'lan' : 'wan')],
     ...(encryptionKey === undefined ? {} : { encryptionKey }),
   });
   const managed = new ManagedCertificates({ config, authority, primaryServers: deps.primaryServers, clock, log });

@@ -222,6 +222,34 @@ describe('an invitation', () => {
     expect(await invite('-list')).toMatch(/datacenter +- +open /); // nobody has used it
   });
 
+  it('brings in a client agent too, whose certificate is renewed by its servers', async () => {
+    const file = join(folder, 'agent.invitation');
+    await invite('-agent', '-out', file);
+    const agent = await startAgent({
+      name: 'dc1-c1',
+      datacenter: 'dc1',
+      config: {
+        server: false,
+        acl: { ...acl, enable_token_replication: false },
+        tls: { internal_rpc: { managed: true } },
+      },
+      args: ['-join-invite', file],
+    });
+    try {
+      const expires = async () =>
+        (await callAgent<Self>(agent, 'GET', '/v1/agent/self')).Stats.tls.internal_rpc_expires;
+      const first = await expires();
+      await waitFor(async () => (await expires()) !== first, { what: 'another certificate of the agent' });
+      rmSync(file);
+      await agent.restart();
+      const nodes = await callAgent<readonly { Node: string }[]>(agent, 'GET', '/v1/catalog/nodes');
+      expect(nodes.map(({ Node }) => Node)).toContain('dc1-c1');
+      expect(statSync(join(agent.dataDir, 'agent-certificate.json')).mode & 0o777).toBe(0o600);
+    } finally {
+      await agent.stop();
+    }
+  });
+
   it('takes a right', async () => {
     const { SecretID } = await callAgent<AclToken>(bed.dc1, 'PUT', '/v1/acl/token', { Description: 'nothing' });
     const answer = await bed.dc1.http('PUT', '/v1/operator/federation/invitation', undefined, {

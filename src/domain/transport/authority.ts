@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { Clock } from '../../lib/clock.ts';
 import { IsthmusError } from '../../lib/errors.ts';
-import type { InviteArgs, MadeInvitation } from '../../model/transport.ts';
+import type { InvitationKind, InviteArgs, MadeInvitation } from '../../model/transport.ts';
 import { createAgentCa, signAgentCert, signAgentIntermediate } from '../../pki/agent-certs.ts';
 import { parseCertificate } from '../../pki/certificate.ts';
 import { createCsr, parseCsr } from '../../pki/csr.ts';
@@ -24,8 +24,8 @@ export interface TransportDeps {
   readonly encryptionKey?: Buffer;
   /** Life of an agent's certificate, milliseconds. */
   readonly certMs: number;
-  /** host:port of this datacenter's servers, as others reach them. */
-  readonly addresses: () => readonly string[];
+  /** host:port of this datacenter's servers, as who is invited reaches them. */
+  readonly addresses: (kind: InvitationKind) => readonly string[];
 }
 
 /** What a joiner asks with an invitation. */
@@ -145,7 +145,7 @@ export class TransportAuthority {
       kind,
       datacenter,
       domain,
-      addresses: Addresses.length > 0 ? Addresses : this.#deps.addresses(),
+      addresses: Addresses.length > 0 ? Addresses : this.#deps.addresses(kind),
       fingerprint: createHash('sha256').update(parseCertificate(row.root).der).digest('hex'),
       secret: made.secret,
       expiresAt: made.row.expiresAt,
