@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -15,6 +15,7 @@ import type { Engine } from '../store/engine.ts';
 import { MemoryEngine } from '../store/memory/memory-engine.ts';
 import { Store } from '../store/store.ts';
 import { type Logger, noLog, noMetrics } from '../telemetry/types.ts';
+import { createAgentSecurity } from './agent-security.ts';
 import { Certificates } from './certificates.ts';
 import { createServerSecurity, type ServerSecurity } from './server-security.ts';
 
@@ -103,7 +104,35 @@ async function start(
   return { transport, address, engine, errors };
 }
 
-async function ask(from: Side, to: Side, datacenter: string): Promise<unknown> {
+/** A client agent, as far as its transport is concerned. */
+async function startAgent(text: string, clock: Clock = systemClock) {
+  const config = configOf(text);
+  const told: string[] = [];
+  const certificates = new Certificates({
+    tls: config.tls,
+    managed: () => agent.material(),
+    clock,
+    log: noLog,
+    metrics: noMetrics,
+  });
+  const agent = createAgentSecurity({
+    config,
+    certificates,
+    servers: () => [],
+    onServers: (addresses) => told.push(...addresses),
+    clock,
+    log: noLog,
+  });
+  await agent.service.start(never);
+  cleanup.push(() => agent.service.stop());
+  return { transport: agent, told };
+}
+
+async function ask(
+  from: { readonly transport: Pick<ServerSecurity, 'security'> },
+  to: Side,
+  datacenter: string,
+): Promise<unknown> {
   const channel = createChannel({ address: to.address, datacenter, security: from.transport.security });
   try {
     const remote = createRemoteContract({ channel, clock: systemClock });
@@ -161,6 +190,47 @@ describe('certificates without files', () => {
     const again = await invitationFile(primary, { JoiningDatacenter: 'dc2' });
     const rejoined = await start(`datacenter = "dc2" join_invite = "${again}"`, { engine: dc2.engine });
     expect(await ask(rejoined, primary, 'dc1')).toBe('answer');
+  });
+
+  it('are given to a client agent, kept in its data directory, and renewed by a server', async () => {
+    const primary = await start(PRIMARY);
+    const text = `server = false data_dir = "${folder}" datacenter = "dc1"`;
+    const agent = await startAgent(`${text} join_invite = "${await invitationFile(primary, { Kind: 'agent' })}"`);
+    expect(agent.told).toEqual([primary.address]);
+    expect(await ask(agent, primary, 'dc1')).toBe('answer');
+    const file = join(folder, 'agent-certificate.json');
+    expect(statSync(file).mode & 0o777).toBe(0o600);
+    const kept = readFileSync(file, 'utf8');
+
+    const again = await startAgent(text);
+    expect(await ask(again, primary, 'dc1')).toBe('answer');
+    expect(readFileSync(file, 'utf8')).toBe(kept);
+
+    const later = Date.now() + 2 * 86_400_000; // of three days
+    const renewed = new Promise<void>((resolve) => {
+      // The shortest pause until the next look begins once this one is over: by this clock the new one is old too.
+      const clock: Clock = {
+        now: () => later,
+        after(ms, fire) {
+          if (ms === 500) resolve();
+          return systemClock.after(ms, fire);
+        },
+      };
+      void startAgent(text, clock);
+    });
+    await renewed;
+    expect(readFileSync(file, 'utf8')).not.toBe(kept);
+
+    writeFileSync(file, '{');
+    await expect(startAgent(text)).rejects.toThrow(/is damaged: remove it, and start with another invitation/);
+    rmSync(file);
+    await expect(startAgent(`${text} tls { internal_rpc { managed = true } }`)).rejects.toThrow(
+      /this agent has no certificate yet: start it once with -join-invite FILE/,
+    );
+    const forServer = await invitationFile(primary);
+    await expect(startAgent(`${text} join_invite = "${forServer}"`)).rejects.toThrow(
+      /for the first server of a datacenter/,
+    );
   });
 
   it.each([
