@@ -180,7 +180,8 @@ describe('a datacenter that joined by an invitation', () => {
     socket.on('error', () => undefined);
     await new Promise<void>((resolve) => socket.once('close', () => resolve()));
     expect(answer).toBe(0);
-    expect(bed.dc1.log()).toContain('it spoke plain text, and this port asks for TLS');
+    const line = 'it spoke plain text, and this port asks for TLS';
+    await waitFor(async () => bed.dc1.log().includes(line), { what: 'the line about it' });
   });
 });
 

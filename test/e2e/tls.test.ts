@@ -111,7 +111,8 @@ describe('two datacenters with certificates from files', () => {
       socket.on('close', () => resolve(text));
     });
     expect(answer).toBe('');
-    expect(bed.dc1.log()).toContain('it spoke plain text, and this port asks for TLS (verify_incoming)');
+    const line = 'it spoke plain text, and this port asks for TLS (verify_incoming)';
+    await waitFor(async () => bed.dc1.log().includes(line), { what: 'the line about it' });
   });
 
   it('refuse a datacenter whose certificates another authority made, and say so once on both sides', async () => {
