@@ -19,6 +19,7 @@ import { connectCaRotate } from './commands/connect-ca-rotate.ts';
 import { connectCaSetConfig } from './commands/connect-ca-set-config.ts';
 import { connectCaStatus } from './commands/connect-ca-status.ts';
 import { connectProxy } from './commands/connect-proxy.ts';
+import { federationAutonomy } from './commands/federation-autonomy.ts';
 import { federationInvite } from './commands/federation-invite.ts';
 import { federationStatus } from './commands/federation-status.ts';
 import { forceLeave } from './commands/force-leave.ts';
@@ -72,6 +73,7 @@ export const COMMANDS: readonly Command[] = [
   connectCaSetConfig,
   connectCaStatus,
   connectProxy,
+  federationAutonomy,
   federationInvite,
   federationStatus,
   forceLeave,

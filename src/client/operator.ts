@@ -1,3 +1,4 @@
+import type { Autonomy } from '../model/autonomy.ts';
 import type { ReplicationStatus } from '../model/replication.ts';
 import type { InviteArgs, ListedInvitation, MadeInvitation } from '../model/transport.ts';
 import type { CallOptions } from './options.ts';
@@ -36,6 +37,8 @@ export interface OperatorApi {
   peers(call?: CallOptions): Promise<readonly string[]>;
   raftConfiguration(call?: CallOptions): Promise<readonly RaftServer[]>;
   replication(call?: CallOptions): Promise<ReplicationStatus>;
+  /** How long the datacenter asked could run alone. */
+  autonomy(call?: CallOptions): Promise<Autonomy>;
   acceptReplicationSource(kind: string, call?: CallOptions): Promise<void>;
   /** Links to other datacenters. */
   links(call?: CallOptions): Promise<readonly LinkInfo[]>;
@@ -57,6 +60,7 @@ export function createOperatorApi(transport: Transport): OperatorApi {
       return answer.Servers;
     },
     replication: (call) => get('/v1/internal/replication', call),
+    autonomy: (call) => get('/v1/internal/autonomy', call),
     async acceptReplicationSource(kind, call = {}) {
       await transport.text({ method: 'PUT', path: '/v1/internal/replication/accept-source', query: { kind }, call });
     },

@@ -223,7 +223,7 @@ export async function createAuthority(deps: AuthorityDeps): Promise<Authority> {
     const kind = kindOfRead(name);
     return kind === undefined ? 0 : ages.ageMs(kind);
   };
-  const reads = readDefinitions(domains, transport.authority, operator, replicator, config);
+  const reads = readDefinitions(domains, transport.authority, operator, replicator, config, () => clock.now());
   const server = new Server({
     ...routing,
     store,

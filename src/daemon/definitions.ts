@@ -2,7 +2,14 @@ import type { RuntimeConfig } from '../config/types.ts';
 import type { TransportAuthority } from '../domain/transport/authority.ts';
 import type { Federation } from '../federation/federation.ts';
 import type { Replicator } from '../federation/replication/replicator.ts';
-import { ASKED, type AskedReads, type ReadDefinitions, type WriteDefinitions } from '../server/definitions.ts';
+import { autonomyOf } from '../server/autonomy.ts';
+import {
+  ASKED,
+  type AskedReads,
+  liveRead,
+  type ReadDefinitions,
+  type WriteDefinitions,
+} from '../server/definitions.ts';
 import type { Store } from '../store/store.ts';
 import { aclReads, aclWrites } from './access.ts';
 import type { Domains } from './domains.ts';
@@ -16,6 +23,7 @@ export function readDefinitions(
   operator: ReturnType<typeof createOperatorReads>,
   replicator: Replicator,
   config: RuntimeConfig,
+  now: () => number,
 ): ReadDefinitions {
   return {
     ...operator,
@@ -28,6 +36,19 @@ export function readDefinitions(
     ...domains.queries.reads,
     ...transport.invitations.reads,
     ...domains.nodes.reads,
+    'federation.autonomy': liveRead(() =>
+      autonomyOf({
+        now: now(),
+        ca: domains.ca.status(),
+        replication: replicator.reads['replication.status'].produce({}),
+        access: {
+          enabled: config.acl.enabled,
+          tokensReplicated: config.acl.enableTokenReplication,
+          downPolicy: config.acl.downPolicy,
+          tokenTtlMs: config.acl.tokenTtlMs,
+        },
+      }),
+    ),
     'queries.execute': ASKED,
     'queries.forecast': ASKED,
     'replication.applied': ASKED,

@@ -139,6 +139,7 @@ export const READ_RIGHTS: Readonly<Record<string, ReadRights>> = {
   'ca.config': { allow: (rights) => rights.replication || rights.may('operator', '', 'read') },
   'ca.rotation': needs('operator', 'read'),
   'ca.status': needs('operator', 'read'),
+  'federation.autonomy': needs('operator', 'read'),
   'replication.status': needs('operator', 'read'),
   'transport.invitations': needs('operator', 'read'),
   'members.wan': list<Member>((rights, { Name }) => seesNode(rights, Name)),

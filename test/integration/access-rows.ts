@@ -290,6 +290,7 @@ export const ACCESS_ROWS: Readonly<Record<string, AccessRow>> = {
   'GET /v1/internal/explain': { path: '/v1/internal/explain?source=api&destination=web', rules: WEB },
   'GET /v1/internal/links': { path: '/v1/internal/links', rules: OPERATOR_READ },
   'GET /v1/internal/query/:query/forecast': { path: '/v1/internal/query/q/forecast', rules: QUERY, shown: /"q"/ },
+  'GET /v1/internal/autonomy': { path: '/v1/internal/autonomy', rules: OPERATOR_READ, shown: /"Limits"/ },
   'GET /v1/internal/replication': { path: '/v1/internal/replication', rules: OPERATOR_READ },
   'PUT /v1/internal/replication/accept-source': {
     path: '/v1/internal/replication/accept-source?kind=config-entries',

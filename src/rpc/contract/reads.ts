@@ -7,6 +7,7 @@ import type {
   AclTokenListArgs,
   AclTokenListed,
 } from '../../model/acl.ts';
+import type { Autonomy } from '../../model/autonomy.ts';
 import type { CaConfiguration, CaRoots, RotationStatus } from '../../model/ca.ts';
 import type { CatalogNode, CatalogService, HealthCheck, NodeService, ServiceInstance } from '../../model/catalog.ts';
 import type { ConfigEntry } from '../../model/config-entry.ts';
@@ -76,6 +77,8 @@ export interface Reads {
   'ca.rotation': { args: Record<never, never>; value: RotationStatus };
   /** The CA's own condition: state, expiry of root and intermediate in seconds, last renewal error. */
   'ca.status': { args: Record<never, never>; value: CaStatus };
+  /** How long the answering datacenter could run alone. */
+  'federation.autonomy': { args: Record<never, never>; value: Autonomy };
   'replication.status': { args: Record<never, never>; value: ReplicationStatus };
   /** How old what is copied may be, milliseconds by kind; of the server that leads. */
   'replication.ages': { args: Record<never, never>; value: Readonly<Record<string, number>> };

@@ -55,6 +55,7 @@ export const LEADER_WRITES: ReadonlySet<WriteName> = new Set<WriteName>([
   'replication.acceptSource',
 ]);
 export const LEADER_READS: ReadonlySet<ReadName> = new Set<ReadName>([
+  'federation.autonomy',
   'replication.status',
   'replication.ages',
   'replication.applied',

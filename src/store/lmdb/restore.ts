@@ -19,6 +19,7 @@ export async function stage(
       check();
       write();
     });
+  tables.prepareStaged();
   await step(() => tables.clearStaged());
   let last = '';
   for await (const page of pages) {

@@ -9,12 +9,15 @@ type RowValue = [create: number, mod: number, value: string];
 type LoggedChange = [key: string, value: string | null, create: number, before: RowValue | null];
 
 /**
- * A change of meaning gets a new number, so that an older program refuses the store.
+ * A change of meaning gets a new number, so that an older program refuses the store; a store bears the lowest number that
+ * says all of it, so that an older program can be gone back to for as long as it understands what is there.
  * - 1: the first
- * - 2: restores: `rows2`, and zeros for revisions. A store of format 1 is read as it is and marked 2 when it is opened.
+ * - 2: from the first restore on: `rows2`, and zeros for revisions
  */
-const FORMAT = 2;
+const FORMAT = { plain: 1, restored: 2 } as const;
+const NEWEST_FORMAT = FORMAT.restored;
 const ROWS = ['rows', 'rows2'] as const;
+const BYTES = { encoding: 'msgpack', keyEncoding: 'binary' } as const;
 const NAMES: readonly string[] = ['meta', ...ROWS, 'history', 'leases', 'leased'];
 
 /** One state of the store, held by a read transaction. */
@@ -34,8 +37,9 @@ export class Tables {
    * is in use; absent: the first), `restored` (revision of the last restore).
    */
   readonly meta: Database<unknown, string>;
-  /** One is in use, the other empty or being filled by a restore. */
-  readonly #both: readonly [Database<RowValue, Buffer>, Database<RowValue, Buffer>];
+  /** One is in use, the other empty or being filled by a restore; the second is made by the first restore. */
+  readonly #both: [Database<RowValue, Buffer>, Database<RowValue, Buffer> | undefined];
+  readonly #root: RootDatabase;
   #current: 0 | 1 = 0;
   #restored = 0;
   /** Revision to what that commit changed, with what it replaced. */
@@ -46,8 +50,8 @@ export class Tables {
   readonly #leased: Database<string, Buffer>;
 
   constructor(root: RootDatabase, path: string) {
+    this.#root = root;
     const names = [...root.getKeys()];
-    const bytes = { encoding: 'msgpack', keyEncoding: 'binary' } as const;
     if (names.includes('meta')) checkFormat(root.openDB({ name: 'meta', encoding: 'msgpack' }).get('format'), path);
     for (const name of names) {
       if (typeof name !== 'string' || !NAMES.includes(name)) {
@@ -56,17 +60,15 @@ export class Tables {
     }
     // Keys are bytes in UTF-8: their order is the order that ranges promise, and any character may be in them.
     this.meta = root.openDB('meta', { encoding: 'msgpack' });
-    this.#both = [root.openDB(ROWS[0], bytes), root.openDB(ROWS[1], bytes)];
+    this.#both = [root.openDB(ROWS[0], BYTES), names.includes(ROWS[1]) ? root.openDB(ROWS[1], BYTES) : undefined];
     this.#history = root.openDB('history', { encoding: 'msgpack' });
     this.leases = root.openDB('leases', { encoding: 'msgpack' });
-    this.#leased = root.openDB('leased', bytes);
+    this.#leased = root.openDB('leased', BYTES);
   }
 
   /** Makes a new store, or takes up the one that is there. Within a transaction. */
   open(newEpoch: string): void {
-    const format = this.meta.get('format');
-    if (format === undefined) this.#create(newEpoch);
-    else if (format !== FORMAT) void this.meta.put('format', FORMAT);
+    if (this.meta.get('format') === undefined) this.#create(newEpoch);
     this.#current = this.meta.get('rows') === ROWS[1] ? 1 : 0;
     this.#restored = (this.meta.get('restored') as number | undefined) ?? 0;
     this.clearStaged(); // of a restore that was cut off
@@ -76,14 +78,14 @@ export class Tables {
     void this.meta.put('epoch', epoch);
     void this.meta.put('revision', 0);
     void this.meta.put('compacted', 0);
-    void this.meta.put('format', FORMAT);
+    void this.meta.put('format', FORMAT.plain);
   }
 
   get #rows(): Database<RowValue, Buffer> {
-    return this.#both[this.#current];
+    return this.#both[this.#current] as Database<RowValue, Buffer>;
   }
 
-  get #staged(): Database<RowValue, Buffer> {
+  get #staged(): Database<RowValue, Buffer> | undefined {
     return this.#both[this.#current === 0 ? 1 : 0];
   }
 
@@ -143,14 +145,21 @@ export class Tables {
     };
   }
 
+  /** Makes room for what a restore stages. Outside of transactions. */
+  prepareStaged(): void {
+    this.#both[1] ??= this.#root.openDB(ROWS[1], BYTES);
+  }
+
   /** Drops what a restore has staged. Within a transaction, as the two that follow. */
   clearStaged(): void {
+    if (this.#staged === undefined) return;
     this.#staged.clearSync();
+    void this.meta.put('format', FORMAT.restored);
   }
 
   /** @param keepRevisions the row keeps those it comes with; else it has the one of the restore */
   putStaged({ key, value, createRevision = 0, modRevision = 0 }: RestoredRow, keepRevisions: boolean): void {
-    void this.#staged.put(Buffer.from(key), keepRevisions ? [createRevision, modRevision, value] : [0, 0, value]);
+    void this.#staged?.put(Buffer.from(key), keepRevisions ? [createRevision, modRevision, value] : [0, 0, value]);
   }
 
   /**
@@ -233,10 +242,10 @@ export class Tables {
 
 /** Throws unless this version can read a store of `format` (absent: the store is being made). */
 function checkFormat(format: unknown, path: string): void {
-  if (format === undefined || (typeof format === 'number' && format <= FORMAT)) return;
+  if (format === undefined || (typeof format === 'number' && format <= NEWEST_FORMAT)) return;
   throw new IsthmusError(
     'internal',
-    `the store in ${path} has format ${String(format)} and this version reads up to ${FORMAT}: it was written by a ` +
+    `the store in ${path} has format ${String(format)} and this version reads up to ${NEWEST_FORMAT}: it was written by a ` +
       'newer version of isthmus; run that one, or restore a snapshot that this version can read into an empty data_dir',
   );
 }

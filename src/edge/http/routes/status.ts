@@ -38,6 +38,14 @@ export function statusRoutes(deps: ReadRouteDeps): readonly Route[] {
       meta: 'none',
     }),
     readRoute(deps, {
+      path: '/v1/internal/autonomy',
+      about: 'How long this datacenter could run alone, and what would end first.',
+      acl: 'operator:read',
+      read: 'federation.autonomy',
+      args,
+      meta: 'none',
+    }),
+    readRoute(deps, {
       path: '/v1/internal/replication',
       about: 'What this datacenter takes over from the primary, and how far behind it is.',
       acl: 'operator:read',
