@@ -92,6 +92,7 @@ const READS: Readonly<Record<string, ReadCase>> = {
   'ca.rotation': { value: {}, rules: OPERATOR },
   'ca.status': { value: {}, rules: OPERATOR },
   'transport.invitations': { value: {}, rules: OPERATOR },
+  'federation.autonomy': { value: {}, rules: OPERATOR },
   'replication.status': { value: {}, rules: OPERATOR },
   'members.wan': { value: [{ Name: 'n1' }], hidden: [], rules: SEES_WEB },
   'members.lan': { value: [{ Name: 'n1' }], hidden: [], rules: SEES_WEB },
