@@ -1,11 +1,10 @@
-import type { AclApi, AclPolicy, AclPolicyListed } from '../../client/acl.ts';
+import type { AclPolicyListed } from '../../client/acl.ts';
 import { type Command, doing } from '../command.ts';
-import { type FlagSpec, type Flags, UsageError } from '../flags.ts';
+import { type FlagSpec, UsageError } from '../flags.ts';
 import { columns } from '../output.ts';
-import { META, policyText, rulesOf, show, wholeId } from './acl-common.ts';
+import { META, policyText, rulesOf } from './acl-common.ts';
+import { ID, NAME, namedCommands } from './acl-named.ts';
 
-const ID: FlagSpec = { name: 'id', kind: 'text', placeholder: 'id', about: 'ID, or the start of it.' };
-const NAME: FlagSpec = { name: 'name', kind: 'text', placeholder: 'name', about: 'Its name.' };
 const CONTENT: readonly FlagSpec[] = [
   { name: 'description', kind: 'text', placeholder: 'text', about: 'What it is for.' },
   {
@@ -17,20 +16,13 @@ const CONTENT: readonly FlagSpec[] = [
   { name: 'valid-datacenter', kind: 'list', placeholder: 'dc', about: 'Datacenter that it is for; else all.' },
 ];
 
-async function find(flags: Flags, acl: AclApi): Promise<AclPolicy> {
-  const id = flags.text('id');
-  if (id !== '') return acl.policies.get(await idOf(id, acl));
-  const name = flags.text('name');
-  if (name === '') throw new UsageError('Must specify either the -id or -name parameters');
-  return acl.policies.getByName(name);
-}
-
-const idOf = (id: string, acl: AclApi): Promise<string> =>
-  wholeId(
-    id,
-    () => acl.policies.list(),
-    (policy) => policy.ID,
-  );
+const named = namedCommands({
+  kind: 'policy',
+  plural: 'policies',
+  api: (acl) => acl.policies,
+  text: policyText,
+  line,
+});
 
 const create: Command = {
   path: ['acl', 'policy', 'create'],
@@ -49,18 +41,7 @@ const create: Command = {
         Datacenters: flags.list('valid-datacenter'),
       }),
     );
-    show(context, policy, policyText);
-    return 0;
-  },
-};
-
-const read: Command = {
-  path: ['acl', 'policy', 'read'],
-  synopsis: 'Show a policy',
-  flags: [ID, NAME, META],
-  api: 'server',
-  async run(context) {
-    show(context, await doing('Error reading policy', find(context.flags, context.client().acl)), policyText);
+    named.show(context, policy);
     return 0;
   },
 };
@@ -75,7 +56,7 @@ const update: Command = {
   async run(context) {
     const { flags } = context;
     const { acl } = context.client();
-    const before = await doing('Error reading policy', find(flags, acl));
+    const before = await doing('Error reading policy', named.find(flags, acl));
     const keep = !flags.bool('no-merge');
     const rules = await doing('Error loading rules', rulesOf(context));
     const policy = await doing(
@@ -88,37 +69,7 @@ const update: Command = {
           flags.has('valid-datacenter') || !keep ? flags.list('valid-datacenter') : (before.Datacenters ?? []),
       }),
     );
-    show(context, policy, policyText);
-    return 0;
-  },
-};
-
-const remove: Command = {
-  path: ['acl', 'policy', 'delete'],
-  synopsis: 'Delete a policy',
-  flags: [ID, NAME],
-  api: 'server',
-  async run({ client, flags, json, print, printJson }) {
-    const { acl } = client();
-    const id = flags.has('id')
-      ? await idOf(flags.text('id'), acl)
-      : (await doing('Error reading policy', find(flags, acl))).ID;
-    await doing(`Error deleting policy ${JSON.stringify(id)}`, acl.policies.delete(id));
-    if (json) printJson({ Deleted: id });
-    else print(`Policy ${JSON.stringify(id)} deleted successfully`);
-    return 0;
-  },
-};
-
-const list: Command = {
-  path: ['acl', 'policy', 'list'],
-  synopsis: 'List all policies',
-  flags: [],
-  api: 'server',
-  async run({ client, json, print, printJson }) {
-    const policies = await doing('Failed to retrieve the policy list', client().acl.policies.list());
-    if (json) printJson(policies);
-    else print(policies.map(line).join('\n'));
+    named.show(context, policy);
     return 0;
   },
 };
@@ -132,4 +83,4 @@ function line({ Name, ID: id, Description, Datacenters }: AclPolicyListed): stri
   return `${Name}:\n${columns(rows)}`;
 }
 
-export const aclPolicyCommands: readonly Command[] = [create, remove, list, read, update];
+export const aclPolicyCommands: readonly Command[] = [create, named.remove, named.list, named.read, update];

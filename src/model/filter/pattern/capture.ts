@@ -1,13 +1,6 @@
-import { holds, MAX_PROGRAM, normalize, within } from './pattern.ts';
-import { type Node, PatternFault, parsePattern, type Ranges } from './syntax.ts';
-
-type Instruction =
-  | { readonly op: 'char'; readonly ranges: Ranges }
-  | { readonly op: 'split'; first: number; second: number }
-  | { readonly op: 'jump'; to: number }
-  | { readonly op: 'save'; readonly slot: number }
-  | { readonly op: 'assert'; readonly what: Node['type'] }
-  | { readonly op: 'match' };
+import { holds, within } from './chars.ts';
+import { compileProgram, type Instruction, type Program } from './program.ts';
+import { parsePattern } from './syntax.ts';
 
 /** A way through the program, with where its groups began and ended. */
 interface Thread {
@@ -21,86 +14,15 @@ interface Thread {
  * bounded by pattern × text. Throws {@link PatternFault}.
  */
 export function compileCaptures(source: string): (text: string) => readonly string[] | undefined {
-  const program: Instruction[] = [];
-  emit({ type: 'group', node: parsePattern(source), index: 0 }, program);
-  push(program, { op: 'match' });
+  const whole = { type: 'group', node: parsePattern(source), index: 0 } as const;
+  const program = compileProgram(whole, { captures: true });
   const slots = program.reduce((most, instruction) => {
     return instruction.op === 'save' ? Math.max(most, instruction.slot + 1) : most;
   }, 0);
   return (text) => search(program, [...text], slots);
 }
 
-function push<I extends Instruction>(program: Instruction[], instruction: I): I {
-  if (program.length >= MAX_PROGRAM) throw new PatternFault('error parsing regexp: expression too large');
-  program.push(instruction);
-  return instruction;
-}
-
-function emit(node: Node, program: Instruction[]): void {
-  switch (node.type) {
-    case 'empty':
-      return;
-    case 'class':
-      push(program, { op: 'char', ranges: normalize(node.ranges) });
-      return;
-    case 'all':
-      for (const part of node.parts) emit(part, program);
-      return;
-    case 'any':
-      emitAny(node.parts, program);
-      return;
-    case 'group':
-      push(program, { op: 'save', slot: node.index * 2 });
-      emit(node.node, program);
-      push(program, { op: 'save', slot: node.index * 2 + 1 });
-      return;
-    case 'repeat':
-      emitRepeat(node, program);
-      return;
-    default:
-      push(program, { op: 'assert', what: node.type });
-  }
-}
-
-function emitAny(parts: readonly Node[], program: Instruction[]): void {
-  const jumps: { op: 'jump'; to: number }[] = [];
-  for (const [index, part] of parts.entries()) {
-    if (index === parts.length - 1) {
-      emit(part, program);
-      break;
-    }
-    const split = push(program, { op: 'split', first: program.length + 1, second: 0 });
-    emit(part, program);
-    jumps.push(push(program, { op: 'jump', to: 0 }));
-    split.second = program.length;
-  }
-  for (const jump of jumps) jump.to = program.length;
-}
-
-function emitRepeat(node: Node & { type: 'repeat' }, program: Instruction[]): void {
-  for (let count = 0; count < node.min; count += 1) emit(node.node, program);
-  const splits: { op: 'split'; first: number; second: number }[] = [];
-  const begin = (): number => {
-    splits.push(push(program, { op: 'split', first: program.length + 1, second: 0 }));
-    return program.length - 1;
-  };
-  if (Number.isFinite(node.max)) {
-    for (let count = node.min; count < node.max; count += 1) {
-      begin();
-      emit(node.node, program);
-    }
-  } else {
-    const start = begin();
-    emit(node.node, program);
-    push(program, { op: 'jump', to: start });
-  }
-  for (const split of splits) {
-    split.second = program.length;
-    if (node.lazy) [split.first, split.second] = [split.second, split.first];
-  }
-}
-
-function search(program: readonly Instruction[], chars: readonly string[], slotCount: number): string[] | undefined {
+function search(program: Program, chars: readonly string[], slotCount: number): string[] | undefined {
   const codes = chars.map((char) => char.codePointAt(0) as number);
   const seen = new Int32Array(program.length).fill(-1);
   const blank = new Array<number>(slotCount).fill(-1);
@@ -134,7 +56,7 @@ function search(program: readonly Instruction[], chars: readonly string[], slotC
 
 /** Follows everything that takes no character; leaves threads at characters and at matches, best first. */
 function* alive(
-  program: readonly Instruction[],
+  program: Program,
   threads: readonly Thread[],
   codes: readonly number[],
   at: number,
