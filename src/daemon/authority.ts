@@ -379,6 +379,7 @@ export async function createAuthority(deps: AuthorityDeps): Promise<Authority> {
       nodeKeeper({ config, store, leadership, domains, clock, log }),
       ...(primary ? [bootstrapEntries(domains.entries, config.bootstrapEntries)] : []),
       federation.service,
+      domains.queries.service,
       replicator.service,
       ...(primary ? [] : [ages.service]),
       ...(preflight === undefined ? [] : [preflight.service]),

@@ -2,12 +2,14 @@ import type { Clock } from '../../lib/clock.ts';
 import { abortable, throwIfAborted, withDeadline } from '../../lib/signals.ts';
 import type { ExecuteArgs, QueryExecution, QueryInstance } from '../../model/prepared-query.ts';
 import type { Logger } from '../../telemetry/types.ts';
+import type { AskedPlaces } from './asked-places.ts';
 import type { QueryEntity } from './definition.ts';
 import type { Mesh } from './mesh.ts';
 import { planOf, type Step } from './plan.ts';
 
 export interface ExecuteDeps {
   readonly mesh: Mesh;
+  readonly asked: Pick<AskedPlaces, 'instances'>;
   readonly clock: Clock;
   /** Between two nodes of this datacenter, in any unit; Infinity when it is not known. */
   readonly distance: (nodeA: string, nodeB: string) => number;
@@ -49,15 +51,18 @@ export async function execute(
 
 /** Undefined when it could not be asked. */
 async function ask(
-  { mesh, clock, log }: ExecuteDeps,
+  { mesh, asked, clock, log }: ExecuteDeps,
   query: QueryEntity,
-  { datacenter, selection }: Step,
+  step: Step,
   options: ExecuteOptions,
 ): Promise<readonly QueryInstance[] | undefined> {
+  const { datacenter, selection } = step;
   const token = query.Token || options.token;
   const secret = token === undefined ? {} : { token };
   if (datacenter === mesh.datacenter) return mesh.ask(datacenter, selection, { signal: options.signal, ...secret });
   if (!mesh.reaches(datacenter)) return undefined;
+  const followed = asked.instances(step, token ?? '');
+  if (followed !== undefined) return followed;
   const limit = withDeadline(clock, PATIENCE_MS, `asking ${datacenter}`, options.signal);
   try {
     return await abortable(mesh.ask(datacenter, selection, { signal: limit.signal, ...secret }), limit.signal);

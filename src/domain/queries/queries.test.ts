@@ -30,6 +30,7 @@ const { signal } = new AbortController();
 beforeAll(() => store.start(signal));
 afterAll(() => store.stop());
 beforeEach(async () => {
+  await queries.service.stop(); // lets go what the test before has asked for
   mesh.clear();
   for (const { ID } of queries.reads['queries.list'].produce({})) await queries.delete({ id: ID });
 });
@@ -167,6 +168,25 @@ describe('execution', () => {
     const pending = run();
     await clock.advance(3_000);
     expect(await pending).toBe('db@dc3 far after 2');
+  });
+
+  it('follows a datacenter that is asked again and again, until nobody asks', async () => {
+    await failover({ Datacenters: ['dc2'] });
+    mesh.set('dc2', 'db', 'one');
+    const asksOfDc2 = (): number => mesh.asked.filter((datacenter) => datacenter === 'dc2').length;
+    for (let times = 0; times < 3; times += 1) {
+      expect(await run()).toBe('db@dc2 one after 1');
+      await new Promise(setImmediate); // what is followed from now on has answered
+    }
+    expect(asksOfDc2()).toBe(2);
+    mesh.set('dc2', 'db', 'two');
+    await new Promise(setImmediate);
+    expect([await run(), asksOfDc2()]).toEqual(['db@dc2 two after 1', 2]);
+    mesh.lose('dc2');
+    expect(await run()).toBe('db@dc1  after 1');
+    mesh.lose('dc2', false);
+    await clock.advance(121_000);
+    expect([await run(), asksOfDc2()]).toEqual(['db@dc2 two after 1', 3]);
   });
 
   it('takes targets in order: another tag or service, here or elsewhere', async () => {

@@ -1,6 +1,7 @@
 import type { Clock } from '../../lib/clock.ts';
 import { IsthmusError } from '../../lib/errors.ts';
 import { isUuid, newUuid } from '../../lib/ids.ts';
+import type { Service } from '../../lib/service.ts';
 import type { ServiceInstance } from '../../model/catalog.ts';
 import type { ServiceTargets } from '../../model/discovery-chain.ts';
 import type {
@@ -18,6 +19,7 @@ import type { Read } from '../../store/read.ts';
 import type { Store, Tx } from '../../store/store.ts';
 import type { Stored } from '../../store/table.ts';
 import type { Logger } from '../../telemetry/types.ts';
+import { AskedPlaces } from './asked-places.ts';
 import { complete, HIDDEN_TOKEN, type QueryEntity, refuseSession, rejected, validate } from './definition.ts';
 import { execute } from './execute.ts';
 import { followExecution } from './follow.ts';
@@ -74,6 +76,8 @@ export interface Queries {
   follow(args: ExecuteArgs, options: AskOptions): AsyncIterable<QueryExecution>;
   /** Where a sidecar's upstream leads, now and after every change. Throws `not_found` for a query. */
   followUpstream(args: ResolveArgs, options: AskOptions): AsyncIterable<ResolvedUpstream>;
+  /** Stopping it lets go what is followed for those who ask. */
+  readonly service: Service;
 }
 
 /** A name leads to one query; the row keeps two that are written at once from both taking it. */
@@ -155,11 +159,13 @@ export function createQueries(deps: QueriesDeps): Queries {
     ModifyIndex: row.modRevision,
   });
 
-  const executeDeps = { mesh, distance, clock, random, log };
+  const places = new Places({ mesh, clock, log });
+  const asked = new AskedPlaces(places, clock);
+  const executeDeps = { mesh, distance, asked, clock, random, log };
   const followDeps = {
     mesh,
     distance,
-    places: new Places({ mesh, clock, log }),
+    places,
     subscribe: (of: readonly string[], listener: () => void) => store.topics.subscribe(of, listener),
   };
   const topics = (): readonly string[] => [TABLE];
@@ -218,6 +224,14 @@ export function createQueries(deps: QueriesDeps): Queries {
       followExecution({ ...followDeps, query: () => resolve(args).query, topics: topics() }, args, options),
     followUpstream: (args, { signal, token = '' }) =>
       followUpstream(followDeps, () => upstreamPlan(args, token), signal),
+    service: {
+      name: 'queries',
+      start: async () => undefined,
+      async stop() {
+        asked.close();
+        await places.settled();
+      },
+    },
   };
 
   function upstreamPlan({ type, name, datacenter, agent }: ResolveArgs, token: string): UpstreamPlan {
