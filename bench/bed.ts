@@ -3,8 +3,15 @@ import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { json, until } from '../demo/api.ts';
-import { type AgentProcess, freePorts, type SidecarProcess, startAgent, startSidecar } from '../test/harness/index.ts';
+import {
+  type AgentProcess,
+  freePorts,
+  json,
+  type SidecarProcess,
+  startAgent,
+  startSidecar,
+  until,
+} from '../test/harness/index.ts';
 
 /** Two federated datacenters to be measured: ours, or the real peer's. */
 export interface Bed {

@@ -1,4 +1,4 @@
-import { json, until } from '../demo/api.ts';
+import { json, until } from '../test/harness/index.ts';
 import { dnsLoad, hasDnsperf } from './dns-load.ts';
 import { httpLoad } from './http-load.ts';
 import { type Figure, numbers, parallel, type Row, targetOf } from './rows.ts';

@@ -1,7 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { connect } from 'node:net';
-import { json, until } from '../demo/api.ts';
-import { freePorts } from '../test/harness/index.ts';
+import { freePorts, json, until } from '../test/harness/index.ts';
 import { openFor, openIdle, openOne, ROUND_TRIPS, roundTrip, startApplication, transfer } from './application.ts';
 import type { Bed } from './bed.ts';
 import { httpLoad, quantile, requestBytes, sendAll, type Target } from './http-load.ts';

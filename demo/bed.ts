@@ -2,89 +2,163 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { isIPv6 } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { SidecarProcess } from '../test/harness/index.ts';
-import { type AgentProcess, startAgent, startSidecar, type WanProxy, wanProxy } from '../test/harness/index.ts';
-import { freePorts } from '../test/harness/ports.ts';
-import { type EchoApplication, startEcho } from '../test/harness/traffic.ts';
-import { json } from './api.ts';
+import {
+  type AgentProcess,
+  type EchoApplication,
+  freePorts,
+  json,
+  portOf,
+  type SidecarProcess,
+  startAgent,
+  startEcho,
+  startSidecar,
+  type WanProxy,
+  wanProxy,
+} from '../test/harness/index.ts';
 import { wanHost } from './loopback.ts';
 
 /** The program of this checkout; the demo is run from its top folder. */
-const binary = join(process.cwd(), 'bin', 'isthmus');
+export const BINARY = join(process.cwd(), 'bin', 'isthmus');
 
-const WAN_DC1 = '127.0.1.1';
-const WAN_DC2 = '127.0.2.1';
 /** Sidecars that a datacenter may get. */
 const SIDECAR_PORTS = 10;
+const PORTS_OF_A_SERVER = 5;
 
-/** What the steps need to know of a running datacenter. */
+export type Name = 'dc1' | 'dc2' | 'dc3';
+
+/** Where each datacenter is seen from the others, if this machine has that address. */
+const WAN_HOSTS: Readonly<Record<Name, string>> = { dc1: '127.0.1.1', dc2: '127.0.2.1', dc3: '127.0.3.1' };
+
+/** A running datacenter: one server, and the sidecars of its services. */
 export interface Datacenter {
-  readonly datacenter: string;
+  readonly datacenter: Name;
   readonly http: string;
   readonly server: string;
+  readonly dns: string;
+}
+
+interface Running {
+  readonly name: Name;
+  readonly agent: AgentProcess;
+  readonly wan: WanProxy;
+  /** By the service that they stand beside. */
+  readonly sidecars: Map<string, SidecarProcess>;
 }
 
 /**
- * The demo's machines: two agents, two sidecars and an application, all real processes or sockets on loopback. Each
- * datacenter announces itself to the other under a loopback address of its own, where a forwarder stands that can be
- * cut, so that "the WAN" is a thing that can fail.
+ * The demo's machines: agents, sidecars and applications, all real processes or sockets on loopback. Each datacenter
+ * announces itself to the others under a loopback address of its own, where a forwarder stands that can be cut, so that
+ * "the WAN" is a thing that can fail.
  */
 export class Bed {
   readonly #dir = mkdtempSync(join(tmpdir(), 'isthmus-demo-'));
-  readonly #agents: AgentProcess[] = [];
-  readonly #sidecars: SidecarProcess[] = [];
-  readonly #wan: WanProxy[] = [];
-  #db: EchoApplication | undefined;
+  readonly #datacenters = new Map<Name, Running>();
+  readonly #applications: EchoApplication[] = [];
   /** What is being started now: it has to be there before it can be stopped. */
   #starting: Promise<unknown> = Promise.resolve();
   #stopped = false;
+  /** Where web's application reaches db in dc2. */
   upstreamPort = 0;
+  /** Where it reaches db wherever a query finds it; 0 as long as there is none. */
+  queryPort = 0;
 
   get dc1(): Datacenter {
-    return this.#datacenter(0);
+    return this.of('dc1');
   }
 
   get dc2(): Datacenter {
-    return this.#datacenter(1);
+    return this.of('dc2');
   }
 
-  async startPrimary(): Promise<void> {
-    await this.#startAgent('dc1', await wanHost(WAN_DC1), []);
+  of(name: Name): Datacenter {
+    const { ready } = this.#running(name).agent;
+    return { datacenter: name, http: ready.http, server: ready.server, dns: ready.dns ?? '' };
   }
 
-  async startSecondary(): Promise<void> {
-    await this.#startAgent('dc2', await wanHost(WAN_DC2), [this.#wan[0]?.address ?? '']);
-  }
-
-  async startServices(): Promise<void> {
-    this.#db = await startEcho('db');
-    this.upstreamPort = (await freePorts(1)).first;
-    await json(this.dc2.http, 'PUT', '/v1/agent/service/register', {
-      Name: 'db',
-      Port: this.#db.port,
-      // Reached from dc1 under the WAN address of dc2.
-      Connect: { SidecarService: isIPv6(await wanHost(WAN_DC2)) ? { Proxy: { Config: { bind_address: '::' } } } : {} },
-    });
-    await json(this.dc1.http, 'PUT', '/v1/agent/service/register', {
-      Name: 'web',
-      Connect: {
-        SidecarService: {
-          Proxy: { Upstreams: [{ DestinationName: 'db', Datacenter: 'dc2', LocalBindPort: this.upstreamPort }] },
+  /** Starts a datacenter, which joins the first one. */
+  async start(name: Name): Promise<void> {
+    const host = await wanHost(WAN_HOSTS[name]);
+    const own = await freePorts(PORTS_OF_A_SERVER);
+    const range = await freePorts(SIDECAR_PORTS);
+    const first = this.#datacenters.get('dc1');
+    await this.#launch(async () => {
+      const agent = await startAgent({
+        binary: BINARY,
+        name: `${name}-s1`,
+        datacenter: name,
+        dataDir: join(this.#dir, name),
+        config: {
+          primary_datacenter: 'dc1',
+          advertise_addr_wan: host,
+          translate_wan_addrs: true,
+          retry_join_wan: first === undefined ? [] : [first.wan.address],
+          ports: {
+            http: own.first,
+            server: own.first + 1,
+            serf_lan: own.first + 2,
+            serf_wan: own.first + 3,
+            dns: own.first + 4,
+            sidecar_min_port: range.first,
+            sidecar_max_port: range.last,
+          },
         },
-      },
+      });
+      try {
+        const wan = await wanProxy(agent.ready.serf_wan, { host, port: portOf(agent.ready.serf_wan) });
+        this.#datacenters.set(name, { name, agent, wan, sidecars: new Map() });
+      } catch (error) {
+        await agent.stop();
+        throw error;
+      }
     });
-    const [first, second] = this.#agents;
-    if (first === undefined || second === undefined) throw new Error('the agents are not running');
-    await this.#startSidecar(second, 'db');
-    await this.#startSidecar(first, 'web');
+  }
+
+  /** db, which answers with the datacenter that it is in. */
+  async startDb(name: Name): Promise<void> {
+    const db = await startEcho(`db in ${name}`);
+    this.#applications.push(db);
+    const wan = await wanHost(WAN_HOSTS[name]);
+    await json(this.of(name).http, 'PUT', '/v1/agent/service/register', {
+      Name: 'db',
+      Port: db.port,
+      // Reached from the others under the WAN address of its datacenter.
+      Connect: { SidecarService: isIPv6(wan) ? { Proxy: { Config: { bind_address: '::' } } } : {} },
+    });
+    await this.#startSidecar(name, 'db');
+  }
+
+  /** web, which reaches db in dc2. */
+  async startWeb(): Promise<void> {
+    this.upstreamPort = (await freePorts(1)).first;
+    await this.#registerWeb();
+    await this.#startSidecar('dc1', 'web');
+  }
+
+  /** Gives web a second way to db: wherever this query finds it. */
+  async reachByQuery(query: string): Promise<void> {
+    this.queryPort = (await freePorts(1)).first;
+    await this.#registerWeb(query);
   }
 
   async cutWan(): Promise<void> {
-    for (const wan of this.#wan) wan.blackHole();
+    for (const { wan } of this.#datacenters.values()) wan.blackHole();
   }
 
   healWan(): void {
-    for (const wan of this.#wan) wan.heal();
+    for (const { wan } of this.#datacenters.values()) wan.heal();
+  }
+
+  /** All processes of a datacenter die at once. */
+  async kill(name: Name): Promise<void> {
+    const { agent, sidecars } = this.#running(name);
+    await Promise.all([agent, ...sidecars.values()].map((process) => process.kill9()));
+  }
+
+  /** What was killed is started again, with the data that it left. */
+  async revive(name: Name): Promise<void> {
+    const { agent, sidecars } = this.#running(name);
+    await this.#launch(() => agent.restart());
+    for (const service of [...sidecars.keys()]) await this.#startSidecar(name, service);
   }
 
   /** Services of which only the identity matters: each gets its certificate from its datacenter's agent. */
@@ -97,21 +171,28 @@ export class Bed {
 
   /** What to type to look around, for `--keep`. */
   hints(): string[] {
-    const { http } = this.dc1;
-    const metrics = this.#sidecars.map(({ ready }) => `curl http://${ready.metrics}/metrics   # ${ready.proxy}`);
+    const { http, dns } = this.dc1;
+    const all = [...this.#datacenters.values()];
+    const others = all.slice(1).map(({ name, agent }) => `${name} is ${agent.ready.http}`);
+    const [host, port] = dns.split(':');
     return [
       '# In another terminal, in this folder:',
-      `export CONSUL_HTTP_ADDR=${http}   # dc1; dc2 is ${this.dc2.http}`,
+      `export CONSUL_HTTP_ADDR=${http}   # dc1; ${others.join(', ')}`,
       'bin/isthmus members -wan',
       'bin/isthmus catalog services -datacenter dc2',
       'bin/isthmus intention explain web db',
       'bin/isthmus connect ca status',
       'bin/isthmus connect ca rotate -watch',
       'bin/isthmus replication status -datacenter dc2',
+      ...(this.queryPort === 0
+        ? []
+        : ['bin/isthmus query forecast geo-db', `dig @${host} -p ${port} geo-db.query.consul SRV`]),
       'curl $CONSUL_HTTP_ADDR/v1/agent/metrics?format=prometheus',
-      ...metrics,
+      ...all
+        .flatMap(({ sidecars }) => [...sidecars.values()])
+        .map(({ ready }) => `curl http://${ready.metrics}/metrics   # ${ready.proxy}`),
       '# web reaches db through both sidecars:',
-      `(echo hello; sleep 1) | nc 127.0.0.1 ${this.upstreamPort}`,
+      `(echo hello; sleep 1) | nc 127.0.0.1 ${this.queryPort || this.upstreamPort}`,
       `# Logs and data: ${this.#dir}`,
     ];
   }
@@ -125,51 +206,40 @@ export class Bed {
   async stop({ keepLogs = false } = {}): Promise<void> {
     this.#stopped = true;
     await this.#starting.catch(() => undefined); // told where it was started
-    for (const process of [...this.#agents.splice(0), ...this.#sidecars.splice(0)].reverse())
-      await process.stop().catch(() => undefined); // killed then
-    for (const wan of this.#wan.splice(0)) await wan.close();
-    await this.#db?.close();
+    for (const { agent, wan, sidecars } of [...this.#datacenters.values()].reverse()) {
+      for (const process of [...sidecars.values(), agent]) await process.stop().catch(() => undefined); // killed then
+      await wan.close();
+    }
+    for (const application of this.#applications) await application.close();
     if (!keepLogs) rmSync(this.#dir, { recursive: true, force: true, maxRetries: 5 });
   }
 
-  /** Keeps what `start` resolves with, so that it is stopped, also when that happens while it starts. */
-  async #launch<T>(list: T[], start: () => Promise<T>): Promise<T> {
+  #running(name: Name): Running {
+    const running = this.#datacenters.get(name);
+    if (running === undefined) throw new Error(`${name} is not running`);
+    return running;
+  }
+
+  /** Remembers what is being started, so that it is stopped, also when that happens meanwhile. */
+  async #launch(start: () => Promise<void>): Promise<void> {
     if (this.#stopped) throw new Error('stopped');
-    const launched = start().then((process) => {
-      list.push(process);
-      return process;
-    });
-    this.#starting = launched;
-    return launched;
+    this.#starting = start();
+    await this.#starting;
   }
 
-  #startSidecar(agent: AgentProcess, sidecarFor: string): Promise<SidecarProcess> {
-    return this.#launch(this.#sidecars, () => startSidecar({ agent, sidecarFor, binary }));
-  }
-
-  #datacenter(index: number): Datacenter {
-    const agent = this.#agents[index];
-    if (agent === undefined) throw new Error('the datacenter is not running');
-    return { datacenter: agent.ready.datacenter, http: agent.ready.http, server: agent.ready.server };
-  }
-
-  async #startAgent(datacenter: string, host: string, join_: readonly string[]): Promise<void> {
-    const range = await freePorts(SIDECAR_PORTS);
-    const agent = await this.#launch(this.#agents, () =>
-      startAgent({
-        binary,
-        name: `${datacenter}-s1`,
-        datacenter,
-        dataDir: join(this.#dir, datacenter),
-        config: {
-          primary_datacenter: 'dc1',
-          advertise_addr_wan: host,
-          retry_join_wan: join_,
-          ports: { sidecar_min_port: range.first, sidecar_max_port: range.last },
-        },
-      }),
+  async #startSidecar(name: Name, sidecarFor: string): Promise<void> {
+    const { agent, sidecars } = this.#running(name);
+    await this.#launch(
+      async () => void sidecars.set(sidecarFor, await startSidecar({ agent, sidecarFor, binary: BINARY })),
     );
-    const port = Number(agent.ready.serf_wan.slice(agent.ready.serf_wan.lastIndexOf(':') + 1));
-    await this.#launch(this.#wan, () => wanProxy(agent.ready.serf_wan, { host, port }));
+  }
+
+  async #registerWeb(query?: string): Promise<void> {
+    const service = { DestinationName: 'db', Datacenter: 'dc2', LocalBindPort: this.upstreamPort };
+    const found = { DestinationType: 'prepared_query', DestinationName: query, LocalBindPort: this.queryPort };
+    await json(this.dc1.http, 'PUT', '/v1/agent/service/register', {
+      Name: 'web',
+      Connect: { SidecarService: { Proxy: { Upstreams: query === undefined ? [service] : [service, found] } } },
+    });
   }
 }

@@ -1,9 +1,10 @@
 import { Bed } from './bed.ts';
 import { Screen } from './screen.ts';
-import { connectServices, denyAndAllow, federate, rotateUnderLoad, surviveCut } from './steps.ts';
+import { START, STORIES, type Story } from './stories/story.ts';
 
 /** As shells report an end by SIGINT. */
 const INTERRUPTED = 130;
+const MISUSED = 2;
 
 const keep = process.argv.includes('--keep');
 const screen = new Screen();
@@ -23,14 +24,20 @@ const interruption = new Promise<void>((resolve) => {
   process.on('SIGHUP', onSignal); // the terminal was closed
 });
 
+/** Those that `--only a,b` names, or all; undefined when there is no such one. */
+function chosen(): readonly Story[] | undefined {
+  const at = process.argv.indexOf('--only');
+  if (at < 0) return STORIES;
+  const names = (process.argv[at + 1] ?? '').split(',');
+  const found = STORIES.filter(({ name }) => names.includes(name));
+  return found.length === names.length ? found : undefined;
+}
+
 /** True when every step held. */
-async function showSteps(): Promise<boolean> {
+async function show(stories: readonly Story[]): Promise<boolean> {
   try {
-    await screen.step('Two datacenters federate', () => federate(bed, screen));
-    await screen.step('web in dc1 reaches db in dc2', () => connectServices(bed, screen));
-    await screen.step('Intentions, written anywhere', () => denyAndAllow(bed, screen));
-    await screen.step('The root rotates under load', () => rotateUnderLoad(bed, screen));
-    await screen.step('The WAN is cut and healed', () => surviveCut(bed, screen));
+    for (const { steps } of [START, ...stories])
+      for (const { title, run } of steps) await screen.step(title, () => run(bed, screen));
     return true;
   } catch {
     return false; // the step has told why
@@ -38,8 +45,13 @@ async function showSteps(): Promise<boolean> {
 }
 
 async function main(): Promise<number> {
-  screen.heading('Isthmus: two datacenters, one mesh');
-  const ok = await Promise.race([showSteps(), interruption]);
+  const stories = chosen();
+  if (stories === undefined) {
+    process.stderr.write(`--only takes one or more of: ${STORIES.map(({ name }) => name).join(',')}\n`);
+    return MISUSED;
+  }
+  screen.heading('Isthmus: several datacenters, one mesh');
+  const ok = await Promise.race([show(stories), interruption]);
   if (!interrupted) {
     screen.summary();
     if (ok && keep) {

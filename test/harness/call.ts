@@ -1,5 +1,7 @@
 import type { AgentProcess } from './agent.ts';
-import type { HttpBody } from './http.ts';
+import { type HttpAnswer, type HttpBody, httpRequest } from './http.ts';
+
+const TIMEOUT_MS = 30_000;
 
 /** A request to an agent that must be answered with 200; resolves with the JSON of the answer. */
 export async function callAgent<T = unknown>(
@@ -8,7 +10,20 @@ export async function callAgent<T = unknown>(
   path: string,
   body?: HttpBody,
 ): Promise<T> {
-  const answer = await agent.http(method, path, body);
-  if (answer.status !== 200) throw new Error(`${agent.name}: ${method} ${path}: ${answer.status} ${answer.body}`);
+  return bodyOf<T>(await agent.http(method, path, body), `${agent.name}: ${method} ${path}`);
+}
+
+/** A request to the HTTP API at an address, over kept connections. */
+export function call(http: string, method: string, path: string, body?: HttpBody): Promise<HttpAnswer> {
+  return httpRequest(`http://${http}${path}`, { method, body, keepAlive: true, timeoutMs: TIMEOUT_MS });
+}
+
+/** As {@link call}, for answers that must be 200 and JSON. */
+export async function json<T>(http: string, method: string, path: string, body?: HttpBody): Promise<T> {
+  return bodyOf<T>(await call(http, method, path, body), `${method} ${path}`);
+}
+
+function bodyOf<T>(answer: HttpAnswer, what: string): T {
+  if (answer.status !== 200) throw new Error(`${what}: ${answer.status} ${answer.body}`);
   return (answer.body === '' ? undefined : answer.json()) as T;
 }

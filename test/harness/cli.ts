@@ -8,10 +8,10 @@ export interface CliResult {
 }
 
 /** Runs one command of the program to its end. */
-export function isthmus(args: readonly string[]): Promise<CliResult> {
+export function isthmus(args: readonly string[], binary = BINARY): Promise<CliResult> {
   return new Promise((resolve, reject) => {
     const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^(CONSUL|ISTHMUS)_/.test(name)));
-    const child = spawn(BINARY, args, { stdio: ['ignore', 'pipe', 'pipe'], env });
+    const child = spawn(binary, args, { stdio: ['ignore', 'pipe', 'pipe'], env });
     let out = '';
     let err = '';
     child.stdout.on('data', (chunk: Buffer) => {

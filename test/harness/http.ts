@@ -16,18 +16,23 @@ export interface HttpRequestOptions {
   readonly body?: HttpBody;
   readonly headers?: Readonly<Record<string, string>> | undefined;
   readonly signal?: AbortSignal;
+  /** Default false: a connection of its own, so that none is left over from before a restart. */
+  readonly keepAlive?: boolean;
+  /** How long the other side may be silent, milliseconds; default for ever. */
+  readonly timeoutMs?: number;
 }
 
-/** One request on a connection of its own, so that none is left over from before a restart. */
+/** One HTTP request. */
 export function httpRequest(url: string, options: HttpRequestOptions = {}): Promise<HttpAnswer> {
-  const { body, signal } = options;
+  const { body, signal, timeoutMs } = options;
   const raw = typeof body === 'string' || Buffer.isBuffer(body) || body === undefined ? body : JSON.stringify(body);
   return new Promise((resolve, reject) => {
     const sent = request(
       url,
       {
         method: options.method ?? 'GET',
-        agent: false,
+        ...(options.keepAlive !== true && { agent: false }),
+        ...(timeoutMs !== undefined && { timeout: timeoutMs }),
         headers: { ...(raw !== undefined && { 'content-length': Buffer.byteLength(raw) }), ...options.headers },
         ...(signal !== undefined && { signal }),
       },
@@ -38,6 +43,7 @@ export function httpRequest(url: string, options: HttpRequestOptions = {}): Prom
         response.on('end', () => resolve(answer(response.statusCode ?? 0, response.headers, Buffer.concat(chunks))));
       },
     );
+    sent.on('timeout', () => sent.destroy(new Error(`no answer within ${timeoutMs} ms: ${url}`)));
     sent.on('error', reject);
     sent.end(raw);
   });

@@ -20,7 +20,7 @@ export {
   startBed,
   startMeshService,
 } from './bed.ts';
-export { callAgent } from './call.ts';
+export { call, callAgent, json } from './call.ts';
 export { type CliResult, isthmus } from './cli.ts';
 export {
   type EtcdCluster,
@@ -49,6 +49,15 @@ export {
   startThreeDatacenters,
   type ThreeDatacenters,
 } from './three-datacenters.ts';
-export { ask, type EchoApplication, type Load, type LoadCounts, LongLived, startEcho, startLoad } from './traffic.ts';
-export { type WaitOptions, waitFor } from './wait-for.ts';
+export {
+  ask,
+  type EchoApplication,
+  type Load,
+  type LoadCounts,
+  LongLived,
+  type Opened,
+  startEcho,
+  startLoad,
+} from './traffic.ts';
+export { until, type WaitOptions, waitFor } from './wait-for.ts';
 export { type WanProxy, type WanProxyOptions, type WanState, wanProxy } from './wan-proxy.ts';

@@ -112,8 +112,21 @@ const TICK_MS = 10;
 const TALK_PAUSE_MS = 50;
 const MAX_ERRORS = 20;
 
+/** What became of one new connection. */
+export interface Opened {
+  /** `Date.now()` when it was begun. */
+  readonly begunAt: number;
+  /** Undefined when it failed. */
+  readonly answer: string | undefined;
+}
+
 /** Continuous load: `perSecond` new connections each second, and `longLived` kept ones asked all the time. */
-export async function startLoad(port: number, perSecond: number, longLived: number): Promise<Load> {
+export async function startLoad(
+  port: number,
+  perSecond: number,
+  longLived: number,
+  onOpened: (opened: Opened) => void = () => undefined,
+): Promise<Load> {
   const counts: LoadCounts = {
     opened: 0,
     failed: 0,
@@ -133,11 +146,14 @@ export async function startLoad(port: number, perSecond: number, longLived: numb
       counts.errors.push(`after ${at} ms: ${error instanceof Error ? error.message : String(error)}`);
   };
   const openOne = async (): Promise<void> => {
+    const begunAt = Date.now();
     try {
-      await ask(port, 'load', 10_000);
+      const answer = await ask(port, 'load', 10_000);
       counts.opened += 1;
+      onOpened({ begunAt, answer });
     } catch (error) {
       counts.failed += 1;
+      onOpened({ begunAt, answer: undefined });
       tell(error);
     }
   };

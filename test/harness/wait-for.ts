@@ -33,3 +33,23 @@ export async function waitFor<T>(
     await pause(interval);
   }
 }
+
+/** Asks until `done` is true of the answer, and resolves with it; `onTry` sees each answer, undefined for an error. */
+export function until<T>(
+  what: string,
+  timeout: number,
+  ask: () => Promise<T>,
+  done: (answer: T) => boolean,
+  onTry: (answer: T | undefined) => void = () => undefined,
+): Promise<T> {
+  const probe = async (): Promise<{ readonly answer: T }> => {
+    const answer = await ask().catch((error: unknown) => {
+      onTry(undefined);
+      throw error;
+    });
+    onTry(answer);
+    if (done(answer)) return { answer };
+    throw new Error(`last seen: ${JSON.stringify(answer)?.slice(0, 300)}`);
+  };
+  return waitFor(probe, { what, timeout, interval: 50 }).then(({ answer }) => answer);
+}

@@ -1,0 +1,36 @@
+import type { Bed } from '../bed.ts';
+import type { Outcome, Screen } from '../screen.ts';
+import { connectServices, federate } from './federation.ts';
+import { failOver, serveFromTwo } from './geo.ts';
+import { denyAndAllow } from './intentions.ts';
+import { rotateUnderLoad } from './rotation.ts';
+import { surviveCut } from './wan-cut.ts';
+
+export interface Story {
+  /** For `--only`. */
+  readonly name: string;
+  readonly steps: readonly { readonly title: string; readonly run: (bed: Bed, screen: Screen) => Promise<Outcome> }[];
+}
+
+/** What every other story starts from. */
+export const START: Story = {
+  name: 'start',
+  steps: [
+    { title: 'Two datacenters federate', run: federate },
+    { title: 'web in dc1 reaches db in dc2', run: connectServices },
+  ],
+};
+
+/** Each stands by itself. */
+export const STORIES: readonly Story[] = [
+  { name: 'intentions', steps: [{ title: 'Intentions, written anywhere', run: denyAndAllow }] },
+  { name: 'rotation', steps: [{ title: 'The root rotates under load', run: rotateUnderLoad }] },
+  { name: 'wan', steps: [{ title: 'The WAN is cut and healed', run: surviveCut }] },
+  {
+    name: 'geo',
+    steps: [
+      { title: 'A third datacenter serves db too', run: serveFromTwo },
+      { title: 'dc2 dies, and comes back', run: failOver },
+    ],
+  },
+];
