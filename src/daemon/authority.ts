@@ -291,6 +291,7 @@ export async function createAuthority(deps: AuthorityDeps): Promise<Authority> {
       self: () => serverNode(identity()),
       build: VERSION,
       nodes: domains.nodes,
+      measured: (node, rttMs) => domains.catalog.measured(node, rttMs),
       leases: store.leases,
       clock,
       log: log.child({ component: 'nodes' }),

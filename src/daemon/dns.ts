@@ -1,5 +1,5 @@
 import { WatchPool } from '../agent/cache/watch-pool.ts';
-import type { LoadedConfig } from '../config/types.ts';
+import type { LoadedConfig, RuntimeConfig } from '../config/types.ts';
 import { createDnsServer, type DnsServer } from '../edge/dns/dns-server.ts';
 import { KnownAnswers } from '../edge/dns/known-answers.ts';
 import { Recursors } from '../edge/dns/recursors.ts';
@@ -18,49 +18,52 @@ export interface DnsDeps {
   readonly metrics: Metrics;
 }
 
+export interface Dns extends DnsServer {
+  /** Takes over everything but the domains. */
+  configure(config: RuntimeConfig): void;
+}
+
 /** The DNS server with the listeners and limits of the configuration. */
-export function createDns(deps: DnsDeps): DnsServer {
+export function createDns(deps: DnsDeps): Dns {
   const { contract, clock, metrics } = deps;
-  const { config } = deps.loaded;
-  const { dns } = config;
+  const { config: started } = deps.loaded;
   const log = deps.log.child({ component: 'dns' });
   // Its own: what is asked here comes and goes with the questions, the agent's watches are few and stay.
   const pool = new WatchPool({ contract, clock, log, metrics: noMetrics });
-  const known = new KnownAnswers({ pool, contract, clock }, dns.allowStale ? dns.maxStaleMs : 0);
-  const recursors = new Recursors(clock, { addresses: dns.recursors, timeoutMs: dns.recursorTimeoutMs });
-  const resolver = new Resolver(
-    {
-      known,
-      contract,
-      recursors,
-      token: deps.token,
-      now: () => clock.now(),
-      random: Math.random,
-    },
-    { ...dns, datacenter: config.datacenter, node: config.nodeName, translateWanAddrs: config.translateWanAddrs },
-  );
+  const partsOf = ({ dns, datacenter, nodeName, translateWanAddrs }: RuntimeConfig) => {
+    const known = new KnownAnswers({ pool, contract, clock }, dns.allowStale ? dns.maxStaleMs : 0);
+    const recursors = new Recursors(clock, { addresses: dns.recursors, timeoutMs: dns.recursorTimeoutMs });
+    const resolver = new Resolver(
+      { known, contract, recursors, token: deps.token, now: () => clock.now(), random: Math.random },
+      { ...dns, datacenter, node: nodeName, translateWanAddrs },
+    );
+    const { udpAnswerLimit, enableTruncate, disableCompression } = dns;
+    return { known, recursors, resolver, limits: { udpAnswerLimit, enableTruncate, compress: !disableCompression } };
+  };
+  let parts = partsOf(started);
   const server = createDnsServer(
     {
-      resolve: (question, signal) => resolver.resolve(question, signal),
-      recursors,
+      resolve: (question, signal) => parts.resolver.resolve(question, signal),
+      recursors: () => parts.recursors,
+      limits: () => parts.limits,
       clock,
       log,
       metrics,
     },
-    {
-      listeners: config.listeners.dns.flatMap((address) => (address.kind === 'tcp' ? [address] : [])),
-      udpAnswerLimit: dns.udpAnswerLimit,
-      enableTruncate: dns.enableTruncate,
-      compress: !dns.disableCompression,
-    },
+    { listeners: started.listeners.dns.flatMap((address) => (address.kind === 'tcp' ? [address] : [])) },
   );
   return {
     name: server.name,
     addresses: server.addresses,
+    configure({ dns }) {
+      const { domain, altDomain } = started.dns;
+      parts.known.close();
+      parts = partsOf({ ...started, dns: { ...dns, domain, altDomain } });
+    },
     start: (signal) => server.start(signal),
     async stop() {
       await server.stop();
-      known.close();
+      parts.known.close();
       await pool.stop();
     },
   };

@@ -13,7 +13,7 @@ import { createAuthority } from './authority.ts';
 import { Certificates } from './certificates.ts';
 import { createClient } from './client.ts';
 import type { Core } from './core.ts';
-import { createDns } from './dns.ts';
+import { createDns, type Dns } from './dns.ts';
 import { createEdgeParts } from './edge-parts.ts';
 import { type AgentHost, processHost } from './host.ts';
 import { createHttp } from './http.ts';
@@ -61,7 +61,7 @@ export async function runAgent({ input, describe, host = processHost }: RunAgent
   let current = loaded;
   const reload = async (): Promise<readonly string[]> => {
     const after = readAgain(input);
-    current = await takeOver({ started: loaded, before: current }, after, { agent, certificates, logging });
+    current = await takeOver({ started: loaded, before: current }, after, { agent, certificates, dns, logging });
     return diffReload(loaded, after).needsRestart;
   };
 
@@ -205,9 +205,14 @@ function readAgain(input: LoadInput): LoadedConfig {
 async function takeOver(
   { started, before }: { readonly started: LoadedConfig; readonly before: LoadedConfig },
   after: LoadedConfig,
-  parts: { readonly agent: NodeAgent; readonly certificates: Certificates; readonly logging: Logging },
+  parts: {
+    readonly agent: NodeAgent;
+    readonly certificates: Certificates;
+    readonly dns: Dns;
+    readonly logging: Logging;
+  },
 ): Promise<LoadedConfig> {
-  const { agent, certificates, logging } = parts;
+  const { agent, certificates, dns, logging } = parts;
   const { log } = logging;
   const changed = diffReload(before, after).reloadable;
   const { needsRestart } = diffReload(started, after); // a change that was taken back needs none
@@ -218,6 +223,7 @@ async function takeOver(
   }
   await agent.local.loadDefinitions(after.config.services, after.config.checks);
   agent.tokens.configure(after.config);
+  if (changed.some((key) => key === 'recursors' || key.startsWith('dns_config.'))) dns.configure(after.config);
   logging.setLevel(after.config.log.level);
   if (needsRestart.length > 0) log.warn('changed keys need a restart', { keys: needsRestart });
   log.info('configuration reloaded', { changed });

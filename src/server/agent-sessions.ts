@@ -17,6 +17,8 @@ export interface AgentSessionsDeps {
   readonly self: () => NodeAgentInfo;
   readonly build: string;
   readonly nodes: Nodes;
+  /** An agent has measured its way to this server. */
+  readonly measured: (node: string, rttMs: number) => Promise<void>;
   readonly leases: Store['leases'];
   readonly clock: Clock;
   readonly log: Logger;
@@ -100,8 +102,10 @@ class Sessions implements AgentSessions {
         if (next.done === true) break;
         live.silentBeats = 0;
         const { message } = next.value;
-        if (message.case === 'ping')
+        if (message.case === 'ping') {
           stream.send({ message: { case: 'pong', value: { number: message.value.number } } });
+          this.#measured(live, message.value.rttUs);
+        }
         if (message.case === 'leaving') {
           await this.#deps.nodes.left(live.info.Node, live.id);
           this.#deps.log.info('node left', { node: live.info.Node });
@@ -150,6 +154,11 @@ class Sessions implements AgentSessions {
     } finally {
       limit.cancel();
     }
+  }
+
+  /** @param rttUs 0 as long as nothing was measured */
+  #measured({ info }: Live, rttUs: number): void {
+    if (rttUs > 0) this.#tasks.run(`distance of ${info.Node}`, () => this.#deps.measured(info.Node, rttUs / 1_000));
   }
 
   #livingLease(): string {

@@ -1,3 +1,4 @@
+import { Resolver } from 'node:dns/promises';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -102,10 +103,22 @@ describe('reloading', () => {
       's1',
     );
 
-    reconfigure(agent, { services: [{ name: 'three', port: 3 }], node_name: 's1', log_file: 'unused.log' });
+    const ttl = async (): Promise<number | undefined> => {
+      const resolver = new Resolver();
+      resolver.setServers([agent.ready.dns ?? '']);
+      return (await resolver.resolve4('s1.node.consul', { ttl: true }))[0]?.ttl;
+    };
+    expect(await ttl()).toBe(0);
+    reconfigure(agent, {
+      services: [{ name: 'three', port: 3 }],
+      node_name: 's1',
+      log_file: 'unused.log',
+      dns_config: { node_ttl: '7s' },
+    });
     const reloaded = await agent.http('PUT', '/v1/agent/reload');
     expect(reloaded.status).toBe(200);
     expect(reloaded.headers['x-isthmus-needs-restart']).toBe('log_file');
+    expect(await ttl()).toBe(7);
     expect(await serviceNames(agent)).toEqual(['by-api', 'three']);
 
     reconfigure(agent, { services: [{ name: 'four', prot: 4 }] });

@@ -112,13 +112,21 @@ describe('distances', () => {
     const nodes = await callAgent<readonly NodeCoordinate[]>(dc1, 'GET', '/v1/coordinate/nodes');
     expect(nodes.map(({ Node }) => Node)).toEqual(['dc1-s1', 'far', 'near']);
     expect((await dc1.http('GET', '/v1/coordinate/node/nobody')).status).toBe(404);
+    const client = await startAgent({
+      name: 'client',
+      datacenter: 'dc1',
+      config: { server: false, retry_join: [dc1.ready.serf_lan] },
+    });
+    stops.push(() => client.stop());
+    const measured = async () => (await dc1.http('GET', '/v1/coordinate/node/client')).status === 200;
+    await waitFor(measured, { what: "the client's coordinate", ...within });
     const near = async (path: string): Promise<readonly string[]> =>
       (await callAgent<readonly { Node: { Node: string } }[]>(dc1, 'GET', path)).map(({ Node }) => Node.Node);
     expect(await near('/v1/health/service/web?near=_agent')).toEqual(['near', 'far']);
     expect(await near('/v1/health/service/web?near=far')).toEqual(['far', 'near']);
     const rtt = await isthmus(['rtt', `-http-addr=${dc1.ready.http}`, 'near']);
     expect(rtt.out).toBe('Estimated near <-> dc1-s1 rtt: 2.010 ms (using LAN coordinates)\n');
-  });
+  }, 60_000);
 
   it('change the order when they change, for those who follow too', async () => {
     ways.get('dc3')?.delay(VERY_FAR_MS);

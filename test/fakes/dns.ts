@@ -1,20 +1,21 @@
 import { createSocket } from 'node:dgram';
 import { connect } from 'node:net';
 import packet, { type DecodedPacket, type Packet } from 'dns-packet';
-import { createDnsServer, type DnsServer, type DnsServerOptions } from '../../src/edge/dns/dns-server.ts';
+import { createDnsServer, type DnsServer } from '../../src/edge/dns/dns-server.ts';
+import type { ReplyLimits } from '../../src/edge/dns/packet.ts';
 import { Recursors } from '../../src/edge/dns/recursors.ts';
 import type { Reply } from '../../src/edge/dns/types.ts';
 import { type Clock, systemClock } from '../../src/lib/clock.ts';
 import { noLog, noMetrics } from '../../src/telemetry/types.ts';
 
-const OPTIONS: DnsServerOptions = {
-  listeners: [{ host: '127.0.0.1', port: 0 }],
+const LISTENERS = [{ host: '127.0.0.1', port: 0 }];
+const LIMITS: ReplyLimits = {
   udpAnswerLimit: 3,
   enableTruncate: true,
   compress: true,
 };
 
-export interface DnsBedOptions extends Partial<DnsServerOptions> {
+export interface DnsBedOptions extends Partial<ReplyLimits> {
   readonly recursors?: readonly string[];
   readonly clock?: Clock;
 }
@@ -25,17 +26,19 @@ export class DnsBed {
 
   async serve(
     resolve: (name: string) => Reply | undefined,
-    { recursors = [], clock = systemClock, ...options }: DnsBedOptions = {},
+    { recursors = [], clock = systemClock, ...limits }: DnsBedOptions = {},
   ): Promise<DnsServer & { readonly port: number }> {
+    const asked = new Recursors(clock, { addresses: recursors, timeoutMs: 200 });
     const server = createDnsServer(
       {
         resolve: async ({ name }) => resolve(name),
-        recursors: new Recursors(clock, { addresses: recursors, timeoutMs: 200 }),
+        recursors: () => asked,
+        limits: () => ({ ...LIMITS, ...limits }),
         clock: systemClock,
         log: noLog,
         metrics: noMetrics,
       },
-      { ...OPTIONS, ...options },
+      { listeners: LISTENERS },
     );
     await server.start(new AbortController().signal);
     this.#running.push(server);

@@ -2,12 +2,14 @@ import { checks, services } from './definitions.ts';
 import { alias, used } from './key.ts';
 import { choice, duration, integer, opaqueList, text, textMap, texts, toggle } from './kind.ts';
 
+const reload = { reloadable: true } as const;
+
 /** Services, queries, DNS, HTTP, limits, logs and telemetry. */
 export const AGENT_KEYS = {
-  services: used(services, [], 'Services of this node.', { reloadable: true }),
-  service: used(services, [], 'One service of this node; may be repeated.', { reloadable: true }),
-  checks: used(checks, [], 'Checks of this node or of its services.', { reloadable: true }),
-  check: used(checks, [], 'One check; may be repeated.', { reloadable: true }),
+  services: used(services, [], 'Services of this node.', reload),
+  service: used(services, [], 'One service of this node; may be repeated.', reload),
+  checks: used(checks, [], 'Checks of this node or of its services.', reload),
+  check: used(checks, [], 'One check; may be repeated.', reload),
   'config_entries.bootstrap': used(
     opaqueList,
     [],
@@ -35,22 +37,27 @@ export const AGENT_KEYS = {
 
   domain: used(text, 'consul.', 'Domain that the DNS server answers for.', { flag: 'domain' }),
   alt_domain: used(text, '', 'A second such domain.', { flag: 'alt-domain' }),
-  recursors: used(texts, [], 'DNS servers that are asked about other names.', { flag: 'recursor' }),
-  'dns_config.allow_stale': used(toggle, true, 'Answer from any server.'),
-  'dns_config.max_stale': used(duration, 315_360_000_000, 'How old such an answer may be.'),
-  'dns_config.node_ttl': used(duration, 0, 'TTL of answers about nodes.'),
-  'dns_config.service_ttl': used(textMap, {}, 'TTL of answers about services, by name; `*` is any.'),
-  'dns_config.only_passing': used(toggle, false, 'Leave out instances with warnings.'),
-  'dns_config.enable_truncate': used(toggle, false, 'Set the truncated bit when UDP answers are cut.'),
-  'dns_config.udp_answer_limit': used(integer(), 3, 'Most records in a UDP answer about services.'),
-  'dns_config.a_record_limit': used(integer(), 0, 'Most address records in any answer; 0 is without limit.'),
-  'dns_config.disable_compression': used(toggle, false, 'Send names uncompressed.'),
-  'dns_config.enable_additional_node_meta_txt': used(toggle, true, 'Add TXT records with the metadata of nodes.'),
-  'dns_config.recursor_timeout': used(duration, 2_000, 'How long a recursor may take.'),
-  'dns_config.soa.refresh': used(integer(), 3600, 'Seconds, in the SOA record.'),
-  'dns_config.soa.retry': used(integer(), 600, 'Seconds, in the SOA record.'),
-  'dns_config.soa.expire': used(integer(), 86_400, 'Seconds, in the SOA record.'),
-  'dns_config.soa.min_ttl': used(integer(), 0, 'Seconds, in the SOA record.'),
+  recursors: used(texts, [], 'DNS servers that are asked about other names.', { flag: 'recursor', ...reload }),
+  'dns_config.allow_stale': used(toggle, true, 'Answer from any server.', reload),
+  'dns_config.max_stale': used(duration, 315_360_000_000, 'How old such an answer may be.', reload),
+  'dns_config.node_ttl': used(duration, 0, 'TTL of answers about nodes.', reload),
+  'dns_config.service_ttl': used(textMap, {}, 'TTL of answers about services, by name; `*` is any.', reload),
+  'dns_config.only_passing': used(toggle, false, 'Leave out instances with warnings.', reload),
+  'dns_config.enable_truncate': used(toggle, false, 'Set the truncated bit when UDP answers are cut.', reload),
+  'dns_config.udp_answer_limit': used(integer(), 3, 'Most records in a UDP answer about services.', reload),
+  'dns_config.a_record_limit': used(integer(), 0, 'Most address records in any answer; 0 is without limit.', reload),
+  'dns_config.disable_compression': used(toggle, false, 'Send names uncompressed.', reload),
+  'dns_config.enable_additional_node_meta_txt': used(
+    toggle,
+    true,
+    'Add TXT records with the metadata of nodes.',
+    reload,
+  ),
+  'dns_config.recursor_timeout': used(duration, 2_000, 'How long a recursor may take.', reload),
+  'dns_config.soa.refresh': used(integer(), 3600, 'Seconds, in the SOA record.', reload),
+  'dns_config.soa.retry': used(integer(), 600, 'Seconds, in the SOA record.', reload),
+  'dns_config.soa.expire': used(integer(), 86_400, 'Seconds, in the SOA record.', reload),
+  'dns_config.soa.min_ttl': used(integer(), 0, 'Seconds, in the SOA record.', reload),
 
   'http_config.response_headers': used(textMap, {}, 'Headers added to each answer.'),
   'http_config.block_endpoints': used(texts, [], 'Path prefixes that are refused.'),

@@ -23,6 +23,8 @@ export interface Catalog {
   deregister(request: DeregisterRequest, signal?: AbortSignal): Promise<true>;
   /** Where a node is. Throws `rejected` with the peer's texts. */
   updateCoordinate(update: CoordinateUpdate, signal?: AbortSignal): Promise<null>;
+  /** The round-trip time between a node and the servers; written only when it has clearly changed. */
+  measured(node: string, rttMs: number): Promise<void>;
   /** Registers as part of a larger step. */
   registerWithin(tx: Tx, request: RegisterRequest): void;
   deregisterNodeWithin(tx: Tx, node: string): void;
@@ -71,6 +73,10 @@ export function createCatalog({ store, datacenter }: CatalogOptions): Catalog {
     async updateCoordinate(update, signal) {
       await store.transact((tx) => coordinates.update(update, tx), signal);
       return null;
+    },
+    async measured(node, rttMs) {
+      const update = coordinates.measured(node, rttMs);
+      if (update !== undefined) await store.transact((tx) => coordinates.update(update, tx));
     },
   };
 }

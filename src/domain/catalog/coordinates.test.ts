@@ -37,6 +37,18 @@ describe('coordinates of nodes', () => {
     expect(sorted).toEqual(['s1', 'near', 'far', 'unmeasured']);
   });
 
+  it('are measured by agents, and written when they have clearly changed', async () => {
+    await catalog.measured('stranger', 5);
+    for (const rttMs of [5, 5.4, 4.6]) await catalog.measured('unmeasured', rttMs);
+    expect(catalog.distance('s1', 'unmeasured')).toBeCloseTo(0.005, 6);
+    const before = store.revision;
+    await catalog.measured('unmeasured', 5.9);
+    expect(store.revision).toBe(before);
+    await catalog.measured('unmeasured', 9);
+    expect(catalog.distance('s1', 'unmeasured')).toBeCloseTo(0.009, 6);
+    expect(names()).toEqual(['far', 'near', 's1', 'unmeasured']);
+  });
+
   it('belong to a segment', async () => {
     await catalog.updateCoordinate({ Node: 'near', Segment: 'alpha', Coord: coordinateAt(1, 0) });
     expect([names({ segment: 'alpha' }), names({ segment: '' })]).toEqual([['near'], ['far', 'near', 's1']]);

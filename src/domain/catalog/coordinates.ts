@@ -1,6 +1,7 @@
 import {
   type Coordinate,
   type CoordinateUpdate,
+  coordinateAt,
   DIMENSIONS,
   distance,
   type NodeCoordinate,
@@ -21,6 +22,9 @@ export interface CoordinateReads {
   readonly 'coordinate.node': Read<SegmentArgs & { readonly node: string }, readonly NodeCoordinate[]>;
 }
 
+/** A measured time that differs by less than this is not written, milliseconds, and share of what is known. */
+const MARGIN_MS = 0.5;
+const MARGIN_SHARE = 0.2;
 /** Servers register themselves as instances of it. */
 const SERVERS = 'consul';
 
@@ -66,6 +70,15 @@ export function createCoordinates(tables: CatalogTables) {
         ? Number.POSITIVE_INFINITY
         : distance(a.Coord, b.Coord);
     },
+    /** What is to be written for a measured distance from the servers; undefined when it is known well enough. */
+    measured(node: string, rttMs: number): CoordinateUpdate | undefined {
+      if (nodes.get(nodeKey(node)) === undefined) return undefined;
+      const before = mainOf(told(node));
+      const beforeMs = before === undefined ? undefined : distance(before.Coord, ORIGIN_COORDINATE) * 1_000;
+      if (beforeMs !== undefined && Math.abs(rttMs - beforeMs) <= Math.max(MARGIN_MS, MARGIN_SHARE * beforeMs))
+        return undefined;
+      return { Node: node, Coord: coordinateAt(rttMs, axisOf(node)) };
+    },
     /** Of nodes that nobody knows nothing is kept. Throws `rejected` with the peer's texts. */
     update({ Node = '', Segment = '', Coord }: CoordinateUpdate, tx: Tx): void {
       const coordinate = validated(Coord);
@@ -73,6 +86,13 @@ export function createCoordinates(tables: CatalogTables) {
       if (node !== undefined) tx.put(coordinates, { Node: node.Node, Segment, Coord: coordinate });
     },
   };
+}
+
+/** Each node's own: that two are near to the servers does not say that they are near to each other. */
+function axisOf(node: string): number {
+  let sum = 0;
+  for (const char of fold(node)) sum = (sum * 31 + (char.codePointAt(0) as number)) % DIMENSIONS;
+  return sum;
 }
 
 function validated(given: Partial<Coordinate> | undefined): Coordinate {

@@ -6,14 +6,15 @@ import { IsthmusError } from '../../lib/errors.ts';
 import type { Service } from '../../lib/service.ts';
 import { createTaskGroup } from '../../lib/task.ts';
 import type { Logger, Metrics } from '../../telemetry/types.ts';
-import { answerLimit, type ReplyOptions, type Request, readRequest, writeReply } from './packet.ts';
+import { answerLimit, type ReplyLimits, type ReplyOptions, type Request, readRequest, writeReply } from './packet.ts';
 import type { Recursors } from './recursors.ts';
 import { type Question, RCODE, type Reply } from './types.ts';
 
 export interface DnsServerDeps {
   /** At once where everything is known. Undefined for a question about what is not ours. */
   readonly resolve: (question: Question, signal: AbortSignal) => Reply | Promise<Reply | undefined>;
-  readonly recursors: Recursors;
+  readonly recursors: () => Recursors;
+  readonly limits: () => ReplyLimits;
   readonly clock: Clock;
   readonly log: Logger;
   readonly metrics: Metrics;
@@ -22,9 +23,6 @@ export interface DnsServerDeps {
 export interface DnsServerOptions {
   /** Each is bound for UDP and TCP; port 0 gives both the same free port. */
   readonly listeners: readonly { readonly host: string; readonly port: number }[];
-  readonly udpAnswerLimit: number;
-  readonly enableTruncate: boolean;
-  readonly compress: boolean;
 }
 
 export interface DnsServer extends Service {
@@ -190,9 +188,9 @@ class DnsService implements DnsServer {
       return request;
     }
     const options: ReplyOptions = {
-      ...this.#options,
+      ...this.#deps.limits(),
       transport,
-      recursionAvailable: this.#deps.recursors.any,
+      recursionAvailable: this.#deps.recursors().any,
     };
     const { name, type } = request;
     try {
@@ -213,7 +211,7 @@ class DnsService implements DnsServer {
     message: Buffer,
     options: ReplyOptions,
   ): Promise<Buffer> {
-    const { recursors } = this.#deps;
+    const recursors = this.#deps.recursors();
     const { transport } = options;
     this.#pending += 1;
     try {

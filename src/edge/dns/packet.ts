@@ -16,13 +16,16 @@ export interface Request {
   readonly ednsSize: number | undefined;
 }
 
-export interface ReplyOptions {
-  readonly transport: 'udp' | 'tcp';
-  readonly recursionAvailable: boolean;
+export interface ReplyLimits {
   readonly udpAnswerLimit: number;
   /** Say when answers were left out. */
   readonly enableTruncate: boolean;
   readonly compress: boolean;
+}
+
+export interface ReplyOptions extends ReplyLimits {
+  readonly transport: 'udp' | 'tcp';
+  readonly recursionAvailable: boolean;
 }
 
 const HEADER = 12;
