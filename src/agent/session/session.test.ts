@@ -78,7 +78,7 @@ async function server(name: string, contract: Partial<ServerContract> = {}, node
       build: 'test',
       // The catalog's own rules for node IDs are not what is tested here.
       nodes: { ...nodes, begin: (info, ...rest) => nodes.begin({ ...info, ID: uuidOf(info.ID) }, ...rest) },
-measured: async () => undefined,
+      measured: async () => undefined,
       leases: store.leases,
       clock: systemClock,
       log: noLog,
