@@ -14,11 +14,13 @@ import {
   starting,
   watchers,
 } from './rows.ts';
+import { store } from './store-rows.ts';
 
 /** In this order: what needs a quiet server comes before what fills it. */
 const ROWS: Readonly<Record<string, Row>> = {
   starting,
   idleMemory,
+  store,
   intentionDelay,
   bulk500: bulkIntentions(500, '≤ 0.2'),
   leaves,

@@ -31,6 +31,9 @@ const ATTEMPT_MS = 2_000;
 const PATIENCE_MS = 6_000;
 /** etcd is out of reach once nobody has answered for this long, milliseconds: longer than an election. */
 const LOST_MS = 5_000;
+/** With it, a member that has lost the others says so at once. */
+const PLAIN = new Metadata();
+PLAIN.set('hasleader', 'true');
 const BACKOFF = { baseMs: 20, maxMs: 500 };
 
 /**
@@ -42,7 +45,7 @@ export class EtcdClient {
   readonly #closed = new AbortController();
   #connection: Connection;
   #active = 0;
-  #token: Promise<string> | undefined;
+  #token: Promise<Metadata> | undefined;
   #lastContact: number;
   /** Failures since the last answer. */
   #failures = 0;
@@ -78,29 +81,21 @@ export class EtcdClient {
   }
 
   /** One try at the present member. Rejects with a {@link CallFailure}. */
-  async attempt<I, O>(method: MethodDefinition<I, O>, request: I, signal?: AbortSignal): Promise<O> {
+  async attempt<I, O>(method: MethodDefinition<I, O>, request: I): Promise<O> {
     const { clock, meters } = this.#options;
     const connection = this.#connection;
-    const limit = withDeadline(clock, ATTEMPT_MS, 'a call of etcd', this.closed, signal);
+    const deadline = clock.now() + ATTEMPT_MS;
     const started = performance.now();
     try {
-      const reply = await connection.unary(
-        method,
-        request,
-        await this.#metadata(connection, limit.signal),
-        limit.signal,
-      );
+      const metadata = await this.#metadata(connection);
+      const reply = await connection.unary(method, request, metadata, deadline);
       meters.seconds.observe((performance.now() - started) / 1_000, { method: method.path.slice(1) });
       this.#answered();
       return reply;
     } catch (thrown) {
       const failure = CallFailure.of(connection.endpoint.name, thrown);
-      const late = limit.signal.aborted && !this.closed.aborted && signal?.aborted !== true;
-      throw late
-        ? new CallFailure(failure.endpoint, status.DEADLINE_EXCEEDED, `no answer within ${ATTEMPT_MS} ms`)
-        : failure;
-    } finally {
-      limit.release();
+      if (failure.code !== status.DEADLINE_EXCEEDED) throw failure;
+      throw new CallFailure(failure.endpoint, failure.code, `no answer within ${ATTEMPT_MS} ms`);
     }
   }
 
@@ -132,23 +127,22 @@ export class EtcdClient {
 
   /** One call that may be made twice without harm. */
   call<I, O>(what: string, method: MethodDefinition<I, O>, request: I, signal?: AbortSignal): Promise<O> {
-    return this.run(what, () => this.attempt(method, request, signal), signal);
+    return this.run(what, () => this.attempt(method, request), signal);
   }
 
   /** A stream at the present member; it ends when the member is left. */
   async stream<I, O>(
     method: MethodDefinition<I, O>,
-    signal: AbortSignal,
   ): Promise<{ readonly call: ClientDuplexStream<I, O>; readonly endpoint: string }> {
     const connection = this.#connection;
-    const metadata = await this.#metadata(connection, signal);
+    const metadata = await this.#metadata(connection);
     return { call: connection.duplex(method, metadata), endpoint: connection.endpoint.name };
   }
 
   /** One question and its answer over a method that streams. One try, as {@link attempt}. */
   async exchange<I, O>(method: MethodDefinition<I, O>, request: I): Promise<O> {
     const limit = withDeadline(this.#options.clock, ATTEMPT_MS, 'a call of etcd', this.closed);
-    const { call, endpoint } = await this.stream(method, limit.signal);
+    const { call, endpoint } = await this.stream(method);
     const cancel = (): void => call.cancel();
     limit.signal.addEventListener('abort', cancel, { once: true });
     try {
@@ -277,29 +271,30 @@ export class EtcdClient {
     return this.#options.username !== '' && attempt < 5;
   }
 
-  async #metadata(connection: Connection, signal: AbortSignal): Promise<Metadata> {
-    const metadata = new Metadata();
-    metadata.set('hasleader', 'true'); // a member that has lost the others says so at once
+  async #metadata(connection: Connection): Promise<Metadata> {
     const { username, password } = this.#options;
-    if (username === '') return metadata;
+    if (username === '') return PLAIN;
     if (this.#token === undefined) {
-      const token = this.#authenticate(connection, username, password, signal);
+      const token = this.#authenticate(connection, username, password);
       this.#token = token;
       token.catch(() => {
         if (this.#token === token) this.#token = undefined;
       });
     }
-    const token = await this.#token;
-    if (token !== '') metadata.set('token', token);
-    return metadata;
+    return this.#token;
   }
 
-  async #authenticate(connection: Connection, name: string, password: string, signal: AbortSignal): Promise<string> {
+  /** The metadata of calls by this user. */
+  async #authenticate(connection: Connection, name: string, password: string): Promise<Metadata> {
     const request = create(AuthenticateRequestSchema, { name, password });
+    const deadline = this.#options.clock.now() + ATTEMPT_MS;
     try {
-      return (await connection.unary(METHODS.authenticate, request, new Metadata(), signal)).token;
+      const { token } = await connection.unary(METHODS.authenticate, request, new Metadata(), deadline);
+      const metadata = PLAIN.clone();
+      metadata.set('token', token);
+      return metadata;
     } catch (thrown) {
-      if (thrown instanceof CallFailure && thrown.is('authentication is not enabled')) return '';
+      if (thrown instanceof CallFailure && thrown.is('authentication is not enabled')) return PLAIN;
       throw thrown;
     }
   }

@@ -7,7 +7,7 @@ import { type CompareInit, compareOf, nest, rangeOf, room, unmarkedSince } from 
 import { METHODS, revisionOf, text } from './wire.ts';
 
 /** Keys asked for in one call. */
-const MAX_KEYS = 4_000;
+const MAX_KEYS = 3_600;
 
 /** What a transaction's comparisons say of one state of the store. */
 export interface Looked {

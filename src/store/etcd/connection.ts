@@ -34,10 +34,10 @@ export class Connection {
     this.#client = new Client(`dns:${endpoint.address}`, credentialsFor(endpoint, tls), OPTIONS);
   }
 
-  /** @param signal cancels the call; it then fails as one whose outcome is unknown */
-  unary<I, O>(method: MethodDefinition<I, O>, request: I, metadata: Metadata, signal: AbortSignal): Promise<O> {
+  /** @param deadline milliseconds since 1970; gRPC's own, because a signal for each call would cost more than the call */
+  unary<I, O>(method: MethodDefinition<I, O>, request: I, metadata: Metadata, deadline: number): Promise<O> {
     return new Promise((resolve, reject) => {
-      if (this.#closed || signal.aborted) {
+      if (this.#closed) {
         reject(new CallFailure(this.endpoint.name, status.CANCELLED, 'the connection was left'));
         return;
       }
@@ -48,16 +48,14 @@ export class Connection {
         responseDeserialize,
         request,
         metadata,
+        { deadline },
         (error, reply) => {
-          signal.removeEventListener('abort', cancel);
           this.#calls.delete(call);
           if (error === null && reply !== undefined) resolve(reply);
           else reject(CallFailure.of(this.endpoint.name, error));
         },
       );
-      const cancel = (): void => call.cancel();
       this.#calls.add(call);
-      signal.addEventListener('abort', cancel, { once: true });
     });
   }
 

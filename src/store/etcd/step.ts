@@ -1,4 +1,5 @@
 import { create, type MessageInitShape } from '@bufbuild/protobuf';
+import { IsthmusError } from '../../lib/errors.ts';
 import type { Compare, Op, Txn } from '../engine.ts';
 import {
   type CompareSchema,
@@ -13,10 +14,11 @@ import { revisionOf, text } from './wire.ts';
 export type CompareInit = MessageInitShape<typeof CompareSchema>;
 export type OpInit = MessageInitShape<typeof RequestOpSchema>;
 
-/** etcd takes so many operations, and comparisons, in a transaction (--max-txn-ops, as installed). */
-const MAX_OPS = 128;
-/** In transactions nested so deep it takes so many at each level: what a level has counts for those below it too. */
-const LEVELS = [MAX_OPS, MAX_OPS / 2, 42, MAX_OPS / 4] as const;
+/**
+ * Operations, and comparisons, at each level of a transaction that is nested one, two, three or four deep. etcd takes 128
+ * (--max-txn-ops, as installed), and what a level has counts for those below it too; some are left for the fence.
+ */
+const LEVELS = [120, 60, 40, 30] as const;
 const EQUAL = 0;
 const GREATER = 1;
 const LESS = 2;
@@ -97,8 +99,7 @@ const refusal = (id: string): string => `${id} refused`;
 /** How many comparisons the step can carry beside those for the slot and the head. */
 export function room({ ops }: Txn): number {
   // A mark for each operation, at most, and the slot.
-  const depth = LEVELS.findIndex((level, deep) => ops.length * 2 + 1 <= level ** (deep + 1));
-  return (LEVELS[depth] ?? 0) - 2;
+  return (LEVELS.find((level, deep) => ops.length * 2 + 1 <= level ** (deep + 1)) ?? 2) - 2;
 }
 
 /** A row that was brought in has another revision in etcd than the one it is known by. */
@@ -134,8 +135,9 @@ export function rangeOf(
 
 /** As many operations as there are, by nesting; all are carried out in the same step. */
 export function nest(ops: readonly OpInit[]): OpInit[] {
-  const depth = LEVELS.findIndex((level, deep) => ops.length <= level ** (deep + 1));
-  const level = LEVELS[depth] ?? 1;
+  const level = LEVELS.find((size, deep) => ops.length <= size ** (deep + 1));
+  if (level === undefined)
+    throw new IsthmusError('too_large', `etcd takes no step of ${ops.length} rows; write less at once`);
   let nodes = [...ops];
   while (nodes.length > level) {
     const groups: OpInit[] = [];

@@ -31,7 +31,7 @@ export async function* watchStream(
   const linked = linkSignals(signal, client.closed);
   let endpoint = client.endpoint;
   try {
-    const opened = await client.stream(METHODS.watch, linked.signal);
+    const opened = await client.stream(METHODS.watch);
     const { call } = opened;
     endpoint = opened.endpoint;
     const cancel = (): void => call.cancel();
