@@ -43,12 +43,12 @@ async function leaderOf(cluster: ServerCluster): Promise<ClusterServer> {
 const other = (cluster: ServerCluster, than: ClusterServer): ClusterServer =>
   cluster.servers.find((server) => server !== than) as ClusterServer;
 
-/** Writes an intention at one server and waits until all that run show it. */
+/** Writes an intention at one server and waits until all that run show it. A write on its way to a server that dies fails. */
 async function intend(at: ClusterServer, source: string): Promise<void> {
-  await callAgent(at.agent, 'POST', '/v1/connect/intentions', {
-    SourceName: source,
-    DestinationName: 'db',
-    Action: 'allow',
+  const path = `/v1/connect/intentions/exact?source=${source}&destination=db`;
+  await waitFor(async () => (await at.agent.http('PUT', path, { Action: 'allow' })).status === 200, {
+    what: `${at.agent.name} to write the intention of ${source}`,
+    timeout: 20_000,
   });
   for (const { agent } of [...running(dc1), ...running(dc2)])
     await waitFor(
