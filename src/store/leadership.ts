@@ -4,7 +4,7 @@ import type { Service } from '../lib/service.ts';
 import { abortable, withDeadline } from '../lib/signals.ts';
 import { createTaskGroup, type TaskGroup, type TaskGroupDeps } from '../lib/task.ts';
 import { Trigger } from '../lib/trigger.ts';
-import type { Logger, Metrics } from '../telemetry/types.ts';
+import type { Counter, Logger, Metrics } from '../telemetry/types.ts';
 import { type HeldLease, holdLease } from './held-lease.ts';
 import type { Store } from './store.ts';
 import type { Table } from './table.ts';
@@ -103,6 +103,7 @@ class LeadershipService implements Leadership {
   readonly #listeners = new Set<() => void>();
   #state: LeadershipState = 'idle';
   #term: Term | undefined;
+  readonly #terms: Counter;
   readonly #changed = new Trigger();
   #unhook = (): void => undefined;
 
@@ -126,6 +127,10 @@ class LeadershipService implements Leadership {
       { name: 'isthmus_leadership_leading', help: '1 while this server leads its datacenter, 0 while another does' },
       (set) => set(this.leading ? 1 : 0),
     );
+    this.#terms = deps.metrics.counter({
+      name: 'isthmus_leadership_terms_total',
+      help: 'Times that this server began to lead its datacenter',
+    });
   }
 
   get state(): LeadershipState {
@@ -210,6 +215,7 @@ class LeadershipService implements Leadership {
       await lease.release(true);
       throw error;
     }
+    this.#terms.add();
     log.info('this server leads', {});
     this.#become('leading');
     for (const duty of this.#duties) this.#begin(duty);
