@@ -177,14 +177,24 @@ describe.skipIf(withoutEtcd() !== undefined)('three servers of a datacenter on e
     async (how) => {
       const leader = await leaderOf(cluster.servers);
       leader.cutOff(how);
-      const next = await newLeader(leader);
-      for (const server of others(leader)) await write(server);
-      const stale = await leader.agent.http('GET', '/v1/config/service-defaults?stale');
-      expect(stale.status).toBe(200);
-      expect(stale.headers['x-consul-knownleader']).toBe('false');
-      expect((await leader.agent.http('GET', '/v1/config/service-defaults?consistent')).status).toBe(503);
-      leader.heal();
-      await expectNothingLost([leader]);
+      let next: ClusterServer;
+      try {
+        next = await newLeader(leader);
+        for (const server of others(leader)) await write(server);
+        const entries = '/v1/config/service-defaults';
+        await waitFor(
+          async () => {
+            const stale = await leader.agent.http('GET', `${entries}?stale`);
+            expect(stale.status).toBe(200);
+            return stale.headers['x-consul-knownleader'] === 'false';
+          },
+          { what: 'the former leader to know that it has lost the store', timeout: 20_000 },
+        );
+        expect((await leader.agent.http('GET', `${entries}?consistent`)).status).toBe(503);
+      } finally {
+        leader.heal();
+      }
+      await expectNothingLost(cluster.servers);
       expect(await leaderOf(cluster.servers)).toBe(next);
     },
     120_000,
