@@ -292,7 +292,7 @@ export async function createAuthority(deps: AuthorityDeps): Promise<Authority> {
       build: VERSION,
       nodes: domains.nodes,
       measured: (node, rttMs) => domains.catalog.measured(node, rttMs),
-      leases: store.leases,
+      store,
       clock,
       log: log.child({ component: 'nodes' }),
       metrics,

@@ -1,7 +1,6 @@
 import { CachedReads } from '../agent/cache/cached-reads.ts';
 import { WatchPool } from '../agent/cache/watch-pool.ts';
 import { CallerRights } from '../agent/caller-rights.ts';
-import { CoordinateReporter } from '../agent/session/coordinate-reporter.ts';
 import { ServerList } from '../agent/session/server-list.ts';
 import { ServerSessions } from '../agent/session/server-sessions.ts';
 import { SessionContract } from '../agent/session/session-contract.ts';
@@ -92,14 +91,6 @@ export function createClient(deps: ClientDeps): Core {
     { retryIntervalMs: config.retryIntervalMs, retryMax: config.retryMax },
   );
   const remote = new SessionContract({ datacenter: config.datacenter, sessions, clock });
-  const coordinate = new CoordinateReporter({
-    node: config.nodeName,
-    rttMs: () => sessions.current?.rttMs,
-    contract: withToken(remote, () => tokens.own()),
-    clock,
-    random: Math.random,
-    log,
-  });
   const pool = new WatchPool({ contract: remote, clock, log, metrics: noMetrics });
   const reads = new CachedReads({ contract: remote, pool, clock });
   const own = (contract: ServerContract): ServerContract => withToken(contract, () => tokens.get('default'));
@@ -145,7 +136,7 @@ export function createClient(deps: ClientDeps): Core {
     accessorOf: (token) => (config.acl.enabled ? (callers.peek(token)?.accessor ?? '') : ''),
     addresses: {},
     material,
-    services: [certificate, sessions, starting, rights, coordinate],
+    services: [certificate, sessions, starting, rights],
     member: () => clientMember(config, nodeId),
     members: async ({ wan, signal, token }) => {
       const options = { signal, ...(token === undefined ? {} : { token }) };

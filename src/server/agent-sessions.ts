@@ -19,7 +19,7 @@ export interface AgentSessionsDeps {
   readonly nodes: Nodes;
   /** An agent has measured its way to this server. */
   readonly measured: (node: string, rttMs: number) => Promise<void>;
-  readonly leases: Store['leases'];
+  readonly store: Pick<Store, 'leases' | 'onRestore' | 'epoch'>;
   readonly clock: Clock;
   readonly log: Logger;
   readonly metrics: Metrics;
@@ -71,7 +71,7 @@ class Sessions implements AgentSessions {
   readonly #serversChanged = new ChangeSignal();
   readonly #ownSession = newUuid();
   #lease: HeldLease | undefined;
-  #unhook: (() => void) | undefined;
+  readonly #unhook: (() => void)[] = [];
 
   constructor(deps: AgentSessionsDeps, options: AgentSessionsOptions) {
     this.#deps = deps;
@@ -206,6 +206,7 @@ class Sessions implements AgentSessions {
       heartbeatMs: this.#heartbeatMs,
       timeoutMs: this.#timeoutMs,
       servers,
+      epoch: this.#deps.store.epoch,
     };
     return { message: { case: 'welcome', value } };
   }
@@ -214,15 +215,19 @@ class Sessions implements AgentSessions {
   #ended(live: Live): void {
     this.#live.delete(live.id);
     const { clock, nodes, log } = this.#deps;
-    const heard = Math.min(live.silentBeats * this.#heartbeatMs, this.#timeoutMs);
+    const silentMs = Math.min(Math.max(0, live.silentBeats - 1) * this.#heartbeatMs, this.#timeoutMs); // at least
     this.#tasks.run(`return of ${live.info.Node}`, async (signal) => {
-      await sleep(clock, this.#timeoutMs - heard, signal);
+      await sleep(clock, this.#timeoutMs - silentMs, signal);
       if (await nodes.lost(live.info.Node, live.id)) log.warn('node lost', { node: live.info.Node });
     });
   }
 
   async #start(): Promise<void> {
-    this.#unhook = this.#deps.nodes.onChange(() => this.#serversChanged.notify());
+    this.#unhook.push(
+      this.#deps.nodes.onChange(() => this.#serversChanged.notify()),
+      // A snapshot holds no sessions: whoever has one has it still.
+      this.#deps.store.onRestore(() => this.#tasks.run('sessions after a restore', () => this.#onRestore())),
+    );
     let told = serverNames(this.#deps.nodes);
     this.#serversChanged.subscribe(() => {
       const now = serverNames(this.#deps.nodes);
@@ -242,7 +247,7 @@ class Sessions implements AgentSessions {
   }
 
   async #stop(): Promise<void> {
-    this.#unhook?.();
+    for (const unhook of this.#unhook.splice(0)) unhook();
     await this.#tasks.stop();
   }
 
@@ -257,9 +262,19 @@ class Sessions implements AgentSessions {
 
   /** A new lease, with this server and all that have a session with it hung on it. */
   async #hang(): Promise<void> {
-    const { leases, clock, nodes } = this.#deps;
-    this.#lease = await holdLease({ leases, clock, tasks: this.#tasks }, this.#leaseMs);
-    const { id: lease } = this.#lease;
+    const { store, clock } = this.#deps;
+    this.#lease = await holdLease({ leases: store.leases, clock, tasks: this.#tasks }, this.#leaseMs);
+    await this.#writeAll();
+  }
+
+  async #onRestore(): Promise<void> {
+    await this.#writeAll();
+    for (const { stream } of this.#live.values()) stream.send(this.#welcome());
+  }
+
+  async #writeAll(): Promise<void> {
+    const { nodes } = this.#deps;
+    const lease = this.#livingLease();
     await nodes.begin(this.#deps.self(), this.#ownSession, lease);
     for (const { info, id } of this.#live.values()) await nodes.begin(info, id, lease);
   }

@@ -22,8 +22,8 @@ export interface ServerSessionDeps {
   readonly clock: Clock;
   /** Milliseconds that never go back, with fractions. */
   readonly monotonicMs: () => number;
-  /** Told with each Welcome but the first. */
-  readonly onWelcome: (welcome: Welcome) => void;
+  /** Told with each Welcome but the first, and the one before it. */
+  readonly onWelcome: (welcome: Welcome, before: Welcome) => void;
 }
 
 /** From dialling until the server has answered, milliseconds. */
@@ -143,9 +143,9 @@ export class ServerSession {
     this.#heartbeat.heard();
     switch (message.case) {
       case 'welcome': {
-        const first = this.#welcome === undefined;
+        const before = this.#welcome;
         this.#welcome = message.value;
-        if (!first) this.#deps.onWelcome(message.value);
+        if (before !== undefined) this.#deps.onWelcome(message.value, before);
         return;
       }
       case 'pong':

@@ -23,7 +23,7 @@ export interface ServerSessionsDeps {
   readonly random: () => number;
   readonly log: Logger;
   readonly metrics: Metrics;
-  /** Told when a session was made: what was known from another server may be behind. */
+  /** Told when a session was made, or its server's store restored: what is known there of this node may be old. */
   readonly onSession: () => void;
   /** No server was found in all the tries that the configuration allows. */
   readonly onGivenUp: (error: IsthmusError) => void;
@@ -190,7 +190,10 @@ export class ServerSessions implements Service {
       ...(security === undefined ? {} : { security }),
       clock,
       monotonicMs,
-      onWelcome: (welcome) => this.#onServers(this.#deps.servers.learn(serversOf(welcome)), welcome.servers.length),
+      onWelcome: (welcome, before) => {
+        if (welcome.epoch !== before.epoch) this.#deps.onSession();
+        this.#onServers(this.#deps.servers.learn(serversOf(welcome)), welcome.servers.length);
+      },
     };
   }
 

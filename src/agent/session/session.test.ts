@@ -79,7 +79,7 @@ async function server(name: string, contract: Partial<ServerContract> = {}, node
       // The catalog's own rules for node IDs are not what is tested here.
       nodes: { ...nodes, begin: (info, ...rest) => nodes.begin({ ...info, ID: uuidOf(info.ID) }, ...rest) },
       measured: async () => undefined,
-      leases: store.leases,
+      store,
       clock: systemClock,
       log: noLog,
       metrics: noMetrics,

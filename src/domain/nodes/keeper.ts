@@ -1,4 +1,5 @@
 import type { Clock } from '../../lib/clock.ts';
+import { sleep } from '../../lib/signals.ts';
 import type { TaskGroup } from '../../lib/task.ts';
 import type { Store } from '../../store/store.ts';
 import type { Logger } from '../../telemetry/types.ts';
@@ -28,6 +29,8 @@ const LEFT_LISTED_MS = 24 * 3_600_000;
 /** Longest pause between two looks at what is due, milliseconds. */
 const SWEEP_MS = 60_000;
 const SHORTEST_MS = 50;
+/** After a restore all sessions are gone, until their servers have written them anew a moment later. Milliseconds. */
+const JUDGE_AFTER_MS = 1_000;
 
 /**
  * Marks nodes whose session ended with the lease of its server, and removes those that stayed away. It runs on one server
@@ -77,7 +80,10 @@ export function keepNodes(deps: NodeKeeperDeps, options: NodeKeeperOptions, task
       if (table !== sessions.spec.name || before === undefined || after !== undefined) continue;
       if (clock.now() < judgeFrom) continue; // the sweep looks at all of them then
       const { Node } = before.value as SessionRow;
-      tasks.run(`judge ${Node}`, () => judge(Node));
+      tasks.run(`judge ${Node}`, async (signal) => {
+        await sleep(clock, JUDGE_AFTER_MS, signal);
+        await judge(Node);
+      });
     }
   });
   tasks.signal.addEventListener('abort', end, { once: true });

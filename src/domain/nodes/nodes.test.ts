@@ -127,7 +127,7 @@ it('the keeper marks the nodes of a server that died, unless another one has the
   await clock.advance(TTL_MS - 1_000);
   await nodes.begin(info('moves'), 'three', other.id);
   expect([status('stays'), status('moves')]).toEqual(['alive', 'alive']);
-  await clock.advance(1_000);
+  await clock.advance(2_000);
   expect([health('stays'), health('moves')]).toEqual(['critical', 'passing']);
   expect([status('stays'), status('moves')]).toEqual(['failed', 'alive']);
 });
@@ -152,9 +152,21 @@ it('a second keeper finds nothing left to write', async () => {
   await clock.advance(OPTIONS.graceMs);
   const life = await store.leases.grantLease(TTL_MS);
   await nodes.begin(info('a'), 'first', life.id);
-  await clock.advance(TTL_MS);
+  await clock.advance(TTL_MS + 1_000);
   const { revision } = store;
   expect(status('a')).toBe('failed');
   await clock.advance(30_000);
   expect(store.revision).toBe(revision);
+});
+
+it('the keeper takes nobody for lost whose session is written anew a moment after a restore', async () => {
+  keep();
+  await clock.advance(OPTIONS.graceMs);
+  await nodes.begin(info('a'), 'first', lease);
+  const checks = store.topics.index(['checks']);
+  await store.transact((tx) => tx.delete(nodes.tables.sessions, 'a'));
+  await clock.advance(500);
+  await nodes.begin(info('a'), 'first', lease);
+  await clock.advance(5_000);
+  expect([status('a'), store.topics.index(['checks'])]).toEqual(['alive', checks]);
 });
