@@ -184,6 +184,24 @@ describe.skipIf(withoutEtcd() !== undefined)('the etcd engine', () => {
     });
   });
 
+  it('gives a long history whole, although etcd sends it in fragments', async () => {
+    const engine = await open();
+    const filler = 'x'.repeat(60_000);
+    for (let n = 0; n < 40; n += 1) {
+      await engine.txn(writes(...numbered(5, `c${n}`).map((key) => put(key, filler))));
+    }
+    const ending = new AbortController();
+    const commits: Commit[] = [];
+    for await (const commit of engine.watch({ prefix: '', fromRevision: 1, signal: ending.signal })) {
+      commits.push(commit);
+      if (commits.length === 40) break;
+    }
+    expect(commits.map(({ revision }) => revision)).toEqual(Array.from({ length: 40 }, (_, n) => n + 1));
+    for (const [n, { changes }] of commits.entries()) {
+      expect(changes.map(({ key }) => key)).toEqual(numbered(5, `c${n}`));
+    }
+  });
+
   it('writes on when etcd has ended the lease of its writer', async () => {
     const engine = await open();
     await engine.txn(writes(put('a')));

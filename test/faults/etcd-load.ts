@@ -31,7 +31,8 @@ export class EtcdLoad {
   readonly #engines: readonly Engine[];
   readonly #seen: Commit[][];
   readonly #ending = new AbortController();
-  #running: Promise<unknown> = Promise.resolve();
+  #watching: Promise<unknown> = Promise.resolve();
+  #writing: Promise<unknown> = Promise.resolve();
   #lastAt = performance.now();
   #stopped = false;
 
@@ -45,7 +46,8 @@ export class EtcdLoad {
     const writing = this.#engines.flatMap((engine, at) =>
       Array.from({ length: writersEach }, (_, n) => this.#write(engine, `n${at}-${n}`)),
     );
-    this.#running = Promise.all([...watching, ...writing]);
+    this.#watching = Promise.all(watching);
+    this.#writing = Promise.all(writing);
   }
 
   /** Resolves once so many more writes have been acknowledged. */
@@ -57,15 +59,16 @@ export class EtcdLoad {
   /** Stops the writers, waits until every watch has shown the newest write, and checks what was promised. */
   async finish(): Promise<void> {
     this.#stopped = true;
-    const newest = (): number => Math.max(...this.acknowledged.map(({ revision }) => revision));
-    await waitFor(async () => this.#seen.every((seen) => (seen.at(-1)?.revision ?? 0) >= newest()), {
+    await this.#writing;
+    const newest = Math.max(...this.acknowledged.map(({ revision }) => revision));
+    await waitFor(async () => this.#seen.every((seen) => (seen.at(-1)?.revision ?? 0) >= newest), {
       what: 'the watches to have seen all writes',
       timeout: 30_000,
     });
     this.#ending.abort();
-    await this.#running;
+    await this.#watching;
     for (const seen of this.#seen) this.#check(seen);
-    const [first, ...others] = this.#seen.map((seen) => seen.filter(({ revision }) => revision <= newest()));
+    const [first, ...others] = this.#seen.map((seen) => seen.filter(({ revision }) => revision <= newest));
     for (const other of others) expect(other).toEqual(first);
   }
 

@@ -229,7 +229,6 @@ class EtcdEngine implements Engine {
   }
 
   async #pushOn(): Promise<void> {
-    // What fails is asked for again while it is needed.
-    await this.#writer.write({ compare: [], ops: [] }, this.#current.value).catch(() => undefined);
+    await this.#writer.write({ compare: [], ops: [] }, this.#current.value);
   }
 }

@@ -1,3 +1,4 @@
+import { Backoff } from '../../lib/backoff.ts';
 import type { Clock, Timer } from '../../lib/clock.ts';
 
 /** How far a watch has come. */
@@ -5,8 +6,8 @@ export interface Position {
   revision: number;
 }
 
-/** A watch that is behind what was told for this long is helped, milliseconds; commits on their way take less. */
-const BEHIND_MS = 50;
+/** A watch that is behind what was told for about this long is helped, milliseconds; commits on their way take less. */
+const BEHIND = { baseMs: 75, maxMs: 1_000 };
 
 /**
  * Sees to it that watches pass every revision that the engine has told: revisions of somebody else's writes into the
@@ -17,6 +18,7 @@ export class Progress {
   readonly #clock: Clock;
   readonly #write: () => Promise<void>;
   readonly #positions = new Set<Position>();
+  readonly #backoff = new Backoff(BEHIND);
   #told = 0;
   #timer: Timer | undefined;
   #writing = false;
@@ -50,14 +52,22 @@ export class Progress {
 
   #look(): void {
     if (this.#timer !== undefined || this.#writing || !this.#isBehind()) return;
-    this.#timer = this.#clock.after(BEHIND_MS, () => {
+    this.#timer = this.#clock.after(this.#backoff.next(), () => {
       this.#timer = undefined;
-      if (!this.#isBehind()) return;
+      if (!this.#isBehind()) {
+        this.#backoff.reset();
+        return;
+      }
       this.#writing = true;
-      void this.#write().finally(() => {
-        this.#writing = false;
-        this.#look();
-      });
+      void this.#write()
+        .then(
+          () => this.#backoff.reset(),
+          () => undefined, // tried again while it is needed
+        )
+        .finally(() => {
+          this.#writing = false;
+          this.#look();
+        });
     });
   }
 
