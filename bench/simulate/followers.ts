@@ -7,11 +7,12 @@ export class Followers {
   #first = 0;
   #total = 0;
 
-  add(agent: SimulatedAgent, service: string): void {
+  /** @param passing only the healthy instances */
+  add(agent: SimulatedAgent, service: string, passing = true): void {
     this.#counts.set(service, this.of(service) + 1);
     this.#total += 1;
     let answered = false;
-    agent.follow(service, () => {
+    agent.follow(service, passing, () => {
       if (!answered) this.#first += 1;
       answered = true;
       this.#onWake.get(service)?.();

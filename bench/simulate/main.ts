@@ -31,6 +31,9 @@ const FOLLOWED = 3;
 const INSTANCES = 10;
 /** Agents of the small population that the cost of a change is measured with first. */
 const FEW = 10;
+/** Instances of the big service on each agent, and how often one of them changes, there and back. */
+const BIG_A_NODE = 2;
+const BIG_CHANGES = 10;
 const LONG_MS = 300_000;
 
 const MIB = 1_048_576;
@@ -55,17 +58,21 @@ async function startAgents(from: number, to: number, servers: readonly Server[])
       ...(await Promise.all(
         numbers.map(async (number) => {
           const agent = await startSimulated(`sim-${number}`, join);
-          await agent.register(ownServices(number));
+          await agent.register(ownServices(number).map((name) => ({ name })));
           return agent;
         }),
       )),
     );
   }
+  await registered(agents);
+  return agents;
+}
+
+async function registered(agents: readonly SimulatedAgent[]): Promise<void> {
   await waitFor(async () => agents.every(({ agent }) => agent.local.synced), {
     what: 'the registration of all services',
     timeout: LONG_MS,
   });
-  return agents;
 }
 
 /** Changes one instance after the other, each time until all who follow its service know. */
@@ -96,6 +103,35 @@ function followAll(agents: readonly SimulatedAgent[], from: number): void {
   for (const [n, agent] of agents.entries())
     for (let k = 0; k < FOLLOWED; k += 1)
       followers.add(agent, ownServices((from + n + k * 13) % (from + agents.length))[k % SERVICES] as string);
+}
+
+/** One service with instances on every agent, followed by every agent: one of its instances changes. */
+async function measureBig(agents: readonly SimulatedAgent[], servers: readonly Server[]): Promise<void> {
+  const ids = Array.from({ length: BIG_A_NODE }, (_, n) => `big-${n}`);
+  await Promise.all(agents.map((agent) => agent.register(ids.map((id) => ({ name: 'big', id })))));
+  await registered(agents);
+  for (const agent of agents) followers.add(agent, 'big', false);
+  await settled();
+  const wakes: number[] = [];
+  const [cpu, bytes] = [cpuOf(servers), await watchBytesOf(servers)];
+  for (let change = 0; change < BIG_CHANGES; change += 1)
+    for (const status of ['warning', 'passing'] as const) {
+      const agent = agents[(change * 7) % agents.length];
+      wakes.push(...(await followers.wake('big', () => agent?.report('big-0', status))));
+    }
+  wakes.sort((a, b) => a - b);
+  tell('one big service: instances', agents.length * BIG_A_NODE);
+  tell('one big service: watchers', agents.length);
+  tell(
+    'one big service: bytes a change and watcher',
+    ((await watchBytesOf(servers)) - bytes) / Math.max(1, wakes.length),
+  );
+  tell(
+    "one big service: all servers' CPU a change and watcher, ms",
+    (cpuOf(servers) - cpu) / Math.max(1, wakes.length),
+  );
+  tell('one big service: wake-up p50, ms', quantile(wakes, 0.5));
+  tell('one big service: wake-up p99, ms', quantile(wakes, 0.99));
 }
 
 const settled = () => waitFor(async () => followers.settled, { what: 'the first answers', timeout: LONG_MS });
@@ -154,6 +190,7 @@ try {
   tell("quiet: all servers' CPU, % of a core", ((cpuOf(servers.all) - quiet) * 100) / (performance.now() - quietFrom));
 
   await measureChanges('all', agents, servers.all);
+  await measureBig(agents, servers.all);
   await loseOneServer(agents, servers.all);
   if (values.json) console.log(JSON.stringify(figures, undefined, 2));
 } finally {

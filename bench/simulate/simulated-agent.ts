@@ -18,12 +18,12 @@ export interface SimulatedAgent {
   readonly name: string;
   readonly core: Core;
   readonly agent: NodeAgent;
-  /** Registers services, each with a TTL check that passes. */
-  register(services: readonly string[]): Promise<void>;
-  /** Follows the healthy instances of a service. */
-  follow(service: string, onAnswer: (instances: readonly ServiceInstance[]) => void): void;
-  /** What the check of one of its services says. */
-  report(service: string, status: 'passing' | 'critical'): void;
+  /** Registers an instance of each service, with a TTL check that passes. `id` where there are several of one service. */
+  register(services: readonly { readonly name: string; readonly id?: string }[]): Promise<void>;
+  /** Follows the instances of a service, the healthy ones or all. */
+  follow(service: string, passing: boolean, onAnswer: (instances: readonly ServiceInstance[]) => void): void;
+  /** What the check of one of its instances says. */
+  report(id: string, status: 'passing' | 'warning' | 'critical'): void;
   /** The server that it has a session with; '' is none. */
   server(): string;
   stop(): Promise<void>;
@@ -61,17 +61,19 @@ export async function startSimulated(name: string, servers: readonly string[]): 
     core,
     agent,
     async register(services) {
-      for (const service of services) {
-        const check = { Name: `ttl of ${service}`, CheckID: `ttl-${service}`, TTL, Status: 'passing' };
-        await agent.local.registerService(decodeServiceDefinition({ Name: service, Port: 8_080, Check: check }));
+      for (const { name: service, id = service } of services) {
+        const check = { Name: `ttl of ${id}`, CheckID: `ttl-${id}`, TTL, Status: 'passing' };
+        await agent.local.registerService(
+          decodeServiceDefinition({ Name: service, ID: id, Port: 8_080, Check: check }),
+        );
       }
     },
-    follow(service, onAnswer) {
-      pool.follow('health.service', { service, passing: true }, {}, ({ value, problem }) => {
+    follow(service, passing, onAnswer) {
+      pool.follow('health.service', { service, passing }, {}, ({ value, problem }) => {
         if (value !== undefined && problem === undefined) onAnswer(value);
       });
     },
-    report: (service, status) => agent.local.updateTtl(`ttl-${service}`, status, status),
+    report: (id, status) => agent.local.updateTtl(`ttl-${id}`, status, status),
     server: () => core.stats().session?.server ?? '',
     stop: () => group.stop(STOP_MS),
   };
