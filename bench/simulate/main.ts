@@ -142,7 +142,7 @@ async function loseOneServer(agents: readonly SimulatedAgent[], servers: readonl
   const survivor = others[0];
   const moved = agents.filter((agent) => agent.server() === victim.name);
   const before = await criticalNodes(survivor);
-  const started = performance.now();
+  const [cpu, started] = [cpuOf(others), performance.now()];
   await victim.kill();
   const elsewhere = (agent: SimulatedAgent): boolean => agent.server() !== '' && agent.server() !== victim.name;
   await waitFor(async () => moved.every(elsewhere), {
@@ -152,6 +152,7 @@ async function loseOneServer(agents: readonly SimulatedAgent[], servers: readonl
   });
   tell('server lost: agents that moved', moved.length);
   tell('server lost: all have a session again, ms', performance.now() - started);
+  tell("server lost: the others' CPU an agent that moved, ms", (cpuOf(others) - cpu) / Math.max(1, moved.length));
   await new Promise((resolve) => setTimeout(resolve, 20_000)); // past the lease of the lost server and the node timeout
   tell('server lost: nodes turned critical', (await criticalNodes(survivor)) - before);
 }

@@ -70,8 +70,11 @@ describe('access control on a client agent', () => {
     const request = { Name: 'web', Port: 80, Token: webToken, Connect: { SidecarService: {} } };
     expect((await asked(client, 'PUT', '/v1/agent/service/register', webToken, request)).status).toBe(200);
     await waitFor(
-      async () => (await asked(server, 'GET', '/v1/catalog/service/web', ROOT)).json<unknown[]>().length === 1,
-      { what: 'web in the catalog' },
+      async () => {
+        const known = (await asked(server, 'GET', '/v1/catalog/services', ROOT)).json<object>();
+        return 'web' in known && 'web-sidecar-proxy' in known;
+      },
+      { what: 'web and its sidecar in the catalog' },
     );
   });
 
