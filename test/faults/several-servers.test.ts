@@ -65,7 +65,11 @@ async function write({ agent }: ClusterServer): Promise<void> {
 async function expectNothingLost(asked: readonly ClusterServer[]): Promise<void> {
   for (const server of asked) {
     for (const [name, value] of acknowledged) {
-      const entry = await get<{ Meta: { value: string } }>(server, `/v1/config/service-defaults/${name}?consistent`);
+      // A server that was cut off needs a moment to answer; what it answers then must be right.
+      const entry = await waitFor(
+        () => get<{ Meta: { value: string } }>(server, `/v1/config/service-defaults/${name}?consistent`),
+        { what: `${server.agent.name} to answer`, timeout: 20_000 },
+      );
       expect(entry.Meta.value, `${name} on ${server.agent.name}`).toBe(value);
     }
   }
