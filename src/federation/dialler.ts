@@ -84,6 +84,14 @@ export class Dialler {
     return best?.carrier;
   }
 
+  /** True when a link to the datacenter was lost less than `ms` ago. */
+  justLost(datacenter: string, ms: number): boolean {
+    const from = this.#deps.clock.now() - ms;
+    for (const { link } of this.#links.values())
+      if ((link.downSince ?? 0) > from && this.#helloOf(link)?.datacenter === datacenter) return true;
+    return false;
+  }
+
   /** Servers that are reached now. */
   *reached(): Generator<Hello> {
     for (const { link } of this.#links.values()) {

@@ -146,6 +146,21 @@ describe('two datacenters', () => {
     await watch.return?.(undefined);
   });
 
+  it('wait a moment with a write for a link that was just lost', async () => {
+    const wire = await proxy(() => dc1.wanPort);
+    const dc1 = await start({ datacenter: 'dc1', local: answering('dc1'), advertise: () => wire.port });
+    const dc2 = await start({ datacenter: 'dc2', join: [wire.port] });
+    await dc2.federation.whenConnected('dc1', never);
+    wire.mode = 'cut';
+    await until(dc2.federation, () => dc2.federation.connected().length === 0);
+    const written = dc2.federation.contract('dc1').write('ca.rotate', {}, { signal: never });
+    await expect(dc2.federation.contract('dc1').read('ca.roots', {}, { signal: never })).rejects.toMatchObject({
+      code: 'no_path', // a read may turn to another datacenter
+    });
+    wire.mode = 'pass';
+    expect((await written).value).toMatchObject({ name: 'dc1' });
+  });
+
   it('end a watch when the other datacenter says that it makes no sense', async () => {
     const local = {
       ...answering('dc1'),

@@ -25,6 +25,8 @@ import type { Federation, FederationDeps, LinkStatus } from './types.ts';
 
 export type { Federation, FederationDeps, FederationIdentity, LinkStatus } from './types.ts';
 
+/** A link that was lost less than this long ago may be back in a moment, milliseconds. */
+const JUST_LOST_MS = 5_000;
 /** Longest wait for the others to read a farewell, milliseconds. */
 const HANG_UP_MS = 1_000;
 /** Refusals of servers that dial this one that are remembered, so that each is logged once. */
@@ -346,6 +348,7 @@ class FederationService implements Federation {
         datacenter,
         clock: this.#deps.clock,
         pick: (except) => this.#dialler.pick(datacenter, except),
+        justLost: () => this.#dialler.justLost(datacenter, JUST_LOST_MS),
         linked: (signal) => this.#whenLinked(datacenter, signal),
       });
       if (this.#known().has(datacenter)) this.#remotes.set(datacenter, remote); // names come from requests: keep real ones

@@ -80,6 +80,11 @@ export class OutgoingLink {
     return isUsable(this.#state) ? this.#carrier : undefined;
   }
 
+  /** Since when it could not be reached; undefined while it is, and before the first attempt has failed. */
+  get downSince(): number | undefined {
+    return this.#downSince;
+  }
+
   get rttMs(): number | undefined {
     return this.#heartbeat?.rttMs;
   }

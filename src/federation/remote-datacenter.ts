@@ -1,7 +1,7 @@
 import { Backoff } from '../lib/backoff.ts';
 import type { Clock } from '../lib/clock.ts';
 import { hasCode, IsthmusError } from '../lib/errors.ts';
-import { sleep, throwIfAborted } from '../lib/signals.ts';
+import { sleep, throwIfAborted, withDeadline } from '../lib/signals.ts';
 import type { ChangeSource, ChangesMessage, ChangesRequest } from '../rpc/contract/changes.ts';
 import type {
   CallOptions,
@@ -26,6 +26,8 @@ export interface RemoteDatacenterDeps {
   readonly clock: Clock;
   /** The best link to the datacenter now. @param except one that has just failed */
   readonly pick: (except?: LinkCarrier) => LinkCarrier | undefined;
+  /** True: calls reached it moments ago, and it is dialled again. */
+  readonly justLost: () => boolean;
   /** Resolves once there is one. */
   readonly linked: (signal: AbortSignal) => Promise<LinkCarrier>;
 }
@@ -35,13 +37,15 @@ export function noPath(datacenter: string): IsthmusError {
   return new IsthmusError('no_path', 'No path to datacenter', { details: { datacenter } });
 }
 
+/** How long a write waits for a link that was just lost, milliseconds: most servers are back, or another is reached, by then. */
+const BACK_SOON_MS = 2_000;
 /** Longest pause before a watch that failed for a passing reason is asked for again, milliseconds. */
 const RESUME_MS = 3_000;
 
 /**
- * Another datacenter through whichever link reaches it. Reads and writes fail at once when none does; a read that failed with
- * one server is asked of another. A watch waits for
- * a link, for ever, and goes on over the next one when it breaks: its first message then is the whole answer again. It
+ * Another datacenter through whichever link reaches it. Reads fail at once when none does, so that whoever asks can turn to
+ * another datacenter; one that failed with one server is asked of another. Writes, which nobody else can take, wait a
+ * moment for a link that was just lost. A watch waits for a link, for ever, and goes on over the next one when it breaks: its first message then is the whole answer again. It
  * ends when it is aborted, or when the other datacenter answers with an error that waiting does not heal.
  */
 export class RemoteDatacenter implements ServerContract, ChangeSource, SnapshotContract {
@@ -69,7 +73,8 @@ export class RemoteDatacenter implements ServerContract, ChangeSource, SnapshotC
     args: WriteArgs<N>,
     options: CallOptions,
   ): Promise<WriteResult<WriteValue<N>>> {
-    return this.#carrier().contract.write(name, args, { ...options, datacenter: this.#deps.datacenter });
+    const { contract } = this.#deps.pick() ?? (await this.#backSoon(options.signal));
+    return contract.write(name, args, { ...options, datacenter: this.#deps.datacenter });
   }
 
   async *watch<N extends ReadName>(
@@ -108,6 +113,19 @@ export class RemoteDatacenter implements ServerContract, ChangeSource, SnapshotC
 
   restore(archive: AsyncIterable<Uint8Array>, options: RestoreCallOptions): Promise<RestoredSnapshot> {
     return this.#carrier().snapshots.restore(archive, { ...options, datacenter: this.#deps.datacenter });
+  }
+
+  async #backSoon(signal: AbortSignal): Promise<LinkCarrier> {
+    if (!this.#deps.justLost()) throw noPath(this.#deps.datacenter);
+    const limit = withDeadline(this.#deps.clock, BACK_SOON_MS, 'the wait for a link', signal);
+    try {
+      return await this.#deps.linked(limit.signal);
+    } catch {
+      throwIfAborted(signal);
+      throw noPath(this.#deps.datacenter);
+    } finally {
+      limit.release();
+    }
   }
 
   #carrier(): LinkCarrier {
