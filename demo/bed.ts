@@ -16,6 +16,7 @@ import {
   wanProxy,
 } from '../test/harness/index.ts';
 import { wanHost } from './loopback.ts';
+import { Protection } from './protection.ts';
 
 /** The program of this checkout; the demo is run from its top folder. */
 export const BINARY = join(process.cwd(), 'bin', 'isthmus');
@@ -35,6 +36,8 @@ export interface Datacenter {
   readonly http: string;
   readonly server: string;
   readonly dns: string;
+  /** Where other datacenters knock. */
+  readonly wan: string;
 }
 
 interface Running {
@@ -61,6 +64,12 @@ export class Bed {
   upstreamPort = 0;
   /** Where it reaches db wherever a query finds it; 0 as long as there is none. */
   queryPort = 0;
+  /** Present when everything is to be protected. */
+  readonly protection: Protection | undefined;
+
+  constructor({ secure }: { readonly secure: boolean }) {
+    this.protection = secure ? new Protection(this.#dir) : undefined;
+  }
 
   get dc1(): Datacenter {
     return this.of('dc1');
@@ -72,26 +81,37 @@ export class Bed {
 
   of(name: Name): Datacenter {
     const { ready } = this.#running(name).agent;
-    return { datacenter: name, http: ready.http, server: ready.server, dns: ready.dns ?? '' };
+    const http = ready.https === undefined ? ready.http : `https://${ready.https}`;
+    return { datacenter: name, http, server: ready.server, dns: ready.dns ?? '', wan: ready.serf_wan };
   }
 
-  /** Starts a datacenter, which joins the first one. */
-  async start(name: Name): Promise<void> {
+  /** Flags with which the command line reaches a datacenter. */
+  cliFlags(name: Name): readonly string[] {
+    return [`-http-addr=${this.of(name).http}`, ...(this.protection?.clientFlags() ?? [])];
+  }
+
+  /** Starts a datacenter, which joins the first one. @param invitation a file, where datacenters join by one */
+  async start(name: Name, invitation?: string): Promise<void> {
     const host = await wanHost(WAN_HOSTS[name]);
     const own = await freePorts(PORTS_OF_A_SERVER);
     const range = await freePorts(SIDECAR_PORTS);
     const first = this.#datacenters.get('dc1');
+    const invited =
+      first === undefined ? undefined : (invitation ?? (await this.protection?.invite(this.cliFlags('dc1'), name)));
+    const given = await this.protection?.config(name, own.first);
     await this.#launch(async () => {
       const agent = await startAgent({
         binary: BINARY,
         name: `${name}-s1`,
         datacenter: name,
         dataDir: join(this.#dir, name),
+        args: invited === undefined ? [] : ['-join-invite', invited],
         config: {
+          ...given?.config,
           primary_datacenter: 'dc1',
           advertise_addr_wan: host,
           translate_wan_addrs: true,
-          retry_join_wan: first === undefined ? [] : [first.wan.address],
+          retry_join_wan: first === undefined || invited !== undefined ? [] : [first.wan.address],
           ports: {
             http: own.first,
             server: own.first + 1,
@@ -100,6 +120,7 @@ export class Bed {
             dns: own.first + 4,
             sidecar_min_port: range.first,
             sidecar_max_port: range.last,
+            ...given?.ports,
           },
         },
       });
@@ -111,6 +132,7 @@ export class Bed {
         throw error;
       }
     });
+    await this.protection?.afterStart(this.of(name).http, name);
   }
 
   /** db, which answers with the datacenter that it is in. */
@@ -173,11 +195,12 @@ export class Bed {
   hints(): string[] {
     const { http, dns } = this.dc1;
     const all = [...this.#datacenters.values()];
-    const others = all.slice(1).map(({ name, agent }) => `${name} is ${agent.ready.http}`);
+    const others = all.slice(1).map(({ name }) => `${name} is ${this.of(name).http}`);
     const [host, port] = dns.split(':');
     return [
       '# In another terminal, in this folder:',
       `export CONSUL_HTTP_ADDR=${http}   # dc1; ${others.join(', ')}`,
+      ...(this.protection?.exports() ?? []),
       'bin/isthmus members -wan',
       'bin/isthmus catalog services -datacenter dc2',
       'bin/isthmus intention explain web db',
@@ -187,7 +210,7 @@ export class Bed {
       ...(this.queryPort === 0
         ? []
         : ['bin/isthmus query forecast geo-db', `dig @${host} -p ${port} geo-db.query.consul SRV`]),
-      'curl $CONSUL_HTTP_ADDR/v1/agent/metrics?format=prometheus',
+      `curl ${this.protection?.curlFlags() ?? ''}$CONSUL_HTTP_ADDR/v1/agent/metrics?format=prometheus`,
       ...all
         .flatMap(({ sidecars }) => [...sidecars.values()])
         .map(({ ready }) => `curl http://${ready.metrics}/metrics   # ${ready.proxy}`),
@@ -229,8 +252,10 @@ export class Bed {
 
   async #startSidecar(name: Name, sidecarFor: string): Promise<void> {
     const { agent, sidecars } = this.#running(name);
+    const { http } = this.of(name);
+    const args = (await this.protection?.sidecarArgs(http, sidecarFor)) ?? [];
     await this.#launch(
-      async () => void sidecars.set(sidecarFor, await startSidecar({ agent, sidecarFor, binary: BINARY })),
+      async () => void sidecars.set(sidecarFor, await startSidecar({ agent, sidecarFor, args, binary: BINARY })),
     );
   }
 

@@ -1,6 +1,6 @@
 import { Bed } from './bed.ts';
 import { Screen } from './screen.ts';
-import { START, STORIES, type Story } from './stories/story.ts';
+import { SECURE_START, START, STORIES, type Story } from './stories/story.ts';
 
 /** As shells report an end by SIGINT. */
 const INTERRUPTED = 130;
@@ -8,7 +8,8 @@ const MISUSED = 2;
 
 const keep = process.argv.includes('--keep');
 const screen = new Screen();
-const bed = new Bed();
+const secure = process.argv.includes('--secure');
+const bed = new Bed({ secure });
 
 /** Ctrl-C ends the demo at any moment, and leaves no process and no file behind. */
 let interrupted = false;
@@ -36,7 +37,7 @@ function chosen(): readonly Story[] | undefined {
 /** True when every step held. */
 async function show(stories: readonly Story[]): Promise<boolean> {
   try {
-    for (const { steps } of [START, ...stories])
+    for (const { steps } of [secure ? SECURE_START : START, ...stories])
       for (const { title, run } of steps) await screen.step(title, () => run(bed, screen));
     return true;
   } catch {
@@ -50,7 +51,7 @@ async function main(): Promise<number> {
     process.stderr.write(`--only takes one or more of: ${STORIES.map(({ name }) => name).join(',')}\n`);
     return MISUSED;
   }
-  screen.heading('Isthmus: several datacenters, one mesh');
+  screen.heading(`Isthmus: several datacenters, one mesh${secure ? ', nothing allowed that nobody allowed' : ''}`);
   const ok = await Promise.race([show(stories), interruption]);
   if (!interrupted) {
     screen.summary();

@@ -35,6 +35,10 @@ export async function connectServices(bed: Bed, screen: Screen): Promise<Outcome
   screen.status('registering db in dc2 and web in dc1, each with a sidecar');
   await bed.startDb('dc2');
   await bed.startWeb();
+  return reachDb(bed, screen);
+}
+
+export async function reachDb(bed: Bed, screen: Screen): Promise<Outcome> {
   screen.line(`web's sidecar in dc1 offers db of dc2 at 127.0.0.1:${bed.upstreamPort}`);
   const answer = await until(
     'web reaching db',

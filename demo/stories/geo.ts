@@ -100,7 +100,7 @@ export async function failOver(bed: Bed, screen: Screen): Promise<Outcome> {
 /** Shows the forecast of the command line; returns who would serve without dc2. */
 async function foretell(bed: Bed, screen: Screen): Promise<QueryOutcome | null> {
   const forecast = (...more: readonly string[]) =>
-    isthmus(['query', 'forecast', `-http-addr=${bed.dc1.http}`, ...more, QUERY], BINARY);
+    isthmus(['query', 'forecast', ...bed.cliFlags('dc1'), ...more, QUERY], BINARY);
   screen.line(`$ isthmus query forecast ${QUERY}`);
   for (const line of (await forecast()).out.trimEnd().split('\n')) screen.line(line);
   const { Lost } = JSON.parse((await forecast('-format=json')).out) as QueryForecast;

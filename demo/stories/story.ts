@@ -4,6 +4,7 @@ import { connectServices, federate } from './federation.ts';
 import { failOver, serveFromTwo } from './geo.ts';
 import { denyAndAllow } from './intentions.ts';
 import { rotateUnderLoad } from './rotation.ts';
+import { connectAllowed, joinByInvitation, startLocked } from './secure.ts';
 import { surviveCut } from './wan-cut.ts';
 
 export interface Story {
@@ -18,6 +19,16 @@ export const START: Story = {
   steps: [
     { title: 'Two datacenters federate', run: federate },
     { title: 'web in dc1 reaches db in dc2', run: connectServices },
+  ],
+};
+
+/** The same with access control that denies, and TLS everywhere. */
+export const SECURE_START: Story = {
+  name: 'secure start',
+  steps: [
+    { title: 'dc1 lets in nobody without a right', run: startLocked },
+    { title: 'dc2 joins by an invitation', run: joinByInvitation },
+    { title: 'web in dc1 reaches db in dc2', run: connectAllowed },
   ],
 };
 

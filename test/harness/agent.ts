@@ -142,10 +142,18 @@ export type SidecarProcess = ManagedProcess<SidecarReady>;
 /** Starts `isthmus connect proxy` for a service registered with an agent and resolves once it is ready. */
 export function startSidecar(options: SidecarOptions): Promise<SidecarProcess> {
   const { agent, sidecarFor } = options;
+  const { http } = agent.ready as Partial<AgentReady>; // absent where only HTTPS is on: the arguments say where then
   return startProcess<SidecarReady>({
     name: `sidecar of ${sidecarFor}`,
     command: options.binary ?? BINARY,
-    args: ['connect', 'proxy', '-sidecar-for', sidecarFor, '-http-addr', agent.ready.http, ...(options.args ?? [])],
+    args: [
+      'connect',
+      'proxy',
+      '-sidecar-for',
+      sidecarFor,
+      ...(http === undefined ? [] : ['-http-addr', http]),
+      ...(options.args ?? []),
+    ],
     logFile: `${agent.dataDir}.sidecar-${sidecarFor}.log`,
     readyPrefix: '==> Isthmus sidecar ready: ',
     ...(options.env !== undefined && { env: options.env }),

@@ -1,5 +1,5 @@
 import type { AgentProcess } from './agent.ts';
-import { type HttpAnswer, type HttpBody, httpRequest } from './http.ts';
+import { type HttpAnswer, type HttpBody, type HttpTls, httpRequest } from './http.ts';
 
 const TIMEOUT_MS = 30_000;
 
@@ -13,9 +13,29 @@ export async function callAgent<T = unknown>(
   return bodyOf<T>(await agent.http(method, path, body), `${agent.name}: ${method} ${path}`);
 }
 
-/** A request to the HTTP API at an address, over kept connections. */
+/** With what an API that is protected is asked. */
+export interface Access {
+  readonly tls: HttpTls;
+  readonly token: string;
+}
+
+let access: Access | undefined;
+
+/** From here on {@link call} and {@link json} show this. */
+export function useAccess(given: Access): void {
+  access = given;
+}
+
+/** A request to the HTTP API at host:port or https://host:port, over kept connections. */
 export function call(http: string, method: string, path: string, body?: HttpBody): Promise<HttpAnswer> {
-  return httpRequest(`http://${http}${path}`, { method, body, keepAlive: true, timeoutMs: TIMEOUT_MS });
+  const base = http.includes('://') ? http : `http://${http}`;
+  return httpRequest(`${base}${path}`, {
+    method,
+    body,
+    keepAlive: true,
+    timeoutMs: TIMEOUT_MS,
+    ...(access === undefined ? {} : { tls: access.tls, headers: { 'x-consul-token': access.token } }),
+  });
 }
 
 /** As {@link call}, for answers that must be 200 and JSON. */

@@ -7,11 +7,15 @@ export interface CliResult {
   readonly err: string;
 }
 
-/** Runs one command of the program to its end. */
-export function isthmus(args: readonly string[], binary = BINARY): Promise<CliResult> {
+/** Runs one command of the program to its end. @param folder in which it runs */
+export function isthmus(args: readonly string[], binary = BINARY, folder?: string): Promise<CliResult> {
   return new Promise((resolve, reject) => {
     const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^(CONSUL|ISTHMUS)_/.test(name)));
-    const child = spawn(binary, args, { stdio: ['ignore', 'pipe', 'pipe'], env });
+    const child = spawn(binary, args, {
+      stdio: ['ignore', 'pipe', 'pipe'],
+      env,
+      ...(folder === undefined ? {} : { cwd: folder }),
+    });
     let out = '';
     let err = '';
     child.stdout.on('data', (chunk: Buffer) => {

@@ -1,4 +1,5 @@
-import { type IncomingHttpHeaders, request } from 'node:http';
+import { type IncomingHttpHeaders, request as requestHttp } from 'node:http';
+import { request as requestHttps } from 'node:https';
 
 export type HttpBody = string | Buffer | object | undefined;
 
@@ -10,12 +11,21 @@ export interface HttpAnswer {
   json<T>(): T;
 }
 
+/** PEM texts. */
+export interface HttpTls {
+  readonly ca: string;
+  readonly cert?: string;
+  readonly key?: string;
+}
+
 export interface HttpRequestOptions {
   readonly method?: string | undefined;
   /** An object goes as JSON, a text or bytes as they are. */
   readonly body?: HttpBody;
   readonly headers?: Readonly<Record<string, string>> | undefined;
   readonly signal?: AbortSignal;
+  /** For https. */
+  readonly tls?: HttpTls;
   /** Default false: a connection of its own, so that none is left over from before a restart. */
   readonly keepAlive?: boolean;
   /** How long the other side may be silent, milliseconds; default for ever. */
@@ -24,7 +34,8 @@ export interface HttpRequestOptions {
 
 /** One HTTP request. */
 export function httpRequest(url: string, options: HttpRequestOptions = {}): Promise<HttpAnswer> {
-  const { body, signal, timeoutMs } = options;
+  const { body, signal, timeoutMs, tls } = options;
+  const request = url.startsWith('https:') ? requestHttps : requestHttp;
   const raw = typeof body === 'string' || Buffer.isBuffer(body) || body === undefined ? body : JSON.stringify(body);
   return new Promise((resolve, reject) => {
     const sent = request(
@@ -33,6 +44,7 @@ export function httpRequest(url: string, options: HttpRequestOptions = {}): Prom
         method: options.method ?? 'GET',
         ...(options.keepAlive !== true && { agent: false }),
         ...(timeoutMs !== undefined && { timeout: timeoutMs }),
+        ...tls,
         headers: { ...(raw !== undefined && { 'content-length': Buffer.byteLength(raw) }), ...options.headers },
         ...(signal !== undefined && { signal }),
       },

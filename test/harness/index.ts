@@ -20,7 +20,7 @@ export {
   startBed,
   startMeshService,
 } from './bed.ts';
-export { call, callAgent, json } from './call.ts';
+export { type Access, call, callAgent, json, useAccess } from './call.ts';
 export { type CliResult, isthmus } from './cli.ts';
 export {
   type EtcdCluster,
