@@ -178,6 +178,21 @@ describe('certificates without files', () => {
     expect(second.transport.authority.row?.keyId).toBe(dc2.transport.authority.row?.keyId);
   });
 
+  it('can be brought into a federation that speaks plain text', async () => {
+    const primary = await start(
+      'datacenter = "dc1" tls { internal_rpc { managed = true verify_incoming = false verify_outgoing = false } }',
+    );
+    const plain = await start('datacenter = "dc3"');
+    expect(await ask(plain, primary, 'dc1')).toBe('answer');
+    expect(await ask(primary, plain, 'dc3')).toBe('answer');
+    const invite = await invitationFile(primary, { JoiningDatacenter: 'dc2' });
+    const moved = await start(`datacenter = "dc2" join_invite = "${invite}"`);
+    expect(await ask(moved, primary, 'dc1')).toBe('answer');
+    const strict = await start(PRIMARY, { engine: primary.engine });
+    expect(await ask(strict, moved, 'dc2')).toBe('answer');
+    await expect(ask(plain, strict, 'dc1')).rejects.toMatchObject({ code: 'unavailable' });
+  });
+
   it('go on when the authority has expired, for another invitation', async () => {
     const primary = await start(PRIMARY);
     const invite = await invitationFile(primary);
