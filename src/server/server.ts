@@ -92,6 +92,7 @@ export class Server implements ServerContract {
   async read<N extends ReadName>(name: N, args: ReadArgs<N>, options: ReadOptions): Promise<ReadResult<ReadValue<N>>> {
     const datacenter = this.#readTarget(name, options);
     if (datacenter !== undefined) return this.#deps.remote(datacenter).read(name, args, withoutDatacenter(options));
+    requireKnown(this.#deps.reads, name); // before it is counted: names from the network must not fill the memory
     this.#countRead(name);
     const { store } = this.#deps;
     const leader = LEADER_READS.has(name) ? await this.#deps.leader?.find(options.signal) : undefined;
@@ -148,6 +149,7 @@ export class Server implements ServerContract {
     args: WriteArgs<N>,
     options: CallOptions,
   ): Promise<WriteResult<WriteValue<N>>> {
+    requireKnown(this.#deps.writes, name);
     const started = this.#deps.clock.now();
     try {
       const result = await this.#route(name, args, options);
@@ -175,6 +177,7 @@ export class Server implements ServerContract {
       yield* this.#shared.watch(key, begin, options.signal);
       return;
     }
+    requireKnown(this.#deps.reads, name);
     this.#countRead(name);
     const asked = this.#asked(name);
     if (asked !== undefined) {
@@ -255,4 +258,13 @@ async function* numbered<T>(values: AsyncIterable<T>): AsyncIterable<WatchUpdate
 function withoutDatacenter<O extends CallOptions>(options: O): O {
   const { datacenter: _dropped, ...rest } = options;
   return rest as O;
+}
+
+/** A name that came over the network may be anything. */
+function requireKnown(definitions: object, name: string): void {
+  if (!Object.hasOwn(definitions, name))
+    throw new IsthmusError(
+      'invalid_argument',
+      `this server knows nothing by the name ${JSON.stringify(name.slice(0, 100))}`,
+    );
 }

@@ -15,9 +15,18 @@ export interface AccessWorld {
 }
 
 /** An agent with access control on, and one of everything that can be asked for. */
-export async function startAccessWorld(options: Pick<InProcessOptions, 'clock'> = {}): Promise<AccessWorld> {
-  const acl = { enabled: true, default_policy: 'deny', tokens: { initial_management: ROOT, agent: ROOT } };
-  const agent = await startInProcess({ name: 'n1', datacenter: 'dc1', config: { acl, log_level: 'info' }, ...options });
+export async function startAccessWorld({
+  tokens,
+  config,
+  ...options
+}: Pick<InProcessOptions, 'clock' | 'config'> & { readonly tokens?: object } = {}): Promise<AccessWorld> {
+  const acl = { enabled: true, default_policy: 'deny', tokens: { initial_management: ROOT, agent: ROOT, ...tokens } };
+  const agent = await startInProcess({
+    name: 'n1',
+    datacenter: 'dc1',
+    config: { acl, log_level: 'info', ...config },
+    ...options,
+  });
   const asRoot = async <T>(method: string, path: string, body?: object): Promise<T> => {
     const answer = await agent.http(method, path, body, { 'x-consul-token': ROOT });
     if (answer.status !== 200) throw new Error(`${method} ${path}: ${answer.status} ${answer.body}`);

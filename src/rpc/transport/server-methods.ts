@@ -13,6 +13,7 @@ import { IsthmusError } from '../../lib/errors.ts';
 import { abortable, abortReason, linkSignals } from '../../lib/signals.ts';
 import type { TaskGroup } from '../../lib/task.ts';
 import type { Counter, Histogram, Logger } from '../../telemetry/types.ts';
+import { checkArguments } from '../contract/arguments.ts';
 import type { CallOptions, Consistency, ReadOptions } from '../contract/contract.ts';
 import type { ReadArgs, ReadName } from '../contract/reads.ts';
 import type { WriteArgs, WriteName } from '../contract/writes.ts';
@@ -182,7 +183,7 @@ export function createServerMethods(deps: ServerMethodsDeps): UntypedServiceImpl
       'read',
       (request) => request.index !== undefined,
       async (request, signal) => {
-        const result = await contract().read(request.name as ReadName, argsOf<ReadArgs<ReadName>>(request), {
+        const result = await contract().read(request.name as ReadName, argsOf<ReadArgs<ReadName>>('read', request), {
           ...callOptions(request, signal),
           ...readOptions(request),
         });
@@ -199,7 +200,7 @@ export function createServerMethods(deps: ServerMethodsDeps): UntypedServiceImpl
       'write',
       () => false,
       async (request, signal, caller) => {
-        const args = argsOf<WriteArgs<WriteName>>(request);
+        const args = argsOf<WriteArgs<WriteName>>('write', request);
         checkWriter(request.name, args, caller);
         const result = await contract().write(request.name as WriteName, args, callOptions(request, signal));
         return create(WriteReplySchema, { revision: BigInt(result.revision), json: toJson(result.value) });
@@ -209,7 +210,7 @@ export function createServerMethods(deps: ServerMethodsDeps): UntypedServiceImpl
     watch: serverStream<WatchRequest, WatchReply>(
       'watch',
       async function* (request, signal) {
-        const args = argsOf<ReadArgs<ReadName>>(request);
+        const args = argsOf<ReadArgs<ReadName>>('read', request);
         const encoder = new WatchEncoder(request.deltas);
         for await (const update of contract().watch(request.name as ReadName, args, callOptions(request, signal))) {
           const reply = encoder.encode(update);
@@ -299,8 +300,10 @@ function drained<O>(call: StreamOut<O>, signal: AbortSignal): Promise<void> {
   });
 }
 
-function argsOf<A>(request: { readonly argsJson: Uint8Array }): A {
-  return fromJson(request.argsJson, 'the arguments') as A;
+function argsOf<A>(kind: 'read' | 'write', request: { readonly name: string; readonly argsJson: Uint8Array }): A {
+  const args = fromJson(request.argsJson, 'the arguments');
+  checkArguments(kind, request.name, args);
+  return args as A;
 }
 
 function callOptions(request: { datacenter: string; token: string }, signal: AbortSignal): CallOptions {
