@@ -1,11 +1,12 @@
 import { createServer, type Server as NetServer, type Socket } from 'node:net';
-import { Server as GrpcServer, ServerCredentials } from '@grpc/grpc-js';
+import { type Server as GrpcServer, ServerCredentials } from '@grpc/grpc-js';
 import { ClientLimiter } from '../../lib/client-limiter.ts';
 import type { Clock } from '../../lib/clock.ts';
 import { IsthmusError } from '../../lib/errors.ts';
 import type { Service } from '../../lib/service.ts';
 import { createTaskGroup } from '../../lib/task.ts';
 import type { Logger, Metrics } from '../../telemetry/types.ts';
+import { createGrpcServer } from './grpc-server.ts';
 import { DEFAULT_LIMITS, type RpcHandlers, type TransportLimits } from './handlers.ts';
 import { inspectPreface, type PrefaceVerdict } from './preface.ts';
 import { Refusals } from './refusals.ts';
@@ -100,7 +101,7 @@ class Listener implements RpcListener {
       log.error('a call broke', { call: name, error: error.message });
     this.#accepting = createTaskGroup({ clock, onError });
     this.#calls = createTaskGroup({ clock, onError });
-    this.#grpc = new GrpcServer(serverOptions(this.#limits));
+    this.#grpc = createGrpcServer(serverOptions(this.#limits));
     this.#grpc.addService(
       serviceDefinition,
       createServerMethods({

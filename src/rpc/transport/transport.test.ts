@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { connect as tcpConnect } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
 import { FakeClock, settle } from '../../../test/fakes/fake-clock.ts';
+import { FRAME, grpcCall, http2Frame } from '../../../test/fakes/http2-frames.ts';
 import { systemClock } from '../../lib/clock.ts';
 import { IsthmusError } from '../../lib/errors.ts';
 import { abortReason } from '../../lib/signals.ts';
@@ -355,6 +356,21 @@ describe('strangers on the port', () => {
       })
       .toContain('This port is for servers');
     open[1]?.destroy();
+  });
+
+  it.each([
+    ['another content type', grpcCall('Read', 'text/plain')],
+    ['an unknown method', grpcCall('Nothing')],
+    ['a good call', grpcCall('Read')],
+  ])('outlives %s that is taken back in the same breath', async (_what, call) => {
+    const listener = await serve({ contract: contractOf({ read: async () => makeResult({ index: 1, value: 1 }) }) });
+    const socket = tcpConnect(port(listener));
+    socket.on('error', () => undefined);
+    socket.write(Buffer.concat([call, http2Frame(FRAME.reset, 0, 1, Buffer.from([0, 0, 0, 8]))]));
+    await once(socket, 'data');
+    const { remote } = dial(port(listener));
+    expect((await remote.read('ca.roots', {}, { signal: never })).value).toBe(1);
+    socket.destroy();
   });
 
   it('says which setting is wrong when a port is taken', async () => {
