@@ -129,6 +129,7 @@ describe('loadConfig', () => {
     ['cert_file = "a"', 'config.hcl:1: "cert_file" and "key_file" go together'],
     ['connect { ca_provider = "magic" }', 'config.hcl:1: "connect.ca_provider" knows no provider "magic"'],
     ['http_config { allow_write_http_from = ["10.0.0.0"] }', /which is no network such as 10.0.0.0\/8$/],
+    ['recursors = ["10.0.0.53", "unix:///dns"]', /"recursors" holds "unix:\/\/\/dns", which is no address/],
     ['dns_config { service_ttl { a = "b" } }', /"dns_config.service_ttl.a" must be a duration/],
   ])('refuses %j', (text, message) => {
     expect(() => load(text)).toThrow(message);

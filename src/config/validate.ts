@@ -1,7 +1,10 @@
 import { isIP } from 'node:net';
+import { parseAddress } from '../lib/address.ts';
 import { tryParseDuration } from '../lib/duration.ts';
 import type { Reject } from './build.ts';
 import type { Values } from './keys/table.ts';
+
+const DNS_PORT = 53;
 
 const DATACENTER = /^[a-z0-9_-]+$/;
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
@@ -87,6 +90,16 @@ function checkQueries(values: Values, reject: Reject): void {
       reject(
         'dns_config.service_ttl',
         `"dns_config.service_ttl.${name}" must be a duration such as "5s", not ${JSON.stringify(ttl)}`,
+      );
+    }
+  }
+  for (const recursor of values.recursors) {
+    try {
+      parseAddress(recursor, DNS_PORT);
+    } catch {
+      reject(
+        'recursors',
+        `"recursors" holds ${JSON.stringify(recursor)}, which is no address such as 10.0.0.53 or 10.0.0.53:5353`,
       );
     }
   }

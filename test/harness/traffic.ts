@@ -118,6 +118,8 @@ export interface Opened {
   readonly begunAt: number;
   /** Undefined when it failed. */
   readonly answer: string | undefined;
+  /** Why it failed. */
+  readonly error?: string;
 }
 
 /** Continuous load: `perSecond` new connections each second, and `longLived` kept ones asked all the time. */
@@ -153,7 +155,7 @@ export async function startLoad(
       onOpened({ begunAt, answer });
     } catch (error) {
       counts.failed += 1;
-      onOpened({ begunAt, answer: undefined });
+      onOpened({ begunAt, answer: undefined, error: error instanceof Error ? error.message : String(error) });
       tell(error);
     }
   };

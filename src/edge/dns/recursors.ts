@@ -1,5 +1,6 @@
 import { createSocket } from 'node:dgram';
 import { connect, isIPv6 } from 'node:net';
+import { parseAddress } from '../../lib/address.ts';
 import type { Clock } from '../../lib/clock.ts';
 import { IsthmusError } from '../../lib/errors.ts';
 import { questionOf } from './packet.ts';
@@ -133,10 +134,9 @@ function isAnswerTo(message: Buffer, request: Buffer): boolean {
   return question !== undefined && message.subarray(HEADER, HEADER + question.length).equals(question);
 }
 
+/** Throws `invalid_argument` for what is no address. */
 function parseServer(text: string): Server {
-  const bracketed = /^\[([^\]]+)\](?::(\d{1,5}))?$/.exec(text);
-  if (bracketed !== null) return { host: bracketed[1] as string, port: Number(bracketed[2] ?? DNS_PORT) };
-  if (isIPv6(text)) return { host: text, port: DNS_PORT };
-  const [host = '', port] = text.split(':');
-  return { host, port: Number(port ?? DNS_PORT) };
+  const address = parseAddress(text, DNS_PORT);
+  const colon = address.lastIndexOf(':');
+  return { host: address.slice(0, colon).replace(/^\[|\]$/g, ''), port: Number(address.slice(colon + 1)) };
 }
