@@ -90,8 +90,8 @@ export async function failOver(bed: Bed, screen: Screen): Promise<Outcome> {
     const lost = failed(connections).length;
     return {
       facts:
-        `dc2 serves all again ${backMs} ms after it was started; of ${connections.length} new connections ${lost} ` +
-        'failed, all begun before dc1 knew that dc2 was lost',
+        `dc2 serves all again ${backMs} ms after it was started; of ${connections.length} new connections ${lost} failed` +
+        (lost > 0 ? ', begun before dc1 knew that dc2 was lost' : ''),
       brief: `dc3 after ${detectedAt - killedAt} ms, ${lost} failed; dc2 again in ${(backMs / 1_000).toFixed(1)} s`,
     };
   } finally {
@@ -179,7 +179,7 @@ function executed(bed: Bed, name: Name): Promise<QueryExecution> {
 async function table(bed: Bed, names: readonly Name[]): Promise<readonly string[]> {
   const rows = names.map(async (name) => {
     const { Datacenter, Nodes, Failovers } = await executed(bed, name);
-    return [name, await resolved(bed, name), `${Datacenter} (${Nodes.length} instance, after ${Failovers} failovers)`];
+    return [name, await resolved(bed, name), `${Datacenter}, instances: ${Nodes.length}, failovers: ${Failovers}`];
   });
   return columns([['asked in', `DNS: ${QUERY}.query.consul`, 'the query'], ...(await Promise.all(rows))]);
 }
