@@ -19,6 +19,7 @@ import { createAgentSecurity } from './agent-security.ts';
 import { AgentTokens } from './agent-tokens.ts';
 import type { Certificates } from './certificates.ts';
 import type { Core } from './core.ts';
+import { knock } from './knock.ts';
 import { nodeMeta } from './self.ts';
 import { withSnapshotToken } from './snapshots.ts';
 
@@ -114,6 +115,7 @@ export function createClient(deps: ClientDeps): Core {
   };
   const join = async (address: string, signal: AbortSignal): Promise<void> => {
     const target = parseAddress(address, DEFAULT_LAN_PORT);
+    await knock(target, clock); // tells in the peer's words what keeps it from being reached
     try {
       await sessions.join(target, signal);
     } catch (cause) {

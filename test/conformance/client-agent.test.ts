@@ -1,0 +1,33 @@
+import { afterAll, beforeAll, describe, it } from 'vitest';
+import { type AgentProcess, startAgent } from '../harness/index.ts';
+import { describeDifference } from './compare.ts';
+import { KNOWN_DIFFERENCES } from './known-differences.ts';
+import { loadRecordings } from './recording.ts';
+import { Replay } from './replay.ts';
+
+/** What the real peer's agent was asked is asked of a client agent, which has the name of the recorded node. */
+describe('answers of a client agent', () => {
+  let server: AgentProcess;
+  let client: AgentProcess;
+  const replay = new Replay((_dc, method, path, body) => client.http(method, path, body), KNOWN_DIFFERENCES);
+
+  beforeAll(async () => {
+    server = await startAgent({ name: 'server', datacenter: 'dc1' });
+    const config = { server: false, retry_join: [server.ready.serf_lan] };
+    client = await startAgent({ name: 'dc1-s1', datacenter: 'dc1', config });
+  });
+
+  afterAll(async () => {
+    await client?.stop();
+    await server?.stop();
+  });
+
+  for (const [at, recording] of loadRecordings('agent').entries()) {
+    const { method, path } = recording.request;
+    it(`${at} ${recording.name}: ${method} ${path}`, async () => {
+      const differences = await replay.step('agent', recording);
+      // An error of its own: an assertion would shorten the lines.
+      if (differences.length > 0) throw new Error(differences.map(describeDifference).join('\n'));
+    });
+  }
+});
