@@ -14,7 +14,7 @@ import { notLinearizable } from '../harness/linearizable.ts';
 import { type ClusterServer, type ServerCluster, startServers } from '../harness/servers.ts';
 
 const CLIENTS = 6;
-const STEPS = Number(process.env.ISTHMUS_TEST_HISTORY_STEPS ?? 120);
+const STEPS = Number(process.env.ISTHMUS_TEST_HISTORY_STEPS ?? 80);
 const NAMES = ['a', 'b', 'c', 'd', 'e', 'f'];
 const KIND = 'service-defaults';
 
