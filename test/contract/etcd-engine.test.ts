@@ -278,4 +278,36 @@ describe.skipIf(withoutEtcd() !== undefined)('the etcd engine', () => {
     ]);
     expect(etcd.ctl('get', '--prefix', '--keys-only', `${prefix}/g/`).trim().split('\n')).toHaveLength(1);
   });
+
+  it('keeps the old content when a restore dies half-way, and the next one clears what it left', async () => {
+    const prefix = `half/${process.pid}`;
+    const [dying, other] = [await open({ prefix }), await open({ prefix })];
+    await dying.txn(writes(put('a', 'old')));
+    const count = (): number => etcd.ctl('get', '--prefix', '--keys-only', `${prefix}/g/`).trim().split(/\s+/).length;
+    const pages = (async function* () {
+      for (let n = 0; ; n += 1) {
+        yield numbered(500, `new/${String(n).padStart(5, '0')}`).map((key) => ({ key, value: 'x'.repeat(2_000) }));
+      }
+    })();
+    const died = dying.restore(pages, { above: 0 }).catch((error: unknown) => error);
+    await waitFor(async () => count() > 500, { what: 'rows to be staged' });
+    await dying.close();
+    expect(await died).toMatchObject({ code: 'unavailable' });
+    expect(count()).toBeGreaterThan(500);
+    expect((await other.range({ prefix: '' })).rows.map(({ key, value }) => [key, value])).toEqual([['a', 'old']]);
+    const next = (): ReturnType<Engine['restore']> =>
+      other.restore(
+        (async function* () {
+          yield [{ key: 'b', value: 'new' }];
+        })(),
+        { above: 0 },
+      );
+    await expect(next()).rejects.toMatchObject({ code: 'unavailable' }); // for all it knows the other one goes on
+    // Not parsed as JSON: the number is larger than JavaScript's.
+    const [, lease = ''] = /"lease":(\d+)/.exec(etcd.ctl('get', `${prefix}/staging`, '-w', 'json')) ?? [];
+    etcd.ctl('lease', 'revoke', BigInt(lease).toString(16)); // a minute later it would have ended by itself
+    await next();
+    expect(count()).toBe(1);
+    expect((await other.range({ prefix: '' })).rows.map(({ key, value }) => [key, value])).toEqual([['b', 'new']]);
+  });
 });
