@@ -16,7 +16,7 @@ export interface Io {
   listFiles(path: string): readonly string[];
   exists(path: string): boolean;
   /** Writes a file that must not be there yet (else EEXIST); only its owner may read it with mode 0600. */
-  createFile(path: string, content: string, mode: number): void;
+  createFile(path: string, content: string | Uint8Array, mode: number): void;
   readStdin(): Promise<string>;
   /** Whether a person watches standard output and error. */
   readonly outIsTerminal: boolean;

@@ -19,6 +19,7 @@ import { connectCaRotate } from './commands/connect-ca-rotate.ts';
 import { connectCaSetConfig } from './commands/connect-ca-set-config.ts';
 import { connectCaStatus } from './commands/connect-ca-status.ts';
 import { connectProxy } from './commands/connect-proxy.ts';
+import { debug } from './commands/debug.ts';
 import { federationAutonomy } from './commands/federation-autonomy.ts';
 import { federationInvite } from './commands/federation-invite.ts';
 import { federationStatus } from './commands/federation-status.ts';
@@ -34,6 +35,7 @@ import { intentionMatch } from './commands/intention-match.ts';
 import { join } from './commands/join.ts';
 import { leave } from './commands/leave.ts';
 import { members } from './commands/members.ts';
+import { monitor } from './commands/monitor.ts';
 import { operatorRaftListPeers } from './commands/operator-raft-list-peers.ts';
 import { queryForecast } from './commands/query-forecast.ts';
 import { reload } from './commands/reload.ts';
@@ -74,6 +76,7 @@ export const COMMANDS: readonly Command[] = [
   connectCaStatus,
   connectProxy,
   federationAutonomy,
+  debug,
   federationInvite,
   federationStatus,
   forceLeave,
@@ -88,6 +91,7 @@ export const COMMANDS: readonly Command[] = [
   join,
   leave,
   members,
+  monitor,
   operatorRaftListPeers,
   queryForecast,
   reload,

@@ -23,6 +23,10 @@ export type AgentService = Omit<NodeService, 'CreateIndex' | 'ModifyIndex'> & { 
 export type CheckOutcome = 'passing' | 'warning' | 'critical';
 
 export interface AgentApi {
+  /** The newest lines of the agent's log. */
+  recentLog(level: string, call?: CallOptions): Promise<string>;
+  /** The agent's log as it is written; the caller ends it by aborting the call's signal. */
+  monitor(level: string, call?: CallOptions): Promise<AsyncIterable<Uint8Array>>;
   self(call?: CallOptions): Promise<AgentSelf>;
   /** `segment` is sent as the peer's tools do; it changes nothing. */
   members(
@@ -58,6 +62,10 @@ export function createAgentApi(transport: Transport): AgentApi {
     await transport.text(body === undefined ? base : { ...base, body });
   };
   return {
+    recentLog: (level, call = {}) =>
+      transport.text({ method: 'GET', path: '/v1/agent/monitor', query: { loglevel: level, recent: 1 }, call }),
+    monitor: (level, call = {}) =>
+      transport.stream({ method: 'GET', path: '/v1/agent/monitor', query: { loglevel: level }, call }),
     self: (call) => get('self', call),
     members: (query = {}, call) =>
       get('members', call, { wan: query.wan === true ? 1 : undefined, segment: query.segment }),

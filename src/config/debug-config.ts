@@ -5,7 +5,7 @@ import { USED_KEYS, type UsedPath } from './keys/table.ts';
 import type { LoadedConfig } from './types.ts';
 
 const HIDDEN = 'hidden';
-const SECRET_NAME = /private_?key$|token|secret/i;
+const SECRET_NAME = /private_?key$|token|secret|password|passphrase|authorization|cookie/i;
 /** Parts of names that the peer writes in capitals. */
 const CAPITALS = new Set([
   'acl',

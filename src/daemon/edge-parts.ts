@@ -1,6 +1,6 @@
 import type { LoadedConfig } from '../config/types.ts';
 import { denied } from '../edge/http/agent-access.ts';
-import type { AgentParts, SidecarRequest } from '../edge/http/agent-parts.ts';
+import type { AgentParts, LogLines, SidecarRequest } from '../edge/http/agent-parts.ts';
 import type { Clock } from '../lib/clock.ts';
 import { hasCode, IsthmusError } from '../lib/errors.ts';
 import { linkSignals } from '../lib/signals.ts';
@@ -18,6 +18,8 @@ export interface EdgePartsDeps {
   readonly nodeId: string;
   readonly agent: NodeAgent;
   readonly metrics: MetricsRegistry;
+  /** The agent's log. */
+  readonly lines: LogLines;
   readonly certificates: Certificates;
   readonly reload: () => Promise<readonly string[]>;
   /** Asks the process to stop after having left. */
@@ -68,6 +70,7 @@ export function createEdgeParts(deps: EdgePartsDeps): AgentParts {
     },
     join: (address, { wan }) => core.join(address, { wan, signal: deps.signal }),
     forceLeave: (node, options) => core.forceLeave(node, options),
+    log: deps.lines,
     metrics: {
       json: () => metrics.json(),
       prometheus: async () => ({ contentType: metrics.prometheusType, text: await metrics.prometheus() }),

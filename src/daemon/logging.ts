@@ -7,11 +7,14 @@ import {
   parseLogLevel,
   type RootLogger,
 } from '../telemetry/logger.ts';
+import { RecentLines } from '../telemetry/recent-lines.ts';
 import type { AgentHost } from './host.ts';
 
 export interface Logging {
   readonly log: RootLogger;
   setLevel(level: string): void;
+  /** The newest lines, and those to come. */
+  readonly recent: RecentLines;
   /** Writes what is left. */
   close(): void;
 }
@@ -19,8 +22,10 @@ export interface Logging {
 /** The log goes to the host, and to a file when one is configured. */
 export function startLogging(config: LogConfig, node: string, host: Pick<AgentHost, 'clock' | 'log'>): Logging {
   const file: LogFile | undefined = config.file === '' ? undefined : openLogFile(config.file);
+  const recent = new RecentLines();
   const destination: LogDestination = {
     write(line) {
+      recent.push(line);
       host.log(line);
       file?.write(line);
     },
@@ -33,6 +38,7 @@ export function startLogging(config: LogConfig, node: string, host: Pick<AgentHo
   });
   return {
     log,
+    recent,
     setLevel: (level) => log.setLevel(parseLogLevel(level) ?? 'info'),
     close: () => file?.close(),
   };

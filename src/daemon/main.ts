@@ -112,6 +112,7 @@ export async function runAgent({ input, describe, host = processHost }: RunAgent
     nodeId,
     agent,
     metrics,
+    lines: logging.recent,
     certificates,
     reload,
     stop,
@@ -189,6 +190,11 @@ function tellLeave(error: unknown, log: Logger): void {
 
 function tellConfiguration(loaded: LoadedConfig, { log }: Logging): void {
   for (const warning of loaded.warnings) log.warn('configuration', { warning });
+  const { server, devMode, connect } = loaded.config;
+  if (server && !devMode && connect.enabled && connect.caKeyEncryptionFile === '')
+    log.warn('private keys of the certificate authority are not encrypted at rest', {
+      remedy: 'connect.ca_key_encryption_file',
+    });
   if (loaded.noEffect.length > 0) log.info('keys without effect here', { keys: loaded.noEffect });
 }
 

@@ -1,3 +1,5 @@
+import { mkdirSync } from 'node:fs';
+import { dirname } from 'node:path';
 import pino from 'pino';
 import type { Clock } from '../lib/clock.ts';
 import { redact, redactText } from './redact.ts';
@@ -71,7 +73,8 @@ export function createLogger(options: LoggerOptions): RootLogger {
 
 /** Opens a log file for appending; made for its owner only, with its folder, when missing. */
 export function openLogFile(path: string): LogFile {
-  const file = pino.destination({ dest: path, append: true, mkdir: true, mode: 0o600, sync: true });
+  mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+  const file = pino.destination({ dest: path, append: true, mode: 0o600, sync: true });
   return {
     write: (line) => void file.write(line),
     reopen: () => file.reopen(),

@@ -102,6 +102,7 @@ export const ACCESS_ROWS: Readonly<Record<string, AccessRow>> = {
   'PUT /v1/agent/maintenance': { path: '/v1/agent/maintenance?enable=false', rules: NODE_WRITE },
   'GET /v1/agent/members': { path: '/v1/agent/members', rules: NODES, hidden: EMPTY_LIST, shown: /"n1"/ },
   'GET /v1/agent/metrics': { path: '/v1/agent/metrics', rules: AGENT_READ, shown: /Gauges/ },
+  'GET /v1/agent/monitor': { path: '/v1/agent/monitor?recent', rules: AGENT_READ, shown: /agent is ready/ },
   'PUT /v1/agent/reload': { path: '/v1/agent/reload', rules: AGENT_WRITE },
   'GET /v1/agent/self': { path: '/v1/agent/self', rules: AGENT_READ, shown: /DebugConfig/ },
   'GET /v1/agent/service/*id': { path: '/v1/agent/service/web', rules: WEB, shown: /"web"/ },

@@ -8,7 +8,7 @@ export function savePair(io: Io, cert: readonly [path: string, pem: string], key
 }
 
 /** Writes a file that must not be there yet. */
-export function saveNew(io: Io, path: string, content: string, mode: number): void {
+export function saveNew(io: Io, path: string, content: string | Uint8Array, mode: number): void {
   try {
     io.createFile(path, content, mode);
   } catch (cause) {

@@ -60,6 +60,7 @@ const NO_WEB = 'Permission denied: Missing service:write on web';
 const ROWS: readonly Row[] = [
   { route: 'GET /v1/agent/self', right: 'agent:n1:read' },
   { route: 'GET /v1/agent/metrics', right: 'agent:n1:read' },
+  { route: 'GET /v1/agent/monitor', right: 'agent:n1:read' },
   { route: 'GET /v1/agent/host', right: 'operator::read' },
   { route: 'GET /v1/agent/members', right: 'node:n1:read', value: [{ Name: 'n1' }], hidden: [] },
   { route: 'PUT /v1/agent/reload', right: 'agent:n1:write' },

@@ -60,6 +60,7 @@ const RULES: Readonly<Record<string, Rule>> = {
   'GET /v1/agent/self': agentRead,
   'GET /v1/agent/host': operatorRead,
   'GET /v1/agent/metrics': agentRead,
+  'GET /v1/agent/monitor': agentRead,
   'GET /v1/agent/members': {
     show: (rights, json) =>
       (json as readonly { readonly Name: string }[]).filter(({ Name }) => rights.may('node', Name, 'read')),

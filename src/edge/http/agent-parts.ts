@@ -21,6 +21,7 @@ export interface AgentParts {
     options: { readonly prune: boolean; readonly token?: string; readonly signal: AbortSignal },
   ): Promise<void>;
   readonly metrics: AgentMetrics;
+  readonly log: LogLines;
   readonly leaves: {
     get(service: string, options: CachedReadOptions): Promise<CachedAnswer<LeafCert>>;
   };
@@ -32,6 +33,14 @@ export interface AgentParts {
   /** Links to other datacenters, for /v1/internal/links. */
   links(): readonly unknown[];
   readonly sidecars: SidecarSessions;
+}
+
+/** The agent's log, a line each. */
+export interface LogLines {
+  /** The newest lines, oldest first. */
+  list(): readonly string[];
+  /** Every line from now on, until `signal` aborts. */
+  follow(signal: AbortSignal): AsyncIterable<string>;
 }
 
 export interface MembersOptions {

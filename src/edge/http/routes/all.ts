@@ -17,6 +17,7 @@ import { healthRoutes } from './health.ts';
 import { intentionRoutes } from './intentions.ts';
 import { internalRoutes } from './internal.ts';
 import { invitationRoutes } from './invitations.ts';
+import { monitorRoutes } from './monitor.ts';
 import { queryRoutes } from './query.ts';
 import { sidecarRoutes } from './sidecar.ts';
 import { snapshotRoutes } from './snapshot.ts';
@@ -54,6 +55,7 @@ export function apiRoutes(deps: ApiRouteDeps): readonly Route[] {
     ...queryRoutes(shared),
     ...addressRoutes(shared),
     ...agentRoutes(shared),
+    ...monitorRoutes(agent.log),
     ...internalRoutes(shared),
     ...sidecarRoutes({
       sidecars: agent.sidecars,
