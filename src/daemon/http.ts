@@ -74,7 +74,10 @@ export function createHttp(deps: HttpDeps): HttpEdge {
   );
   certificates.onChange((use) => {
     const material = use === 'https' ? certificates.material(use) : undefined;
-    if (material !== undefined) edge.setTls(material.options);
+    if (material === undefined) return;
+    edge.setTls(material.options);
+    if (config.ports.https >= 0 && config.listeners.https.length === 0)
+      deps.log.warn('the HTTPS listener opens after a restart: it had no certificate before');
   });
   return edge;
 }

@@ -1,5 +1,5 @@
 import type { RuntimeConfig } from '../config/types.ts';
-import type { TransportAuthority } from '../domain/transport/authority.ts';
+import { rootFingerprint, type TransportAuthority } from '../domain/transport/authority.ts';
 import type { Clock } from '../lib/clock.ts';
 import { IsthmusError } from '../lib/errors.ts';
 import type { Service } from '../lib/service.ts';
@@ -68,7 +68,8 @@ export class ManagedCertificates implements Service {
       );
     }
     const expired = row !== undefined && row.notAfter < clock.now();
-    if (config.joinInvite !== '' && (row === undefined || expired)) await this.#join(signal);
+    if (config.joinInvite !== '' && (row === undefined || expired || this.#isInvitedAnew(row)))
+      await this.#join(signal);
     else if (expired) log.error(EXPIRED, { datacenter: config.datacenter, since: isoTime(row.notAfter) });
     else if (config.joinInvite !== '') log.info('this datacenter has joined before: the invitation is not needed');
     if (!this.#expired()) this.#issue();
@@ -112,6 +113,15 @@ export class ManagedCertificates implements Service {
       ),
     );
     log.info('the authority of this datacenter was renewed', { until: isoTime(authority.row?.notAfter ?? 0) });
+  }
+
+  /** True when the invitation is of another root than the one that this datacenter has: the primary has lost its store. */
+  #isInvitedAnew({ root }: { readonly root: string }): boolean {
+    try {
+      return readInvitation(this.#deps.config).fingerprint !== rootFingerprint(root);
+    } catch {
+      return false; // one that was used is often gone
+    }
   }
 
   async #join(signal: AbortSignal): Promise<void> {

@@ -178,6 +178,20 @@ describe('certificates without files', () => {
     expect(second.transport.authority.row?.keyId).toBe(dc2.transport.authority.row?.keyId);
   });
 
+  it('are given anew by a primary that has lost its store', async () => {
+    const lost = await start(PRIMARY);
+    const file = await invitationFile(lost);
+    const dc2 = await start(`datacenter = "dc2" join_invite = "${file}"`);
+    const primary = await start(PRIMARY);
+    await expect(ask(dc2, primary, 'dc1')).rejects.toThrow(/authority that is not trusted here/);
+    const stillOld = await start(`datacenter = "dc2" join_invite = "${file}"`, { engine: dc2.engine });
+    expect(await ask(stillOld, lost, 'dc1')).toBe('answer');
+    const again = await invitationFile(primary);
+    const rejoined = await start(`datacenter = "dc2" join_invite = "${again}"`, { engine: dc2.engine });
+    expect(await ask(rejoined, primary, 'dc1')).toBe('answer');
+    expect(await ask(primary, rejoined, 'dc2')).toBe('answer');
+  });
+
   it('can be brought into a federation that speaks plain text', async () => {
     const primary = await start(
       'datacenter = "dc1" tls { internal_rpc { managed = true verify_incoming = false verify_outgoing = false } }',

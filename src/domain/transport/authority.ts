@@ -146,7 +146,7 @@ export class TransportAuthority {
       datacenter,
       domain,
       addresses: Addresses.length > 0 ? Addresses : this.#deps.addresses(kind),
-      fingerprint: createHash('sha256').update(parseCertificate(row.root).der).digest('hex'),
+      fingerprint: rootFingerprint(row.root),
       secret: made.secret,
       expiresAt: made.row.expiresAt,
     });
@@ -286,4 +286,9 @@ export class TransportAuthority {
   #csrName(): string {
     return `isthmus:datacenter:${this.#deps.datacenter}`;
   }
+}
+
+/** SHA-256 of a root certificate, hexadecimal, as invitations name it. */
+export function rootFingerprint(pem: string): string {
+  return createHash('sha256').update(parseCertificate(pem).der).digest('hex');
 }
