@@ -4,7 +4,7 @@ import { ServerProcess } from '../../test/fakes/server-process.ts';
 import { seeded } from '../../test/harness/random.ts';
 import { sleep } from '../lib/signals.ts';
 import { noLog, noMetrics } from '../telemetry/types.ts';
-import type { Engine, Txn } from './engine.ts';
+import type { Engine, RestoredRow, Txn } from './engine.ts';
 import { createLeadership, type Leadership } from './leadership.ts';
 import { MemoryEngine } from './memory/memory-engine.ts';
 import { Store } from './store.ts';
@@ -171,6 +171,24 @@ describe('leadership', () => {
     await clock.advance(TTL_MS);
     expect(one.leadership.leading).toBe(true);
     expect(one.duty).toEqual({ begun: 2, running: true });
+  });
+
+  it('is had again after a restore took everything away, by one server', async () => {
+    const one = await start('one');
+    const two = await start('two');
+    await one.add();
+    const before = one.leadership.leader()?.term ?? 0;
+    async function* nothing(): AsyncGenerator<readonly RestoredRow[]> {
+      yield [];
+    }
+    await engine.restore(nothing(), { above: await engine.currentRevision() });
+    await clock.advance(TTL_MS);
+    expect(leaders()).toHaveLength(1);
+    expect(two.leadership.leader()).toEqual(one.leadership.leader());
+    expect(one.leadership.leader()?.term).toBeGreaterThan(before);
+    const [leader] = servers.filter(({ leadership }) => leadership.leading) as [TestServer];
+    await leader.add();
+    expect(two.counters.get('n')?.value.count).toBe(1);
   });
 
   it('stays with its holder while the wall clock jumps', async () => {
