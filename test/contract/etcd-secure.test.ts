@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
@@ -77,6 +77,14 @@ describe.skipIf(withoutEtcd() !== undefined)('the etcd engine and who may use et
     const tls = { caFile: server.ca, certFile: server.cert, keyFile: server.key };
     const engine = await open({ tls });
     expect((await engine.txn(WRITE)).succeeded).toBe(true);
+
+    // Another authority and other certificates, in the same files.
+    const renewed = certificate(folder, 'renewed');
+    for (const name of ['ca', 'cert', 'key'] as const) copyFileSync(renewed[name], server[name]);
+    const [member] = etcd.members;
+    await member?.kill9();
+    await member?.restart();
+    await waitFor(async () => (await engine.txn(WRITE)).succeeded, { what: 'a write with the renewed certificates' });
 
     for (const wrong of [
       { ...tls, certFile: stranger.cert, keyFile: stranger.key },

@@ -31,6 +31,10 @@ const ATTEMPT_MS = 2_000;
 const PATIENCE_MS = 6_000;
 /** etcd is out of reach once nobody has answered for this long, milliseconds: longer than an election. */
 const LOST_MS = 5_000;
+/** Reasons for waiting that are told, at most. */
+const MAX_REASONS = 20;
+/** A lone member is connected to anew, with its certificates read again, at most this often, milliseconds. */
+const RECONNECT_MS = 1_000;
 /** With it, a member that has lost the others says so at once. */
 const PLAIN = new Metadata();
 PLAIN.set('hasleader', 'true');
@@ -46,6 +50,7 @@ export class EtcdClient {
   #connection: Connection;
   #active = 0;
   #token: Promise<Metadata> | undefined;
+  #connectedAt = 0;
   #lastContact: number;
   /** Failures since the last answer. */
   #failures = 0;
@@ -90,7 +95,7 @@ export class EtcdClient {
       const metadata = await this.#metadata(connection);
       const reply = await connection.unary(method, request, metadata, deadline);
       meters.seconds.observe((performance.now() - started) / 1_000, { method: method.path.slice(1) });
-      this.#answered();
+      this.answered();
       return reply;
     } catch (thrown) {
       const failure = CallFailure.of(connection.endpoint.name, thrown);
@@ -116,7 +121,7 @@ export class EtcdClient {
         if (!(thrown instanceof CallFailure)) throw thrown;
         const refused = thrown.kind === 'final' || (thrown.kind === 'token' && !this.#renewable(attempt));
         if (refused) throw thrown.toError(what);
-        this.#failed(thrown);
+        this.failed(thrown);
         // While nothing answers, one round is enough to tell.
         const patience = this.#opened && this.contact().connected ? PATIENCE_MS : 0;
         if (attempt >= endpoints.length && clock.now() - started >= patience) throw thrown.toError(what);
@@ -142,13 +147,17 @@ export class EtcdClient {
   /** One question and its answer over a method that streams. One try, as {@link attempt}. */
   async exchange<I, O>(method: MethodDefinition<I, O>, request: I): Promise<O> {
     const limit = withDeadline(this.#options.clock, ATTEMPT_MS, 'a call of etcd', this.closed);
-    const { call, endpoint } = await this.stream(method);
-    const cancel = (): void => call.cancel();
-    limit.signal.addEventListener('abort', cancel, { once: true });
+    let { endpoint } = this;
+    let cancel = (): void => undefined;
     try {
+      const opened = await this.stream(method);
+      const { call } = opened;
+      endpoint = opened.endpoint;
+      cancel = () => call.cancel();
+      limit.signal.addEventListener('abort', cancel, { once: true });
       call.write(request);
       for await (const reply of call) {
-        this.#answered();
+        this.answered();
         return reply as O;
       }
       throw new CallFailure(endpoint, status.UNAVAILABLE, 'the stream ended');
@@ -157,43 +166,33 @@ export class EtcdClient {
     } finally {
       limit.signal.removeEventListener('abort', cancel);
       limit.release();
-      call.cancel();
+      cancel();
     }
   }
 
-  /** Told of every failure that another member, or a later try, may heal. */
-  failed(failure: CallFailure): void {
-    this.#failed(failure);
-  }
-
-  /** Told whenever a member has answered. */
-  answered(): void {
-    this.#answered();
-  }
-
   /**
-   * Runs `work` until etcd could be asked, however long that takes; tells once, and again when the reason is another one.
+   * Runs `work` until etcd could be asked, however long that takes; tells each reason once.
    * What etcd refuses for good is thrown.
    */
   async untilReached<T>(work: () => Promise<T>, signal?: AbortSignal): Promise<T> {
     const { clock, log, endpoints } = this.#options;
     const backoff = this.newBackoff();
     const started = clock.now();
-    let told = '';
+    const told = new Set<string>();
     for (;;) {
       try {
         const result = await work();
         this.#opened = true;
         const after = { endpoint: this.endpoint, after_seconds: (clock.now() - started) / 1_000 };
-        if (told !== '') log.info('etcd answers', after);
+        if (told.size > 0) log.info('etcd answers', after);
         return result;
       } catch (thrown) {
         const failure = thrown instanceof IsthmusError ? thrown.cause : undefined;
         if (!(failure instanceof CallFailure) || failure.kind === 'final' || failure.kind === 'token') throw thrown;
-        if (told !== failure.details) {
+        if (!told.has(failure.details) && told.size < MAX_REASONS) {
+          told.add(failure.details);
           log.warn('waiting for etcd', { endpoints: endpoints.map(({ name }) => name), error: failure.message });
         }
-        told = failure.details;
       }
       await this.pause(backoff.next(), signal);
     }
@@ -208,25 +207,8 @@ export class EtcdClient {
     return new Backoff(BACKOFF);
   }
 
-  close(): void {
-    if (this.closed.aborted) return;
-    this.#closed.abort(new IsthmusError('unavailable', 'the store is closed'));
-    this.#connection.close();
-  }
-
-  #check(signal: AbortSignal | undefined): void {
-    if (this.closed.aborted) throw abortReason(this.closed);
-    if (signal?.aborted) throw abortReason(signal);
-  }
-
-  #connect(): Connection {
-    const { endpoints, tls, meters } = this.#options;
-    const endpoint = endpoints[this.#active] as Endpoint;
-    meters.use(endpoint.name);
-    return new Connection(endpoint, tls);
-  }
-
-  #answered(): void {
+  /** Told whenever a member has answered. */
+  answered(): void {
     const { clock, log } = this.#options;
     this.#lastContact = clock.now();
     this.#failures = 0;
@@ -236,7 +218,8 @@ export class EtcdClient {
     this.#lostAt = undefined;
   }
 
-  #failed(failure: CallFailure): void {
+  /** Told of every failure that another member, or a later try, may heal. */
+  failed(failure: CallFailure): void {
     const { clock, log, endpoints, meters } = this.#options;
     if (failure.kind === 'token') {
       this.renewToken();
@@ -256,15 +239,51 @@ export class EtcdClient {
           error: failure.details,
         });
     }
-    if (endpoints.length === 1) return; // gRPC connects again by itself
+    // gRPC connects to a lone member again by itself, but with the certificates that it was given.
+    const renew = connection.endpoint.secure && clock.now() - this.#connectedAt >= RECONNECT_MS;
+    if (endpoints.length === 1 && !renew) return;
     this.#active = (this.#active + 1) % endpoints.length;
-    this.#connection = this.#connect();
+    try {
+      this.#connection = this.#connect();
+    } catch (error) {
+      // Files that are being replaced: the next failure tries again.
+      log.warn('no connection to etcd can be made', { error: IsthmusError.from(error).message });
+      return;
+    }
     connection.close();
     log.debug('another etcd member is used', {
       endpoint: this.endpoint,
       left: failure.endpoint,
       error: failure.details,
     });
+  }
+
+  async pause(ms: number, signal: AbortSignal | undefined): Promise<void> {
+    const linked = linkSignals(this.closed, signal);
+    try {
+      await sleep(this.#options.clock, ms, linked.signal);
+    } finally {
+      linked.release();
+    }
+  }
+
+  close(): void {
+    if (this.closed.aborted) return;
+    this.#closed.abort(new IsthmusError('unavailable', 'the store is closed'));
+    this.#connection.close();
+  }
+
+  #check(signal: AbortSignal | undefined): void {
+    if (this.closed.aborted) throw abortReason(this.closed);
+    if (signal?.aborted) throw abortReason(signal);
+  }
+
+  #connect(): Connection {
+    const { endpoints, tls, meters, clock } = this.#options;
+    const endpoint = endpoints[this.#active] as Endpoint;
+    meters.use(endpoint.name);
+    this.#connectedAt = clock.now();
+    return new Connection(endpoint, tls);
   }
 
   #renewable(attempt: number): boolean {
@@ -296,15 +315,6 @@ export class EtcdClient {
     } catch (thrown) {
       if (thrown instanceof CallFailure && thrown.is('authentication is not enabled')) return PLAIN;
       throw thrown;
-    }
-  }
-
-  async pause(ms: number, signal: AbortSignal | undefined): Promise<void> {
-    const linked = linkSignals(this.closed, signal);
-    try {
-      await sleep(this.#options.clock, ms, linked.signal);
-    } finally {
-      linked.release();
     }
   }
 }
