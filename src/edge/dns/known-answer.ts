@@ -1,6 +1,9 @@
 import type { Followed } from '../../agent/cache/watch-pool.ts';
 import type { Clock } from '../../lib/clock.ts';
 
+/** Names that lead to one answer are few, unless somebody makes them up. */
+const MAX_DERIVED = 32;
+
 /** What is known of one question, now and as long as it is followed. */
 export class KnownAnswer<T> {
   readonly #clock: Clock;
@@ -60,6 +63,7 @@ export class KnownAnswer<T> {
   }
 
   keep(name: string, made: unknown): void {
+    if (this.#derived.size >= MAX_DERIVED) this.#derived.clear();
     this.#derived.set(name, made);
   }
 }

@@ -75,6 +75,10 @@ describe('known answers', () => {
     expect(answer.derived('A')).toBe('made');
     tell({ value: answer.value, index: 2, problem: 'cut' });
     expect(answer.derived('A')).toBeUndefined();
+    for (let number = 0; number < 1_000; number += 1) answer.keep(`${number}`, 'made');
+    const kept = Array.from({ length: 1_000 }, (_, number) => answer.derived(`${number}`)).filter(Boolean);
+    expect(kept.length).toBeLessThanOrEqual(32);
+    expect(answer.derived('999')).toBe('made');
   });
 
   it('are asked for anew when they are too old', async () => {
