@@ -22,6 +22,7 @@ import { connectProxy } from './commands/connect-proxy.ts';
 import { debug } from './commands/debug.ts';
 import { federationAutonomy } from './commands/federation-autonomy.ts';
 import { federationInvite } from './commands/federation-invite.ts';
+import { federationMap } from './commands/federation-map.ts';
 import { federationStatus } from './commands/federation-status.ts';
 import { forceLeave } from './commands/force-leave.ts';
 import { info } from './commands/info.ts';
@@ -78,6 +79,7 @@ export const COMMANDS: readonly Command[] = [
   federationAutonomy,
   debug,
   federationInvite,
+  federationMap,
   federationStatus,
   forceLeave,
   info,

@@ -30,6 +30,11 @@ export function coordinateAt(rttMs: number, axis: number): Coordinate {
   return { Vec, Error: MEASURED_ERROR, Adjustment: 0, Height: HEIGHT };
 }
 
+/** False for a place that nobody has measured, which looks like the origin. */
+export function isMeasured({ Error }: Coordinate): boolean {
+  return Error < UNKNOWN_ERROR;
+}
+
 /** Estimated round-trip time in seconds. */
 export function distance(a: Coordinate, b: Coordinate): number {
   const straight = Math.hypot(...a.Vec.map((value, axis) => value - (b.Vec[axis] ?? 0)));

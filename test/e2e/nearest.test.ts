@@ -1,5 +1,6 @@
 import { Resolver } from 'node:dns/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { FederationMap } from '../../src/cli/commands/federation-svg.ts';
 import type { DatacenterCoordinates, NodeCoordinate } from '../../src/model/coordinate.ts';
 import {
   type AgentProcess,
@@ -97,6 +98,17 @@ describe('distances', () => {
     expect(toDc2).toBeGreaterThan(1.9 * FAR_MS);
     expect(toDc3).toBeGreaterThan(1.9 * NEAR_MS);
     expect(toDc3).toBeLessThan(toDc2);
+    const map = await isthmus(['federation', 'map', `-http-addr=${agent('dc1').ready.http}`, '-format=json']);
+    const { Datacenters } = JSON.parse(map.out) as FederationMap;
+    expect(Datacenters.map(({ Datacenter, Reached }) => [Datacenter, Reached])).toEqual([
+      ['dc1', true],
+      ['dc2', true],
+      ['dc3', true],
+    ]);
+    expect(Object.keys(Datacenters[0]?.RttMs ?? {}).sort()).toEqual(['dc2', 'dc3']);
+    expect((await isthmus(['federation', 'map', `-http-addr=${agent('dc1').ready.http}`, '-svg'])).out).toMatch(
+      /^<svg /,
+    );
   });
 
   it('of nodes are told by whoever measured them, and sort lists', async () => {
