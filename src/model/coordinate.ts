@@ -31,8 +31,8 @@ export function coordinateAt(rttMs: number, axis: number): Coordinate {
 }
 
 /** False for a place that nobody has measured, which looks like the origin. */
-export function isMeasured({ Error }: Coordinate): boolean {
-  return Error < UNKNOWN_ERROR;
+export function isMeasured(coordinate: Coordinate): boolean {
+  return coordinate.Error < UNKNOWN_ERROR;
 }
 
 /** Estimated round-trip time in seconds. */
