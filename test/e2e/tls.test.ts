@@ -97,8 +97,8 @@ describe('two datacenters with certificates from files', () => {
       Connect: { SidecarService: {} },
     });
     const sidecar = await startSidecar({ agent: bed.dc1, sidecarFor: 'api', args: client });
-    expect(sidecar.ready.listen).toBeDefined();
     await sidecar.stop();
+    expect(sidecar.ready.listen).toBeDefined();
   });
 
   it('tell whoever knocks in plain text nothing, and the log why', async () => {
