@@ -16,6 +16,7 @@ import type { SnapshotContract } from '../rpc/contract/snapshots.ts';
 import { createRpcListener, type ListenerSpec, type RpcListener } from '../rpc/transport/listener.ts';
 import { createAgentSessions } from '../server/agent-sessions.ts';
 import { audited } from '../server/audited.ts';
+import { FreshContract } from '../server/fresh-contract.ts';
 import { GuardedContract } from '../server/guard.ts';
 import { CERTIFICATES } from '../server/replication-rights.ts';
 import { Server } from '../server/server.ts';
@@ -311,7 +312,11 @@ export async function createAuthority(deps: AuthorityDeps): Promise<Authority> {
       handshakeMs: config.limits.rpcHandshakeTimeoutMs,
     },
     handlers: {
-      contract: recording ? audited(guarded, { audit: deps.audit, accessorOf, datacenter, node: nodeName }) : guarded,
+      contract: new FreshContract({
+        inner: recording ? audited(guarded, { audit: deps.audit, accessorOf, datacenter, node: nodeName }) : guarded,
+        contact: () => store.contact(),
+        clock,
+      }),
       changes,
       snapshots,
       session: (stream, signal) => sessions.hold(stream, signal),

@@ -4,7 +4,7 @@ import { fakeEndpoint } from '../../test/fakes/fake-mesh.ts';
 import { IsthmusError } from '../lib/errors.ts';
 import { createTaskGroup } from '../lib/task.ts';
 import type { SidecarEndpoint } from '../model/sidecar.ts';
-import { noMetrics } from '../telemetry/types.ts';
+import { noLog, noMetrics } from '../telemetry/types.ts';
 import { Balancer } from './balancer.ts';
 import { Dialer } from './dialer.ts';
 import { Instance } from './instance.ts';
@@ -13,7 +13,13 @@ import { createMeters } from './meters.ts';
 import { PeerReader } from './peer.ts';
 
 const none = (): void => undefined;
-const meters = createMeters(noMetrics, { connections: none, tunnels: none, leafExpiry: none, rootExpiry: none });
+const meters = createMeters(noMetrics, {
+  connections: none,
+  tunnels: none,
+  leftOut: none,
+  leafExpiry: none,
+  rootExpiry: none,
+});
 
 const NOBODY: ReadonlySet<Instance> = new Set();
 
@@ -39,6 +45,7 @@ class Bench {
         { ...fakeEndpoint('127.0.0.1:1', 'db', 'dc2'), id },
         {
           clock: this.clock,
+          log: noLog,
           limits: DEFAULT_LIMITS,
           meters,
           trust,

@@ -3,6 +3,7 @@ import type { Clock } from '../lib/clock.ts';
 import { sleep } from '../lib/signals.ts';
 import type { TaskGroup } from '../lib/task.ts';
 import type { SidecarEndpoint } from '../model/sidecar.ts';
+import type { Logger } from '../telemetry/types.ts';
 import { DialError, type Dialer, type Dialled, isProtocolRefusal } from './dialer.ts';
 import type { SidecarLimits } from './limits.ts';
 import type { SidecarMeters } from './meters.ts';
@@ -10,7 +11,7 @@ import { Outlier, type Tolerance } from './outlier.ts';
 import { isTrusted, type Peer } from './peer.ts';
 import type { End } from './pump.ts';
 import type { RefusalReason } from './refusals.ts';
-import { tlsEnd } from './sockets.ts';
+import { hostPort, tlsEnd } from './sockets.ts';
 import type { Trust } from './trust.ts';
 import { StreamUntouched, Tunnel } from './tunnel-client.ts';
 
@@ -21,6 +22,7 @@ export interface Far extends End {
 
 export interface InstanceDeps {
   readonly clock: Clock;
+  readonly log: Logger;
   readonly limits: SidecarLimits;
   readonly meters: SidecarMeters;
   readonly dialer: Dialer;
@@ -58,7 +60,11 @@ export class Instance {
   constructor(endpoint: SidecarEndpoint, deps: InstanceDeps) {
     this.endpoint = endpoint;
     this.#deps = deps;
-    this.#outlier = new Outlier({ ...deps, probe: () => this.#probe() });
+    this.#outlier = new Outlier({
+      ...deps,
+      probe: () => this.#probe(),
+      onChange: (reason) => this.#tell(reason),
+    });
   }
 
   get tunnels(): number {
@@ -264,6 +270,13 @@ export class Instance {
   async #probe(): Promise<void> {
     await this.#establish(this.#deps.limits.connectTimeoutMs);
     this.#dropSpare();
+  }
+
+  #tell(reason: RefusalReason | undefined): void {
+    const { address, port, service, datacenter } = this.endpoint;
+    const fields = { instance: hostPort(address, port), service, datacenter };
+    if (reason === undefined) this.#deps.log.info('an instance is taken back', fields);
+    else this.#deps.log.info('an instance is left out until it is reached again', { ...fields, reason });
   }
 
   #takeSpare(): Dialled | undefined {

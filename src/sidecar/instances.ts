@@ -53,6 +53,13 @@ export class Instances {
     return count;
   }
 
+  /** Instances that connections don't go to, because they failed. */
+  leftOut(now: number): number {
+    let count = 0;
+    for (const { instance } of this.#held.values()) if (instance.ejectedUntil > now) count += 1;
+    return count;
+  }
+
   abort(): void {
     for (const instance of this.#all()) instance.abort();
   }

@@ -6,6 +6,7 @@ type Collect = (set: (value: number, labels?: Labels) => void) => void;
 export interface SidecarGauges {
   readonly connections: Collect;
   readonly tunnels: Collect;
+  readonly leftOut: Collect;
   readonly leafExpiry: Collect;
   readonly rootExpiry: Collect;
 }
@@ -82,6 +83,10 @@ export function createMeters(metrics: Metrics, gauges: SidecarGauges): SidecarMe
       metrics.gauge(
         { name: 'isthmus_sidecar_tunnels', help: 'Open tunnels, draining ones included.', labels: ['direction'] },
         gauges.tunnels,
+      ),
+      metrics.gauge(
+        { name: 'isthmus_sidecar_instances_left_out', help: 'Instances that get no connections because they failed.' },
+        gauges.leftOut,
       ),
       metrics.gauge(
         { name: 'isthmus_sidecar_leaf_expiry_seconds', help: 'Seconds until the own certificate expires.' },

@@ -20,6 +20,8 @@ export interface OutlierDeps {
   readonly tasks: TaskGroup;
   /** Reaches the instance without a connection of an application; rejects when it can't be reached. */
   readonly probe: () => Promise<void>;
+  /** Told when it is left out, and why, and when it is taken back. */
+  readonly onChange: (reason: RefusalReason | undefined) => void;
 }
 
 /** What a probe can't tell: the other side was reached, and said no. */
@@ -57,11 +59,13 @@ export class Outlier {
 
   succeeded(): void {
     if (this.#strikes === 0 && this.#ejections === 0) return;
-    if (this.#ejections > 0) this.#recoveredAt = this.#deps.clock.now();
+    const wasOut = this.#ejections > 0;
+    if (wasOut) this.#recoveredAt = this.#deps.clock.now();
     this.#strikes = 0;
     this.#ejections = 0;
     this.#retryAt = 0;
     this.#endProbing();
+    if (wasOut) this.#deps.onChange(undefined);
   }
 
   failed(reason: RefusalReason, { maxFailures, intervalMs }: Tolerance = NO_TOLERANCE): void {
@@ -70,6 +74,7 @@ export class Outlier {
     this.#strikes = now - this.#lastFailure > intervalMs ? 1 : this.#strikes + 1;
     this.#lastFailure = now;
     if (this.#strikes < maxFailures) return;
+    if (this.#ejections === 0) this.#deps.onChange(reason);
     this.#eject(now);
     if (REACHED.has(reason) || this.#closed) return;
     this.#away = { timer: undefined };

@@ -80,6 +80,7 @@ export class SidecarState {
         set(this.#inboundTunnels.size, { direction: 'inbound' });
         set(this.#instances.tunnels, { direction: 'outbound' });
       },
+      leftOut: (set) => set(this.#instances.leftOut(clock.now())),
       leafExpiry: (set) => {
         if (this.#trust !== undefined) set((this.#trust.leafNotAfter - clock.now()) / 1_000);
       },
@@ -91,7 +92,7 @@ export class SidecarState {
     this.#refusals = new Refusals({ clock, log, meters: this.#meters });
     const trust = (): Trust => this.#currentTrust();
     const dialer = new Dialer({ clock, meters: this.#meters, peers: this.#peers, trust });
-    this.#instances = new Instances({ clock, limits, meters: this.#meters, dialer, tasks, trust });
+    this.#instances = new Instances({ clock, log, limits, meters: this.#meters, dialer, tasks, trust });
   }
 
   get version(): number {
