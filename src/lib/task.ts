@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { Backoff, type BackoffOptions } from './backoff.ts';
 import type { Clock } from './clock.ts';
 import { IsthmusError } from './errors.ts';
@@ -29,6 +30,7 @@ export interface TaskGroupDeps {
 export function createTaskGroup(deps: TaskGroupDeps): TaskGroup {
   const controller = new AbortController();
   const { signal } = controller;
+  setMaxListeners(0, signal); // all tasks share it
   const live = new Set<Promise<void>>();
 
   const keep = (promise: Promise<void>): void => {

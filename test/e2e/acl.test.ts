@@ -169,6 +169,29 @@ describe('access control', () => {
     }
   });
 
+  it('shows by a prepared query what the token of the query may see, whoever asks', async () => {
+    const found = async (name: string): Promise<number> => {
+      const answer = await dc1.http('GET', `/v1/query/${name}/execute`);
+      return answer.json<{ Nodes: readonly unknown[] | null }>().Nodes?.length ?? 0;
+    };
+    for (const [agent, service] of [
+      [dc1, 'here'],
+      [dc2, 'there'],
+    ] as const) {
+      const registration = { Node: 'n', Address: '10.0.0.1', Service: { Service: service, Port: 1 } };
+      await agent.http('PUT', '/v1/catalog/register', registration, header(root.SecretID));
+      for (const [Name, Token] of [
+        [`open-${service}`, ''],
+        [`captured-${service}`, root.SecretID],
+      ] as const) {
+        const query = { Name, Token, Service: { Service: service, Failover: { Datacenters: ['dc2'] } } };
+        expect((await dc1.http('POST', '/v1/query', query, header(root.SecretID))).status).toBe(200);
+      }
+      expect([await found(`open-${service}`), await found(`captured-${service}`)], service).toEqual([0, 1]);
+      await agent.http('PUT', '/v1/catalog/deregister', { Node: 'n' }, header(root.SecretID));
+    }
+  });
+
   it('keeps local tokens in their datacenter', async () => {
     const local = await make<Token>(dc2, 'acl', 'token', 'create', '-local', '-policy-name', 'nodes');
     expect(await nodesSeen(dc2, local.SecretID)).toBe('1 nodes');

@@ -34,11 +34,12 @@ export interface FarDatacenter {
   client(name: string, upstreams: readonly FarUpstream[]): Promise<readonly number[]>;
   /** The server and the sidecars of its services end without a word. */
   kill(): Promise<void>;
-  /** Starts again what was killed. */
+  /** Starts again what was killed; resolves once its services are healthy and all datacenters linked. */
   revive(): Promise<void>;
   /** Nothing gets in any more, and nobody is told. */
   blackHole(): void;
-  heal(): void;
+  /** Resolves once all datacenters are linked. */
+  heal(): Promise<void>;
 }
 
 export interface ThreeDatacenters {
@@ -55,6 +56,24 @@ export async function startThreeDatacenters(options: {
 }): Promise<ThreeDatacenters> {
   const stops: (() => Promise<unknown>)[] = [];
   const join: string[] = [];
+
+  const agents: AgentProcess[] = [];
+  const linked = (): Promise<unknown> =>
+    waitFor(
+      async () => {
+        for (const agent of agents) {
+          const links = await callAgent<readonly { datacenter: string; state: { kind: string } }[]>(
+            agent,
+            'GET',
+            '/v1/internal/links',
+          );
+          const up = links.filter(({ state }) => state.kind === 'up');
+          if (new Set(up.map(({ datacenter }) => datacenter)).size < agents.length - 1) return false;
+        }
+        return true;
+      },
+      { what: 'links between all datacenters', timeout: 30_000 },
+    );
 
   const way = async (host: string, port: number): Promise<WanProxy> => {
     const proxy = await wanProxy(`127.0.0.1:${port}`, { host, port });
@@ -78,6 +97,7 @@ export async function startThreeDatacenters(options: {
       },
     });
     stops.push(() => agent.stop());
+    agents.push(agent);
     join.push(control.address);
     const data: WanProxy[] = [];
     const sidecars = new Map<string, SidecarProcess>();
@@ -142,12 +162,20 @@ export async function startThreeDatacenters(options: {
       async revive() {
         await agent.restart();
         await Promise.all([...sidecars.keys()].map(run));
+        for (const service of sidecars.keys())
+          await waitFor(
+            async () =>
+              (await callAgent<readonly unknown[]>(agent, 'GET', `/v1/health/connect/${service}?passing`)).length > 0,
+            { what: `${service} in ${name} to be healthy again` },
+          );
+        await linked();
       },
       blackHole() {
         for (const each of [control, ...data]) each.blackHole();
       },
-      heal() {
+      async heal() {
         for (const each of [control, ...data]) each.heal();
+        await linked();
       },
     };
   };
@@ -158,21 +186,7 @@ export async function startThreeDatacenters(options: {
   try {
     const dc1 = await start('dc1', '127.0.1.1');
     const [dc2, dc3] = await Promise.all([start('dc2', '127.0.2.1'), start('dc3', '127.0.3.1')]);
-    await waitFor(
-      async () => {
-        for (const { agent } of [dc1, dc2, dc3]) {
-          const links = await callAgent<readonly { datacenter: string; state: { kind: string } }[]>(
-            agent,
-            'GET',
-            '/v1/internal/links',
-          );
-          if (new Set(links.filter(({ state }) => state.kind === 'up').map(({ datacenter }) => datacenter)).size !== 2)
-            return false;
-        }
-        return true;
-      },
-      { what: 'links between all datacenters' },
-    );
+    await linked();
     return { of: { dc1, dc2, dc3 }, stop };
   } catch (error) {
     await stop();

@@ -51,12 +51,15 @@ export class LongLived {
   #waiting: { resolve(): void; reject(error: Error): void } | undefined;
   closed = false;
   answers = 0;
+  /** The last one. */
+  answer = '';
 
   private constructor(socket: Socket) {
     this.#socket = socket;
     this.#closed = new Promise((resolve) => socket.once('close', () => resolve()));
     socket.on('error', () => undefined);
-    socket.on('data', () => {
+    socket.on('data', (chunk) => {
+      this.answer = chunk.toString().trim();
       this.#waiting?.resolve();
       this.#waiting = undefined;
     });

@@ -1,5 +1,4 @@
 import { createSocket, type Socket as Datagrams, type RemoteInfo } from 'node:dgram';
-import { setMaxListeners } from 'node:events';
 import { createServer, isIPv6, type Server, type Socket } from 'node:net';
 import type { Clock, Timer } from '../../lib/clock.ts';
 import { IsthmusError } from '../../lib/errors.ts';
@@ -64,7 +63,6 @@ class DnsService implements DnsServer {
       clock: deps.clock,
       onError: (task, error) => deps.log.warn('answering failed', { task, error: error.message }),
     });
-    setMaxListeners(0, this.#tasks.signal); // all questions share it
     this.#questions = deps.metrics.counter({
       name: 'isthmus_dns_questions_total',
       help: 'Questions by transport and what became of them: ours, recursed, refused, malformed, dropped',

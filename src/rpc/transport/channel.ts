@@ -1,4 +1,4 @@
-import { once } from 'node:events';
+import { once, setMaxListeners } from 'node:events';
 import type { Socket } from 'node:net';
 import type { DescMessage, MessageInitShape, MessageShape } from '@bufbuild/protobuf';
 import {
@@ -61,6 +61,7 @@ class GrpcChannel implements RpcChannel {
 
   constructor(options: ChannelOptions) {
     this.address = options.address;
+    setMaxListeners(0, this.#closed.signal); // all calls share it
     const limits = { ...DEFAULT_LIMITS, ...options.limits };
     const creds = channelCredentials(options, this.#sockets, this.#closed.signal);
     // With its scheme, so that no host name is taken for another one ("unix:8302").
