@@ -9,8 +9,8 @@ export interface HeldLease {
   readonly id: string;
   /** Aborts when the lease has ended or can't be known to live: what hangs on it may be gone. */
   readonly lost: AbortSignal;
-  /** Stops keeping it; `revoke` also ends it at once, as far as the engine can be reached. */
-  release(revoke: boolean): Promise<void>;
+  /** Stops keeping it and ends it at once, as far as the engine can be reached. */
+  release(): Promise<void>;
 }
 
 export interface HoldLeaseDeps {
@@ -64,11 +64,11 @@ export async function holdLease(deps: HoldLeaseDeps, ttlMs: number): Promise<Hel
   return {
     id,
     lost: lost.signal,
-    async release(revoke) {
+    async release() {
       life.abort();
       life.release();
       expiry.cancel();
-      if (revoke) await leases.revokeLease(id).catch(() => undefined); // it then ends by itself
+      await leases.revokeLease(id).catch(() => undefined); // it then ends by itself
     },
   };
 }

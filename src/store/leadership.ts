@@ -207,12 +207,12 @@ class LeadershipService implements Leadership {
         tx.put(this.#table, { id, node, instance, since: clock.now() }, lease.id);
       });
       if (!changed || lease.lost.aborted) {
-        await lease.release(true);
+        await lease.release();
         return false;
       }
       this.#term = { lease, revision };
     } catch (error) {
-      await lease.release(true);
+      await lease.release();
       throw error;
     }
     this.#terms.add();
@@ -230,7 +230,7 @@ class LeadershipService implements Leadership {
     this.#term = undefined; // from here on nothing is written as the leader
     await Promise.all([...this.#duties].map((duty) => this.#end(duty)));
     const limit = withDeadline(this.#deps.clock, REVOKE_MS, 'giving up the lease');
-    await abortable(term.lease.release(true), limit.signal).catch(() => undefined);
+    await abortable(term.lease.release(), limit.signal).catch(() => undefined);
     limit.release();
     this.#become('following');
   }
