@@ -1,8 +1,8 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type AgentProcess, startAgent } from '../test/harness/index.ts';
-import { httpLoad, quantile } from './http-load.ts';
+import { type AgentProcess, startAgent, until } from '../test/harness/index.ts';
+import { httpLoad, quantile, requestBytes, sendAll } from './http-load.ts';
 import type { Figure, Row } from './rows.ts';
 
 /** What checking a token costs: the same reads of two servers, one of which asks for tokens. */
@@ -88,6 +88,74 @@ export const access: Row = async (bed) => {
   } finally {
     await open.stop();
     await guarded.stop();
+    rmSync(dir, { recursive: true, force: true });
+  }
+};
+
+const TOKENS = 10_000;
+
+/** How long the primary's table of tokens takes into another datacenter: while it is written, and as a whole. */
+export const tokens: Row = async (bed) => {
+  if (bed.name !== 'Isthmus') return [];
+  const dir = mkdtempSync(join(tmpdir(), 'isthmus-bench-tokens-'));
+  const acl = { enabled: true, default_policy: 'deny', enable_token_replication: true };
+  const agents: AgentProcess[] = [];
+  const start = async (datacenter: string, own: object, more: object = {}): Promise<AgentProcess> => {
+    const agent = await startAgent({
+      name: `${datacenter}-s1`,
+      datacenter,
+      binary: join(process.cwd(), 'bin', 'isthmus'),
+      dataDir: join(dir, datacenter),
+      config: { primary_datacenter: 'dc1', log_level: 'warn', acl: { ...acl, tokens: own }, ...more },
+    });
+    agents.push(agent);
+    return agent;
+  };
+  const all = async (agent: AgentProcess): Promise<number> => {
+    const { status, body } = await agent.http('GET', '/v1/acl/tokens', undefined, headersOf(ROOT));
+    return status === 200 ? (JSON.parse(body) as unknown[]).length : 0;
+  };
+  const complete = async (agent: AgentProcess): Promise<number> => {
+    await until(
+      'all tokens',
+      120_000,
+      () => all(agent),
+      (count) => count >= TOKENS,
+    );
+    return performance.now();
+  };
+  try {
+    const dc1 = await start('dc1', { initial_management: ROOT });
+    const role = { SecretID: READER, Roles: [{ Name: 'builtin/replication' }] };
+    await dc1.http('PUT', '/v1/acl/token', role, headersOf(ROOT));
+    const join_ = { retry_join_wan: [dc1.ready.serf_wan] };
+    const dc2 = await start('dc2', { replication: READER }, join_);
+    const [host = '', port = ''] = dc1.ready.http.split(':');
+    const target = { host, port: Number(port), connections: 32, headers: headersOf(ROOT) };
+    const grants = (at: number): object => ({ ServiceIdentities: [{ ServiceName: `s${at}` }] });
+    const requests = Array.from({ length: TOKENS }, (_, at) =>
+      requestBytes(target, 'PUT', '/v1/acl/token', grants(at)),
+    );
+    const { failures, perSecond } = await sendAll(target, requests);
+    if (failures > 0) throw new Error(`${failures} tokens were not made`);
+    const written = performance.now();
+    const followed = (await complete(dc2)) - written;
+    const begun = performance.now();
+    const whole = (await complete(await start('dc3', { replication: READER }, join_))) - begun;
+    const figure = (what: string, unit: string, value: number, goal: string): Figure => ({
+      what,
+      unit,
+      value,
+      samples: 1,
+      goal,
+    });
+    return [
+      figure('tokens created', '/s', perSecond, ''),
+      figure('10,000 tokens, from the last acknowledged write until all are in dc2', 'ms', followed, 'seconds'),
+      figure('10,000 tokens, from the start of a new datacenter until all are there', 's', whole / 1_000, 'seconds'),
+    ];
+  } finally {
+    for (const agent of agents) await agent.stop();
     rmSync(dir, { recursive: true, force: true });
   }
 };

@@ -1,4 +1,4 @@
-import { access } from './access.ts';
+import { access, tokens } from './access.ts';
 import { type Bed, ownBed, peerBed } from './bed.ts';
 import { dns, queries } from './discovery-rows.ts';
 import {
@@ -29,6 +29,7 @@ const ROWS: Readonly<Record<string, Row>> = {
   dns,
   queries,
   access,
+  tokens,
   watchers,
   sidecars,
   bulk10000: bulkIntentions(10_000, '≤ 3'),

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import type { AclPolicy, AclRole, AclToken } from '../../model/acl.ts';
 import { REPLICATION_ROLE_ID } from '../../model/acl.ts';
 import type { Store, Tx } from '../../store/store.ts';
@@ -18,7 +19,7 @@ export type AclState =
   | { readonly key: 'bootstrap'; readonly accessor: string }
   /** Which token the configuration's own secret last made. */
   | { readonly key: 'initial-management'; readonly accessor: string }
-  | { readonly key: 'policy-names' | 'role-names' | 'token-secrets' };
+  | { readonly key: 'policy-names' | 'role-names' | SecretsKey };
 
 /** Topics that tell of a change of what tokens may do. */
 export const TOKENS_TOPIC = 'acl-tokens-shown';
@@ -102,8 +103,17 @@ export function roleExists(tables: AclTables, id: string): boolean {
   return id === REPLICATION_ROLE_ID || tables.roles.get(id) !== undefined;
 }
 
-/** Makes this transaction one that no other of its kind can be committed beside. */
-export function alone(tx: Tx, tables: AclTables, key: 'policy-names' | 'role-names' | 'token-secrets'): void {
+/**
+ * Makes this transaction one that no other of its kind can be committed beside. Secrets are of 256 kinds, by their hash, so
+ * that only the same one, and now and then another, has to wait.
+ */
+export function alone(tx: Tx, tables: AclTables, key: 'policy-names' | 'role-names' | SecretsKey): void {
   tx.row(tables.state, key);
   tx.put(tables.state, { key });
+}
+
+type SecretsKey = `token-secrets-${string}`;
+
+export function secretsKey(secret: string): SecretsKey {
+  return `token-secrets-${createHash('sha256').update(secret).digest('hex').slice(0, 2)}`;
 }

@@ -20,6 +20,7 @@ import {
   POLICIES_TOPIC,
   ROLES_TOPIC,
   type StoredToken,
+  secretsKey,
   TOKENS_TOPIC,
   tokenBySecret,
   tokenRow,
@@ -88,7 +89,7 @@ export function createTokens(deps: {
     const life = times.lifetime(input);
     await store.transact((tx) => {
       if (findToken(tx, tables, accessor) !== undefined) throw rejected('Invalid Token: AccessorID is already in use');
-      if (SecretID !== '') alone(tx, tables, 'token-secrets');
+      if (SecretID !== '') alone(tx, tables, secretsKey(SecretID));
       if (tokenBySecret(tables, secret) !== undefined) throw rejected('Invalid Token: SecretID is already in use');
       const token = {
         AccessorID: accessor,
