@@ -1,7 +1,7 @@
-import type { Clock, Timer } from '../lib/clock.ts';
+import type { Clock } from '../lib/clock.ts';
 import { IsthmusError } from '../lib/errors.ts';
-import { abortReason } from '../lib/signals.ts';
 import { type Caller, type Callers, type Grants, NO_RIGHTS, type Rights } from '../model/rights.ts';
+import { FollowedQuestion, FollowedQuestions } from './cache/followed-questions.ts';
 import type { Followed, WatchPool } from './cache/watch-pool.ts';
 
 export interface CallerRightsDeps {
@@ -15,19 +15,10 @@ export interface CallerRightsDeps {
   readonly compile: (grants: Grants) => Rights;
 }
 
-interface Entry {
-  state: Followed<Grants> | undefined;
+class Entry extends FollowedQuestion<Grants> {
   caller: Caller | undefined;
-  usedAt: number;
-  readonly waiters: Set<() => void>;
-  end: () => void;
 }
 
-/** Tokens followed at most; the one not used for longest goes first. */
-const MAX_TOKENS = 4_096;
-/** A token that nobody uses for this long is no longer followed, milliseconds. */
-const IDLE_MS = 600_000;
-const SWEEP_MS = 60_000;
 /** Longest wait for a server's word on a token, milliseconds. */
 const ASK_MS = 3_000;
 
@@ -39,12 +30,12 @@ const ANY: Grants = { AccessorID: '', Everything: false, Replication: false, Def
  */
 export class CallerRights implements Callers {
   readonly #deps: CallerRightsDeps;
-  readonly #entries = new Map<string, Entry>();
+  readonly #entries: FollowedQuestions<Entry>;
   readonly #listeners = new Set<() => void>();
-  #sweeper: Timer | undefined;
 
   constructor(deps: CallerRightsDeps) {
     this.#deps = deps;
+    this.#entries = new FollowedQuestions(deps.clock);
   }
 
   onChange(listener: () => void): () => void {
@@ -56,24 +47,20 @@ export class CallerRights implements Callers {
     const own = this.#deps.own(secret);
     if (own !== undefined) return { accessor: '', rights: own };
     const entry = this.#entries.get(secret);
-    if (entry === undefined) return undefined;
-    entry.usedAt = this.#deps.clock.now();
-    return this.#judge(entry);
+    return entry === undefined ? undefined : this.#judge(entry);
   }
 
   async resolve(secret: string, signal: AbortSignal): Promise<Caller> {
     const known = this.peek(secret);
     if (known !== undefined) return known;
     const entry = this.#entries.get(secret) ?? this.#begin(secret);
-    entry.usedAt = this.#deps.clock.now();
-    if (entry.state === undefined) await this.#first(entry, signal);
+    await entry.first(this.#deps.clock, ASK_MS, signal);
     if (isUnknown(entry.state)) throw new IsthmusError('permission_denied', 'ACL not found');
     return this.#judge(entry) ?? { accessor: '', rights: this.#whileDown() };
   }
 
   close(): void {
-    this.#sweeper?.cancel();
-    for (const [secret, entry] of this.#entries) this.#end(secret, entry);
+    this.#entries.close();
   }
 
   /** Undefined while nothing was told of the token. */
@@ -90,59 +77,23 @@ export class CallerRights implements Callers {
   }
 
   #begin(secret: string): Entry {
-    const { clock, pool, compile } = this.#deps;
-    const entry: Entry = {
-      state: undefined,
-      caller: undefined,
-      usedAt: 0,
-      waiters: new Set(),
-      end: () => undefined,
-    };
-    this.#entries.set(secret, entry);
-    entry.end = pool.follow('acl.grants', {}, secret === '' ? {} : { token: secret }, (state) => {
-      const changed = state.value !== entry.state?.value;
-      entry.state = state;
-      if (state.value !== undefined && changed)
-        entry.caller = { accessor: state.value.AccessorID, rights: compile(state.value) };
-      if (isUnknown(state)) this.#end(secret, entry);
-      for (const waiter of [...entry.waiters]) waiter();
-      if (changed || isUnknown(state)) for (const listener of [...this.#listeners]) listener();
-    });
-    if (this.#entries.get(secret) !== entry) entry.end(); // it turned out at once that there is no such token
-    if (this.#entries.size > MAX_TOKENS) this.#end(...(this.#entries.entries().next().value as [string, Entry]));
-    this.#sweeper ??= clock.after(SWEEP_MS, () => this.#sweep());
+    const { pool, compile } = this.#deps;
+    const entry = new Entry();
+    let told: Grants | undefined;
+    this.#entries.add(secret, entry);
+    entry.begin(
+      (onState) => pool.follow('acl.grants', {}, secret === '' ? {} : { token: secret }, onState),
+      () => {
+        const { state } = entry;
+        const gone = isUnknown(state);
+        if (gone) this.#entries.end(secret, entry);
+        if (state?.value === told && !gone) return;
+        told = state?.value;
+        if (told !== undefined) entry.caller = { accessor: told.AccessorID, rights: compile(told) };
+        for (const listener of [...this.#listeners]) listener();
+      },
+    );
     return entry;
-  }
-
-  #first(entry: Entry, signal: AbortSignal): Promise<void> {
-    return new Promise((resolve, reject) => {
-      const finish = (): void => {
-        timer.cancel();
-        entry.waiters.delete(finish);
-        signal.removeEventListener('abort', onAbort);
-        resolve();
-      };
-      const onAbort = (): void => {
-        finish();
-        reject(abortReason(signal));
-      };
-      const timer = this.#deps.clock.after(ASK_MS, finish);
-      entry.waiters.add(finish);
-      signal.addEventListener('abort', onAbort, { once: true });
-      if (signal.aborted) onAbort();
-    });
-  }
-
-  #sweep(): void {
-    this.#sweeper = undefined;
-    const before = this.#deps.clock.now() - IDLE_MS;
-    for (const [secret, entry] of this.#entries) if (entry.usedAt < before) this.#end(secret, entry);
-    if (this.#entries.size > 0) this.#sweeper = this.#deps.clock.after(SWEEP_MS, () => this.#sweep());
-  }
-
-  #end(secret: string, entry: Entry): void {
-    if (this.#entries.get(secret) === entry) this.#entries.delete(secret);
-    entry.end();
   }
 }
 

@@ -1,11 +1,11 @@
-import type { Clock, Timer } from '../../lib/clock.ts';
+import type { Clock } from '../../lib/clock.ts';
 import { IsthmusError } from '../../lib/errors.ts';
-import { abortReason } from '../../lib/signals.ts';
 import type { ReadOptions, ReadResult, ServerContract } from '../../rpc/contract/contract.ts';
 import type { ReadArgs, ReadName, ReadValue } from '../../rpc/contract/reads.ts';
 import { makeResult } from '../../rpc/contract/result.ts';
+import { FollowedQuestion, FollowedQuestions } from './followed-questions.ts';
 import { Held } from './held.ts';
-import type { Followed, WatchPool } from './watch-pool.ts';
+import type { WatchPool } from './watch-pool.ts';
 
 export interface CachedReadsDeps {
   /** Where reads that may not come from the cache go. */
@@ -14,21 +14,26 @@ export interface CachedReadsDeps {
   readonly clock: Clock;
 }
 
-interface Entry {
+class Entry extends FollowedQuestion<unknown> {
   readonly held: Held<unknown>;
-  state: Followed<unknown> | undefined;
-  usedAt: number;
-  readonly waiters: Set<() => void>;
   /** The answer while it is followed: the same for all who ask. */
   fresh: ReadResult<unknown> | undefined;
-  end: () => void;
+
+  constructor(clock: Clock) {
+    super();
+    this.held = new Held(clock);
+  }
+
+  /** Takes over the answer of a new state, if it is one. */
+  take(): void {
+    const { value, index, problem } = this.state ?? { index: 0, problem: '' };
+    const { current } = this.held;
+    if (problem !== undefined || (current?.index === index && current.value === value)) return;
+    this.fresh = undefined;
+    this.held.set(value, index);
+  }
 }
 
-/** Questions followed at most; the one not asked for longest goes first. */
-const MAX_KEPT = 4_096;
-/** A question that nobody asks for this long is no longer followed, milliseconds. */
-const IDLE_MS = 600_000;
-const SWEEP_MS = 60_000;
 /** How long the first asker waits, milliseconds. */
 const FIRST_ANSWER_MS = 7_000;
 
@@ -40,33 +45,33 @@ export class CachedReads implements ServerContract {
   readonly write: ServerContract['write'];
   readonly watch: ServerContract['watch'];
   readonly #deps: CachedReadsDeps;
-  readonly #entries = new Map<string, Entry>();
-  #sweeper: Timer | undefined;
+  readonly #entries: FollowedQuestions<Entry>;
 
   constructor(deps: CachedReadsDeps) {
     this.#deps = deps;
+    this.#entries = new FollowedQuestions(deps.clock);
     this.write = (name, args, options) => deps.contract.write(name, args, options);
     this.watch = (name, args, options) => deps.contract.watch(name, args, options);
   }
 
   async read<N extends ReadName>(name: N, args: ReadArgs<N>, options: ReadOptions): Promise<ReadResult<ReadValue<N>>> {
     if (options.cached !== true) return this.#deps.contract.read(name, args, options);
-    const key = JSON.stringify([name, args, options.datacenter ?? '', options.token ?? '']);
+    const { datacenter, token, signal } = options;
+    const key = JSON.stringify([name, args, datacenter ?? '', token ?? '']);
     const known = this.#entries.get(key);
     const entry = known ?? this.#begin(key, name, args, options);
-    entry.usedAt = this.#deps.clock.now();
-    if (entry.state === undefined) await this.#first(entry, options.signal);
+    await entry.first(this.#deps.clock, FIRST_ANSWER_MS, signal);
     if (entry.state?.value === undefined) {
-      this.#end(key, entry); // what can't be followed is asked for anew each time
+      this.#entries.end(key, entry); // what can't be followed is asked for anew each time
       throw new IsthmusError(entry.state?.code ?? 'unavailable', entry.state?.problem ?? 'no answer came in time');
     }
     if (options.index !== undefined) await entry.held.wait(options);
+    entry.usedAt = this.#deps.clock.now(); // it may have waited long
     return this.#answer(entry, known !== undefined) as ReadResult<ReadValue<N>>;
   }
 
   close(): void {
-    this.#sweeper?.cancel();
-    for (const [key, entry] of this.#entries) this.#end(key, entry);
+    this.#entries.close();
   }
 
   #answer(entry: Entry, hit: boolean): ReadResult<unknown> {
@@ -82,61 +87,14 @@ export class CachedReads implements ServerContract {
 
   #begin<N extends ReadName>(key: string, name: N, args: ReadArgs<N>, options: ReadOptions): Entry {
     const { clock, pool } = this.#deps;
-    const entry: Entry = {
-      held: new Held(clock),
-      state: undefined,
-      usedAt: 0,
-      waiters: new Set(),
-      fresh: undefined,
-      end: () => undefined,
-    };
-    this.#entries.set(key, entry);
     const { datacenter, token } = options;
     const where = { ...(datacenter === undefined ? {} : { datacenter }), ...(token === undefined ? {} : { token }) };
-    entry.end = pool.follow(name, args, where, (state) => {
-      const changed = state.problem === undefined;
-      entry.state = state;
-      if (changed && (state.index !== entry.held.current?.index || state.value !== entry.held.current.value)) {
-        entry.fresh = undefined;
-        entry.held.set(state.value, state.index);
-      }
-      for (const waiter of [...entry.waiters]) waiter();
-    });
-    if (this.#entries.size > MAX_KEPT) this.#end(...(this.#entries.entries().next().value as [string, Entry]));
-    this.#sweeper ??= clock.after(SWEEP_MS, () => this.#sweep());
+    const entry = new Entry(clock);
+    this.#entries.add(key, entry);
+    entry.begin(
+      (onState) => pool.follow(name, args, where, onState),
+      () => entry.take(),
+    );
     return entry;
-  }
-
-  #first(entry: Entry, signal: AbortSignal): Promise<void> {
-    return new Promise((resolve, reject) => {
-      const finish = (): void => {
-        timer.cancel();
-        entry.waiters.delete(finish);
-        signal.removeEventListener('abort', onAbort);
-        resolve();
-      };
-      const onAbort = (): void => {
-        finish();
-        reject(abortReason(signal));
-      };
-      const timer = this.#deps.clock.after(FIRST_ANSWER_MS, finish);
-      entry.waiters.add(finish);
-      signal.addEventListener('abort', onAbort, { once: true });
-      if (signal.aborted) onAbort();
-    });
-  }
-
-  #sweep(): void {
-    this.#sweeper = undefined;
-    const before = this.#deps.clock.now() - IDLE_MS;
-    for (const [key, entry] of this.#entries)
-      if (entry.usedAt < before && entry.held.followers === 0) this.#end(key, entry);
-    if (this.#entries.size > 0) this.#sweeper = this.#deps.clock.after(SWEEP_MS, () => this.#sweep());
-  }
-
-  #end(key: string, entry: Entry): void {
-    if (this.#entries.get(key) === entry) this.#entries.delete(key);
-    entry.end();
-    for (const waiter of [...entry.waiters]) waiter();
   }
 }

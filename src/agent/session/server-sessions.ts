@@ -137,20 +137,25 @@ export class ServerSessions implements Service {
     const again = new Backoff({ baseMs: 50, maxMs: RECONNECT_MS, random: this.#deps.random });
     let rounds = 0;
     let joined = false;
+    /** Of this outage. */
+    let told = false;
     while (!signal.aborted) {
       const session = this.#session ?? (await this.#round(signal));
       if (session !== undefined) {
         joined = true;
+        told = false;
         const since = clock.now();
         await this.#hold(signal);
         if (clock.now() - since >= STEADY_MS) {
           again.reset();
           continue;
         }
-      } else if (!joined) {
-        rounds += 1;
+      } else {
+        if (!told) log.warn('no server is reached', { error: this.#problem });
+        told = true;
+        rounds += joined ? 0 : 1;
         const { retryMax } = this.#options;
-        if (retryMax > 0 && rounds >= retryMax) {
+        if (!joined && retryMax > 0 && rounds >= retryMax) {
           this.#deps.onGivenUp(
             new IsthmusError('unavailable', `no server was found in ${rounds} tries: ${this.#problem}`),
           );
@@ -158,8 +163,6 @@ export class ServerSessions implements Service {
         }
       }
       const pause = (joined ? again : first).next();
-      if (session === undefined)
-        log.warn('no server is reached', { error: this.#problem, retryInMs: Math.round(pause) });
       await sleep(clock, pause, signal).catch(() => undefined); // only an abort rejects it
     }
   }
