@@ -41,12 +41,12 @@ const PROTOCOL = 1;
 /** For an agent to say who it is, milliseconds. */
 const HELLO_MS = 5_000;
 /** Signs of life within the time after which a node is lost. */
-const HEARTBEATS = 3;
+const HEARTBEATS = 4;
 /**
- * The sessions of a server that died end after so many times the node timeout: by then its agents have long found
- * another server.
+ * The sessions of a server that died end after so many times the node timeout, less a third for the last time that the lease
+ * was kept: an agent notices within three signs of life, and needs a moment to find another server.
  */
-const LEASE_TIMEOUTS = 1.5;
+const LEASE_TIMEOUTS = 2;
 
 interface Live {
   readonly id: string;

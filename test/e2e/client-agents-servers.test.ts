@@ -19,7 +19,7 @@ import { type ClusterServer, type ServerCluster, startServers } from '../harness
 
 /** Two servers on one etcd, and a client agent with two services, whose server is killed and paused. */
 
-const TIMES = { node_timeout: '3s', log_level: 'warn' };
+const TIMES = { node_timeout: '4s', log_level: 'warn' };
 
 let etcd: EtcdCluster;
 let cluster: ServerCluster;

@@ -45,10 +45,14 @@ export class ServerList {
     return this.#told;
   }
 
-  /** Addresses in the order to try them: those told of first, each kind in an order of its own making. */
-  candidates(): readonly string[] {
+  /**
+   * Addresses in the order to try them: those told of first, each kind in an order of its own making.
+   * @param lost where the last session was lost: a server that hangs would take the time that the others need
+   */
+  candidates(lost = ''): readonly string[] {
     const told = this.#told.map(({ address }) => address);
-    return [...new Set([...this.#shuffled(told), ...this.#shuffled([...this.#seeds])])];
+    const all = [...new Set([...this.#shuffled(told), ...this.#shuffled([...this.#seeds])])];
+    return all.includes(lost) ? [...all.filter((address) => address !== lost), lost] : all;
   }
 
   /** Adds what an operator names. */

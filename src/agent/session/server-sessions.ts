@@ -57,6 +57,7 @@ export class ServerSessions implements Service {
   readonly #changes = new ChangeSignal();
   #session: ServerSession | undefined;
   #lostAt: number | undefined;
+  #lostAddress: string | undefined;
   #problem = 'not joined yet: name a server with -retry-join';
 
   constructor(deps: ServerSessionsDeps, options: ServerSessionsOptions) {
@@ -170,7 +171,7 @@ export class ServerSessions implements Service {
   /** Tries all known servers; undefined when none took the session. */
   async #round(signal: AbortSignal): Promise<ServerSession | undefined> {
     const failures: string[] = [];
-    for (const address of this.#deps.servers.candidates()) {
+    for (const address of this.#deps.servers.candidates(this.#lostAddress)) {
       if (signal.aborted) return undefined;
       try {
         const session = await ServerSession.open(this.#sessionDeps(), address, signal);
@@ -218,6 +219,7 @@ export class ServerSessions implements Service {
       if (this.#session !== session) continue;
       this.#session = undefined;
       this.#lostAt = this.#deps.clock.now();
+      this.#lostAddress = session.address;
       this.#problem = reason.message;
       this.#deps.log.warn('session lost', { peer: session.address, reason: reason.message });
     }

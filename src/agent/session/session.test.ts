@@ -184,6 +184,7 @@ describe('a session', () => {
     expect(kept.map(({ address }: { address: string }) => address)).toEqual([a.address, b.address]);
     const again = new ServerList({ seeds: ['gone:1'], dataDir: folder, random: () => 0, log: noLog });
     expect(again.candidates()).toEqual([a.address, b.address, 'gone:1']);
+    expect(again.candidates(a.address)).toEqual([b.address, 'gone:1', a.address]);
     writeFileSync(join(folder, 'servers.json'), '{');
     expect(new ServerList({ seeds: ['x:1'], dataDir: folder, random: () => 0, log: noLog }).candidates()).toEqual([
       'x:1',

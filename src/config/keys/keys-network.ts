@@ -113,7 +113,7 @@ export const NETWORK_KEYS = {
   node_timeout: used(
     duration,
     10_000,
-    'A node whose agent was not heard of for this long is critical; servers tell agents to show themselves three times within it.',
+    'A node whose agent was not heard of for this long is critical; servers tell agents to show themselves four times within it.',
   ),
   reconnect_timeout: used(duration, 259_200_000, 'How long a failed node stays listed before it is removed.'),
 
