@@ -20,6 +20,8 @@ export interface ResolvedTarget {
   readonly datacenter: string;
   /** False: its datacenter can't be reached, or does not answer. The instances are those last known. */
   readonly reached: boolean;
+  /** False: nothing was heard of its instances since the server started, so that none need not mean that there are none. */
+  readonly known: boolean;
   /** The healthy ones. */
   readonly instances: readonly QueryInstance[];
 }

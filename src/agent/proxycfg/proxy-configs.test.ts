@@ -153,7 +153,7 @@ function instance(id: string, status: string, node: Partial<ServiceInstance['Nod
 }
 
 function target(datacenter: string, reached: boolean, ...instances: readonly ServiceInstance[]): ResolvedTarget {
-  return { id: `db.${datacenter}`, service: 'db', datacenter, reached, instances };
+  return { id: `db.${datacenter}`, service: 'db', datacenter, reached, known: true, instances };
 }
 
 /** db in dc2, as its servers tell it. */
@@ -390,9 +390,10 @@ describe('proxy configuration', () => {
     const { seen } = await open(all.configs);
     await settle();
     expect(seen[0]).toMatchObject({
-      endpoints: { [DB_KEY]: [], [CACHE_KEY]: [] },
+      endpoints: { [CACHE_KEY]: [] },
       problems: { [DB_KEY]: 'No path to datacenter' },
     });
+    expect(seen[0]?.endpoints).not.toHaveProperty(DB_KEY); // a sidecar that was there before keeps what it has
     all.contract.answer(DB, db(instance('db-1', 'passing')));
     await all.clock.advance(5_000);
     expect(seen[1]).toMatchObject({ endpoints: { [DB_KEY]: [{ id: 'dc2/n1/db-1' }] }, problems: { [DB_KEY]: '' } });
@@ -520,13 +521,25 @@ describe('proxy configuration', () => {
     const addresses = (): unknown => seen.at(-1)?.endpoints?.[DB_KEY]?.map(({ id }) => id);
     all.contract.answer(DB, db(far));
     await settle();
-    all.contract.answer(DB, { targets: [target('dc2', false)] } satisfies ResolvedUpstream);
+    all.contract.answer(DB, { targets: [{ ...target('dc2', false), known: false }] } satisfies ResolvedUpstream);
     await settle();
     expect(seen.at(-1)?.problems).toEqual({ [DB_KEY]: 'no answer from datacenter dc2' });
     expect(addresses()).toEqual(['dc2/n1/db-1']);
     all.contract.answer(DB, db());
     await settle();
     expect(addresses()).toEqual([]);
+  });
+
+  it('tells a sidecar that was there before nothing of what it does not know after it started anew itself', async () => {
+    const all = start();
+    answerAll(all);
+    all.contract.answer(DB, { targets: [{ ...target('dc2', false), known: false }] } satisfies ResolvedUpstream);
+    const { seen } = await open(all.configs);
+    await settle();
+    expect(seen[0]?.endpoints).toEqual({ [CACHE_KEY]: [] });
+    all.contract.answer(DB, { targets: [target('dc2', false)] } satisfies ResolvedUpstream);
+    await settle();
+    expect(seen.at(-1)?.endpoints).toEqual({ [DB_KEY]: [] });
   });
 
   it('follows a prepared query in the datacenter that it was written in', async () => {
@@ -549,7 +562,6 @@ describe('proxy configuration', () => {
     expect(seen[0]).toMatchObject({
       endpoints: {
         'prepared_query:geo@dc1:1': [{ id: 'dc2/n1/db-1', service: 'db', datacenter: 'dc2' }],
-        'prepared_query:geo@dc2:2': [],
       },
       problems: { 'prepared_query:geo@dc2:2': 'Query not found' },
     });

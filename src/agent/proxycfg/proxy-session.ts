@@ -3,7 +3,7 @@ import { abortReason, type LinkedSignal } from '../../lib/signals.ts';
 import type { TaskGroup } from '../../lib/task.ts';
 import type { CaRoots, LeafCert } from '../../model/ca.ts';
 import type { Verdicts } from '../../model/intention.ts';
-import type { SidecarConfig, SidecarLeaf, SidecarRoots, SidecarUpdate } from '../../model/sidecar.ts';
+import type { SidecarConfig, SidecarEndpoint, SidecarLeaf, SidecarRoots, SidecarUpdate } from '../../model/sidecar.ts';
 import type { LeafManager } from '../cache/leaf-manager.ts';
 import type { RootsSource } from '../cache/roots-cache.ts';
 import type { WatchPool } from '../cache/watch-pool.ts';
@@ -217,13 +217,13 @@ export class ProxySession {
   #take(roots: CaRoots | undefined, all: boolean): SidecarUpdate {
     const dirty = this.#dirty;
     this.#version += 1;
-    const endpoints: Record<string, UpstreamState['endpoints']> = {};
+    const endpoints: Record<string, readonly SidecarEndpoint[]> = {};
     const problems: Record<string, string> = {};
     for (const key of all ? this.#upstreams.keys() : dirty.upstreams) {
       const followed = this.#upstreams.get(key);
       if (followed?.state === undefined) continue;
       const { state, told } = followed;
-      if (state.endpoints !== told?.endpoints) endpoints[key] = state.endpoints;
+      if (state.endpoints !== undefined && state.endpoints !== told?.endpoints) endpoints[key] = state.endpoints;
       if (state.problem !== (told?.problem ?? '')) problems[key] = state.problem;
       followed.told = state;
     }

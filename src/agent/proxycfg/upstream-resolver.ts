@@ -6,7 +6,8 @@ import { endpointsOf } from './endpoints.ts';
 
 /** Where an upstream leads now. `problem` says what can't be followed; the last known endpoints stay. */
 export interface UpstreamState {
-  readonly endpoints: readonly SidecarEndpoint[];
+  /** Undefined: not known yet. A sidecar that was there before keeps what it has. */
+  readonly endpoints: readonly SidecarEndpoint[] | undefined;
   readonly problem: string;
 }
 
@@ -34,7 +35,7 @@ export function createUpstreamResolver(deps: UpstreamResolverDeps): UpstreamReso
   return {
     follow(upstream, { token }, onState) {
       const { name, type, datacenter } = upstream;
-      let known: readonly SidecarEndpoint[] = [];
+      let known: readonly SidecarEndpoint[] | undefined;
       let told: ResolvedUpstream | undefined;
       let last: ResolvedUpstream | undefined;
       let answered = false;
@@ -52,7 +53,8 @@ export function createUpstreamResolver(deps: UpstreamResolverDeps): UpstreamReso
         if (value !== undefined && value !== told) {
           last = withKnown(value, last);
           told = value;
-          known = endpointsOf(last, deps.datacenter);
+          const endpoints = endpointsOf(last, deps.datacenter);
+          if (endpoints.length > 0 || last.targets.every((target) => target.known)) known = endpoints;
         }
         onState({ endpoints: known, problem: problem ?? unreached(last) });
       });
@@ -70,11 +72,11 @@ export function createUpstreamResolver(deps: UpstreamResolverDeps): UpstreamReso
 
 /** A server that has just started has never heard of a datacenter that is away: what was known of it here still holds. */
 function withKnown(upstream: ResolvedUpstream, before: ResolvedUpstream | undefined): ResolvedUpstream {
-  if (before === undefined || upstream.targets.every(({ reached }) => reached)) return upstream;
+  if (before === undefined || upstream.targets.every(({ known }) => known)) return upstream;
   const targets = upstream.targets.map((target) => {
     const same = before.targets.find(({ id }) => id === target.id);
-    if (target.reached || target.instances.length > 0 || same === undefined) return target;
-    return { ...target, instances: same.instances };
+    if (target.known || same === undefined) return target;
+    return { ...target, known: same.known, instances: same.instances };
   });
   return { ...upstream, targets };
 }

@@ -101,6 +101,7 @@ describe('an upstream', () => {
     });
     await clock.advance(3_000);
     expect(upstream.last()).toBe('dc1:a dc2?: dc3:c');
+    expect(upstream.raw.at(-1)?.targets.map(({ known }) => known)).toEqual([true, false, true]);
     mesh.silent.clear();
     mesh.set('dc2', 'db', 'b');
     await settle();

@@ -62,9 +62,10 @@ function targetsOf(mesh: Mesh, follower: PlanFollower, plan: UpstreamPlan): read
       continue;
     }
     const { instances = [] } = place;
+    const known = place.instances !== undefined;
     if (reached && instances.length > 0) healthy = true;
     const { id, datacenter, selection } = step;
-    targets.push({ id, service: selection.service, datacenter, reached, instances });
+    targets.push({ id, service: selection.service, datacenter, reached, known, instances });
   }
   return waiting ? undefined : targets;
 }
@@ -74,13 +75,14 @@ function same(a: ResolvedUpstream, b: ResolvedUpstream): boolean {
   return (
     a.connectTimeoutMs === b.connectTimeoutMs &&
     a.targets.length === b.targets.length &&
-    a.targets.every(({ id, service, datacenter, reached, instances }, n) => {
+    a.targets.every(({ id, service, datacenter, reached, known, instances }, n) => {
       const other = b.targets[n];
       return (
         id === other?.id &&
         service === other.service &&
         datacenter === other.datacenter &&
         reached === other.reached &&
+        known === other.known &&
         instances === other.instances
       );
     })
