@@ -303,3 +303,22 @@ describe('debugConfig', () => {
     }
   });
 });
+
+it('refuses fields of audit sinks by name, whatever name it is', () => {
+  const load = (fields: string): unknown =>
+    loadConfig(
+      { flags: {}, sources: [{ kind: 'file', path: 'a.hcl' }], dev: false },
+      {
+        readFile: () => `data_dir = "/x"\naudit { enabled = true sink "s" { ${fields} } }`,
+        listDir: () => undefined,
+        hostname: () => 'h',
+        interfaces: () => [{ name: 'eth0', address: '10.0.0.1', family: 4, internal: false }],
+      },
+    );
+  expect(() => load('path = "/a" constructor = 1')).toThrow('knows no "constructor": it takes type, format, path');
+  expect(() => load('type = "file"')).toThrow('needs a "path"');
+  expect(() => load('path = "/a" mode = "rw"')).toThrow('it must be like "0600"');
+  expect(load('path = "/a" rotate_bytes = 5')).toMatchObject({
+    config: { auditSinks: [{ name: 's', path: '/a', mode: 0o600, rotateBytes: 5, rotateMs: 86_400_000 }] },
+  });
+});

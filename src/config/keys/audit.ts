@@ -40,8 +40,8 @@ function sinkOf(
 ): AuditSink {
   const given: Fields = {};
   for (const { key, value, at } of entries) {
-    const field = FIELDS[key as keyof typeof FIELDS] as Kind<never> | undefined;
-    if (field === undefined) fail(place, at, `knows no "${key}": it takes ${Object.keys(FIELDS).join(', ')}`);
+    if (!Object.hasOwn(FIELDS, key)) fail(place, at, `knows no "${key}": it takes ${Object.keys(FIELDS).join(', ')}`);
+    const field = FIELDS[key as keyof typeof FIELDS] as Kind<never>;
     given[key as keyof Fields] = field.read([value], { ...place, path: `${place.path}.${key}` });
   }
   const { path = '', mode = '0600' } = given;
