@@ -1,3 +1,5 @@
+import { once } from 'node:events';
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { fakeEndpoint } from '../../test/fakes/fake-mesh.ts';
 import { DB, ending, exchange, holdOpen, SidecarBench } from '../../test/fakes/sidecar-bench.ts';
@@ -87,6 +89,46 @@ describe('a target in a black hole', () => {
     way.heal();
     await web.source.put({ endpoints: { [DB.key]: [near] } });
     expect(String(await exchange(web.address, 'x'))).toBe('dc2');
+  });
+});
+
+describe('a target whose process died', () => {
+  it('is left at once, also where the kernel sends no more than an end', async () => {
+    const LONG_MS = 60_000; // nothing here may wait for a time-out
+    const near = await bench.db(await telling('dc2'));
+    const far = await bench.db(await telling('dc3'), { parts: { leaf: bench.ca.leaf('db', 'dc3') } });
+    const pairs: { readonly inner: Socket; readonly outer: Socket }[] = [];
+    const way = createServer({ allowHalfOpen: true }, (inner) => {
+      const outer = connect(Number(near.address.split(':').at(-1)), '127.0.0.1');
+      inner.pipe(outer).pipe(inner, { end: false });
+      for (const socket of [inner, outer]) socket.on('error', () => undefined);
+      pairs.push({ inner, outer });
+    }).listen(0, '127.0.0.1');
+    await once(way, 'listening');
+    bench.defer(async () => {
+      for (const { inner } of pairs) inner.destroy();
+    });
+    const endpoints = [
+      {
+        ...fakeEndpoint(`127.0.0.1:${(way.address() as AddressInfo).port}`, 'db', 'dc2'),
+        target: 'db.dc2',
+        connectTimeoutMs: LONG_MS,
+      },
+      { ...fakeEndpoint(far.address, 'db', 'dc3'), target: 'db.dc3', connectTimeoutMs: LONG_MS },
+    ];
+    const web = await bench.web([], {
+      parts: { endpoints: { [DB.key]: endpoints } },
+      limits: { connectTimeoutMs: LONG_MS, pingIntervalMs: LONG_MS, pingTimeoutMs: LONG_MS },
+    });
+    expect(String(await exchange(web.address, 'x'))).toBe('dc2');
+    way.close();
+    for (const { inner, outer } of pairs) {
+      inner.unpipe(outer);
+      outer.unpipe(inner);
+      outer.destroy();
+      inner.resume().end();
+    }
+    expect(String(await exchange(web.address, 'x'))).toBe('dc3');
   });
 });
 

@@ -59,6 +59,8 @@ export class Tunnel {
   readonly #session: ClientHttp2Session;
   readonly #dialled: Dialled;
   readonly #deps: TunnelDeps;
+  /** Ends the wait of a stream that has no answer yet. */
+  readonly #unanswered = new Set<() => void>();
   #streams = 0;
   #resets = 0;
   #retired = false;
@@ -86,6 +88,7 @@ export class Tunnel {
       deps.onRefused();
     });
     this.#session.once('close', () => this.#closed());
+    dialled.tls.once('end', () => this.#ended());
     this.#timer = this.#nextPing();
   }
 
@@ -133,8 +136,19 @@ export class Tunnel {
       }
       this.#streams += 1;
       let settled = false;
-      const timer = this.#deps.clock.after(timeoutMs, () => {
+      const settle = (): void => {
         settled = true;
+        timer.cancel();
+        this.#unanswered.delete(giveUp);
+      };
+      const giveUp = (): void => {
+        settle();
+        this.#reset(stream);
+        reject(new StreamUntouched());
+      };
+      this.#unanswered.add(giveUp);
+      const timer = this.#deps.clock.after(timeoutMs, () => {
+        settle();
         this.#reset(stream);
         this.retire(); // the way may be a black hole: the next attempt makes a new tunnel, and finds out
         reject(new DialError('unreachable', 'no answer over the tunnel within the time-out', { retry: true }));
@@ -142,8 +156,7 @@ export class Tunnel {
       stream.on('error', ignoreError); // `close` follows
       stream.once('response', (headers) => {
         if (settled) return;
-        settled = true;
-        timer.cancel();
+        settle();
         const status = headers[':status'] ?? 0;
         if (status === STATUS.connected) {
           resolve(streamEnd(stream, () => this.#reset(stream)));
@@ -157,11 +170,19 @@ export class Tunnel {
         this.#streams -= 1;
         if (this.#streams === 0) this.#idleSince = this.#deps.clock.now();
         if (settled) return;
-        settled = true;
-        timer.cancel();
+        settle();
         reject(new StreamUntouched());
       });
     });
+  }
+
+  /**
+   * Nothing more comes. The socket may be half open, so that HTTP/2 does not take this for its end, but of a process that
+   * died it is all there is: who still waits for an answer goes elsewhere. What was answered may still be read.
+   */
+  #ended(): void {
+    this.retire();
+    for (const giveUp of [...this.#unanswered]) giveUp();
   }
 
   #reset(stream: ClientHttp2Stream): void {
