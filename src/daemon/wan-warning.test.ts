@@ -46,6 +46,8 @@ describe('services without a WAN address', () => {
     await register('hidden', { Address: '10.0.0.9' }, '198.51.100.1');
     await register('by-node', {}, '198.51.100.1');
     await register('own', { Address: '10.0.0.9', TaggedAddresses: { wan: { Address: '198.51.100.2', Port: 1 } } });
+    const byFamily = { wan_ipv4: { Address: '198.51.100.3', Port: 1 } };
+    await register('by-family', { Address: '10.0.0.9', TaggedAddresses: byFamily });
     expect(warned).toEqual([
       { service: 'bare', node: 'n-bare', address: '10.0.0.1' },
       { service: 'hidden', node: 'n-hidden', address: '10.0.0.9' },

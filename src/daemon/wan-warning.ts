@@ -1,5 +1,6 @@
 import type { NodeEntity, ServiceEntity } from '../domain/catalog/tables.ts';
 import type { Service } from '../lib/service.ts';
+import { serviceAt } from '../model/address.ts';
 import type { AppliedCommit } from '../store/store.ts';
 import type { Logger } from '../telemetry/types.ts';
 
@@ -48,6 +49,6 @@ export function createWanWarning({ onCommit, node, federated, log }: WanWarningD
 
 /** A service's own address hides its node's WAN address. */
 function hasWan(service: ServiceEntity, home: NodeEntity): boolean {
-  if (service.TaggedAddresses?.wan?.Address) return true;
+  if (serviceAt(service, true).wan) return true;
   return service.Address === '' && Boolean(home.TaggedAddresses?.wan);
 }

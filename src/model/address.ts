@@ -25,28 +25,37 @@ export type Family = 'ipv4' | 'ipv6';
 
 /** Where a node is reached; `wan` from another datacenter. */
 export function nodeAddress(node: NodeAddresses, wan: boolean, family?: Family): string {
-  const tags = node.TaggedAddresses;
-  if (tags === null) return node.Address;
-  return (
-    (wan ? (family && tags[`wan_${family}`]) || tags.wan : undefined) ||
-    (family && tags[`lan_${family}`]) ||
-    node.Address
-  );
+  const { Address, TaggedAddresses: tags } = node;
+  const tag = tagsFor(wan, family).find((each) => tags?.[each] && !(each.startsWith('wan_') && tags[each] === Address));
+  return (tag === undefined ? undefined : tags?.[tag]) ?? Address;
 }
 
-/** A service's own address, '' when it has none but its node's. */
-export function serviceAddress(service: Omit<ServiceAddresses, 'Port'>, wan: boolean, family?: Family): string {
-  const tags = service.TaggedAddresses;
-  if (tags === undefined) return service.Address;
-  return (
-    (wan ? (family && tags[`wan_${family}`]?.Address) || tags.wan?.Address : undefined) ||
-    (family && tags[`lan_${family}`]?.Address) ||
-    service.Address
-  );
+export interface ServiceAt {
+  /** '' when it has none but its node's. */
+  readonly address: string;
+  readonly port: number;
+  readonly wan: boolean;
 }
 
-export function servicePort(service: Omit<ServiceAddresses, 'Address'>, wan: boolean): number {
-  return (wan ? service.TaggedAddresses?.wan?.Port : undefined) || service.Port;
+/** A service's own address and the port that goes with it. */
+export function serviceAt(service: ServiceAddresses, wan: boolean, family?: Family): ServiceAt {
+  const { Address, Port, TaggedAddresses: tags } = service;
+  for (const tag of tagsFor(wan, family)) {
+    const tagged = tags?.[tag];
+    if (tagged === undefined || tagged.Address === '') continue;
+    if (tag.startsWith('wan_') && tagged.Address === Address && tagged.Port === Port) continue;
+    return { address: tagged.Address, port: tagged.Port || Port, wan: tag.startsWith('wan') };
+  }
+  return { address: Address, port: Port, wan: false };
+}
+
+/**
+ * The tags that count, in order. Agents put the own address under `wan_ipv4` (or `wan_ipv6`) where they were told none:
+ * that is no WAN address, and passed over.
+ */
+function tagsFor(wan: boolean, family: Family | undefined): readonly string[] {
+  if (family !== undefined) return wan ? [`wan_${family}`, 'wan', `lan_${family}`] : [`lan_${family}`];
+  return wan ? ['wan', 'wan_ipv4', 'wan_ipv6'] : [];
 }
 
 /**
@@ -54,9 +63,9 @@ export function servicePort(service: Omit<ServiceAddresses, 'Address'>, wan: boo
  * one place that decides it, for every answer and for every sidecar.
  */
 export function reachedAt(node: NodeAddresses, service: ServiceAddresses, wan: boolean): ReachedAt {
-  const own = serviceAddress(service, wan);
-  const port = servicePort(service, wan);
-  if (own !== '') return { address: own, port, source: own === service.Address ? 'service' : 'service wan' };
+  const own = serviceAt(service, wan);
+  const { port } = own;
+  if (own.address !== '') return { address: own.address, port, source: own.wan ? 'service wan' : 'service' };
   const address = nodeAddress(node, wan);
   return { address, port, source: address === node.Address ? 'node' : 'node wan' };
 }

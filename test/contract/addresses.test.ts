@@ -21,7 +21,13 @@ import { memoryStore } from '../fakes/memory-store.ts';
 
 /** Which address is handed out, wherever one asks: every edge must say the same. */
 
-type Tags = 'none' | 'node' | 'service' | 'node, own address';
+type Tags =
+  | 'none'
+  | 'node'
+  | 'service'
+  | 'node, own address'
+  | 'service, beside what agents add'
+  | 'service, by family';
 type Where = 'local' | 'remote' | 'failed over';
 
 const INDEXES = { CreateIndex: 1, ModifyIndex: 1 };
@@ -39,13 +45,28 @@ function nodeOf(tags: Tags, datacenter: string): CatalogNode {
   };
 }
 
+const OWN = { Address: '10.0.0.9', Port: 5_432 };
+const WAN = { Address: '203.0.113.7', Port: 15_432 };
+/** As agents complete a service that has an address of its own. */
+const ADDED = { lan_ipv4: OWN, wan_ipv4: OWN };
+
+const TAGGED: Readonly<Record<Tags, NodeService['TaggedAddresses']>> = {
+  none: undefined,
+  node: undefined,
+  service: { wan: WAN },
+  'node, own address': ADDED,
+  'service, beside what agents add': { ...ADDED, wan: WAN },
+  'service, by family': { ...ADDED, wan_ipv4: WAN },
+};
+
 function serviceOf(tags: Tags): NodeService {
+  const tagged = TAGGED[tags];
   return {
     ID: 'db',
     Service: 'db',
     Tags: [],
-    Address: tags === 'node, own address' ? '10.0.0.9' : '',
-    ...(tags === 'service' ? { TaggedAddresses: { wan: { Address: '203.0.113.7', Port: 15_432 } } } : {}),
+    Address: tagged?.lan_ipv4?.Address ?? '',
+    ...(tagged === undefined ? {} : { TaggedAddresses: tagged }),
     Meta: null,
     Port: 5_432,
     Weights: { Passing: 1, Warning: 1 },
@@ -62,6 +83,8 @@ const WANTED: Readonly<Record<Tags, Readonly<Record<'near' | 'far', string>>>> =
   node: { near: '10.0.0.1:5432', far: '198.51.100.1:5432' },
   service: { near: '10.0.0.1:5432', far: '203.0.113.7:15432' },
   'node, own address': { near: '10.0.0.9:5432', far: '10.0.0.9:5432' },
+  'service, beside what agents add': { near: '10.0.0.9:5432', far: '203.0.113.7:15432' },
+  'service, by family': { near: '10.0.0.9:5432', far: '203.0.113.7:15432' },
 };
 
 const CASES = (Object.keys(WANTED) as Tags[]).flatMap((tags) =>

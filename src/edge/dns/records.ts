@@ -1,5 +1,5 @@
 import { isIP, isIPv4 } from 'node:net';
-import { type Family, nodeAddress, serviceAddress, servicePort } from '../../model/address.ts';
+import { type Family, nodeAddress, serviceAt } from '../../model/address.ts';
 import type { CatalogNode } from '../../model/catalog.ts';
 import type { QueryInstance } from '../../model/prepared-query.ts';
 import { addressBytes, isEncodable } from './encode.ts';
@@ -91,8 +91,7 @@ interface Target {
 function targetOf({ Node, Service }: QueryInstance, context: RecordContext): Target {
   const { datacenter, domain, wan, type } = context;
   const family = familyOf(type);
-  const port = servicePort(Service, wan);
-  const own = serviceAddress(Service, wan, family);
+  const { address: own, port } = serviceAt(Service, wan, family);
   // A service whose address is the very name that was asked for would lead back to itself.
   const address = own === '' || withoutDot(own).toLowerCase() === context.name ? nodeAddress(Node, wan, family) : own;
   if (isIP(address) === 0) return { address: '', name: withoutDot(address), port };

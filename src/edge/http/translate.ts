@@ -1,4 +1,4 @@
-import { nodeAddress, serviceAddress, servicePort } from '../../model/address.ts';
+import { nodeAddress, serviceAt } from '../../model/address.ts';
 import type { CatalogNode, CatalogService, NodeService } from '../../model/catalog.ts';
 import type { QueryExecution } from '../../model/prepared-query.ts';
 import type { ReadValue } from '../../rpc/contract/reads.ts';
@@ -13,7 +13,8 @@ export function translateNode(node: CatalogNode): CatalogNode {
 }
 
 export function translateService<S extends Pick<NodeService, 'Address' | 'Port' | 'TaggedAddresses'>>(service: S): S {
-  return { ...service, Address: serviceAddress(service, true), Port: servicePort(service, true) };
+  const { address, port } = serviceAt(service, true);
+  return { ...service, Address: address, Port: port };
 }
 
 export function translateNodes(nodes: readonly CatalogNode[]): readonly CatalogNode[] {
@@ -38,12 +39,8 @@ export function translateCatalogServices(services: readonly CatalogService[]): r
       Port,
       ...(ServiceTaggedAddresses === undefined ? {} : { TaggedAddresses: ServiceTaggedAddresses }),
     };
-    return {
-      ...service,
-      Address: nodeAddress(service, true),
-      ServiceAddress: serviceAddress(own, true),
-      ServicePort: servicePort(own, true),
-    };
+    const { address, port } = serviceAt(own, true);
+    return { ...service, Address: nodeAddress(service, true), ServiceAddress: address, ServicePort: port };
   });
 }
 
