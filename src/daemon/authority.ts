@@ -312,6 +312,7 @@ export async function createAuthority(deps: AuthorityDeps): Promise<Authority> {
       handshakeMs: config.limits.rpcHandshakeTimeoutMs,
     },
     handlers: {
+      datacenter,
       contract: new FreshContract({
         inner: recording ? audited(guarded, { audit: deps.audit, accessorOf, datacenter, node: nodeName }) : guarded,
         contact: () => store.contact(),

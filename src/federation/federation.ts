@@ -29,6 +29,8 @@ export type { Federation, FederationDeps, FederationIdentity, LinkStatus } from 
 const JUST_LOST_MS = 5_000;
 /** Longest wait for the others to read a farewell, milliseconds. */
 const HANG_UP_MS = 1_000;
+/** Epochs left by restores that are remembered. */
+const MAX_LEFT_EPOCHS = 100;
 /** Refusals of servers that dial this one that are remembered, so that each is logged once. */
 const MAX_TOLD_REFUSALS = 1_000;
 
@@ -47,6 +49,7 @@ class FederationService implements Federation {
   readonly #accepted = new Set<AcceptedLink>();
   /** Why servers that dial this one are refused, by node and datacenter. */
   readonly #toldRefusals = new Map<string, string>();
+  readonly #leftEpochs = new Set<string>();
   readonly #changes = new ChangeSignal();
   readonly #nearest = new Nearest();
   readonly #remotes = new Map<string, RemoteDatacenter>();
@@ -213,6 +216,7 @@ class FederationService implements Federation {
   #announce(): void {
     const hello = this.#ownHello();
     if (sameHello(hello, this.#hello)) return;
+    this.#noteEpochs(this.#hello.epoch, hello.epoch);
     this.#hello = hello;
     for (const link of this.#dialler.links()) {
       const other = link.nodeId === undefined ? undefined : this.#peers.get(link.nodeId)?.hello;
@@ -295,7 +299,18 @@ class FederationService implements Federation {
   }
 
   #judge(hello: Hello): LinkRefusal | undefined {
-    return judge(this.#ownHello(), hello, this.#peers.aliveHellos());
+    const before = this.#peers.get(hello.nodeId)?.hello;
+    if (before?.datacenter === hello.datacenter) this.#noteEpochs(before.epoch, hello.epoch);
+    const own = this.#ownHello();
+    this.#noteEpochs(this.#hello.epoch, own.epoch);
+    return judge(own, hello, this.#peers.aliveHellos(), this.#leftEpochs);
+  }
+
+  /** A server that tells another epoch than before had its store restored; others of its datacenter may not have heard of it. */
+  #noteEpochs(before: string, now: string): void {
+    if (before === '' || before === now) return;
+    if (this.#leftEpochs.size >= MAX_LEFT_EPOCHS) this.#leftEpochs.clear();
+    this.#leftEpochs.add(before);
   }
 
   #ownHello(): Hello {

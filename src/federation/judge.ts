@@ -15,8 +15,17 @@ export type Party = Pick<
 /**
  * Why `own` must not federate with `other`, or undefined when it may. Both sides judge by themselves.
  * @param alive servers that `own` holds links with at the moment
+ * @param left epochs that a server was seen to leave, by a restore of its store
  */
-export function judge(own: Party, other: Party, alive: Iterable<Party>): LinkRefusal | undefined {
+export function judge(
+  own: Party,
+  other: Party,
+  alive: Iterable<Party>,
+  left: ReadonlySet<string> = NONE_LEFT,
+): LinkRefusal | undefined {
+  /** Servers of one store hear of a restore one after the other. */
+  const sameStore = (one: Party, two: Party): boolean =>
+    one.epoch === two.epoch || left.has(one.epoch) || left.has(two.epoch);
   if (other.protocol < OLDEST_PROTOCOL) {
     return refuse(
       'protocol',
@@ -33,7 +42,7 @@ export function judge(own: Party, other: Party, alive: Iterable<Party>): LinkRef
         `datacenter "${own.datacenter}": was a data directory copied?`,
     );
   }
-  if (other.datacenter === own.datacenter && other.epoch !== own.epoch) return sameName(own, other);
+  if (other.datacenter === own.datacenter && !sameStore(other, own)) return sameName(own, other);
   const [first, second] = inOrder(own, other);
   if (own.datacenter !== other.datacenter && own.isPrimary && other.isPrimary) {
     return refuse(
@@ -56,7 +65,7 @@ export function judge(own: Party, other: Party, alive: Iterable<Party>): LinkRef
     );
   }
   for (const third of alive) {
-    if (third.datacenter !== other.datacenter || third.nodeId === other.nodeId || third.epoch === other.epoch) continue;
+    if (third.datacenter !== other.datacenter || third.nodeId === other.nodeId || sameStore(third, other)) continue;
     return sameName(third, other);
   }
   return undefined;
@@ -72,6 +81,8 @@ export function judgeIdentity(hello: Party, peer: PeerIdentity | undefined): Lin
       `(${peer.name}) it is ${is}: its certificate must hold the name server.${hello.datacenter}.<domain>`,
   );
 }
+
+const NONE_LEFT: ReadonlySet<string> = new Set();
 
 /** The same order on both sides, so that both say the same text. */
 function inOrder(one: Party, other: Party): readonly [Party, Party] {

@@ -64,6 +64,15 @@ describe('judge', () => {
     expect(judge(own, other, [first])?.code).toBe('datacenter');
     expect(judge(own, other, [{ ...first, epoch: 'e2' }])).toBeUndefined(); // a second server of it
     expect(judge(own, { ...other, epoch: 'restored' }, [other])).toBeUndefined(); // the same server with a restored store
+    // Servers of one store hear of its restore one after the other, in either order.
+    const [old, restored] = [
+      { ...first, epoch: 'e2' },
+      { ...other, epoch: 'restored' },
+    ];
+    expect(judge(own, restored, [old])?.code).toBe('datacenter');
+    expect(judge(own, restored, [old], new Set(['e2']))).toBeUndefined();
+    expect(judge(own, old, [restored], new Set(['e2']))).toBeUndefined();
+    expect(judge(own, { ...old, epoch: 'of others' }, [restored], new Set(['e2']))?.code).toBe('datacenter');
   });
 });
 

@@ -46,8 +46,11 @@ export interface AgentProcess {
   stop(withinMs?: number): Promise<Exit>;
   kill9(): Promise<Exit>;
   signal(signal: NodeJS.Signals): void;
-  /** Stops it when it runs, then starts it with the same ports and data; `config` is laid over what it had. */
-  restart(config?: Readonly<Record<string, unknown>>): Promise<void>;
+  /**
+   * Stops it when it runs, then starts it with the same ports and data; `config` is laid over what it had, and `binary`
+   * takes the place of the program.
+   */
+  restart(config?: Readonly<Record<string, unknown>>, binary?: string): Promise<void>;
   log(): string;
   /** Sends a request to its HTTP address. An object as body goes as JSON. */
   http(method: string, path: string, body?: HttpBody, headers?: Readonly<Record<string, string>>): Promise<HttpAnswer>;
@@ -67,12 +70,13 @@ export async function startAgent(options: AgentOptions): Promise<AgentProcess> {
     ports: { http: 0, dns: 0, server: 0, serf_lan: 0, serf_wan: 0, ...(ports as object | undefined) },
   };
   const configFile = `${dataDir}.json`;
+  let program = options.binary ?? BINARY;
   const start = (): Promise<ManagedProcess<AgentReady>> => {
     mkdirSync(dataDir, { recursive: true });
     writeFileSync(configFile, JSON.stringify(config, undefined, 2));
     return startProcess<AgentReady>({
       name: options.name,
-      command: options.binary ?? BINARY,
+      command: program,
       args: ['agent', '-config-file', configFile, ...(options.args ?? [])],
       logFile: `${dataDir}.log`,
       readyPrefix: '==> Isthmus agent ready: ',
@@ -102,8 +106,9 @@ export async function startAgent(options: AgentOptions): Promise<AgentProcess> {
     stop: (withinMs) => current.stop(withinMs),
     kill9: () => current.kill9(),
     signal: (signal) => current.signal(signal),
-    async restart(overlay) {
+    async restart(overlay, binary) {
       await current.stop();
+      program = binary ?? program;
       config = {
         ...config,
         ...overlay,

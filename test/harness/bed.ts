@@ -13,6 +13,8 @@ export interface BedOptions {
   readonly dc2?: Readonly<Record<string, unknown>>;
   /** Further arguments of dc2's agent, once dc1 is there. */
   readonly dc2Args?: (dc1: AgentProcess) => Promise<readonly string[]>;
+  /** Programs that they run instead of this version's. */
+  readonly binaries?: { readonly dc1?: string; readonly dc2?: string; readonly sidecars?: string };
   /** Sees every byte between the datacenters. */
   readonly onWanBytes?: WanProxyOptions['onBytes'];
 }
@@ -84,9 +86,11 @@ export async function startBed(options: BedOptions = {}): Promise<Bed> {
         ...(options.onWanBytes === undefined ? {} : { onBytes: options.onWanBytes }),
       }),
     );
+    const binary = options.binaries?.[datacenter];
     const agent = await startAgent({
       name: `${datacenter}-s1`,
       datacenter,
+      ...(binary === undefined ? {} : { binary }),
       args,
       config: {
         primary_datacenter: 'dc1',
@@ -109,7 +113,7 @@ export async function startBed(options: BedOptions = {}): Promise<Bed> {
   };
 
   const mesh: Bed['mesh'] = async (agent, name, given = {}) => {
-    const service = await startMeshService(agent, name, given);
+    const service = await startMeshService(agent, name, given, options.binaries?.sidecars);
     sidecars.push(service.sidecar);
     return service;
   };
@@ -166,6 +170,7 @@ export async function startMeshService(
   agent: AgentProcess,
   name: string,
   { port, upstream }: MeshOptions = {},
+  binary?: string,
 ): Promise<MeshService> {
   const upstreams =
     upstream === undefined
@@ -182,7 +187,7 @@ export async function startMeshService(
     ...(port === undefined ? {} : { Port: port }),
     Connect: { SidecarService: { Proxy: { Upstreams: upstreams } } },
   });
-  const sidecar = await startSidecar({ agent, sidecarFor: name });
+  const sidecar = await startSidecar({ agent, sidecarFor: name, ...(binary === undefined ? {} : { binary }) });
   return {
     id: name,
     sidecar,

@@ -40,6 +40,7 @@ export {
   startProcess,
 } from './managed-process.ts';
 export { freePorts } from './ports.ts';
+export { type PreviousRelease, previousRelease } from './previous-release.ts';
 export { type Program, program, runProgram } from './programs.ts';
 export { type Random, seeded } from './random.ts';
 export {

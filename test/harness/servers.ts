@@ -8,6 +8,8 @@ export interface ServersOptions {
   readonly datacenter?: string;
   /** Default 3. */
   readonly count?: number;
+  /** Program that they run instead of this version's. */
+  readonly binary?: string;
   /** Laid over the configuration of each. */
   readonly config?: Readonly<Record<string, unknown>>;
 }
@@ -42,6 +44,7 @@ export async function startServers(options: ServersOptions): Promise<ServerClust
     const agent = await startAgent({
       name: `${datacenter}-s${number}`,
       datacenter,
+      ...(options.binary === undefined ? {} : { binary: options.binary }),
       config: {
         primary_datacenter: 'dc1',
         storage: { engine: 'etcd', etcd: { endpoints: ways.map(({ address }) => address) } },

@@ -75,10 +75,13 @@ export class Registrations {
       ...(restored ? { Status: ttl.status, Output: ttl.output } : {}),
     };
     const since = known?.criticalSince;
+    const unproven = known === undefined && !restored && startsUnproven(check);
+    const { unproven: _asked, ...given } = check;
     const local: LocalCheck = {
-      ...check,
+      ...given,
       form,
       ...(form.Status === 'critical' ? { criticalSince: since ?? clock.now() } : {}),
+      ...(unproven ? { unproven } : {}),
     };
     if (!isDeepStrictEqual(known, local)) registry.putCheck(local);
     const goesOn =
@@ -158,9 +161,22 @@ export class Registrations {
         continue;
       }
       const fresh: CheckForm = { ...form, Status: 'critical', Output: '' };
-      await this.addCheck({ form: fresh, token, source: 'api', ...(type === undefined ? {} : { type }) }, false);
+      const kept = {
+        form: fresh,
+        token,
+        source: 'api',
+        unproven: true,
+        ...(type === undefined ? {} : { type }),
+      } as const;
+      await this.addCheck(kept, false);
     }
   }
+}
+
+/** A TTL that has run out is critical, whatever was known; for the rest a restart of the agent is no reason to be. */
+function startsUnproven({ type, source, unproven }: LocalCheck): boolean {
+  if (type === undefined || checkKind(type) === 'ttl') return false;
+  return unproven === true || (source === 'file' && (type.Status ?? '') === '');
 }
 
 function newServiceCheck(service: ServiceForm, type: CheckType, index: number, count: number): CheckForm {

@@ -23,6 +23,8 @@ export interface LocalCheck {
   readonly type?: CheckType;
   readonly token: string;
   readonly source: Source;
+  /** Not carried out since the agent started: until then, what the catalog knows of it holds. */
+  readonly unproven?: true;
   /** Since when it has been critical without a break, milliseconds; absent when it is not. */
   readonly criticalSince?: number;
 }
@@ -122,7 +124,7 @@ export class Registry {
   updateCheck(id: string, status: string, output: string, now: number): void {
     const check = this.#checks.get(id);
     if (check === undefined || (check.form.Status === status && check.form.Output === output)) return;
-    const { criticalSince, ...rest } = check;
+    const { criticalSince, unproven: _proven, ...rest } = check;
     this.#checks.set(id, {
       ...rest,
       form: { ...check.form, Status: status, Output: output },

@@ -1,3 +1,5 @@
+import { once } from 'node:events';
+import { type AddressInfo, createServer } from 'node:net';
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type CatalogDatacenter, startCatalogDatacenter } from '../../../test/fakes/catalog-contract.ts';
@@ -72,6 +74,33 @@ describe('sync to the catalog', () => {
     await clock.advance(0);
     expect(datacenter.writes).toHaveLength(2);
     expect(checks()).toEqual(['service:web:passing']);
+  });
+
+  it('does not make a check critical because the agent was restarted, but when it has failed', async () => {
+    const hour = 3_600_000;
+    await datacenter.catalog.register({
+      Node: 'n1',
+      Address: '10.0.0.1',
+      Service: { Service: 'web' },
+      Checks: [{ CheckID: 'service:web', ServiceID: 'web', Status: 'passing', Output: 'of before' }],
+    });
+    const application = createServer((socket) => socket.destroy());
+    application.listen(0, '127.0.0.1');
+    await once(application, 'listening');
+    const TCP = `127.0.0.1:${(application.address() as AddressInfo).port}`;
+    await local.loadDefinitions([{ Name: 'web', Check: { TCP, Interval: hour, Timeout: hour } }], []);
+    await local.start(SIGNAL);
+    await clock.advance(0);
+    expect(local.checks()).toMatchObject([{ Status: 'passing' }]);
+    await settled();
+    expect(checks()).toEqual(['service:web:passing']);
+    application.close();
+    await once(application, 'close');
+    await clock.advance(2 * hour);
+    while (!checks().includes('service:web:critical')) {
+      await new Promise((resolve) => setImmediate(resolve));
+      await clock.advance(0);
+    }
   });
 
   it('takes many changes of one turn together', async () => {

@@ -172,12 +172,25 @@ export class CatalogSync {
       for (const id of services.keys())
         if (id !== SERVER_SERVICE && registry.service(id) === undefined) this.#services.add(id);
       const byId = new Map(checks.map((check) => [check.CheckID, check]));
+      this.#adoptStatuses(byId);
       for (const { form } of registry.checks())
         if (!sameCheck(form, byId.get(form.CheckID), this.#deferred.has(form.CheckID))) this.#checks.add(form.CheckID);
       for (const id of byId.keys()) if (id !== SERVER_CHECK && registry.check(id) === undefined) this.#checks.add(id);
     } catch (error) {
       this.#fullWanted = true;
       throw error;
+    }
+  }
+
+  /** A check that was not carried out since the agent started keeps its status: a restart alone makes nothing critical. */
+  #adoptStatuses(known: ReadonlyMap<string, HealthCheck>): void {
+    const { registry, clock } = this.#deps;
+    for (const { form, unproven } of registry.checks()) {
+      const row = known.get(form.CheckID);
+      if (unproven !== true || row === undefined || row.ServiceID !== form.ServiceID) continue;
+      registry.updateCheck(form.CheckID, row.Status, row.Output, clock.now());
+      const now = registry.check(form.CheckID);
+      if (now !== undefined && sameCheck(now.form, row, false)) this.#checks.delete(form.CheckID);
     }
   }
 

@@ -201,7 +201,7 @@ export function createServerMethods(deps: ServerMethodsDeps): UntypedServiceImpl
       () => false,
       async (request, signal, caller) => {
         const args = argsOf<WriteArgs<WriteName>>('write', request);
-        checkWriter(request.name, args, caller);
+        checkWriter(request.name, args, caller, handlers.datacenter);
         const result = await contract().write(request.name as WriteName, args, callOptions(request, signal));
         return create(WriteReplySchema, { revision: BigInt(result.revision), json: toJson(result.value) });
       },

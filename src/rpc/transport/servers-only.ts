@@ -9,13 +9,20 @@ const OF_SERVERS: ReadonlySet<string> = new Set<WriteName>(['ca.signIntermediate
  * Refuses what only a server may ask, and what a server may ask for its own datacenter alone, where certificates say who
  * calls. Tokens are checked beside it.
  * @param caller looked up only when it matters; undefined where identities are not checked
+ * @param own datacenter whose servers are believed: they have checked who asked them
  */
-export function checkWriter(name: string, args: unknown, caller: () => PeerIdentity | undefined): void {
+export function checkWriter(
+  name: string,
+  args: unknown,
+  caller: () => PeerIdentity | undefined,
+  own: string | undefined,
+): void {
   if (!OF_SERVERS.has(name)) return;
   const peer = checkServer(name, caller);
   if (peer === undefined) return;
   const { datacenter, Datacenter } = (args ?? {}) as { readonly datacenter?: unknown; readonly Datacenter?: unknown };
-  if (peer.serverOf.some((own) => own === (datacenter ?? Datacenter))) return;
+  const wanted = datacenter ?? Datacenter;
+  if (peer.serverOf.some((of) => of === wanted || of === own)) return;
   throw new IsthmusError(
     'permission_denied',
     `${name} for another datacenter than that of the caller's certificate (${peer.name})`,

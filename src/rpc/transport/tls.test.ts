@@ -59,7 +59,11 @@ async function serve(
   };
   const listener = createRpcListener({
     listeners: [{ name: 'server', address: '127.0.0.1', port: 0 }],
-    handlers: { contract, ...(link === undefined ? {} : { link }) },
+    handlers: {
+      datacenter: 'dc1',
+      contract,
+      ...(link === undefined ? {} : { link }),
+    },
     security,
     clock,
     log,
@@ -248,8 +252,8 @@ describe('mutual TLS between servers', () => {
   it('lets only servers follow tables, and each get certificates for its own datacenter alone', async () => {
     const server = authority.material('server');
     const { port } = await serve(tls(() => server));
-    const sign = (role: 'server' | 'client', wanted: string) => {
-      const material = authority.material(role, { datacenter: 'dc2' });
+    const sign = (role: 'server' | 'client', wanted: string, datacenter = 'dc2') => {
+      const material = authority.material(role, { datacenter });
       const { channel } = dial(
         port,
         tls(() => material),
@@ -258,6 +262,8 @@ describe('mutual TLS between servers', () => {
       return remote.write('ca.signIntermediate', { csr: 'c', datacenter: wanted }, { signal: never });
     };
     expect((await sign('server', 'dc2')).value).toBe('signed');
+    // A server of the same datacenter passes on what it was asked.
+    expect((await sign('server', 'dc2', 'dc1')).value).toBe('signed');
     await expect(sign('server', 'dc3')).rejects.toThrow(/for another datacenter than that of the caller's certificate/);
     await expect(sign('client', 'dc2')).rejects.toThrow(
       /is for servers, and client\.dc2\.consul is the certificate of none/,
