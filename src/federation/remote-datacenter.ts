@@ -84,12 +84,14 @@ export class RemoteDatacenter implements ServerContract, ChangeSource, SnapshotC
   ): AsyncIterable<WatchUpdate<ReadValue<N>>> {
     const { signal } = options;
     const backoff = new Backoff({ baseMs: 50, maxMs: RESUME_MS });
+    let known: unknown;
     for (;;) {
       const { contract } = await this.#deps.linked(signal);
       try {
-        const updates = contract.watch(name, args, { ...options, datacenter: this.#deps.datacenter });
+        const updates = contract.watch(name, args, { ...options, datacenter: this.#deps.datacenter, known });
         for await (const update of updates) {
           backoff.reset();
+          known = update.value;
           yield update;
         }
         throwIfAborted(signal);

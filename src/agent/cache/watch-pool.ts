@@ -100,6 +100,7 @@ export class WatchPool implements Service {
         signal,
         ...(datacenter === undefined ? {} : { datacenter }),
         ...(token === undefined ? {} : { token }),
+        ...(shared.state?.value === undefined ? {} : { known: shared.state.value }),
       });
       for await (const { value, index } of updates) {
         progress();

@@ -6,6 +6,7 @@ import type {
   ReadOptions,
   ReadResult,
   ServerContract,
+  WatchOptions,
   WatchUpdate,
   WriteResult,
 } from '../../rpc/contract/contract.ts';
@@ -65,7 +66,7 @@ export class SessionContract implements ServerContract, SnapshotContract {
   async *watch<N extends ReadName>(
     name: N,
     args: ReadArgs<N>,
-    options: CallOptions,
+    options: WatchOptions,
   ): AsyncIterable<WatchUpdate<ReadValue<N>>> {
     const { contract } = await this.#deps.sessions.connected(options.signal);
     yield* contract.watch(name, args, options);

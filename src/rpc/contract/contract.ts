@@ -11,6 +11,11 @@ export interface CallOptions {
   readonly token?: string;
 }
 
+export interface WatchOptions extends CallOptions {
+  /** The newest answer of a watch before: while it still is the answer, it need not be sent again. */
+  readonly known?: unknown;
+}
+
 export interface ReadOptions extends CallOptions {
   readonly consistency?: Consistency;
   /** Block until the answer's index is above this, or `waitMs` has passed. */
@@ -65,5 +70,9 @@ export interface ServerContract {
   read<N extends ReadName>(name: N, args: ReadArgs<N>, options: ReadOptions): Promise<ReadResult<ReadValue<N>>>;
   write<N extends WriteName>(name: N, args: WriteArgs<N>, options: CallOptions): Promise<WriteResult<WriteValue<N>>>;
   /** The present answer at once, then every later one; intermediate states may be skipped, the newest never. */
-  watch<N extends ReadName>(name: N, args: ReadArgs<N>, options: CallOptions): AsyncIterable<WatchUpdate<ReadValue<N>>>;
+  watch<N extends ReadName>(
+    name: N,
+    args: ReadArgs<N>,
+    options: WatchOptions,
+  ): AsyncIterable<WatchUpdate<ReadValue<N>>>;
 }

@@ -7,6 +7,7 @@ import type {
   ReadOptions,
   ReadResult,
   ServerContract,
+  WatchOptions,
   WatchUpdate,
   WriteResult,
 } from '../contract/contract.ts';
@@ -16,7 +17,7 @@ import type { WriteArgs, WriteName, WriteValue } from '../contract/writes.ts';
 import { ReadRequestSchema, WatchRequestSchema, WriteRequestSchema } from '../gen/isthmus/v1/isthmus_pb.ts';
 import { decodeChanges, encodeRequest } from './changes-wire.ts';
 import type { RpcChannel } from './channel.ts';
-import { WatchDecoder } from './watch-wire.ts';
+import { knownDigest, WatchDecoder } from './watch-wire.ts';
 import { buffer, fromFailure, fromJson, METHODS, toJson } from './wire.ts';
 
 export interface RemoteContractDeps {
@@ -107,10 +108,12 @@ class RemoteContract implements ServerContract {
   async *watch<N extends ReadName>(
     name: N,
     args: ReadArgs<N>,
-    options: CallOptions,
+    options: WatchOptions,
   ): AsyncIterable<WatchUpdate<ReadValue<N>>> {
-    const request = create(WatchRequestSchema, { ...target(name, args, options), deltas: true });
-    const decoder = new WatchDecoder<ReadValue<N>>();
+    const { known } = options;
+    const base = { deltas: true, knownDigest: knownDigest(known) };
+    const request = create(WatchRequestSchema, { ...target(name, args, options), ...base });
+    const decoder = new WatchDecoder<ReadValue<N>>(known);
     for await (const reply of this.#channel.stream(METHODS.watch, request, options.signal)) yield decoder.decode(reply);
   }
 }

@@ -211,7 +211,7 @@ export function createServerMethods(deps: ServerMethodsDeps): UntypedServiceImpl
       'watch',
       async function* (request, signal) {
         const args = argsOf<ReadArgs<ReadName>>('read', request);
-        const encoder = new WatchEncoder(request.deltas);
+        const encoder = new WatchEncoder(request.deltas, request.knownDigest);
         for await (const update of contract().watch(request.name as ReadName, args, callOptions(request, signal))) {
           const reply = encoder.encode(update);
           if (reply.deltaJson.length === 0) deps.watchBytes.add(reply.json.length, { form: 'whole' });

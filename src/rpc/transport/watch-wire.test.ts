@@ -2,7 +2,7 @@ import { fromBinary, toBinary } from '@bufbuild/protobuf';
 import fc from 'fast-check';
 import { expect, it, vi } from 'vitest';
 import { type WatchReply, WatchReplySchema } from '../gen/isthmus/v1/isthmus_pb.ts';
-import { WatchDecoder, WatchEncoder } from './watch-wire.ts';
+import { knownDigest, WatchDecoder, WatchEncoder } from './watch-wire.ts';
 
 const text = (value: unknown): string => JSON.stringify(value);
 
@@ -88,6 +88,23 @@ it('sends whole answers to a watcher of before, and reads those of a server of b
     expect(reply.deltaJson.length).toBe(0);
     expect(decoder.decode(reply)).toEqual({ index: n, value });
   }
+});
+
+it('sends nothing again that the watcher has from a watch before, and else the whole', () => {
+  const value = Array.from({ length: 1_000 }, (_, n) => instance(n));
+  const had: unknown = JSON.parse(text(value));
+  const again = carry(new WatchEncoder(true, knownDigest(had)).encode({ index: 7, value }));
+  expect(again.bytes).toBeLessThan(50);
+  const decoder = new WatchDecoder(had);
+  expect(decoder.decode(again.reply)).toEqual({ index: 7, value });
+  const changed = value.map((one, n) => (n === 3 ? instance(n, 'critical') : one));
+  const encoder = new WatchEncoder(true, knownDigest(had));
+  const whole = carry(encoder.encode({ index: 8, value: changed }));
+  expect(whole.bytes).toBeGreaterThan(100_000);
+  const other = new WatchDecoder(had);
+  expect(other.decode(whole.reply).value).toEqual(changed);
+  expect(other.decode(carry(encoder.encode({ index: 9, value })).reply).value).toEqual(value);
+  expect([knownDigest(undefined), knownDigest([1])].map(({ length }) => length)).toEqual([0, 0]);
 });
 
 it('refuses a change that belongs to another answer, so that the watch starts over', () => {

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { create } from '@bufbuild/protobuf';
 import { IsthmusError } from '../../lib/errors.ts';
 import type { WatchUpdate } from '../contract/contract.ts';
@@ -7,24 +8,30 @@ import { fromFailure, fromJson, toJson } from './wire.ts';
 
 /** All who watch one answer share its value: its text, and what changed since the one before, are made once for all. */
 const TEXT_OF = new WeakMap<object, Buffer>();
+const DIGEST_OF = new WeakMap<object, Buffer>();
 const CHANGE_OF = new WeakMap<object, WeakMap<object, Buffer | typeof WHOLE>>();
 /** Too much differs for a delta. */
 const WHOLE = Symbol('whole');
 
 /** Answers shorter than this are sent whole, bytes: nothing is won by a delta. */
 const SHORT = 512;
+const NONE = new Uint8Array();
 
 /** The answers of one watch as messages: whole at first, then what changed, where the watcher understands that. */
 export class WatchEncoder {
   readonly #deltas: boolean;
+  #knownDigest: Uint8Array;
   #base: unknown;
 
-  constructor(deltas: boolean) {
+  /** @param knownDigest of the answer that the watcher has from a watch before; empty: it has none */
+  constructor(deltas: boolean, knownDigest: Uint8Array = NONE) {
     this.#deltas = deltas;
+    this.#knownDigest = knownDigest;
   }
 
   encode({ index, value }: WatchUpdate<unknown>): WatchReply {
-    const base = this.#base;
+    const base = this.#isKnown(value) ? value : this.#base;
+    this.#knownDigest = NONE;
     this.#base = value;
     const change = this.#deltas && isObject(base) && isObject(value) ? sharedChange(base, value) : WHOLE;
     return create(WatchReplySchema, {
@@ -32,11 +39,27 @@ export class WatchEncoder {
       ...(change === WHOLE ? { json: sharedText(value) } : { deltaJson: change }),
     });
   }
+
+  /** Thousands come with the same answer when their server was lost: its digest is made once for all. */
+  #isKnown(value: unknown): boolean {
+    return this.#knownDigest.length > 0 && isObject(value) && digestOf(value).equals(this.#knownDigest);
+  }
+}
+
+/** What a watcher says of the answer that it has from before; empty where nothing is won by it. */
+export function knownDigest(value: unknown): Uint8Array {
+  const text = toJson(value ?? null); // not kept: it would stay in memory as long as the answer
+  return text.length < SHORT ? NONE : sha256(text);
 }
 
 /** The other end: puts the answers together again. */
 export class WatchDecoder<T> {
   #base: unknown;
+
+  /** @param known the answer of a watch before, whose digest was told */
+  constructor(known?: unknown) {
+    this.#base = known;
+  }
 
   /** Throws what the server refused the watch with, and `unavailable` when a change belongs to another answer. */
   decode(reply: WatchReply): WatchUpdate<T> {
@@ -62,6 +85,19 @@ function sharedText(value: unknown): Buffer {
     TEXT_OF.set(value, text);
   }
   return text;
+}
+
+function digestOf(value: object): Buffer {
+  let digest = DIGEST_OF.get(value);
+  if (digest === undefined) {
+    digest = sha256(sharedText(value));
+    DIGEST_OF.set(value, digest);
+  }
+  return digest;
+}
+
+function sha256(text: Buffer): Buffer {
+  return createHash('sha256').update(text).digest();
 }
 
 function sharedChange(base: object, value: object): Buffer | typeof WHOLE {
