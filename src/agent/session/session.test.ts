@@ -15,6 +15,7 @@ import { createRpcListener } from '../../rpc/transport/listener.ts';
 import { createAgentSessions } from '../../server/agent-sessions.ts';
 import type { Store } from '../../store/store.ts';
 import { noLog, noMetrics } from '../../telemetry/types.ts';
+import { type Followed, WatchPool } from '../cache/watch-pool.ts';
 import { ServerList } from './server-list.ts';
 import { ServerSessions, type ServerSessionsOptions } from './server-sessions.ts';
 import { SessionContract } from './session-contract.ts';
@@ -49,6 +50,12 @@ async function until<T>(look: () => T | undefined | false): Promise<T> {
     await store.waitFor(revision + 1);
   }
 }
+
+/** Bytes of watched answers that servers have sent, by form. */
+let sent: Record<string, number> = {};
+const count = (name: string, { form = '' }: Readonly<Record<string, string>>, amount: number): void => {
+  if (name === 'isthmus_rpc_watch_bytes_total') sent[form] = (sent[form] ?? 0) + amount;
+};
 
 interface Server {
   readonly address: string;
@@ -91,7 +98,10 @@ async function server(name: string, contract: Partial<ServerContract> = {}, node
     handlers: { contract: answers, session: (stream, signal) => sessions.hold(stream, signal) },
     clock: systemClock,
     log: noLog,
-    metrics: noMetrics,
+    metrics: {
+      ...noMetrics,
+      counter: ({ name }) => ({ add: (amount = 1, labels = {}) => count(name, labels, amount) }),
+    },
   });
   await listener.start(never);
   await sessions.service.start(never);
@@ -324,5 +334,42 @@ describe('calls over sessions', () => {
     const ended = expect(open.next()).rejects.toMatchObject({ code: 'unavailable' });
     await a.stop();
     await ended;
+  });
+
+  it('are watches that begin again at the next server without the answer that is there already', async () => {
+    sent = {};
+    const answer = Array.from({ length: 1_000 }, (_, n) => ({ ID: `web-${n}`, Port: n }));
+    const watching = {
+      async *watch(_name: unknown, _args: unknown, { signal }: { signal: AbortSignal }) {
+        yield { index: 1, value: answer };
+        await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
+      },
+    } as unknown as Partial<ServerContract>;
+    const first = await server('s1', watching);
+    const one = await agent('n1', [first.address]);
+    await server('s2', watching);
+    const pool = new WatchPool({ contract: one.contract, clock: systemClock, log: noLog, metrics: noMetrics });
+    cleanup.push(() => pool.stop());
+    const states: (Followed<unknown> | undefined)[] = [];
+    let wake: () => void = () => undefined;
+    pool.follow('catalog.services', {}, {}, (state) => {
+      states.push(state);
+      wake();
+    });
+    const shown = async (enough: () => boolean): Promise<void> => {
+      while (!enough()) {
+        await new Promise<void>((resolve) => {
+          wake = resolve;
+        });
+      }
+    };
+    await shown(() => states.at(-1)?.value !== undefined);
+    const whole = sent.whole ?? 0;
+    expect(whole).toBeGreaterThan(20_000);
+    await first.stop();
+    await shown(() => states.some((state) => state?.problem !== undefined) && states.at(-1)?.problem === undefined);
+    expect(states.at(-1)?.value).toEqual(answer);
+    expect(sent.whole).toBe(whole);
+    expect(sent.delta).toBeLessThan(50);
   });
 });
