@@ -112,6 +112,7 @@ export function createDomains(deps: DomainDeps): Domains {
     mesh: deps.mesh,
     serviceTargets: (service, from) => entries.serviceTargets(service, from),
     distance: catalog.distance,
+    nodeAt: (address) => catalog.tables.nodes.by('address', address)[0]?.value.Node,
     clock,
     random: Math.random,
     log: log.child({ component: 'queries' }),

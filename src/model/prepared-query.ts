@@ -29,7 +29,7 @@ export interface QueryService {
   readonly OnlyPassing: boolean;
   /** Checks that don't count. */
   readonly IgnoreCheckIDs: readonly string[] | null;
-  /** Node whose neighbours come first; `_agent` is the one of the agent that asks. */
+  /** Node whose neighbours come first; `_agent` is the one of the agent that asks, `_ip` the one at the caller's address. */
   readonly Near: string;
   /** All must be carried; with `!` in front, none may be. */
   readonly Tags: readonly string[] | null;
@@ -97,6 +97,8 @@ export interface ExecuteArgs {
   readonly near?: string;
   /** Where the agent that asks is. */
   readonly agent?: { readonly node: string; readonly segment: string };
+  /** The caller's IP address, for `_ip`. */
+  readonly source?: string;
 }
 
 export interface QueryExecution {
@@ -105,7 +107,10 @@ export interface QueryExecution {
   readonly DNS: { readonly TTL: string };
   /** Where the instances are. */
   readonly Datacenter: string;
-  /** The node by whose distance they are sorted; told to those who follow, absent when they are in no order. */
+  /**
+   * The node by whose distance they are sorted; told to those who follow, absent when they are in no order. `_ip`: they
+   * are in no order yet, since nobody said where the caller is.
+   */
   readonly Near?: string;
   /** How many other targets were tried. */
   readonly Failovers: number;

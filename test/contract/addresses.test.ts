@@ -273,6 +273,7 @@ async function sidecar(
     mesh,
     serviceTargets: (service, from) => entries.serviceTargets(service, from),
     distance: () => Number.POSITIVE_INFINITY,
+    nodeAt: () => undefined,
     clock: systemClock,
     random: () => 0,
     log: noLog,

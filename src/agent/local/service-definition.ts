@@ -1,5 +1,6 @@
 import { isIPv4, isIPv6 } from 'node:net';
 import type { ServiceAddress } from '../../model/catalog.ts';
+import { metadataFault } from '../../model/metadata.ts';
 import {
   faultList,
   type GivenService,
@@ -16,8 +17,6 @@ import type { Source } from './registry.ts';
 const PROXY_KIND = 'connect-proxy';
 /** Of a service's weight: DNS carries it in 16 bits. */
 const MAX_WEIGHT = 65_535;
-/** Of meta: pairs, bytes of a key, bytes of a value. */
-const MAX_META = { pairs: 64, key: 128, value: 512 };
 
 /** Throws `invalid_argument` with the peer's text, in the order in which the peer looks. */
 export function validateServiceDefinition(definition: ServiceDefinition, source: Source): void {
@@ -28,7 +27,7 @@ export function validateServiceDefinition(definition: ServiceDefinition, source:
     const fault = weightFault(weights.Passing ?? 0, weights.Warning ?? 0);
     if (fault !== undefined) throw badRequest(`Invalid Weights: ${fault}`);
   }
-  const meta = metaFault(definition.Meta ?? {});
+  const meta = metadataFault(definition.Meta ?? {});
   if (meta !== undefined) throw badRequest(`Invalid Service Meta: ${meta}`);
   const faults = [...proxyFaults(toGiven(definition)), ...nestedFaults(definition.Connect?.SidecarService)];
   if (faults.length > 0) throw badRequest(faultList(faults));
@@ -41,22 +40,6 @@ function weightFault(passing: number, warning: number): string | undefined {
   if (passing < 1) return 'Passing must be greater than 0';
   if (warning < 0) return 'Warning must be greater or equal than 0';
   if (passing > MAX_WEIGHT || warning > MAX_WEIGHT) return 'DNS Weight must be between 0 and 65535';
-  return undefined;
-}
-
-function metaFault(meta: Readonly<Record<string, string>>): string | undefined {
-  const pairs = Object.entries(meta);
-  if (pairs.length > MAX_META.pairs) return `Node metadata cannot contain more than ${MAX_META.pairs} key/value pairs`;
-  for (const [key, value] of pairs) {
-    const start = `Couldn't load metadata pair ('${key}', '${value}'): `;
-    if (key === '') return `${start}Key cannot be blank`;
-    if (!/^[a-zA-Z0-9_-]+$/.test(key)) return `${start}Key contains invalid characters`;
-    if (key.length > MAX_META.key) return `${start}Key is too long (limit: ${MAX_META.key} characters)`;
-    if (key.startsWith('consul-') && key !== 'consul-network-segment')
-      return `${start}Key prefix 'consul-' is reserved for internal use`;
-    if (Buffer.byteLength(value) > MAX_META.value)
-      return `${start}Value is too long (limit: ${MAX_META.value} characters)`;
-  }
   return undefined;
 }
 

@@ -1,5 +1,6 @@
 import { tryParseDuration } from '../../lib/duration.ts';
 import { IsthmusError } from '../../lib/errors.ts';
+import { metadataFault } from '../../model/metadata.ts';
 import type { PreparedQuery, QueryRequest } from '../../model/prepared-query.ts';
 
 /** What is stored: without indexes, which are the row's revisions. */
@@ -60,6 +61,8 @@ function faultOf({ Name, Session, Token, Template, Service, DNS }: QueryEntity):
   if (NearestN < 0) return `Bad NearestN '${NearestN}', must be >= 0`;
   if (Targets !== undefined && (NearestN > 0 || (Datacenters?.length ?? 0) > 0))
     return 'Targets cannot be populated with NearestN or Datacenters';
+  const meta = metadataFault(Service.NodeMeta ?? {}, true);
+  if (meta !== undefined) return meta;
   if (DNS.TTL === '') return undefined;
   const ttl = tryParseDuration(DNS.TTL);
   if (ttl === undefined) return `Bad DNS TTL '${DNS.TTL}': time: invalid duration ${JSON.stringify(DNS.TTL)}`;

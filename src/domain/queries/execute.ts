@@ -13,6 +13,8 @@ export interface ExecuteDeps {
   readonly clock: Clock;
   /** Between two nodes of this datacenter, in any unit; Infinity when it is not known. */
   readonly distance: (nodeA: string, nodeB: string) => number;
+  /** The node of this datacenter that has the address. */
+  readonly nodeAt: (address: string) => string | undefined;
   /** Chance in [0, 1). */
   readonly random: () => number;
   readonly log: Logger;
@@ -45,7 +47,7 @@ export async function execute(
     nodes = found;
     if (nodes.length > 0) break;
   }
-  const node = answered?.datacenter === mesh.datacenter ? nearNode(query, args) : '';
+  const node = answered?.datacenter === mesh.datacenter ? nearNode(query, args, deps.nodeAt) : '';
   return executionOf(mesh, query, { step: answered, failovers: tried - 1 }, limited(arrange(nodes, node, deps), args));
 }
 
@@ -103,10 +105,14 @@ export function limited(nodes: readonly QueryInstance[], { limit }: ExecuteArgs)
   return limit === undefined || limit <= 0 ? nodes : nodes.slice(0, limit);
 }
 
+/** As `Near`: the node at the caller's address. */
+export const BY_ADDRESS = '_ip';
+
 /** The node whose neighbours come first; '' when the caller and the query want none. */
-export function nearNode(query: QueryEntity, args: ExecuteArgs): string {
+export function nearNode(query: QueryEntity, args: ExecuteArgs, nodeAt: ExecuteDeps['nodeAt']): string {
   const near = args.near || query.Service.Near;
-  return near === '_agent' || near === '_ip' ? (args.agent?.node ?? '') : near;
+  if (near === '_agent') return args.agent?.node ?? '';
+  return near === BY_ADDRESS ? ((args.source && nodeAt(args.source)) ?? '') : near;
 }
 
 /** Shuffled, so that those who take the first one spread; what is near the node asked for comes first. */

@@ -36,6 +36,7 @@ const queries = createQueries({
   mesh,
   serviceTargets: targets,
   distance: () => Number.POSITIVE_INFINITY,
+  nodeAt: () => undefined,
   clock,
   random: () => 0.5,
   log: noLog,

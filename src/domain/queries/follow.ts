@@ -1,6 +1,14 @@
 import type { ExecuteArgs, QueryExecution, QueryInstance } from '../../model/prepared-query.ts';
 import type { QueryEntity } from './definition.ts';
-import { type ExecuteDeps, type ExecuteOptions, executionOf, limited, nearFirst, nearNode } from './execute.ts';
+import {
+  BY_ADDRESS,
+  type ExecuteDeps,
+  type ExecuteOptions,
+  executionOf,
+  limited,
+  nearFirst,
+  nearNode,
+} from './execute.ts';
 import type { Mesh } from './mesh.ts';
 import { planOf, type Step } from './plan.ts';
 import { PlanFollower, type PlanFollowerDeps } from './plan-follower.ts';
@@ -14,6 +22,7 @@ interface Verdict {
 export interface FollowDeps extends PlanFollowerDeps {
   readonly mesh: Mesh;
   readonly distance: ExecuteDeps['distance'];
+  readonly nodeAt: ExecuteDeps['nodeAt'];
   /** The query as it is now, filled in for what was asked; throws `not_found`. */
   readonly query: () => QueryEntity;
   /** Touched by every change of any query. */
@@ -44,10 +53,13 @@ export async function* followExecution(
         if (state !== told || verdict.nodes !== toldNodes) {
           told = state;
           toldNodes = verdict.nodes;
-          const node = verdict.step?.datacenter === deps.mesh.datacenter ? nearNode(query, args) : '';
+          const here = verdict.step?.datacenter === deps.mesh.datacenter;
+          const node = here ? nearNode(query, args, deps.nodeAt) : '';
           const nodes = node === '' ? verdict.nodes : nearFirst(verdict.nodes, node, deps.distance);
           const execution = executionOf(deps.mesh, query, verdict, limited(nodes, args));
-          yield node === '' ? execution : { ...execution, Near: node };
+          const unplaced = here && args.source === undefined && (args.near || query.Service.Near) === BY_ADDRESS;
+          const near = unplaced ? BY_ADDRESS : node;
+          yield near === '' ? execution : { ...execution, Near: near };
         }
       }
       await follower.changed(options.signal);

@@ -20,6 +20,7 @@ const queries = createQueries({
   mesh,
   serviceTargets: () => ({ connectTimeoutMs: 0, targets: [], topics: [] }),
   distance: (from, to) => (from === to ? 0 : (FAR[to] ?? Number.POSITIVE_INFINITY)),
+  nodeAt: (address) => (address === '10.0.0.3' ? 'c' : undefined),
   clock,
   random: () => 0.5,
   log: noLog,
@@ -62,6 +63,10 @@ describe('definitions', () => {
     [
       "Invalid prepared query: DNS TTL '-1s', must be >=0",
       { Name: 'a', Service: { Service: 'a' }, DNS: { TTL: '-1s' } },
+    ],
+    [
+      "Invalid prepared query: Couldn't load metadata pair ('a b', 'c'): Key contains invalid characters",
+      { Name: 'a', Service: { Service: 'a', NodeMeta: { 'consul-x': 'y', 'a b': 'c' } } },
     ],
     [
       'Invalid prepared query: Targets cannot be populated with NearestN or Datacenters',
@@ -214,6 +219,9 @@ describe('execution', () => {
     expect((await found({ limit: 2 }))[0]).toBe('c');
     expect(await found({ limit: 2 })).toHaveLength(2);
     expect(await found({ near: 'b' })).toEqual(['b', 'c', 'a']);
+    expect(await found({ near: '_ip', source: '10.0.0.3' })).toEqual(['c', 'a', 'b']);
+    for (const source of ['192.0.2.1', undefined])
+      expect(await found({ near: '_ip', source })).toEqual(['a', 'c', 'b']); // in an order of chance
   });
 });
 
@@ -268,6 +276,20 @@ describe('following', () => {
     const last = updates.next();
     await queries.delete({ id: ID });
     await expect(last).rejects.toMatchObject({ code: 'not_found' });
+  });
+
+  it('tells those who sort for others that it is about their places', async () => {
+    await create({ Name: 'q', Service: { Service: 'db', Near: '_ip' } });
+    mesh.set('dc1', 'db', 'a', 'b', 'c');
+    const first = async (more: object): Promise<QueryExecution> => {
+      const updates = queries.follow({ query: 'q', ...more }, { signal })[Symbol.asyncIterator]();
+      const { value } = await updates.next();
+      await updates.return?.();
+      return value as QueryExecution;
+    };
+    expect((await first({})).Near).toBe('_ip');
+    const near = await first({ near: 'c' });
+    expect([near.Near, ...near.Nodes.map(({ Node }) => Node.Node)]).toEqual(['c', 'c', 'a', 'b']);
   });
 
   it('gives up waiting for a datacenter that does not answer', async () => {

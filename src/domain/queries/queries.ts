@@ -43,6 +43,8 @@ export interface QueriesDeps {
   ) => ServiceTargets & { readonly topics: readonly string[] };
   /** Between two nodes of this datacenter, in any unit; Infinity when it is not known. */
   readonly distance: (nodeA: string, nodeB: string) => number;
+  /** The node of this datacenter that has the address. */
+  readonly nodeAt: (address: string) => string | undefined;
   readonly clock: Clock;
   /** Chance in [0, 1). */
   readonly random: () => number;
@@ -91,7 +93,7 @@ const fold = (name: string): string => name.toLowerCase();
 
 /** Prepared queries: what a name leads to, in this datacenter or, when nothing is healthy here, in others. */
 export function createQueries(deps: QueriesDeps): Queries {
-  const { store, mesh, distance, clock, random, log } = deps;
+  const { store, mesh, distance, nodeAt, clock, random, log } = deps;
   const table = store.table<QueryEntity>({
     name: TABLE,
     key: (query) => query.ID,
@@ -161,10 +163,11 @@ export function createQueries(deps: QueriesDeps): Queries {
 
   const places = new Places({ mesh, clock, log });
   const asked = new AskedPlaces(places, clock);
-  const executeDeps = { mesh, distance, asked, clock, random, log };
+  const executeDeps = { mesh, distance, nodeAt, asked, clock, random, log };
   const followDeps = {
     mesh,
     distance,
+    nodeAt,
     places,
     subscribe: (of: readonly string[], listener: () => void) => store.topics.subscribe(of, listener),
   };

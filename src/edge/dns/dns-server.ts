@@ -115,7 +115,7 @@ class DnsService implements DnsServer {
   }
 
   #datagram(socket: Datagrams, message: Buffer, from: RemoteInfo): void {
-    const answer = this.#answer(message, 'udp');
+    const answer = this.#answer(message, 'udp', from.address);
     // Whoever is not there any more does not matter to the others.
     const send = (bytes: Buffer): void => socket.send(bytes, from.port, from.address, () => undefined);
     if (Buffer.isBuffer(answer)) send(answer);
@@ -162,7 +162,7 @@ class DnsService implements DnsServer {
 
   async #converse(socket: Socket, messages: readonly Buffer[]): Promise<void> {
     for (const message of messages) {
-      const answer = await this.#answer(message, 'tcp');
+      const answer = await this.#answer(message, 'tcp', socket.remoteAddress ?? '');
       if (socket.destroyed) return;
       if (answer === undefined) {
         socket.destroy();
@@ -175,7 +175,7 @@ class DnsService implements DnsServer {
   }
 
   /** At once where everything is known; undefined when there is nothing to say. */
-  #answer(message: Buffer, transport: Transport): Buffer | Promise<Buffer> | undefined {
+  #answer(message: Buffer, transport: Transport, source: string): Buffer | Promise<Buffer> | undefined {
     if (this.#pending >= MAX_PENDING) {
       this.#count(transport, 'dropped');
       return undefined;
@@ -193,7 +193,10 @@ class DnsService implements DnsServer {
     const { name, type } = request;
     try {
       const limit = answerLimit(request, options);
-      const reply = this.#deps.resolve({ name, type, limit }, this.#tasks.signal);
+      const reply = this.#deps.resolve(
+        { name, type, limit, source: source.replace(/^::ffff:/, '') },
+        this.#tasks.signal,
+      );
       if (reply instanceof Promise) return this.#later(reply, request, message, options);
       const bytes = writeReply(request, reply, options);
       this.#count(transport, 'ours');

@@ -195,6 +195,46 @@ describe('the resolver', () => {
     expect(await data('AAAA')).toEqual({ type: 'AAAA', address: '2001:db8::1' });
   });
 
+  it('sorts by the distance from who asks where a query wants it, for each asker anew', async () => {
+    const query = { Datacenter: 'dc1', DNS: { TTL: '' }, Service: 'db' };
+    const [a, b] = hosts;
+    const asked: unknown[] = [];
+    const sorting = new Resolver(
+      {
+        known: {
+          ask: async (_name: string, args: object) => {
+            const near = 'near' in args ? args.near : '_ip';
+            return knownTo({ value: { ...query, Near: near, Nodes: near === 'b' ? [b, a] : [a, b] } }) as never;
+          },
+        },
+        recursors: new Recursors(systemClock, { addresses: [], timeoutMs: 1 }),
+        contract: {
+          read: async (_name: string, { address }: { readonly address: string }) => {
+            asked.push(address);
+            if (address === '') throw new Error('no server');
+            return makeResult({ index: 1, value: { Nodes: address === '10.0.0.2' ? ['b'] : [], Services: [] } });
+          },
+        } as never,
+        token: () => '',
+        now: () => 0,
+        random: () => 0.5,
+      },
+      RESOLVER,
+    );
+    const from = async (source?: string): Promise<unknown> =>
+      (
+        await sorting.resolve(
+          { name: 'q.query.consul', type: 'A', limit: 8, ...(source === undefined ? {} : { source }) },
+          signal,
+        )
+      )?.answers.map(({ data }) => 'address' in data && data.address);
+    const inOrder = ['10.0.0.2', '10.0.0.1'];
+    expect(await from('10.0.0.2')).toEqual(inOrder);
+    for (const source of ['192.0.2.1', undefined, '10.0.0.2']) expect(await from(source)).toHaveLength(2);
+    expect(await from('10.0.0.2')).toEqual(inOrder);
+    expect(asked).toEqual(['10.0.0.2', '192.0.2.1', '', '10.0.0.2', '10.0.0.2']);
+  });
+
   it('gives each instance its turn, and no more than there is room for', async () => {
     const chances = [0, 0.99, 0.5, 0.25];
     let turn = 0;

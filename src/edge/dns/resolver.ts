@@ -49,6 +49,8 @@ interface Asked {
   readonly datacenter: string;
   /** How many names led here. */
   readonly depth: number;
+  /** The answer is for this asker only. */
+  readonly personal?: boolean;
   readonly signal: AbortSignal;
 }
 
@@ -163,12 +165,34 @@ export class Resolver {
   async #query(name: string, asked: Asked): Promise<Reply> {
     const args = { query: name, agent: { node: this.#options.node, segment: '' } };
     const answer = await this.#ask('queries.execute', args, asked);
+    if (answer.value?.Near !== '_ip') return this.#queried(answer, asked);
+    const near = await this.#nodeOf(asked);
+    const sorted = near === undefined ? answer : await this.#ask('queries.execute', { ...args, near }, asked);
+    return this.#queried(sorted, { ...asked, personal: true });
+  }
+
+  /** The node that asks. Who is not known, or can't be found out now, is answered too: in no order. */
+  async #nodeOf({ question, datacenter, signal }: Asked): Promise<string | undefined> {
+    const { source: address = '' } = question;
+    const options = { signal, ...this.#followOptions(datacenter) };
+    try {
+      return (await this.#deps.contract.read('catalog.byAddress', { address }, options)).value.Nodes[0];
+    } catch {
+      return undefined;
+    }
+  }
+
+  #queried(answer: KnownAnswer<ReadValue<'queries.execute'>>, asked: Asked): Promise<Reply> | Reply {
     const { value, problem } = answer;
     if (problem === 'Query not found') return this.#nothing(asked.domain, RCODE.nxDomain); // it may have been known before
     if (value === undefined) return this.#unknown(asked);
     const { Nodes, Datacenter, DNS, Service, Near } = value;
     const ttl = seconds(DNS.TTL === '' ? this.#serviceTtlMs(Service) : (tryParseDuration(DNS.TTL) ?? 0));
-    return this.#instances(answer, Nodes, asked, { datacenter: Datacenter, ttl, ordered: Near !== undefined });
+    return this.#instances(answer, Nodes, asked, {
+      datacenter: Datacenter,
+      ttl,
+      ordered: Near !== undefined && Near !== '_ip',
+    });
   }
 
   #instances(
@@ -216,6 +240,7 @@ export class Resolver {
   #planned(answer: KnownAnswer<unknown>, asked: Asked, plan: Plan, aliases = false): Promise<Reply> | Reply {
     const { question, name, depth, signal } = asked;
     if (aliases) return this.#aliases.complete(plan(question.limit), question.type, depth, signal);
+    if (asked.personal === true) return plan(question.limit);
     const key = planKey(question.type, name);
     answer.keep(key, plan);
     this.#recent.delete(key);

@@ -40,6 +40,8 @@ export interface Question {
   readonly type: string;
   /** Answers that may find room in the reply. */
   readonly limit: number;
+  /** IP address of who asks. */
+  readonly source?: string;
 }
 
 /** What is to be said to a question. */

@@ -63,12 +63,20 @@ export function readRouteWithBody<N extends ReadName>(
   spec: ReadRouteSpec<N>,
   withBody: (request: ApiRequest) => Partial<ReadArgs<N>>,
 ): Route {
+  return { ...readRouteOf(deps, spec, withBody), method: 'POST' };
+}
+
+/** A read whose arguments depend on more of the request than its URL. @param of what that adds to them. */
+export function readRouteOf<N extends ReadName>(
+  deps: ReadRouteDeps,
+  spec: ReadRouteSpec<N>,
+  of: (request: ApiRequest) => Partial<ReadArgs<N>>,
+): Route {
   const { prepare: _never, ...route } = readRoute(deps, spec);
   return {
     ...route,
-    method: 'POST',
     handle(request) {
-      const more = withBody(request);
+      const more = of(request);
       const args: typeof spec.args = (params, query) => ({ ...spec.args(params, query), ...more });
       return readRoute(deps, { ...spec, args }).handle(request);
     },

@@ -1,8 +1,9 @@
+import { isIP } from 'node:net';
+import { IsthmusError } from '../../../lib/errors.ts';
 import type { ExecuteArgs, QueryRequest } from '../../../model/prepared-query.ts';
-import { parseUnsigned } from '../consistency.ts';
 import { asBool, asInt, asList, asMap, asString, asStruct, decodeBody } from '../decode.ts';
 import type { Query } from '../query.ts';
-import { readRoute } from '../read-route.ts';
+import { readRoute, readRouteOf } from '../read-route.ts';
 import { type ApiRequest, EMPTY, type Route } from '../route.ts';
 import { translateExecution } from '../translate.ts';
 import { writeRoute } from '../write-route.ts';
@@ -59,23 +60,27 @@ export function queryRoutes(deps: CatalogRouteDeps): readonly Route[] {
     }),
     toldFromAfar(
       deps,
-      readRoute(deps, {
-        path: '/v1/query/:query/execute',
-        about: 'Healthy instances that a query leads to, by its ID or a name; fails over to other datacenters.',
-        acl: 'service:read',
-        read: 'queries.execute',
-        translate: translateExecution,
-        from: ({ Datacenter }) => Datacenter,
-        query: [
-          { name: 'limit', about: 'At most so many instances.' },
-          { name: 'near', about: 'Node whose neighbours come first; _agent is the agent’s own.' },
-          { name: 'connect', about: 'true: instances that accept mesh connections.' },
-        ],
-        args: (params, query) => executeArgs(params.query ?? '', query, agent),
-        meta: 'consistency',
-        metaOnError: true,
-        cached: true,
-      }),
+      readRouteOf(
+        deps,
+        {
+          path: '/v1/query/:query/execute',
+          about: 'Healthy instances that a query leads to, by its ID or a name; fails over to other datacenters.',
+          acl: 'service:read',
+          read: 'queries.execute',
+          translate: translateExecution,
+          from: ({ Datacenter }) => Datacenter,
+          query: [
+            { name: 'limit', about: 'At most so many instances.' },
+            { name: 'near', about: 'Node whose neighbours come first; _agent is the agent’s own, _ip the caller’s.' },
+            { name: 'connect', about: 'true: instances that accept mesh connections.' },
+          ],
+          args: (params, query) => executeArgs(params.query ?? '', query, agent),
+          meta: 'consistency',
+          metaOnError: true,
+          cached: true,
+        },
+        (request) => sourceOf(request.remoteAddress, request.header('x-forwarded-for')),
+      ),
     ),
     toldFromAfar(
       deps,
@@ -115,8 +120,15 @@ function toldFromAfar(deps: CatalogRouteDeps, route: Route): Route {
   };
 }
 
+/** Where the caller is, for `_ip`: behind proxies, what the first one says. */
+function sourceOf(remoteAddress: string, forwardedFor = ''): Pick<ExecuteArgs, 'source'> {
+  const [first = ''] = forwardedFor.split(',');
+  const source = isIP(first.trim()) === 0 ? remoteAddress.replace(/^::ffff:/, '') : first.trim();
+  return source === '' ? {} : { source };
+}
+
 function executeArgs(name: string, query: Query, agent: NonNullable<ExecuteArgs['agent']>): ExecuteArgs {
-  const limit = parseUnsigned(query.text('limit'));
+  const limit = parseLimit(query.text('limit'));
   const near = query.text('near');
   return {
     query: name,
@@ -125,6 +137,13 @@ function executeArgs(name: string, query: Query, agent: NonNullable<ExecuteArgs[
     ...(near === '' ? undefined : { near }),
     ...(query.text('connect') === 'true' ? { connect: true } : undefined),
   };
+}
+
+function parseLimit(text: string): number | undefined {
+  if (text === '') return undefined;
+  if (!/^[-+]?[0-9]{1,15}$/.test(text))
+    throw new IsthmusError('rejected', `Bad limit: strconv.Atoi: parsing ${JSON.stringify(text)}: invalid syntax`);
+  return Math.max(0, Number(text));
 }
 
 const STRING_MAP = asMap(asString);
