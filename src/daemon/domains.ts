@@ -116,7 +116,6 @@ export function createDomains(deps: DomainDeps): Domains {
     clock,
     random: Math.random,
     log: log.child({ component: 'queries' }),
-    hideTokens: config.acl.enabled,
   });
   const nodes = createNodes({ store, catalog: nodeCatalog(catalog), server: config.nodeName, clock });
   return { acl, catalog, entries, intentions, ca, queries, nodes };

@@ -6,7 +6,7 @@ export interface PreparedQuery {
   /** '' for a query that is found by its ID only, and for a template that takes every name. */
   readonly Name: string;
   readonly Session: string;
-  /** Executes the query in place of the caller's token; shown only to those who may manage queries. */
+  /** Executes the query in place of the caller's token; shown only to those who may write tokens. */
   readonly Token: string;
   readonly Template: QueryTemplate;
   readonly Service: QueryService;
@@ -14,6 +14,9 @@ export interface PreparedQuery {
   readonly CreateIndex: number;
   readonly ModifyIndex: number;
 }
+
+/** Stands for a token that the reader may not see. */
+export const HIDDEN_TOKEN = '<hidden>';
 
 export interface QueryTemplate {
   /** '' for a query that is none, or `name_prefix_match`. */

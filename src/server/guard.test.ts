@@ -314,6 +314,24 @@ describe.each(Object.entries(WRITES) as [WriteName, { args: unknown; rules?: str
   });
 });
 
+describe('the token of a prepared query', () => {
+  const query = { Name: 'q', Token: 'secret' };
+  const cases = [
+    ['queries.list', [query]],
+    ['queries.get', [query]],
+    ['queries.explain', { Query: query }],
+  ] as const;
+
+  it.each(cases)('is shown by %s to those who may write tokens', async (name, value) => {
+    const hidden = { Name: 'q', Token: '<hidden>' };
+    const reader = await tokenWith('query "q" { policy = "write" } acl = "read"');
+    expect(await read(name, { value }, reader.SecretID)).toEqual(Array.isArray(value) ? [hidden] : { Query: hidden });
+    const manager = await tokenWith('query "q" { policy = "read" } acl = "write"');
+    expect(await read(name, { value }, manager.SecretID)).toBe(value);
+    expect(await read(name, { value }, 'root')).toBe(value);
+  });
+});
+
 describe('the guard', () => {
   it('has every read and write in these tables', () => {
     expect(Object.keys(READ_RIGHTS).concat('acl.tokenSelf').sort()).toEqual(Object.keys(READS).sort());

@@ -4,6 +4,7 @@ import type { ConfigEntry } from '../model/config-entry.ts';
 import type { NodeCoordinate } from '../model/coordinate.ts';
 import type { Intention } from '../model/intention.ts';
 import type { Member } from '../model/member.ts';
+import { HIDDEN_TOKEN } from '../model/prepared-query.ts';
 import type { IntentionPair } from '../model/requests.ts';
 import type { Access, Resource, Rights } from '../model/rights.ts';
 import type { ResolveArgs } from '../model/upstream.ts';
@@ -46,9 +47,21 @@ function seesEntry(rights: Rights, { Kind, Name }: Pick<ConfigEntry, 'Kind' | 'N
   return rights.may(Kind === 'service-intentions' ? 'intention' : 'service', Name, 'read');
 }
 
+type ReadQuery = { readonly Name: string; readonly Token?: string };
+
 /** Unnamed queries are known to those who know their ID. */
 const seesQuery = (rights: Rights, query: { readonly Name: string; readonly Template?: unknown }): boolean =>
   query.Name === '' ? rights.may('acl', '', 'write') : rights.may('query', query.Name, 'read');
+
+/** As the reader may see a query: its token is a secret. */
+function shownQuery<Q extends { readonly Token?: string }>(rights: Rights, query: Q): Q {
+  return !query.Token || rights.may('acl', '', 'write') ? query : { ...query, Token: HIDDEN_TOKEN };
+}
+
+const shownQueries = <Q extends { readonly Token?: string }>(rights: Rights, queries: readonly Q[]): readonly Q[] =>
+  queries.some((query) => shownQuery(rights, query) !== query)
+    ? queries.map((query) => shownQuery(rights, query))
+    : queries;
 
 const list = <T>(sees: (rights: Rights, item: T) => boolean): ReadRights =>
   rule<unknown, readonly T[]>({ show: (rights, items) => kept(items, (item) => sees(rights, item)) });
@@ -152,13 +165,25 @@ export const READ_RIGHTS: Readonly<Record<string, ReadRights>> = {
   'discoveryChain.get': rule<{ readonly service: string }, unknown>({
     allow: (rights, { service }) => rights.may('service', service, 'read'),
   }),
-  'queries.list': list(seesQuery),
-  'queries.get': rule<unknown, readonly { readonly Name: string }[]>({
+  'queries.list': rule<unknown, readonly ReadQuery[]>({
     show: (rights, queries) =>
-      queries.every((query) => query.Name === '' || seesQuery(rights, query)) ? queries : undefined,
+      shownQueries(
+        rights,
+        kept(queries, (query) => seesQuery(rights, query)),
+      ),
   }),
-  'queries.explain': rule<unknown, { readonly Query: { readonly Name: string } }>({
-    show: (rights, explanation) => (seesQuery(rights, explanation.Query) ? explanation : undefined),
+  'queries.get': rule<unknown, readonly ReadQuery[]>({
+    show: (rights, queries) =>
+      queries.every((query) => query.Name === '' || seesQuery(rights, query))
+        ? shownQueries(rights, queries)
+        : undefined,
+  }),
+  'queries.explain': rule<unknown, { readonly Query: ReadQuery }>({
+    show(rights, explanation) {
+      if (!seesQuery(rights, explanation.Query)) return undefined;
+      const Query = shownQuery(rights, explanation.Query);
+      return Query === explanation.Query ? explanation : { ...explanation, Query };
+    },
   }),
   // Each datacenter shows of its instances what the query's own token, else the caller's, may see.
   'queries.execute': OPEN,
@@ -181,7 +206,7 @@ export const READ_RIGHTS: Readonly<Record<string, ReadRights>> = {
   'acl.tokens': needs('acl', 'read'),
   'acl.token': rule<unknown, AclToken>({
     allow: (rights) => rights.may('acl', '', 'read'),
-    show: (rights, token) => (rights.may('acl', '', 'write') ? token : { ...token, SecretID: HIDDEN }),
+    show: (rights, token) => (rights.may('acl', '', 'write') ? token : { ...token, SecretID: HIDDEN_TOKEN }),
   }),
   'acl.policies': needs('acl', 'read'),
   'acl.policy': needs('acl', 'read'),
@@ -197,7 +222,6 @@ interface NodeDump {
 }
 
 /** Stands for a secret that the reader may not know, as in the peer. */
-const HIDDEN = '<hidden>';
 
 /** The same array when all are kept. */
 function kept<T>(items: readonly T[], sees: (item: T) => boolean): readonly T[] {

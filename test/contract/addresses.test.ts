@@ -277,7 +277,6 @@ async function sidecar(
     clock: systemClock,
     random: () => 0,
     log: noLog,
-    hideTokens: false,
   });
   const life = new AbortController();
   await store.start(life.signal);

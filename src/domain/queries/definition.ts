@@ -1,13 +1,10 @@
 import { tryParseDuration } from '../../lib/duration.ts';
 import { IsthmusError } from '../../lib/errors.ts';
 import { metadataFault } from '../../model/metadata.ts';
-import type { PreparedQuery, QueryRequest } from '../../model/prepared-query.ts';
+import { HIDDEN_TOKEN, type PreparedQuery, type QueryRequest } from '../../model/prepared-query.ts';
 
 /** What is stored: without indexes, which are the row's revisions. */
 export type QueryEntity = Omit<PreparedQuery, 'CreateIndex' | 'ModifyIndex'>;
-
-/** Stands for a token that the reader may not see. */
-export const HIDDEN_TOKEN = '<hidden>';
 
 export function rejected(message: string): IsthmusError {
   return new IsthmusError('rejected', message);

@@ -40,7 +40,6 @@ const queries = createQueries({
   clock,
   random: () => 0.5,
   log: noLog,
-  hideTokens: false,
 });
 const { signal } = new AbortController();
 

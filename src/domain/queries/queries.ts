@@ -20,7 +20,7 @@ import type { Store, Tx } from '../../store/store.ts';
 import type { Stored } from '../../store/table.ts';
 import type { Logger } from '../../telemetry/types.ts';
 import { AskedPlaces } from './asked-places.ts';
-import { complete, HIDDEN_TOKEN, type QueryEntity, refuseSession, rejected, validate } from './definition.ts';
+import { complete, type QueryEntity, refuseSession, rejected, validate } from './definition.ts';
 import { execute } from './execute.ts';
 import { followExecution } from './follow.ts';
 import { followUpstream, type UpstreamPlan } from './follow-upstream.ts';
@@ -49,8 +49,6 @@ export interface QueriesDeps {
   /** Chance in [0, 1). */
   readonly random: () => number;
   readonly log: Logger;
-  /** Show no tokens: they are secrets where tokens decide anything. */
-  readonly hideTokens: boolean;
 }
 
 interface ExplainArgs {
@@ -156,7 +154,6 @@ export function createQueries(deps: QueriesDeps): Queries {
 
   const shown = (row: Stored<QueryEntity>, query = row.value): PreparedQuery => ({
     ...query,
-    Token: deps.hideTokens && query.Token !== '' ? HIDDEN_TOKEN : query.Token,
     CreateIndex: row.createRevision,
     ModifyIndex: row.modRevision,
   });
