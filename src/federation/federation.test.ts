@@ -161,6 +161,19 @@ describe('two datacenters', () => {
     expect((await written).value).toMatchObject({ name: 'dc1' });
   });
 
+  it('wait a moment with a write for the primary, right after their start', async () => {
+    const wire = await proxy(() => dc1.wanPort);
+    wire.mode = 'cut';
+    const dc1 = await start({ datacenter: 'dc1', local: answering('dc1'), advertise: () => wire.port });
+    const dc2 = await start({ datacenter: 'dc2', join: [wire.port] });
+    const written = dc2.federation.contract('dc1').write('ca.rotate', {}, { signal: never });
+    await expect(dc2.federation.contract('dc3').write('ca.rotate', {}, { signal: never })).rejects.toMatchObject({
+      code: 'no_path', // nobody has told of such a datacenter
+    });
+    wire.mode = 'pass';
+    expect((await written).value).toMatchObject({ name: 'dc1' });
+  });
+
   it('end a watch when the other datacenter says that it makes no sense', async () => {
     const local = {
       ...answering('dc1'),

@@ -25,7 +25,7 @@ import type { Federation, FederationDeps, LinkStatus } from './types.ts';
 
 export type { Federation, FederationDeps, FederationIdentity, LinkStatus } from './types.ts';
 
-/** A link that was lost less than this long ago may be back in a moment, milliseconds. */
+/** A link that was lost less than this long ago, or a primary that was not reached yet since the start, may be there in a moment, milliseconds. */
 const JUST_LOST_MS = 5_000;
 /** Longest wait for the others to read a farewell, milliseconds. */
 const HANG_UP_MS = 1_000;
@@ -55,6 +55,7 @@ class FederationService implements Federation {
   readonly #remotes = new Map<string, RemoteDatacenter>();
   #hello: Hello;
   #started = false;
+  #startedAt = 0;
   #leaving = false;
 
   constructor(deps: FederationDeps) {
@@ -177,6 +178,7 @@ class FederationService implements Federation {
 
   async #start(_signal: AbortSignal): Promise<void> {
     this.#started = true;
+    this.#startedAt = this.#deps.clock.now();
     this.#hello = this.#ownHello();
     for (const address of this.#deps.retryJoinWan) this.#dialler.dial(parseWanAddress(address), true);
     const { heartbeatMs } = this.#timings;
@@ -356,6 +358,13 @@ class FederationService implements Federation {
     return known;
   }
 
+  #backSoon(datacenter: string): boolean {
+    const justStarted = this.#started && this.#startedAt > this.#deps.clock.now() - JUST_LOST_MS;
+    return (
+      (justStarted && datacenter === this.#deps.primaryDatacenter) || this.#dialler.justLost(datacenter, JUST_LOST_MS)
+    );
+  }
+
   #remote(datacenter: string): RemoteDatacenter {
     let remote = this.#remotes.get(datacenter);
     if (remote === undefined) {
@@ -363,7 +372,7 @@ class FederationService implements Federation {
         datacenter,
         clock: this.#deps.clock,
         pick: (except) => this.#dialler.pick(datacenter, except),
-        justLost: () => this.#dialler.justLost(datacenter, JUST_LOST_MS),
+        backSoon: () => this.#backSoon(datacenter),
         linked: (signal) => this.#whenLinked(datacenter, signal),
       });
       if (this.#known().has(datacenter)) this.#remotes.set(datacenter, remote); // names come from requests: keep real ones

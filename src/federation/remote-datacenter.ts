@@ -26,8 +26,8 @@ export interface RemoteDatacenterDeps {
   readonly clock: Clock;
   /** The best link to the datacenter now. @param except one that has just failed */
   readonly pick: (except?: LinkCarrier) => LinkCarrier | undefined;
-  /** True: calls reached it moments ago, and it is dialled again. */
-  readonly justLost: () => boolean;
+  /** True: calls reached it moments ago and it is dialled again, or it is the primary and the first links are being made. */
+  readonly backSoon: () => boolean;
   /** Resolves once there is one. */
   readonly linked: (signal: AbortSignal) => Promise<LinkCarrier>;
 }
@@ -45,7 +45,7 @@ const RESUME_MS = 3_000;
 /**
  * Another datacenter through whichever link reaches it. Reads fail at once when none does, so that whoever asks can turn to
  * another datacenter; one that failed with one server is asked of another. Writes, which nobody else can take, wait a
- * moment for a link that was just lost. A watch waits for a link, for ever, and goes on over the next one when it breaks: its first message then is the whole answer again. It
+ * moment for a link that was just lost or is just being made. A watch waits for a link, for ever, and goes on over the next one when it breaks: its first message then is the whole answer again. It
  * ends when it is aborted, or when the other datacenter answers with an error that waiting does not heal.
  */
 export class RemoteDatacenter implements ServerContract, ChangeSource, SnapshotContract {
@@ -118,7 +118,7 @@ export class RemoteDatacenter implements ServerContract, ChangeSource, SnapshotC
   }
 
   async #backSoon(signal: AbortSignal): Promise<LinkCarrier> {
-    if (!this.#deps.justLost()) throw noPath(this.#deps.datacenter);
+    if (!this.#deps.backSoon()) throw noPath(this.#deps.datacenter);
     const limit = withDeadline(this.#deps.clock, BACK_SOON_MS, 'the wait for a link', signal);
     try {
       return await this.#deps.linked(limit.signal);
