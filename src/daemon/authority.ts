@@ -332,7 +332,9 @@ export async function createAuthority(deps: AuthorityDeps): Promise<Authority> {
   const wanWarning = createWanWarning({
     onCommit: (listener) => store.onCommit(listener),
     node: (name) => domains.catalog.tables.nodes.get(nodeKey(name))?.value,
+    services: () => domains.catalog.tables.services.list().map(({ value }) => value),
     federated: () => federation.datacenters().length > 1,
+    onFederation: (listener) => federation.onChange(listener),
     log: log.child({ component: 'catalog' }),
   });
 

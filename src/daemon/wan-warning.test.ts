@@ -16,11 +16,20 @@ async function start(federated: boolean) {
   const { signal } = new AbortController();
   await store.start(signal);
   const warned: unknown[] = [];
+  let joined = (): void => undefined;
   const log: Logger = { ...noLog, warn: (_message: string, fields?: object) => warned.push(fields) };
   const warning = createWanWarning({
     onCommit: (listener) => store.onCommit(listener),
     node: (name) => catalog.tables.nodes.get(nodeKey(name))?.value,
+    services: () => catalog.tables.services.list().map(({ value }) => value),
     federated: () => federated,
+    onFederation: (listener) => {
+      joined = () => {
+        federated = true;
+        listener();
+      };
+      return () => undefined;
+    },
     log,
   });
   await warning.start(signal);
@@ -35,7 +44,7 @@ async function start(federated: boolean) {
       ...(wan === undefined ? {} : { TaggedAddresses: { wan } }),
       Service: { ID: service, Service: service, Port: 1, ...more },
     });
-  return { register, warned };
+  return { register, warned, join: () => joined() };
 }
 
 describe('services without a WAN address', () => {
@@ -49,14 +58,17 @@ describe('services without a WAN address', () => {
     const byFamily = { wan_ipv4: { Address: '198.51.100.3', Port: 1 } };
     await register('by-family', { Address: '10.0.0.9', TaggedAddresses: byFamily });
     expect(warned).toEqual([
-      { service: 'bare', node: 'n-bare', address: '10.0.0.1' },
-      { service: 'hidden', node: 'n-hidden', address: '10.0.0.9' },
+      { service: 'bare', home: 'n-bare', address: '10.0.0.1' },
+      { service: 'hidden', home: 'n-hidden', address: '10.0.0.9' },
     ]);
   });
 
-  it('are nobody’s business in a datacenter that stands alone', async () => {
-    const { register, warned } = await start(false);
+  it('are nobody’s business in a datacenter that stands alone, until another one joins', async () => {
+    const { register, warned, join } = await start(false);
     await register('bare');
     expect(warned).toEqual([]);
+    for (let times = 0; times < 2; times += 1) join();
+    await register('later');
+    expect(warned).toMatchObject([{ service: 'bare' }, { service: 'later' }]);
   });
 });

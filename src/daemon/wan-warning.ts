@@ -7,8 +7,12 @@ import type { Logger } from '../telemetry/types.ts';
 export interface WanWarningDeps {
   readonly onCommit: (listener: (commit: AppliedCommit) => void) => () => void;
   readonly node: (name: string) => NodeEntity | undefined;
+  /** Those registered before anyone else was there to use them. */
+  readonly services: () => Iterable<ServiceEntity>;
   /** Whether other datacenters are there to use the service. */
   readonly federated: () => boolean;
+  /** Called back when other datacenters come and go. */
+  readonly onFederation: (listener: () => void) => () => void;
   readonly log: Logger;
 }
 
@@ -19,30 +23,40 @@ const MAX_WARNED = 1_000;
  * While addresses are translated, tells once for each service that other datacenters are given an address that is only
  * good within this one.
  */
-export function createWanWarning({ onCommit, node, federated, log }: WanWarningDeps): Service {
+export function createWanWarning(deps: WanWarningDeps): Service {
+  const { node, federated, log } = deps;
   const warned = new Set<string>();
-  let end: () => void = () => undefined;
-  const look = ({ changes }: AppliedCommit): void => {
-    for (const { table, after } of changes) {
-      if (table !== 'services' || after === undefined || warned.size >= MAX_WARNED || !federated()) continue;
-      const service = after.value as ServiceEntity;
-      const home = node(service.Node);
-      if (home === undefined || warned.has(service.Service) || hasWan(service, home)) continue;
-      warned.add(service.Service);
-      log.warn('a service has no WAN address: other datacenters are given its LAN address', {
-        service: service.Service,
-        node: service.Node,
-        address: service.Address || home.Address,
-      });
-    }
+  const ends: (() => void)[] = [];
+  let alone = true;
+  const look = (service: ServiceEntity): void => {
+    const home = node(service.Node);
+    if (home === undefined || warned.has(service.Service) || hasWan(service, home)) return;
+    if (warned.size >= MAX_WARNED) return;
+    warned.add(service.Service);
+    log.warn('a service has no WAN address: other datacenters are given its LAN address', {
+      service: service.Service,
+      home: service.Node,
+      address: service.Address || home.Address,
+    });
+  };
+  const lookAtAll = (): void => {
+    if (!alone || !federated()) return;
+    alone = false;
+    for (const service of deps.services()) look(service);
+  };
+  const lookAtChanges = ({ changes }: AppliedCommit): void => {
+    if (alone) return;
+    for (const { table, after } of changes)
+      if (table === 'services' && after !== undefined) look(after.value as ServiceEntity);
   };
   return {
     name: 'warning about WAN addresses',
     async start() {
-      end = onCommit(look);
+      ends.push(deps.onCommit(lookAtChanges), deps.onFederation(lookAtAll));
+      lookAtAll();
     },
     async stop() {
-      end();
+      for (const end of ends.splice(0)) end();
     },
   };
 }
