@@ -93,14 +93,12 @@ export function createOperatorReads(deps: OperatorDeps) {
         const datacenter = member.Tags.dc ?? '';
         byDatacenter.set(datacenter, [...(byDatacenter.get(datacenter) ?? []), member.Name.split('.')[0] ?? '']);
       }
-      return [...byDatacenter].map(([datacenter, nodes], axis) => {
+      return [...byDatacenter].flatMap(([datacenter, nodes], axis) => {
         const rtt = deps.rtt(datacenter);
-        const Coord = rtt === undefined || rtt === 0 ? ORIGIN_COORDINATE : coordinateAt(rtt, axis);
-        return {
-          Datacenter: datacenter,
-          AreaID: 'wan',
-          Coordinates: nodes.map((node) => ({ Node: node, Segment: '', Coord })),
-        };
+        if (rtt === undefined) return []; // at the origin it would look as near as can be
+        const Coord = rtt === 0 ? ORIGIN_COORDINATE : coordinateAt(rtt, axis);
+        const Coordinates = nodes.map((node) => ({ Node: node, Segment: '', Coord }));
+        return [{ Datacenter: datacenter, AreaID: 'wan', Coordinates }];
       });
     }),
   };
