@@ -76,7 +76,7 @@ if (asJson) {
       figure.what,
       `${format(figure.value)} ${figure.unit}`,
       `n=${figure.samples}`,
-      ...(peer === undefined ? [] : [other === undefined ? 'never' : `${format(other.value)} ${other.unit}`]),
+      ...(peer === undefined ? [] : [other === undefined ? '–' : `${format(other.value)} ${other.unit}`]),
       ...(peer === undefined ? [] : [other === undefined ? '' : `${(figure.value / other.value).toFixed(2)}×`]),
       figure.goal,
     ];

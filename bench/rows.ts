@@ -143,7 +143,13 @@ export function bulkIntentions(count: number, goal: string): Row {
         samples: 1,
         goal,
       },
-      { what: '… of it after the last write was acknowledged', unit: 'ms', value: end - wrote, samples: 1, goal: '' },
+      {
+        what: `… of these ${count} after the last write was acknowledged`,
+        unit: 'ms',
+        value: end - wrote,
+        samples: 1,
+        goal: '',
+      },
     ];
   };
 }
