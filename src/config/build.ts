@@ -234,8 +234,6 @@ function buildSections(
       defaultPolicy: values['acl.default_policy'],
       downPolicy: values['acl.down_policy'],
       tokenTtlMs: values['acl.token_ttl'],
-      policyTtlMs: values['acl.policy_ttl'],
-      roleTtlMs: values['acl.role_ttl'],
       enableTokenPersistence: values['acl.enable_token_persistence'],
       enableTokenReplication: values['acl.enable_token_replication'],
       tokens: {

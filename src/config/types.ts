@@ -183,8 +183,6 @@ export interface AclConfig {
   readonly defaultPolicy: AclDefaultPolicy;
   readonly downPolicy: AclDownPolicy;
   readonly tokenTtlMs: number;
-  readonly policyTtlMs: number;
-  readonly roleTtlMs: number;
   readonly enableTokenPersistence: boolean;
   readonly enableTokenReplication: boolean;
   /** Secrets; '' where not given. Never logged. */

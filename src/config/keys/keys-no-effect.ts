@@ -1,7 +1,7 @@
 import { type Key, without } from './key.ts';
 
 const GROUPS: Readonly<Record<string, readonly string[]>> = {
-  acl: ['enable_key_list_policy', 'disabled_ttl', 'msp_disable_bootstrap'],
+  acl: ['enable_key_list_policy', 'disabled_ttl', 'msp_disable_bootstrap', 'policy_ttl', 'role_ttl'],
   'acl.tokens': ['managed_service_provider'],
   auto_config: [
     'authorization',

@@ -12,8 +12,6 @@ export const SECURITY_KEYS = {
   'acl.default_policy': used(defaultPolicy, 'allow', 'What happens where no rule says otherwise.'),
   'acl.down_policy': used(downPolicy, 'extend-cache', 'What a token is worth while its authority is away.'),
   'acl.token_ttl': used(duration, 30_000, 'How long a resolved token is kept.'),
-  'acl.policy_ttl': used(duration, 30_000, 'How long a resolved policy is kept.'),
-  'acl.role_ttl': used(duration, 30_000, 'How long a resolved role is kept.'),
   'acl.enable_token_persistence': used(toggle, false, 'Keep tokens that were set by API over a restart.'),
   'acl.enable_token_replication': used(toggle, false, 'Copy tokens, not only policies and roles, to this datacenter.'),
   'acl.tokens.initial_management': used(
