@@ -13,6 +13,7 @@ import { LAN_PROTOCOL, type Member } from '../model/member.ts';
 import type { Rights } from '../model/rights.ts';
 import { COMPATIBLE_VERSION, VERSION } from '../model/version.ts';
 import type { ServerContract } from '../rpc/contract/contract.ts';
+import { SESSION_PROTOCOL } from '../rpc/transport/handlers.ts';
 import { type Logger, type Metrics, noMetrics } from '../telemetry/types.ts';
 import { agentMasterRights, rightsOf, withToken } from './access.ts';
 import { createAgentSecurity } from './agent-security.ts';
@@ -70,7 +71,7 @@ export function createClient(deps: ClientDeps): Core {
       datacenter: config.datacenter,
       servers,
       hello: () => ({
-        protocol: 1,
+        protocol: SESSION_PROTOCOL,
         datacenter: config.datacenter,
         node: config.nodeName,
         nodeId,

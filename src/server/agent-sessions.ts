@@ -6,7 +6,13 @@ import { newUuid } from '../lib/ids.ts';
 import type { Service } from '../lib/service.ts';
 import { abortable, aborted, linkSignals, sleep } from '../lib/signals.ts';
 import { createTaskGroup } from '../lib/task.ts';
-import type { AgentHello, SessionMessage, SessionMessageInit, SessionStream } from '../rpc/transport/handlers.ts';
+import {
+  type AgentHello,
+  SESSION_PROTOCOL,
+  type SessionMessage,
+  type SessionMessageInit,
+  type SessionStream,
+} from '../rpc/transport/handlers.ts';
 import { type HeldLease, holdLease } from '../store/held-lease.ts';
 import type { Store } from '../store/store.ts';
 import type { Logger, Metrics } from '../telemetry/types.ts';
@@ -37,7 +43,6 @@ export interface AgentSessions {
   hold(stream: SessionStream, signal: AbortSignal): Promise<void>;
 }
 
-const PROTOCOL = 1;
 /** For an agent to say who it is, milliseconds. */
 const HELLO_MS = 5_000;
 /** Signs of life within the time after which a node is lost. */
@@ -169,10 +174,10 @@ class Sessions implements AgentSessions {
 
   #judge({ protocol, datacenter, node, nodeId }: AgentHello): { reason: string; message: string } | undefined {
     const own = this.#deps.datacenter;
-    if (protocol < PROTOCOL)
+    if (protocol < SESSION_PROTOCOL)
       return {
         reason: 'protocol',
-        message: `the agent speaks protocol ${protocol}, this server ${PROTOCOL} and later`,
+        message: `the agent speaks protocol ${protocol}, this server ${SESSION_PROTOCOL} and later`,
       };
     if (datacenter !== own)
       return {
@@ -198,7 +203,7 @@ class Sessions implements AgentSessions {
       address: { host: address, port },
     }));
     const value = {
-      protocol: PROTOCOL,
+      protocol: SESSION_PROTOCOL,
       datacenter,
       node: self.Node,
       nodeId: self.ID,

@@ -89,5 +89,3 @@ export interface AuditRecord {
 export interface Audit {
   record(record: AuditRecord): void;
 }
-
-export const noAudit: Audit = { record: () => undefined };

@@ -11,9 +11,6 @@ import { createRemoteContract } from '../../rpc/transport/remote-contract.ts';
 import type { TransportSecurity } from '../../rpc/transport/security.ts';
 import { createRemoteSnapshots } from '../../rpc/transport/snapshots-wire.ts';
 
-/** Raised when an older version could not understand what a newer one says. */
-export const SESSION_PROTOCOL = 1;
-
 export interface ServerSessionDeps {
   readonly hello: () => AgentHelloInit;
   /** The datacenter whose server must answer. */

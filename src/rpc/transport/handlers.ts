@@ -25,6 +25,9 @@ export type LinkMessageInit = MessageInitShape<typeof LinkMessageSchema>;
 export type AgentHelloInit = MessageInitShape<typeof AgentHelloSchema>;
 export type SessionMessageInit = MessageInitShape<typeof SessionMessageSchema>;
 
+/** What agents and servers say in sessions; raised when an older version could not understand what a newer one says. */
+export const SESSION_PROTOCOL = 1;
+
 /** Either end of a stream in both directions. */
 export interface DuplexStream<Message, Init> {
   /** Address of the other end, for logs. */
