@@ -71,7 +71,7 @@ export const LAYERS = [
   { folder: 'domain/catalog', floor: 3, holds: 'nodes, services, health', may: ['store'] },
   { folder: 'domain/intentions', floor: 3, holds: 'who may talk to whom', may: ['store'] },
   { folder: 'domain/ca', floor: 3, holds: 'roots, rotation, signing', may: ['store', 'pki'] },
-  { folder: 'domain/transport', floor: 3, holds: 'certificates of agents, invitations', may: ['store', 'pki'] },
+  { folder: 'domain/enrolment', floor: 3, holds: 'certificates of agents, invitations', may: ['store', 'pki'] },
   { folder: 'domain/entries', floor: 3, holds: 'configuration entries', may: ['store'] },
   { folder: 'domain/acl', floor: 3, holds: 'tokens and policies', may: ['store'] },
   { folder: 'domain/nodes', floor: 3, holds: 'sessions of agents, members', may: ['store'] },

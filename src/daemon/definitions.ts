@@ -1,5 +1,5 @@
 import type { RuntimeConfig } from '../config/types.ts';
-import type { TransportAuthority } from '../domain/transport/authority.ts';
+import type { TransportAuthority } from '../domain/enrolment/authority.ts';
 import type { Federation } from '../federation/federation.ts';
 import type { Replicator } from '../federation/replication/replicator.ts';
 import { autonomyOf } from '../server/autonomy.ts';

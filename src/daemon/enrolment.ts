@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import type { RuntimeConfig } from '../config/types.ts';
-import { type Invitation, parseInvitation } from '../domain/transport/invitation-text.ts';
+import { type Invitation, parseInvitation } from '../domain/enrolment/invitation-text.ts';
 import { Backoff } from '../lib/backoff.ts';
 import type { Clock } from '../lib/clock.ts';
 import { hasCode, IsthmusError } from '../lib/errors.ts';

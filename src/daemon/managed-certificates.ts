@@ -1,5 +1,5 @@
 import type { RuntimeConfig } from '../config/types.ts';
-import { rootFingerprint, type TransportAuthority } from '../domain/transport/authority.ts';
+import { rootFingerprint, type TransportAuthority } from '../domain/enrolment/authority.ts';
 import type { Clock } from '../lib/clock.ts';
 import { IsthmusError } from '../lib/errors.ts';
 import type { Service } from '../lib/service.ts';

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { loadConfig } from '../config/load.ts';
 import type { RuntimeConfig } from '../config/types.ts';
-import { parseInvitation } from '../domain/transport/invitation-text.ts';
+import { parseInvitation } from '../domain/enrolment/invitation-text.ts';
 import { type Clock, systemClock } from '../lib/clock.ts';
 import type { ServerContract } from '../rpc/contract/contract.ts';
 import { makeResult } from '../rpc/contract/result.ts';

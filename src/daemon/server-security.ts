@@ -1,6 +1,6 @@
 import type { PeerCertificate } from 'node:tls';
 import type { RuntimeConfig } from '../config/types.ts';
-import { type Granted, TransportAuthority } from '../domain/transport/authority.ts';
+import { type Granted, TransportAuthority } from '../domain/enrolment/authority.ts';
 import type { Clock } from '../lib/clock.ts';
 import { IsthmusError } from '../lib/errors.ts';
 import type { Service } from '../lib/service.ts';

@@ -3,7 +3,7 @@ import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { formatInvitation, parseInvitation } from '../../src/domain/transport/invitation-text.ts';
+import { formatInvitation, parseInvitation } from '../../src/domain/enrolment/invitation-text.ts';
 import type { AclToken } from '../../src/model/acl.ts';
 import {
   type Bed,

@@ -3,7 +3,7 @@ import packet from 'dns-packet';
 import { describe, it } from 'vitest';
 import { loadConfig } from '../../src/config/load.ts';
 import { parseRules } from '../../src/domain/acl/rules.ts';
-import { formatInvitation, parseInvitation } from '../../src/domain/transport/invitation-text.ts';
+import { formatInvitation, parseInvitation } from '../../src/domain/enrolment/invitation-text.ts';
 import { readAddresses, readRequest, writeReply } from '../../src/edge/dns/packet.ts';
 import { parseBody } from '../../src/edge/http/decode.ts';
 import { Query } from '../../src/edge/http/query.ts';
