@@ -2,10 +2,10 @@ import { WatchPool } from '../../src/agent/cache/watch-pool.ts';
 import { decodeServiceDefinition } from '../../src/agent/local/definitions.ts';
 import { loadConfig } from '../../src/config/load.ts';
 import { systemConfigDeps } from '../../src/config/system-deps.ts';
-import { Certificates } from '../../src/daemon/certificates.ts';
-import { createClient } from '../../src/daemon/client.ts';
+import { createClientCore } from '../../src/daemon/client/client-core.ts';
 import type { Core } from '../../src/daemon/core.ts';
-import { createNodeAgent, type NodeAgent } from '../../src/daemon/node-agent.ts';
+import { createNodeAgent, type NodeAgent } from '../../src/daemon/node/node-agent.ts';
+import { Certificates } from '../../src/daemon/security/certificates.ts';
 import { systemClock } from '../../src/lib/clock.ts';
 import { newUuid } from '../../src/lib/ids.ts';
 import { createServiceGroup } from '../../src/lib/service.ts';
@@ -38,7 +38,7 @@ export async function startSimulated(name: string, servers: readonly string[]): 
   const clock = systemClock;
   const nodeId = newUuid();
   const parts = { loaded, nodeId, clock, log: noLog, metrics: noMetrics };
-  const core = createClient({
+  const core = createClientCore({
     ...parts,
     certificates: new Certificates({ ...parts, tls: loaded.config.tls, managed: () => undefined }),
     giveUp: (error) => {

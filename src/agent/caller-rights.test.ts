@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { FakeClock, settle } from '../../test/fakes/fake-clock.ts';
 import { WatchedAnswers } from '../../test/fakes/watched-answers.ts';
-import { rightsOf } from '../daemon/access.ts';
+import { rightsOf } from '../daemon/access/access.ts';
 import { IsthmusError } from '../lib/errors.ts';
 import { ALL_RIGHTS, type Grants } from '../model/rights.ts';
 import { noLog, noMetrics } from '../telemetry/types.ts';

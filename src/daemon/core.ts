@@ -7,7 +7,7 @@ import type { ServerContract } from '../rpc/contract/contract.ts';
 import type { ReadName } from '../rpc/contract/reads.ts';
 import type { SnapshotContract } from '../rpc/contract/snapshots.ts';
 import type { BoundAddress } from '../rpc/transport/listener.ts';
-import type { AgentTokens } from './agent-tokens.ts';
+import type { AgentTokens } from './access/agent-tokens.ts';
 
 /** How an agent reaches the servers of its datacenter: it is one, or it has a session with one. */
 export interface Core {

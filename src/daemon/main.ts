@@ -9,19 +9,19 @@ import { OwnCsrs } from '../pki/csr.ts';
 import { createAudit } from '../telemetry/audit.ts';
 import { createMetrics, type MetricsRegistry } from '../telemetry/metrics.ts';
 import type { Logger } from '../telemetry/types.ts';
-import { createAuthority } from './authority.ts';
-import { Certificates } from './certificates.ts';
-import { createClient } from './client.ts';
+import { createClientCore } from './client/client-core.ts';
 import type { Core } from './core.ts';
-import { createDns, type Dns } from './dns.ts';
-import { createEdgeParts } from './edge-parts.ts';
+import { createDns, type Dns } from './edges/dns.ts';
+import { createEdgeParts } from './edges/edge-parts.ts';
+import { createHttp } from './edges/http.ts';
 import { type AgentHost, processHost } from './host.ts';
-import { createHttp } from './http.ts';
 import { type Logging, startLogging } from './logging.ts';
-import { createNodeAgent, type NodeAgent } from './node-agent.ts';
-import { loadNodeId, prepareDataDir } from './node-id.ts';
+import { createNodeAgent, type NodeAgent } from './node/node-agent.ts';
+import { loadNodeId, prepareDataDir } from './node/node-id.ts';
 import { readyAddresses } from './ready.ts';
-import { serverCore } from './server-core.ts';
+import { Certificates } from './security/certificates.ts';
+import { serverCore } from './server/server-core.ts';
+import { createServerNode } from './server/server-node.ts';
 
 export interface RunAgentOptions {
   /** What the command line said; read again by a reload. */
@@ -76,12 +76,12 @@ export async function runAgent({ input, describe, host = processHost }: RunAgent
   const ownCsrs = new OwnCsrs();
   const onBehind = (): void => agent.local.requestSync();
   const core: Core = config.server
-    ? serverCore(await createAuthority({ loaded, nodeId, clock, log, metrics, audit, ownCsrs, certificates }), {
+    ? serverCore(await createServerNode({ loaded, nodeId, clock, log, metrics, audit, ownCsrs, certificates }), {
         config,
         clock,
         onBehind,
       })
-    : createClient({
+    : createClientCore({
         loaded,
         nodeId,
         clock,

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { FakeClock } from '../../test/fakes/fake-clock.ts';
 import { memoryStore } from '../../test/fakes/memory-store.ts';
 import { soleLeader } from '../../test/fakes/sole-leader.ts';
-import { grantsOf, rightsOf } from '../daemon/access.ts';
+import { grantsOf, rightsOf } from '../daemon/access/access.ts';
 import { type Acl, createAcl } from '../domain/acl/acl.ts';
 import { hasCode, IsthmusError } from '../lib/errors.ts';
 import { REPLICATION_ROLE } from '../model/acl.ts';

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { memoryStore } from '../../../test/fakes/memory-store.ts';
-import { nodeCatalog } from '../../daemon/node-catalog.ts';
+import { nodeCatalog } from '../../daemon/domains/node-catalog.ts';
 import { type Catalog, createCatalog } from '../../domain/catalog/catalog.ts';
 import { createNodes, type Nodes } from '../../domain/nodes/nodes.ts';
 import { systemClock } from '../../lib/clock.ts';

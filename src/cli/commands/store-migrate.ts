@@ -30,7 +30,7 @@ export const storeMigrate: Command = {
     const [from, to] = [kind(flags, 'from'), kind(flags, 'to')];
     const given = flags.given.filter(([name]) => CONFIG_FLAGS.includes(name));
     const loaded = loadConfig(loadInput(new Flags(given)), systemConfigDeps);
-    const { migrateStore } = await import('../../daemon/migrate-store.ts');
+    const { migrateStore } = await import('../../daemon/store/migrate-store.ts');
     const migration = await doing(
       'Error migrating the store',
       migrateStore({

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { FakeClock } from '../../../test/fakes/fake-clock.ts';
-import { nodeCatalog } from '../../daemon/node-catalog.ts';
+import { nodeCatalog } from '../../daemon/domains/node-catalog.ts';
 import { createTaskGroup, type TaskGroup } from '../../lib/task.ts';
 import { MemoryEngine } from '../../store/memory/memory-engine.ts';
 import { Store } from '../../store/store.ts';

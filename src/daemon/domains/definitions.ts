@@ -1,0 +1,135 @@
+import type { RuntimeConfig } from '../../config/types.ts';
+import type { TransportAuthority } from '../../domain/enrolment/authority.ts';
+import type { Federation } from '../../federation/federation.ts';
+import type { Replicator } from '../../federation/replication/replicator.ts';
+import { autonomyOf } from '../../server/autonomy.ts';
+import {
+  ASKED,
+  type AskedReads,
+  liveRead,
+  type ReadDefinitions,
+  type WriteDefinitions,
+} from '../../server/definitions.ts';
+import type { Store } from '../../store/store.ts';
+import { aclReads, aclWrites } from '../access/access.ts';
+import { forceLeave } from '../server/force-leave.ts';
+import type { Domains } from './domains.ts';
+import type { createOperatorReads } from './operator-reads.ts';
+
+/** Which domain answers each read of the contract. */
+export function readDefinitions(
+  domains: Domains,
+  transport: TransportAuthority,
+  operator: ReturnType<typeof createOperatorReads>,
+  replicator: Replicator,
+  config: RuntimeConfig,
+  now: () => number,
+): ReadDefinitions {
+  return {
+    ...operator,
+    ...aclReads(domains.acl, config, replicator),
+    ...domains.catalog.reads,
+    ...domains.entries.reads,
+    ...domains.intentions.reads,
+    ...domains.ca.reads,
+    ...replicator.reads,
+    ...domains.queries.reads,
+    ...transport.invitations.reads,
+    ...domains.nodes.reads,
+    'federation.autonomy': liveRead(() =>
+      autonomyOf({
+        now: now(),
+        ca: domains.ca.status(),
+        replication: replicator.reads['replication.status'].produce({}),
+        access: {
+          enabled: config.acl.enabled,
+          tokensReplicated: config.acl.enableTokenReplication,
+          downPolicy: config.acl.downPolicy,
+          tokenTtlMs: config.acl.tokenTtlMs,
+        },
+      }),
+    ),
+    'queries.execute': ASKED,
+    'queries.forecast': ASKED,
+    'replication.applied': ASKED,
+    'upstreams.resolve': ASKED,
+  };
+}
+
+/** Who answers the reads that take time. */
+export function askedReads({ queries }: Domains, replicator: Replicator, store: Pick<Store, 'revision'>): AskedReads {
+  return {
+    'replication.applied': {
+      async ask({ kind, revision }, { signal }) {
+        await replicator.waitApplied(kind, revision, signal);
+        return store.revision;
+      },
+    },
+    'queries.execute': {
+      ask: (args, options) => queries.execute(args, options),
+      follow: (args, options) => queries.follow(args, options),
+    },
+    'queries.forecast': { ask: (args, options) => queries.forecast(args, options) },
+    'upstreams.resolve': { follow: (args, options) => queries.followUpstream(args, options) },
+  };
+}
+
+/** Which domain carries out each write of the contract. */
+export function writeDefinitions(
+  { acl, catalog, entries, intentions, ca, queries, nodes }: Domains,
+  transport: TransportAuthority,
+  replicator: Pick<Replicator, 'acceptSource'>,
+  federation: Pick<Federation, 'forceLeave'>,
+  config: RuntimeConfig,
+): WriteDefinitions {
+  return {
+    ...aclWrites(acl, config),
+    'catalog.register': async (args) => {
+      await catalog.register(args);
+      return true;
+    },
+    'catalog.deregister': async (args) => {
+      await catalog.deregister(args);
+      return true;
+    },
+    'coordinate.update': (args) => catalog.updateCoordinate(args),
+    'config.apply': (args) => entries.apply(args),
+    'config.delete': (args) => entries.delete(args),
+    'intentions.create': (args) => intentions.create(args),
+    'intentions.update': (args) => intentions.update(args),
+    'intentions.upsertExact': (args) => intentions.upsertExact(args),
+    'intentions.delete': (args) => intentions.delete(args),
+    'intentions.deleteExact': (args) => intentions.deleteExact(args),
+    'queries.create': (args) => queries.create(args),
+    'queries.update': (args) => queries.update(args),
+    'queries.delete': (args) => queries.delete(args),
+    'ca.setConfig': async (args) => {
+      await ca.setConfig(args);
+      return null;
+    },
+    'ca.rotate': (args) => ca.rotate(args),
+    'ca.signLeaf': (args) => ca.signLeaf(args),
+    'ca.signIntermediate': (args) => ca.signIntermediate(args),
+    'ca.reportHolder': async (args) => {
+      await ca.reportHolder(args);
+      return null;
+    },
+    'nodes.forceLeave': async (args) => {
+      await forceLeave(nodes, federation, args);
+      return null;
+    },
+    'replication.acceptSource': async ({ kind }) => {
+      replicator.acceptSource(kind);
+      return null;
+    },
+    'transport.invite': (args) => transport.invite(args),
+    'transport.revokeInvitation': async ({ id }) => {
+      await transport.invitations.revoke(id);
+      return null;
+    },
+    'ca.reportDatacenter': async (args) => {
+      await ca.reportDatacenter(args);
+      return null;
+    },
+  };
+}

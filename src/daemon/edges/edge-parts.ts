@@ -1,0 +1,113 @@
+import type { LoadedConfig } from '../../config/types.ts';
+import { denied } from '../../edge/http/agent-access.ts';
+import type { AgentParts, LogLines, SidecarRequest } from '../../edge/http/agent-parts.ts';
+import type { Clock } from '../../lib/clock.ts';
+import { hasCode, IsthmusError } from '../../lib/errors.ts';
+import { linkSignals } from '../../lib/signals.ts';
+import type { MetricsRegistry } from '../../telemetry/metrics.ts';
+import { agentRights } from '../access/access.ts';
+import type { Core } from '../core.ts';
+import { agentSelf } from '../node/agent-self.ts';
+import type { NodeAgent } from '../node/node-agent.ts';
+import type { Certificates } from '../security/certificates.ts';
+
+export interface EdgePartsDeps {
+  /** The configuration in force; a reload changes it. */
+  readonly loaded: () => LoadedConfig;
+  readonly core: Core;
+  readonly nodeId: string;
+  readonly agent: NodeAgent;
+  readonly metrics: MetricsRegistry;
+  /** The agent's log. */
+  readonly lines: LogLines;
+  readonly certificates: Certificates;
+  readonly reload: () => Promise<readonly string[]>;
+  /** Asks the process to stop after having left. */
+  readonly stop: (reason: string) => void;
+  readonly signal: AbortSignal;
+  readonly clock: Clock;
+}
+
+/** What the HTTP edge asks of this agent. */
+export function createEdgeParts(deps: EdgePartsDeps): AgentParts {
+  const { core, agent, metrics } = deps;
+  const { tokens, callers } = core;
+  const { config } = deps.loaded();
+  const rights = agentRights(callers, tokens, config.acl.enabled);
+  const requireService = async (service: string, options: { token?: string; signal: AbortSignal }): Promise<void> => {
+    if (!config.acl.enabled) return;
+    if (!(await rights(options.token, options.signal)).may('service', service, 'write')) throw denied();
+  };
+  /** The service that a sidecar acts for; undefined when there is none yet. */
+  const behind = (request: SidecarRequest): string | undefined => {
+    if (request.kind === 'standalone') return request.service;
+    if (request.kind === 'sidecar-for') return agent.local.serviceForm(request.serviceId)?.Service;
+    return agent.local.serviceForm(request.proxyId)?.Proxy.DestinationServiceName;
+  };
+  return {
+    nodeName: config.nodeName,
+    access: {
+      rights,
+      setToken(kind, secret) {
+        if (!config.acl.enabled) throw new IsthmusError('unauthenticated', 'ACL support disabled');
+        tokens.set(kind, secret);
+      },
+    },
+    self: async () =>
+      agentSelf({
+        loaded: deps.loaded(),
+        nodeId: deps.nodeId,
+        member: core.member(),
+        counts: agent.local.counts(),
+        stats: core.stats(),
+        certificates: deps.certificates.expiries(),
+      }),
+    members: (options) => core.members(options),
+    reload: deps.reload,
+    async leave() {
+      await core.leave();
+      deps.stop('asked to leave');
+    },
+    join: (address, { wan }) => core.join(address, { wan, signal: deps.signal }),
+    forceLeave: (node, options) => core.forceLeave(node, options),
+    log: deps.lines,
+    metrics: {
+      json: () => metrics.json(),
+      prometheus: async () => ({ contentType: metrics.prometheusType, text: await metrics.prometheus() }),
+    },
+    leaves: {
+      async get(service, options) {
+        await requireService(service, options);
+        const answer = await agent.leaves.get(service, options);
+        if (options.index !== undefined) await requireService(service, options); // it may have waited long
+        return answer;
+      },
+    },
+    roots: agent.roots,
+    async authorize(request, options) {
+      if (request.Target !== '') await requireService(request.Target, options);
+      const answer = await agent.authorizer.authorize(request, options);
+      return { ...answer, ageMs: Math.max(answer.ageMs, core.ageMs('intentions.verdicts')) };
+    },
+    links: () => core.links(),
+    sidecars: {
+      async open(request, signal) {
+        const service = behind(request);
+        if (service === undefined || !config.acl.enabled) return agent.sidecars.open(request, signal);
+        await requireService(service, { ...request, signal });
+        // The stream ends with the right to it.
+        const life = linkSignals(signal);
+        const unhook = callers.onChange(() => {
+          requireService(service, { ...request, signal: life.signal }).catch((error: unknown) => {
+            if (hasCode(error, 'permission_denied')) life.abort(error);
+          });
+        });
+        life.signal.addEventListener('abort', () => {
+          unhook();
+          life.release();
+        });
+        return agent.sidecars.open(request, life.signal);
+      },
+    },
+  };
+}

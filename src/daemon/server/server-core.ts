@@ -1,0 +1,70 @@
+import type { RuntimeConfig } from '../../config/types.ts';
+import { formatAddress } from '../../lib/address.ts';
+import type { Clock } from '../../lib/clock.ts';
+import type { Core } from '../core.ts';
+import { probeLan } from '../edges/join-probe.ts';
+import { lanMember } from '../node/self.ts';
+import type { ServerNode } from './server-node.ts';
+
+export interface ServerCoreParts {
+  readonly config: RuntimeConfig;
+  readonly clock: Clock;
+  /** Told when the store was restored: what a snapshot says of this node may be old. */
+  readonly onBehind: () => void;
+}
+
+/** The core of an agent that is a server itself. */
+export function serverCore(node: ServerNode, { config, clock, onBehind }: ServerCoreParts): Core {
+  const { federation, domains, server, store } = node;
+  store.onRestore(onBehind);
+  return {
+    contract: node.contract,
+    snapshots: node.snapshots,
+    trusted: server,
+    tokens: node.tokens,
+    callers: domains.acl.resolver,
+    accessorOf: node.accessorOf,
+    addresses: node.listener.addresses,
+    material: () => node.transport.material(),
+    services: node.services,
+    member: () => lanMember(node.identity()),
+    members: async ({ wan }) => (wan ? federation.members() : domains.nodes.members()),
+    ageMs: node.ageMs,
+    links: () => federation.links(),
+    async join(address, { wan, signal }) {
+      if (wan) await federation.join([address], signal);
+      else await probeLan(address, clock); // servers of one datacenter find each other in its store
+    },
+    async forceLeave(node, { prune, signal }) {
+      await server.write('nodes.forceLeave', { node, prune }, { signal });
+    },
+    async leave() {
+      federation.leave();
+      if (domains.nodes.servers().length > 1) await domains.nodes.left(config.nodeName); // else nobody would be left to know
+    },
+    stats() {
+      const { leadership } = node;
+      const leader = domains.nodes.servers().find(({ nodeId }) => nodeId === leadership.leader()?.id);
+      const members = domains.nodes.members();
+      return {
+        consul: {
+          acl: config.acl.enabled ? 'enabled' : 'disabled',
+          bootstrap: 'true',
+          known_datacenters: String(federation.datacenters().length),
+          leader: String(leadership.leading),
+          leader_addr: leader === undefined ? '' : formatAddress(leader),
+          server: 'true',
+        },
+        serf_lan: counts(members.length, members.filter(({ Status }) => Status === FAILED).length),
+        serf_wan: counts(federation.members().length, 0),
+        store: { revision: String(store.revision) },
+      };
+    },
+  };
+}
+
+const FAILED = 4;
+
+function counts(members: number, failed: number): Readonly<Record<string, string>> {
+  return { encrypted: 'false', failed: String(failed), members: String(members) };
+}
