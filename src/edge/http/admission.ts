@@ -1,18 +1,18 @@
-import { ClientLimiter } from '../../lib/client-limiter.ts';
 import type { Clock } from '../../lib/clock.ts';
+import { PerKeyLimit } from '../../lib/per-key-limit.ts';
 import type { HttpLimits } from './limits.ts';
 import type { ApiResponse } from './route.ts';
 
 /** Counts the requests under way and those that wait, and says no above the limits. */
 export class Admission {
   /** Blocking queries and streams, by client. */
-  readonly watchers: ClientLimiter;
+  readonly watchers: PerKeyLimit;
   readonly #maxUnderWay: number;
   #underWay = 0;
   readonly #onNoneUnderWay: (() => void)[] = [];
 
   constructor(limits: Pick<HttpLimits, 'maxWatchersPerClient' | 'maxRequestsInFlight'>) {
-    this.watchers = new ClientLimiter(limits.maxWatchersPerClient);
+    this.watchers = new PerKeyLimit({ perKey: limits.maxWatchersPerClient });
     this.#maxUnderWay = limits.maxRequestsInFlight;
   }
 

@@ -16,6 +16,8 @@ export interface DirectDeps {
   run(ready: ReadyCall, token: string | undefined, waiting: Waiting | undefined): Promise<CompiledResponse>;
   /** Gives a connection to Node's HTTP server for good, with what was read from it. */
   handOver(socket: Socket, chunk: Buffer): void;
+  /** The first request of a connection came. */
+  onRequest(socket: Socket): void;
 }
 
 /** A request that came before, taken apart. */
@@ -131,6 +133,7 @@ class DirectConnection {
     this.#busy = true;
     if (!this.#served) {
       this.#served = true;
+      this.#deps.onRequest(this.#socket);
       this.#socket.setTimeout(this.#deps.limits.keepAliveMs);
     }
     const socket = this.#socket;

@@ -335,7 +335,14 @@ describe('limits', () => {
   it('answers 429 above the number of connections of one client', async () => {
     const edge = await start({ limits: { maxConnectionsPerClient: 2 } });
     const held = [connect(edge.port, '127.0.0.1'), connect(edge.port, '127.0.0.1')];
-    await Promise.all(held.map((socket) => once(socket, 'connect')));
+    await Promise.all(
+      held.map((socket) => {
+        const answered = once(socket, 'data');
+        socket.write('GET /v1/catalog/nodes HTTP/1.1\r\nHost: x\r\n\r\n');
+        return answered;
+      }),
+    );
+    edge.contract.calls.splice(0);
     await expect.poll(() => edge.raw('GET /v1/catalog/nodes HTTP/1.1\r\nHost: x\r\n\r\n')).toMatch(/^HTTP\/1\.1 429 /);
     expect(edge.contract.calls).toEqual([]);
     await Promise.all(
@@ -346,6 +353,27 @@ describe('limits', () => {
       }),
     );
     await expect.poll(async () => (await edge.get('/v1/catalog/nodes')).status).toBe(200);
+  });
+});
+
+describe('a flood of silent connections', () => {
+  it('leaves others served, from the same address too', async () => {
+    const edge = await start({ limits: { maxConnectionsPerClient: 50, maxConnections: 100 } });
+    const silent = Array.from({ length: 300 }, (_, n) => {
+      const socket = connect({ port: edge.port, host: '127.0.0.1', localAddress: `127.0.1.${n % 3}` });
+      socket.on('error', () => undefined);
+      return socket;
+    });
+    await Promise.all(silent.map((socket) => Promise.race([once(socket, 'connect'), once(socket, 'close')])));
+    const asked = Array.from({ length: 60 }, async (_, n) => {
+      const socket = connect({ port: edge.port, host: '127.0.0.1', localAddress: `127.0.${n % 2}.1` });
+      socket.write('GET /v1/catalog/nodes HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n');
+      const [answer] = (await once(socket, 'data')) as [Buffer];
+      socket.destroy();
+      return answer.toString('latin1', 0, 12);
+    });
+    expect(new Set(await Promise.all(asked))).toEqual(new Set(['HTTP/1.1 200']));
+    for (const socket of silent) socket.destroy();
   });
 });
 

@@ -3,9 +3,9 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { BlockList, isIPv6 } from 'node:net';
 import type { SecureContextOptions } from 'node:tls';
 import { type FastifyInstance, fastify } from 'fastify';
-import { ClientLimiter } from '../../lib/client-limiter.ts';
 import type { Clock } from '../../lib/clock.ts';
 import { IsthmusError } from '../../lib/errors.ts';
+import { PerKeyLimit } from '../../lib/per-key-limit.ts';
 import type { Service } from '../../lib/service.ts';
 import type { Logger, Metrics } from '../../telemetry/types.ts';
 import { Admission, TOO_MANY_REQUESTS, TOO_MANY_WATCHERS } from './admission.ts';
@@ -21,6 +21,7 @@ import {
   type HttpListener,
   handOver,
   isRefused,
+  keepConnection,
   type OpenListener,
   openListener,
   type RefusalReason,
@@ -71,7 +72,7 @@ class Edge implements HttpEdge {
   readonly #options: HttpEdgeOptions;
   readonly #limits: HttpLimits;
   readonly #common: readonly string[];
-  readonly #limiter: ClientLimiter;
+  readonly #limiter: PerKeyLimit;
   readonly #admission: Admission;
   readonly #writers: BlockList | undefined;
   readonly #exchanges = new OpenExchanges();
@@ -93,7 +94,8 @@ class Edge implements HttpEdge {
       'X-Consul-Default-Acl-Policy',
       options.defaultPolicy,
     ];
-    this.#limiter = new ClientLimiter(this.#limits.maxConnectionsPerClient);
+    const { maxConnectionsPerClient: perKey, maxConnections: total } = this.#limits;
+    this.#limiter = new PerKeyLimit({ perKey, total });
     this.#admission = new Admission(this.#limits);
     this.#writers = blockListOf(options.allowWriteHttpFrom ?? []);
     this.#table = pathTable(deps.routes);
@@ -105,6 +107,7 @@ class Edge implements HttpEdge {
       find: (url) => this.#calls.find(url),
       run: (ready, token, waiting) => this.#runDirect(ready, token, waiting),
       handOver: (socket, chunk) => handOver(socket, chunk),
+      onRequest: keepConnection,
     });
     setMaxListeners(0, this.#stopping.signal); // all short reads share it
     this.#meters = createHttpMeters(deps.metrics, {
@@ -204,6 +207,7 @@ class Edge implements HttpEdge {
   /** The way of every request that Node's HTTP server has parsed. */
   readonly #onRequest = (incoming: IncomingMessage, response: ServerResponse): void => {
     if (isRefused(incoming.socket)) return;
+    keepConnection(incoming.socket);
     const admitted = this.#admission.enter();
     response.once('close', this.#admission.leave);
     if (!admitted) {
@@ -229,12 +233,13 @@ class Edge implements HttpEdge {
   #mayWatch(response: ServerResponse): boolean {
     const client = response.socket?.remoteAddress;
     const { watchers } = this.#admission;
-    if (!watchers.admit(client)) {
+    const slot = watchers.admit(client);
+    if (slot === undefined) {
       this.#onRefused('watchers', client ?? '');
       this.#send(response, TOO_MANY_WATCHERS);
       return false;
     }
-    response.once('close', () => watchers.release(client));
+    response.once('close', slot.release);
     return true;
   }
 
@@ -259,8 +264,8 @@ class Edge implements HttpEdge {
 
   async #runWaiting(ready: ReadyCall, token: string | undefined, waiting: Waiting): Promise<CompiledResponse> {
     const { client, controller } = waiting;
-    const { watchers } = this.#admission;
-    if (!watchers.admit(client)) {
+    const slot = this.#admission.watchers.admit(client);
+    if (slot === undefined) {
       this.#onRefused('watchers', client ?? '');
       return compileResponse(TOO_MANY_WATCHERS, this.#common, false);
     }
@@ -269,7 +274,7 @@ class Edge implements HttpEdge {
       return await this.#run(ready, token, controller.signal);
     } finally {
       this.#exchanges.delete(controller);
-      watchers.release(client);
+      slot.release();
     }
   }
 

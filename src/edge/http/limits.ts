@@ -4,8 +4,10 @@ export interface HttpLimits {
   readonly maxBodyBytes: number;
   /** Bytes of the request line and all headers; more is answered 431. Default 32,768. */
   readonly maxHeaderBytes: number;
-  /** Connections that one client address may hold; more are answered 429 and closed. 0 is without limit. Default 200. */
+  /** Connections that one client address may hold; above it those that have asked nothing yet are closed, else the newest is answered 429. 0 is without limit. Default 200. */
   readonly maxConnectionsPerClient: number;
+  /** Connections of all clients. Above it, those that have asked nothing yet are closed, of the client that holds most. Default 16,384. */
+  readonly maxConnections: number;
   /** Blocking queries and streams that one client address may have open; more are answered 429. 0 is without limit. Default 4,096. */
   readonly maxWatchersPerClient: number;
   /** Requests under way, of all clients; more are answered 503. Default 16,384. */
@@ -34,6 +36,7 @@ export const DEFAULT_LIMITS: HttpLimits = {
   maxBodyBytes: 524_288,
   maxHeaderBytes: 32_768,
   maxConnectionsPerClient: 200,
+  maxConnections: 16_384,
   maxWatchersPerClient: 4_096,
   maxRequestsInFlight: 16_384,
   tlsHandshakeMs: 5_000,

@@ -1,10 +1,10 @@
 import { createServer, type RequestListener, type Server, type ServerOptions } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import type { Socket } from 'node:net';
-import type { SecureContextOptions } from 'node:tls';
-import type { ClientLimiter } from '../../lib/client-limiter.ts';
+import type { SecureContextOptions, TLSSocket } from 'node:tls';
 import type { Clock } from '../../lib/clock.ts';
 import { IsthmusError } from '../../lib/errors.ts';
+import type { PerKeyLimit, Slot } from '../../lib/per-key-limit.ts';
 import { TOO_MANY_CONNECTIONS } from './admission.ts';
 import type { DirectConnections } from './direct.ts';
 import type { HttpLimits } from './limits.ts';
@@ -29,7 +29,7 @@ export interface HttpAddress {
 
 export interface ListenDeps {
   /** Open connections, by client. */
-  readonly limiter: ClientLimiter;
+  readonly limiter: PerKeyLimit;
   readonly limits: HttpLimits;
   readonly clock: Clock;
   /** Looks at connections first. */
@@ -96,12 +96,18 @@ export async function openListener(
   server.removeAllListeners('connection');
   server.on('connection', (socket: Socket) => {
     const client = socket.remoteAddress; // undefined on a Unix socket
-    if (!limiter.admit(client)) {
+    const giveUp = (): void => {
+      deps.onRefused('connections', client ?? '');
+      socket.destroy();
+    };
+    const slot = limiter.admit(client, giveUp);
+    if (slot === undefined) {
       deps.onRefused('connections', client ?? '');
       refuse(socket, secure === undefined ? TOO_MANY_CONNECTIONS : undefined, deps.clock);
       return;
     }
-    socket.once('close', () => limiter.release(client));
+    socket.once('close', slot.release);
+    slots.set(socket, slot);
     if (secure === undefined) look(socket, begin);
     else {
       handshakes.add(socket);
@@ -112,7 +118,12 @@ export async function openListener(
   if (secure !== undefined) {
     const [parse] = secure.listeners('secureConnection') as [(socket: Socket) => void];
     secure.removeAllListeners('secureConnection');
-    secure.on('secureConnection', (socket: Socket) => look(socket, parse));
+    secure.on('secureConnection', (socket: TLSSocket) => {
+      const raw = underlying(socket);
+      const slot = raw === undefined ? undefined : slots.get(raw);
+      if (slot !== undefined) slots.set(socket, slot);
+      look(socket, parse);
+    });
   }
   server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => {
     if (error.code === 'ECONNRESET' || !socket.writable) {
@@ -155,6 +166,19 @@ export async function closeListener(open: OpenListener, drained: Promise<void>):
   open.dropHandshakes();
   open.server.closeAllConnections();
   await closed;
+}
+
+/** What each connection takes of the limit. */
+const slots = new WeakMap<Socket, Slot>();
+
+/** A request came on the connection: it is not closed any more to make room for another one. */
+export function keepConnection(socket: Socket): void {
+  slots.get(socket)?.keep();
+}
+
+/** The connection that TLS runs on; Node keeps it, without a type. */
+function underlying(socket: TLSSocket): Socket | undefined {
+  return (socket as TLSSocket & { readonly _parent?: Socket })._parent;
 }
 
 /** Starts Node's HTTP parser on a connection that was looked at first. */

@@ -1,4 +1,4 @@
-import type { ClientLimiter } from '../../lib/client-limiter.ts';
+import type { PerKeyLimit } from '../../lib/per-key-limit.ts';
 import type { Counter, Metrics } from '../../telemetry/types.ts';
 import type { Admission } from './admission.ts';
 import type { PathEntry } from './table.ts';
@@ -11,7 +11,7 @@ export interface HttpMeters {
 }
 
 export interface Measured {
-  readonly connections: ClientLimiter;
+  readonly connections: PerKeyLimit;
   readonly admission: Admission;
   readonly table: readonly PathEntry[];
 }

@@ -66,9 +66,12 @@ export interface TransportLimits {
   readonly maxMessageBytes?: number;
   /** Calls at once on one connection; more wait on the caller's side. Default 10,000: each watch is one. */
   readonly maxConcurrentStreams?: number;
-  /** Connections at once on one listener; more are refused. Default 8,192. */
+  /**
+   * Connections over all listeners. Above it, one that has not shown yet what it speaks is closed, of the address that
+   * holds most; without any, the newest is refused. Default 8,192.
+   */
   readonly maxConnections?: number;
-  /** Connections that one address may hold, over all listeners; more are refused. 0 is without limit. Default 100. */
+  /** Connections that one address may hold, over all listeners; above it likewise. 0 is without limit. Default 100. */
   readonly maxConnectionsPerClient?: number;
   /** Time for a new connection to show what it speaks, milliseconds. Default 5,000. */
   readonly handshakeMs?: number;

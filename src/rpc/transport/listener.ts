@@ -1,8 +1,8 @@
 import { createServer, type Server as NetServer, type Socket } from 'node:net';
 import { type Server as GrpcServer, ServerCredentials } from '@grpc/grpc-js';
-import { ClientLimiter } from '../../lib/client-limiter.ts';
 import type { Clock } from '../../lib/clock.ts';
 import { IsthmusError } from '../../lib/errors.ts';
+import { PerKeyLimit, type Slot } from '../../lib/per-key-limit.ts';
 import type { Service } from '../../lib/service.ts';
 import { createTaskGroup } from '../../lib/task.ts';
 import type { Logger, Metrics } from '../../telemetry/types.ts';
@@ -51,7 +51,8 @@ const WHY: Readonly<Record<Exclude<PrefaceVerdict, 'http2' | 'closed'>, string>>
   silent: 'it said nothing',
 };
 
-const TOO_MANY_OF_CLIENT = 'its address holds limits.rpc_max_conns_per_client connections';
+const TOO_MANY =
+  'its address holds limits.rpc_max_conns_per_client connections, or all together hold as many as this server takes';
 
 const HTTP1_ANSWER =
   'HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Type: text/plain\r\nContent-Length: 54\r\n\r\n' +
@@ -77,13 +78,15 @@ class Listener implements RpcListener {
   readonly #sockets = new Set<Socket>();
   /** Those that have not shown yet who they are and what they speak. */
   readonly #entering = new Set<Socket>();
-  readonly #clients: ClientLimiter;
+  /** On trial until they have. */
+  readonly #connections: PerKeyLimit;
 
   constructor(deps: RpcListenerDeps) {
     const { clock, log, metrics } = deps;
     this.#deps = deps;
     this.#limits = { ...DEFAULT_LIMITS, ...deps.limits };
-    this.#clients = new ClientLimiter(this.#limits.maxConnectionsPerClient);
+    const { maxConnectionsPerClient: perKey, maxConnections: total } = this.#limits;
+    this.#connections = new PerKeyLimit({ perKey, total });
     this.#security = deps.security ?? plaintext;
     this.#refusals = new Refusals(
       clock,
@@ -160,10 +163,6 @@ class Listener implements RpcListener {
   #listen(spec: ListenerSpec): Promise<BoundAddress> {
     return new Promise((resolve, reject) => {
       const server = createServer({ noDelay: true }, (socket) => this.#onConnection(spec.name, socket));
-      server.maxConnections = this.#limits.maxConnections;
-      server.on('drop', (data) => {
-        this.#refusals.note(spec.name, data?.remoteAddress ?? '', 'too_many', 'too many connections are open');
-      });
       server.once('error', (cause) => {
         const where = `${spec.address}:${spec.port}`;
         reject(
@@ -182,20 +181,24 @@ class Listener implements RpcListener {
   #onConnection(listener: string, raw: Socket): void {
     raw.on('error', () => undefined); // 'close' follows; a connection that breaks is no event worth telling
     const client = raw.remoteAddress;
-    if (!this.#clients.admit(client)) {
-      this.#refusals.note(listener, client ?? '', 'too_many', TOO_MANY_OF_CLIENT);
+    const refuse = (): void => {
+      this.#refusals.note(listener, client ?? '', 'too_many', TOO_MANY);
       raw.destroy();
+    };
+    const slot = this.#connections.admit(client, refuse);
+    if (slot === undefined) {
+      refuse();
       return;
     }
     this.#sockets.add(raw);
     raw.once('close', () => {
       this.#sockets.delete(raw);
-      this.#clients.release(client);
+      slot.release();
     });
     this.#entering.add(raw);
     this.#accepting.run('accept', async () => {
       try {
-        await this.#enter(listener, raw);
+        await this.#enter(listener, raw, slot);
       } finally {
         this.#entering.delete(raw);
       }
@@ -203,7 +206,7 @@ class Listener implements RpcListener {
   }
 
   /** Finds out who and what a new connection is, and hands it on or refuses it. */
-  async #enter(listener: string, raw: Socket): Promise<void> {
+  async #enter(listener: string, raw: Socket, slot: Slot): Promise<void> {
     const peer = raw.remoteAddress ?? '';
     let accepted: SecuredConnection | undefined;
     try {
@@ -219,6 +222,7 @@ class Listener implements RpcListener {
     const verdict =
       accepted.http2 === true ? 'http2' : await inspectPreface(socket, this.#deps.clock, this.#limits.handshakeMs);
     if (verdict === 'http2') {
+      slot.keep();
       this.#injector.injectConnection(socket);
       return;
     }

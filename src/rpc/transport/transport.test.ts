@@ -73,6 +73,16 @@ function capture(): { log: Logger; lines: { message: string; fields: unknown }[]
   return { log, lines };
 }
 
+/** Whether the listener answers a call on a new connection from this address. */
+async function firstAnswer(at: number, localAddress: string): Promise<boolean> {
+  const socket = tcpConnect({ port: at, host: '127.0.0.1', localAddress });
+  socket.on('error', () => undefined);
+  socket.write(grpcCall('Read'));
+  const answered = await Promise.race([once(socket, 'data').then(() => true), once(socket, 'close').then(() => false)]);
+  socket.destroy();
+  return answered;
+}
+
 describe('the contract over the network', () => {
   it('carries a read with its options, and JSON untouched', async () => {
     const json = Buffer.from('{"b":1,  "a":[null], "unknown_to_us": 1e2}');
@@ -336,7 +346,13 @@ describe('strangers on the port', () => {
     const { log, lines } = capture();
     const listener = await serve({}, { limits: { maxConnectionsPerClient: 2 }, log });
     const open = [tcpConnect(port(listener)), tcpConnect(port(listener, 'serf_wan'))];
-    await Promise.all(open.map((socket) => once(socket, 'connect')));
+    await Promise.all(
+      open.map((socket) => {
+        const settings = once(socket, 'data');
+        socket.write(grpcCall('Read'));
+        return settings;
+      }),
+    );
     const third = tcpConnect(port(listener));
     third.on('error', () => undefined);
     await once(third, 'close');
@@ -356,6 +372,30 @@ describe('strangers on the port', () => {
       })
       .toContain('This port is for servers');
     open[1]?.destroy();
+  });
+
+  it.each([
+    ['one address, within its share', {}, ['127.0.0.1']],
+    [
+      'many addresses, which fill the whole',
+      { maxConnections: 200 },
+      Array.from({ length: 20 }, (_, n) => `127.0.1.${n}`),
+    ],
+  ])('serves others while strangers hold silent connections: of %s', async (_what, limits, strangers) => {
+    const contract = contractOf({ read: async () => makeResult({ index: 1, value: 'served' }) });
+    const listener = await serve({ contract }, { limits });
+    const silent = Array.from({ length: 520 }, (_, n) => {
+      const socket = tcpConnect({ port: port(listener), localAddress: strangers[n % strangers.length] as string });
+      socket.on('error', () => undefined);
+      return socket;
+    });
+    await Promise.all(silent.map((socket) => Promise.race([once(socket, 'connect'), once(socket, 'close')])));
+    const answers = await Promise.all(
+      Array.from({ length: 136 }, (_, n) => firstAnswer(port(listener), `127.0.0.${2 + (n % 8)}`)),
+    );
+    expect(answers.filter((answered) => answered).length).toBe(136);
+    expect(await firstAnswer(port(listener), strangers[0] as string)).toBe(true); // the flooder's own address too
+    for (const socket of silent) socket.destroy();
   });
 
   it.each([
