@@ -15,6 +15,7 @@ import type { QueryExecution } from '../../src/model/prepared-query.ts';
 import type { SidecarEndpoint } from '../../src/model/sidecar.ts';
 import type { ServerContract } from '../../src/rpc/contract/contract.ts';
 import { makeResult } from '../../src/rpc/contract/result.ts';
+import { createResolver } from '../../src/server/resolve/resolver.ts';
 import { noLog } from '../../src/telemetry/types.ts';
 import { FakeQueryMesh } from '../fakes/fake-query-mesh.ts';
 import { memoryStore } from '../fakes/memory-store.ts';
@@ -270,7 +271,11 @@ async function sidecar(
   const queries = createQueries({
     store,
     instances: { topics: () => [], produce: () => [] },
+  });
+  const upstreams = createResolver({
+    queries,
     mesh,
+    subscribe: (topics, listener) => store.topics.subscribe(topics, listener),
     serviceTargets: (service, from) => entries.serviceTargets(service, from),
     distance: () => Number.POSITIVE_INFINITY,
     nodeAt: () => undefined,
@@ -291,7 +296,7 @@ async function sidecar(
       type === 'service'
         ? { type, name: resolver.name, datacenter: where === 'remote' && resolver.entry === undefined ? 'dc2' : 'dc1' }
         : { type, name: 'q' };
-    for await (const upstream of queries.followUpstream(args, { signal: life.signal })) {
+    for await (const upstream of upstreams.upstream(args, { signal: life.signal })) {
       const endpoints = endpointsOf(upstream, 'dc1');
       if (endpoints.length > 0) return endpoints;
     }

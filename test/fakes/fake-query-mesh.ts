@@ -1,7 +1,7 @@
-import type { Mesh } from '../../src/domain/queries/mesh.ts';
 import { IsthmusError } from '../../src/lib/errors.ts';
 import type { ServiceInstance } from '../../src/model/catalog.ts';
 import type { QueryInstance, QuerySelection } from '../../src/model/prepared-query.ts';
+import type { Mesh } from '../../src/server/resolve/mesh.ts';
 
 /** Other datacenters, of which the test decides everything. */
 export class FakeQueryMesh implements Mesh {

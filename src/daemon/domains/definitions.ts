@@ -10,6 +10,7 @@ import {
   type ReadDefinitions,
   type WriteDefinitions,
 } from '../../server/definitions.ts';
+import type { Resolver } from '../../server/resolve/resolver.ts';
 import type { Store } from '../../store/store.ts';
 import { aclReads, aclWrites } from '../access/access.ts';
 import { forceLeave } from '../server/force-leave.ts';
@@ -57,7 +58,7 @@ export function readDefinitions(
 }
 
 /** Who answers the reads that take time. */
-export function askedReads({ queries }: Domains, replicator: Replicator, store: Pick<Store, 'revision'>): AskedReads {
+export function askedReads(resolver: Resolver, replicator: Replicator, store: Pick<Store, 'revision'>): AskedReads {
   return {
     'replication.applied': {
       async ask({ kind, revision }, { signal }) {
@@ -66,11 +67,11 @@ export function askedReads({ queries }: Domains, replicator: Replicator, store: 
       },
     },
     'queries.execute': {
-      ask: (args, options) => queries.execute(args, options),
-      follow: (args, options) => queries.follow(args, options),
+      ask: (args, options) => resolver.execute(args, options),
+      follow: (args, options) => resolver.follow(args, options),
     },
-    'queries.forecast': { ask: (args, options) => queries.forecast(args, options) },
-    'upstreams.resolve': { follow: (args, options) => queries.followUpstream(args, options) },
+    'queries.forecast': { ask: (args, options) => resolver.forecast(args, options) },
+    'upstreams.resolve': { follow: (args, options) => resolver.upstream(args, options) },
   };
 }
 

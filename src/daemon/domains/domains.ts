@@ -6,7 +6,6 @@ import { type Catalog, createCatalog } from '../../domain/catalog/catalog.ts';
 import { createEntries, type Entries } from '../../domain/entries/entries.ts';
 import { createIntentions, type Intentions } from '../../domain/intentions/intentions.ts';
 import { createNodes, type Nodes } from '../../domain/nodes/nodes.ts';
-import type { Mesh } from '../../domain/queries/mesh.ts';
 import { createQueries, type Queries } from '../../domain/queries/queries.ts';
 import type { Clock } from '../../lib/clock.ts';
 import type { OwnCsrs } from '../../pki/csr.ts';
@@ -37,8 +36,6 @@ export interface DomainDeps {
   readonly metrics: Metrics;
   /** Datacenters that are federated now, this one included. */
   readonly knownDatacenters: () => readonly string[];
-  /** Where prepared queries may find instances. */
-  readonly mesh: Mesh;
   /** Absent in the primary. */
   readonly primaryCa?: PrimaryCa;
   /** Absent in the primary. */
@@ -109,13 +106,6 @@ export function createDomains(deps: DomainDeps): Domains {
       topics: (args) => health.topics(args),
       produce: (args) => health.produce({ ...args, asStored: true }),
     },
-    mesh: deps.mesh,
-    serviceTargets: (service, from) => entries.serviceTargets(service, from),
-    distance: catalog.distance,
-    nodeAt: (address) => catalog.tables.nodes.by('address', address)[0]?.value.Node,
-    clock,
-    random: Math.random,
-    log: log.child({ component: 'queries' }),
   });
   const nodes = createNodes({ store, catalog: nodeCatalog(catalog), server: config.nodeName, clock });
   return { acl, catalog, entries, intentions, ca, queries, nodes };

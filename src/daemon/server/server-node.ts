@@ -22,6 +22,8 @@ import { audited } from '../../server/audited.ts';
 import { FreshContract } from '../../server/fresh-contract.ts';
 import { GuardedContract } from '../../server/guard.ts';
 import { CERTIFICATES } from '../../server/replication-rights.ts';
+import { queryMesh } from '../../server/resolve/query-mesh.ts';
+import { createResolver } from '../../server/resolve/resolver.ts';
 import { Server } from '../../server/server.ts';
 import type { Leadership } from '../../store/leadership.ts';
 import { Store } from '../../store/store.ts';
@@ -42,7 +44,6 @@ import { createDomains, type Domains } from '../domains/domains.ts';
 import { nodeKeeper } from '../domains/node-keeper.ts';
 import { createOperatorReads } from '../domains/operator-reads.ts';
 import { remotePrimaryCa } from '../domains/primary-ca.ts';
-import { queryMesh } from '../domains/query-mesh.ts';
 import { aclKinds, kindOfRead, kindOfWrite, replicatedKinds } from '../domains/replicated-kinds.ts';
 import { type Identity, serverNode, serverRegistration } from '../node/self.ts';
 import type { Certificates } from '../security/certificates.ts';
@@ -154,11 +155,6 @@ export async function createServerNode(deps: ServerNodeDeps): Promise<ServerNode
     log,
     metrics,
     ownCsrs: deps.ownCsrs,
-    mesh: queryMesh(
-      config.datacenter,
-      () => guarded,
-      () => federation,
-    ),
     agentTokens: tokens,
     knownDatacenters: () => [config.datacenter, ...federation.connected()],
     ...(primary
@@ -224,6 +220,21 @@ export async function createServerNode(deps: ServerNodeDeps): Promise<ServerNode
     const kind = kindOfRead(name);
     return kind === undefined ? 0 : ages.ageMs(kind);
   };
+  const resolver = createResolver({
+    queries: domains.queries,
+    mesh: queryMesh(
+      config.datacenter,
+      () => guarded,
+      () => federation,
+    ),
+    subscribe: (topics, listener) => store.topics.subscribe(topics, listener),
+    serviceTargets: (service, from) => domains.entries.serviceTargets(service, from),
+    distance: domains.catalog.distance,
+    nodeAt: (address) => domains.catalog.tables.nodes.by('address', address)[0]?.value.Node,
+    clock,
+    random: Math.random,
+    log: log.child({ component: 'queries' }),
+  });
   const reads = readDefinitions(domains, transport.authority, operator, replicator, config, () => clock.now());
   const server = new Server({
     ...routing,
@@ -236,7 +247,7 @@ export async function createServerNode(deps: ServerNodeDeps): Promise<ServerNode
       { forceLeave: (node) => federation.forceLeave(node) },
       config,
     ),
-    asked: askedReads(domains, replicator, store),
+    asked: askedReads(resolver, replicator, store),
     leader,
     remote: (datacenter) => federation.contract(datacenter),
     ageMs,
@@ -388,7 +399,7 @@ export async function createServerNode(deps: ServerNodeDeps): Promise<ServerNode
       nodeKeeper({ config, store, leadership, domains, clock, log }),
       ...(primary ? [bootstrapEntries(domains.entries, config.bootstrapEntries)] : []),
       federation.service,
-      domains.queries.service,
+      resolver.service,
       replicator.service,
       ...(primary ? [] : [ages.service]),
       ...(preflight === undefined ? [] : [preflight.service]),

@@ -1,17 +1,24 @@
 import type { ServiceTarget } from '../../model/discovery-chain.ts';
 import type { QuerySelection } from '../../model/prepared-query.ts';
 import type { QueryEntity } from './definition.ts';
-import type { Mesh } from './mesh.ts';
 import { selectionOf } from './select.ts';
 
-/** One place to look for instances. */
+/** The datacenters that a plan may name. */
+export interface KnownDatacenters {
+  /** This datacenter. */
+  readonly datacenter: string;
+  /** All that are known, nearest first; this one is among them. */
+  datacenters(): readonly string[];
+}
+
+/** A datacenter to look in, and for which instances. */
 export interface Step {
   readonly datacenter: string;
   readonly selection: QuerySelection;
 }
 
-/** Where to look, in order: here first, then what the query fails over to. Datacenters that nobody knows are left out. */
-export function planOf(query: QueryEntity, mesh: Mesh, connect: boolean): readonly Step[] {
+/** Where to look, in order: here first, then what the query fails over to. Unknown datacenters are left out. */
+export function planOf(query: QueryEntity, mesh: KnownDatacenters, connect: boolean): readonly Step[] {
   const selection = selectionOf(query.Service, connect);
   const { NearestN, Datacenters, Targets } = query.Service.Failover;
   const first: Step = { datacenter: mesh.datacenter, selection };
@@ -33,14 +40,14 @@ export function planOf(query: QueryEntity, mesh: Mesh, connect: boolean): readon
   return [first, ...[...others].map((datacenter): Step => ({ datacenter, selection }))];
 }
 
-/** One place of an upstream, named. */
+/** A step of an upstream, named. */
 export interface UpstreamStep extends Step {
   /** Unique within the upstream; stays the same as long as it means the same. */
   readonly id: string;
 }
 
-/** The places of a query as an upstream's: what a sidecar can dial. */
-export function queryPlan(query: QueryEntity, mesh: Mesh): readonly UpstreamStep[] {
+/** The steps of a query as an upstream's: what a sidecar can dial. */
+export function queryPlan(query: QueryEntity, mesh: KnownDatacenters): readonly UpstreamStep[] {
   const steps = planOf(query, mesh, true);
   return steps.map((step) => {
     const { service, tags = [] } = step.selection;

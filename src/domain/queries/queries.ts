@@ -1,33 +1,17 @@
-import type { Clock } from '../../lib/clock.ts';
 import { IsthmusError } from '../../lib/errors.ts';
 import { isUuid, newUuid } from '../../lib/ids.ts';
-import type { Service } from '../../lib/service.ts';
 import type { ServiceInstance } from '../../model/catalog.ts';
-import type { ServiceTargets } from '../../model/discovery-chain.ts';
 import type {
-  ExecuteArgs,
   PreparedQuery,
-  QueryExecution,
   QueryExplanation,
-  QueryForecast,
   QueryInstance,
   QueryRequest,
   QuerySelection,
 } from '../../model/prepared-query.ts';
-import type { ResolveArgs, ResolvedUpstream } from '../../model/upstream.ts';
 import type { Read } from '../../store/read.ts';
 import type { Store, Tx } from '../../store/store.ts';
 import type { Stored } from '../../store/table.ts';
-import type { Logger } from '../../telemetry/types.ts';
-import { AskedPlaces } from './asked-places.ts';
 import { complete, type QueryEntity, refuseSession, rejected, validate } from './definition.ts';
-import { execute } from './execute.ts';
-import { followExecution } from './follow.ts';
-import { followUpstream, type UpstreamPlan } from './follow-upstream.ts';
-import { forecast } from './forecast.ts';
-import type { AskOptions, Mesh } from './mesh.ts';
-import { Places } from './places.ts';
-import { queryPlan, servicePlan } from './plan.ts';
 import { select } from './select.ts';
 import { type CompiledTemplate, compileTemplate, isTemplate } from './template.ts';
 
@@ -35,20 +19,6 @@ export interface QueriesDeps {
   readonly store: Store;
   /** Instances of a service as stored, with all their checks. */
   readonly instances: Read<{ readonly service: string; readonly connect?: boolean }, readonly ServiceInstance[]>;
-  readonly mesh: Mesh;
-  /** Where connections to a service go from a datacenter; `topics` are touched when that may have changed. */
-  readonly serviceTargets: (
-    service: string,
-    datacenter: string,
-  ) => ServiceTargets & { readonly topics: readonly string[] };
-  /** Between two nodes of this datacenter, in any unit; Infinity when it is not known. */
-  readonly distance: (nodeA: string, nodeB: string) => number;
-  /** The node of this datacenter that has the address. */
-  readonly nodeAt: (address: string) => string | undefined;
-  readonly clock: Clock;
-  /** Chance in [0, 1). */
-  readonly random: () => number;
-  readonly log: Logger;
 }
 
 interface ExplainArgs {
@@ -68,16 +38,10 @@ export interface Queries {
   create(args: { readonly query: QueryRequest }): Promise<{ readonly ID: string }>;
   update(args: { readonly id: string; readonly query: QueryRequest }): Promise<null>;
   delete(args: { readonly id: string }): Promise<null>;
-  /** Asks datacenters in turn until one has healthy instances. Throws `not_found`. */
-  execute(args: ExecuteArgs, options: AskOptions): Promise<QueryExecution>;
-  /** Who serves now, and who would if a datacenter were lost. */
-  forecast(args: ExecuteArgs, options: AskOptions): Promise<QueryForecast>;
-  /** As {@link execute}, again after every change. */
-  follow(args: ExecuteArgs, options: AskOptions): AsyncIterable<QueryExecution>;
-  /** Where a sidecar's upstream leads, now and after every change. Throws `not_found` for a query. */
-  followUpstream(args: ResolveArgs, options: AskOptions): AsyncIterable<ResolvedUpstream>;
-  /** Stopping it lets go what is followed for those who ask. */
-  readonly service: Service;
+  /** The query as stored now, with its template filled in. Throws `not_found`. */
+  find(args: ExplainArgs): QueryEntity;
+  /** Touched by every change of any query. */
+  readonly topics: readonly string[];
 }
 
 /** A name leads to one query; the row keeps two that are written at once from both taking it. */
@@ -89,9 +53,9 @@ interface NameEntity {
 const TABLE = 'prepared-queries';
 const fold = (name: string): string => name.toLowerCase();
 
-/** Prepared queries: what a name leads to, in this datacenter or, when nothing is healthy here, in others. */
+/** Prepared queries as they are stored: what a name or a template stands for, and the instances of this datacenter. */
 export function createQueries(deps: QueriesDeps): Queries {
-  const { store, mesh, distance, nodeAt, clock, random, log } = deps;
+  const { store, instances } = deps;
   const table = store.table<QueryEntity>({
     name: TABLE,
     key: (query) => query.ID,
@@ -158,23 +122,14 @@ export function createQueries(deps: QueriesDeps): Queries {
     ModifyIndex: row.modRevision,
   });
 
-  const places = new Places({ mesh, clock, log });
-  const asked = new AskedPlaces(places, clock);
-  const executeDeps = { mesh, distance, nodeAt, asked, clock, random, log };
-  const followDeps = {
-    mesh,
-    distance,
-    nodeAt,
-    places,
-    subscribe: (of: readonly string[], listener: () => void) => store.topics.subscribe(of, listener),
-  };
-  const topics = (): readonly string[] => [TABLE];
+  const topics = [TABLE];
+  const ofTable = (): readonly string[] => topics;
 
   return {
     reads: {
-      'queries.list': { topics, produce: () => table.list().map((row) => shown(row)) },
+      'queries.list': { topics: ofTable, produce: () => table.list().map((row) => shown(row)) },
       'queries.get': {
-        topics,
+        topics: ofTable,
         produce({ id }) {
           const row = table.get(id.toLowerCase());
           if (row === undefined) throw notFound();
@@ -182,15 +137,15 @@ export function createQueries(deps: QueriesDeps): Queries {
         },
       },
       'queries.explain': {
-        topics,
+        topics: ofTable,
         produce(args) {
           const { row, query } = resolve(args);
           return { Query: shown(row, query), ...META };
         },
       },
       'queries.candidates': {
-        topics: (selection) => deps.instances.topics(instancesArgs(selection)),
-        produce: (selection) => select(deps.instances.produce(instancesArgs(selection)), selection),
+        topics: (selection) => instances.topics(instancesArgs(selection)),
+        produce: (selection) => select(instances.produce(instancesArgs(selection)), selection),
       },
     },
     async create({ query: request }) {
@@ -218,31 +173,9 @@ export function createQueries(deps: QueriesDeps): Queries {
       });
       return null;
     },
-    execute: async (args, options) => execute(executeDeps, resolve(args).query, args, options),
-    forecast: async (args, options) => forecast(executeDeps, resolve(args).query, args, options),
-    follow: (args, options) =>
-      followExecution({ ...followDeps, query: () => resolve(args).query, topics: topics() }, args, options),
-    followUpstream: (args, { signal, token = '' }) =>
-      followUpstream(followDeps, () => upstreamPlan(args, token), signal),
-    service: {
-      name: 'queries',
-      start: async () => undefined,
-      async stop() {
-        asked.close();
-        await places.settled();
-      },
-    },
+    find: (args) => resolve(args).query,
+    topics,
   };
-
-  function upstreamPlan({ type, name, datacenter, agent }: ResolveArgs, token: string): UpstreamPlan {
-    if (type === 'service') {
-      const found = deps.serviceTargets(name, datacenter ?? mesh.datacenter);
-      const { connectTimeoutMs } = found;
-      return { steps: servicePlan(found.targets), token, connectTimeoutMs, topics: found.topics };
-    }
-    const { query } = resolve({ query: name, ...(agent === undefined ? {} : { agent }) });
-    return { steps: queryPlan(query, mesh), token: query.Token || token, topics: topics() };
-  }
 
   function existing(tx: Tx, id: string): QueryEntity {
     const query = tx.get(table, id.toLowerCase());

@@ -1,31 +1,31 @@
+import type { Step } from '../../domain/queries/plan.ts';
 import type { Clock, Timer } from '../../lib/clock.ts';
 import type { QueryInstance } from '../../model/prepared-query.ts';
-import type { Place, Places } from './places.ts';
-import type { Step } from './plan.ts';
+import type { Subscription, Subscriptions } from './subscriptions.ts';
 
 interface Asked {
   askedAt: number;
   /** Absent as long as it was asked once only. */
-  held?: { readonly place: Place; release(): void };
+  held?: { readonly subscription: Subscription; release(): void };
 }
 
-/** Places remembered at most; the one not asked for longest goes first. */
+/** Subscriptions remembered at most; the one not asked for longest goes first. */
 const MAX_ASKED = 512;
-/** A place that nobody asks for this long is let go, milliseconds. */
+/** A subscription that nobody asks for this long is let go, milliseconds. */
 const IDLE_MS = 60_000;
 
 /**
- * Places in other datacenters that are asked again and again: from the second question on they are followed, so that
+ * Subscriptions in other datacenters that are asked again and again: from the second question on they are followed, so that
  * later ones cost no way there.
  */
-export class AskedPlaces {
-  readonly #places: Places;
+export class AskedSubscriptions {
+  readonly #subscriptions: Subscriptions;
   readonly #clock: Clock;
   readonly #asked = new Map<string, Asked>();
   #sweeper: Timer | undefined;
 
-  constructor(places: Places, clock: Clock) {
-    this.#places = places;
+  constructor(subscriptions: Subscriptions, clock: Clock) {
+    this.#subscriptions = subscriptions;
     this.#clock = clock;
   }
 
@@ -37,10 +37,10 @@ export class AskedPlaces {
     asked.askedAt = this.#clock.now();
     this.#asked.delete(key);
     this.#asked.set(key, asked);
-    if (before !== undefined) asked.held ??= this.#places.hold(step, token, () => undefined);
+    if (before !== undefined) asked.held ??= this.#subscriptions.hold(step, token, () => undefined);
     else if (this.#asked.size > MAX_ASKED) this.#forget(this.#asked.keys().next().value as string);
     this.#sweeper ??= this.#clock.after(IDLE_MS, () => this.#sweep());
-    return asked.held?.place.current === true ? asked.held.place.instances : undefined;
+    return asked.held?.subscription.current === true ? asked.held.subscription.instances : undefined;
   }
 
   close(): void {

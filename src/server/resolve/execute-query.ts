@@ -1,15 +1,15 @@
+import type { QueryEntity } from '../../domain/queries/definition.ts';
+import { planOf, type Step } from '../../domain/queries/plan.ts';
 import type { Clock } from '../../lib/clock.ts';
 import { abortable, throwIfAborted, withDeadline } from '../../lib/signals.ts';
 import type { ExecuteArgs, QueryExecution, QueryInstance } from '../../model/prepared-query.ts';
 import type { Logger } from '../../telemetry/types.ts';
-import type { AskedPlaces } from './asked-places.ts';
-import type { QueryEntity } from './definition.ts';
+import type { AskedSubscriptions } from './asked-subscriptions.ts';
 import type { Mesh } from './mesh.ts';
-import { planOf, type Step } from './plan.ts';
 
 export interface ExecuteDeps {
   readonly mesh: Mesh;
-  readonly asked: Pick<AskedPlaces, 'instances'>;
+  readonly asked: Pick<AskedSubscriptions, 'instances'>;
   readonly clock: Clock;
   /** Between two nodes of this datacenter, in any unit; Infinity when it is not known. */
   readonly distance: (nodeA: string, nodeB: string) => number;
@@ -29,7 +29,7 @@ export interface ExecuteOptions {
 export const PATIENCE_MS = 3_000;
 
 /** Asks one place after the other until one has healthy instances. */
-export async function execute(
+export async function executeQuery(
   deps: ExecuteDeps,
   query: QueryEntity,
   args: ExecuteArgs,

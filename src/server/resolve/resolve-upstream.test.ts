@@ -2,17 +2,18 @@ import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { FakeClock, settle } from '../../../test/fakes/fake-clock.ts';
 import { FakeQueryMesh } from '../../../test/fakes/fake-query-mesh.ts';
 import { memoryStore } from '../../../test/fakes/memory-store.ts';
+import { createQueries } from '../../domain/queries/queries.ts';
 import { IsthmusError } from '../../lib/errors.ts';
 import type { ServiceTargets } from '../../model/discovery-chain.ts';
 import type { ResolveArgs, ResolvedUpstream } from '../../model/upstream.ts';
 import { noLog } from '../../telemetry/types.ts';
-import { createQueries } from './queries.ts';
+import { createResolver } from './resolver.ts';
 
 const store = memoryStore();
 const mesh = new FakeQueryMesh();
 const clock = new FakeClock();
 /** What the resolver of db leads to, by datacenter. */
-let places: readonly string[] = [];
+let leadsTo: readonly string[] = [];
 const table = store.table<{ readonly id: string }>({
   name: 'resolvers',
   key: ({ id }) => id,
@@ -21,7 +22,7 @@ const table = store.table<{ readonly id: string }>({
 
 const targets = (service: string, asked: string): ServiceTargets & { readonly topics: readonly string[] } => ({
   connectTimeoutMs: 700,
-  targets: (places.length === 0 ? [asked] : places).map((datacenter) => ({
+  targets: (leadsTo.length === 0 ? [asked] : leadsTo).map((datacenter) => ({
     id: `${service}.default.${datacenter}`,
     service,
     datacenter,
@@ -30,10 +31,11 @@ const targets = (service: string, asked: string): ServiceTargets & { readonly to
   })),
   topics: ['resolver'],
 });
-const queries = createQueries({
-  store,
-  instances: { topics: () => [], produce: () => [] },
+const queries = createQueries({ store, instances: { topics: () => [], produce: () => [] } });
+const resolver = createResolver({
+  queries,
   mesh,
+  subscribe: (topics, listener) => store.topics.subscribe(topics, listener),
   serviceTargets: targets,
   distance: () => Number.POSITIVE_INFINITY,
   nodeAt: () => undefined,
@@ -50,7 +52,7 @@ function follow(args: ResolveArgs) {
   const raw: ResolvedUpstream[] = [];
   const done = (async () => {
     try {
-      for await (const upstream of queries.followUpstream(args, { signal: life.signal })) {
+      for await (const upstream of resolver.upstream(args, { signal: life.signal })) {
         raw.push(upstream);
         seen.push(
           upstream.targets
@@ -80,7 +82,7 @@ const change = (): Promise<unknown> => store.transact((tx) => tx.put(table, { id
 beforeAll(() => store.start(signal));
 beforeEach(() => {
   mesh.clear();
-  places = ['dc1', 'dc2', 'dc3'];
+  leadsTo = ['dc1', 'dc2', 'dc3'];
 });
 afterEach(async () => {
   for (const end of ends.splice(0)) await end();
@@ -123,7 +125,7 @@ describe('an upstream', () => {
   });
 
   it('keeps what it knows of a datacenter that is lost, and says that it is lost', async () => {
-    for (const dc of places) mesh.set(dc, 'db', dc);
+    for (const dc of leadsTo) mesh.set(dc, 'db', dc);
     const upstream = follow(SERVICE);
     await settle();
     mesh.lose('dc2');
@@ -135,15 +137,15 @@ describe('an upstream', () => {
   });
 
   it('follows the resolver of its service', async () => {
-    for (const dc of places) mesh.set(dc, 'db', dc);
+    for (const dc of leadsTo) mesh.set(dc, 'db', dc);
     const upstream = follow(SERVICE);
     await settle();
-    places = ['dc3'];
+    leadsTo = ['dc3'];
     await change();
     await settle();
     expect(upstream.last()).toBe('dc3:dc3');
     expect(mesh.following).toBe(1);
-    places = [];
+    leadsTo = [];
     await change();
     await settle();
     expect(upstream.last()).toBe('dc1:dc1');
@@ -166,7 +168,7 @@ describe('an upstream', () => {
     const { ID } = await queries.create({
       query: { Name: 'geo', Service: { Service: 'db', Failover: { Datacenters: ['dc3', 'dc2'] } } },
     });
-    for (const dc of places) mesh.set(dc, 'db', dc);
+    for (const dc of leadsTo) mesh.set(dc, 'db', dc);
     const upstream = follow({ type: 'prepared_query', name: 'geo' });
     await settle();
     expect(upstream.last()).toBe('dc1:dc1 dc3:dc3 dc2:dc2');
@@ -176,7 +178,7 @@ describe('an upstream', () => {
     expect(upstream.raw.at(-1)?.targets.map(({ id }) => id)).toEqual(['v1.db.dc1']);
     await queries.delete({ id: ID });
     await expect(
-      queries.followUpstream({ type: 'prepared_query', name: 'geo' }, { signal })[Symbol.asyncIterator]().next(),
+      resolver.upstream({ type: 'prepared_query', name: 'geo' }, { signal })[Symbol.asyncIterator]().next(),
     ).rejects.toMatchObject({ code: 'not_found' });
   });
 });

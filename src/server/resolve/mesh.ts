@@ -1,3 +1,4 @@
+import type { KnownDatacenters } from '../../domain/queries/plan.ts';
 import type { QueryInstance, QuerySelection } from '../../model/prepared-query.ts';
 
 export interface AskOptions {
@@ -6,11 +7,7 @@ export interface AskOptions {
 }
 
 /** The datacenters that a query can be served from, as its own one sees them. */
-export interface Mesh {
-  /** This datacenter. */
-  readonly datacenter: string;
-  /** All that are known, nearest first; this one is among them. */
-  datacenters(): readonly string[];
+export interface Mesh extends KnownDatacenters {
   /** Whether questions reach it now. */
   reaches(datacenter: string): boolean;
   /** Calls `listener` when what {@link reaches} or {@link datacenters} say may have changed; returns what ends it. */

@@ -1,14 +1,14 @@
+import type { Step } from '../../domain/queries/plan.ts';
 import type { Clock } from '../../lib/clock.ts';
 import { IsthmusError } from '../../lib/errors.ts';
 import { createTaskGroup, type TaskGroup } from '../../lib/task.ts';
 import type { QueryInstance } from '../../model/prepared-query.ts';
 import type { Logger } from '../../telemetry/types.ts';
-import { PATIENCE_MS } from './execute.ts';
+import { PATIENCE_MS } from './execute-query.ts';
 import type { Mesh } from './mesh.ts';
-import type { Step } from './plan.ts';
 
-/** One place that is followed: a selection of instances in a datacenter. */
-export interface Place {
+/** One subscription that is followed: a selection of instances in a datacenter. */
+export interface Subscription {
   /** As last told; undefined before the first answer. */
   readonly instances: readonly QueryInstance[] | undefined;
   /** The instances are those of a watch that goes on. */
@@ -17,35 +17,35 @@ export interface Place {
   readonly late: boolean;
 }
 
-export interface PlacesDeps {
+export interface SubscriptionsDeps {
   readonly mesh: Pick<Mesh, 'follow'>;
   readonly clock: Clock;
   readonly log: Logger;
 }
 
-/** The places that somebody follows, each once however many they are. */
-export class Places {
-  readonly #deps: PlacesDeps;
-  readonly #shared = new Map<string, SharedPlace>();
+/** The subscriptions that somebody follows, each once however many they are. */
+export class Subscriptions {
+  readonly #deps: SubscriptionsDeps;
+  readonly #shared = new Map<string, SharedSubscription>();
   readonly #closing = new Set<Promise<void>>();
 
-  constructor(deps: PlacesDeps) {
+  constructor(deps: SubscriptionsDeps) {
     this.#deps = deps;
   }
 
-  /** Follows a place until released; calls `listener` after every change. */
-  hold(step: Step, token: string, listener: () => void): { readonly place: Place; release(): void } {
+  /** Follows a subscription until released; calls `listener` after every change. */
+  hold(step: Step, token: string, listener: () => void): { readonly subscription: Subscription; release(): void } {
     const { datacenter, selection } = step;
     const key = JSON.stringify([datacenter, selection, token]);
     let shared = this.#shared.get(key);
     if (shared === undefined) {
-      shared = new SharedPlace(this.#deps, step, token);
+      shared = new SharedSubscription(this.#deps, step, token);
       this.#shared.set(key, shared);
     }
     const own = shared;
     own.listeners.add(listener);
     return {
-      place: own,
+      subscription: own,
       release: () => {
         own.listeners.delete(listener);
         if (own.listeners.size > 0 || this.#shared.get(key) !== own) return;
@@ -62,14 +62,14 @@ export class Places {
   }
 }
 
-class SharedPlace implements Place {
+class SharedSubscription implements Subscription {
   readonly listeners = new Set<() => void>();
   instances: readonly QueryInstance[] | undefined;
   current = false;
   late = false;
   readonly #tasks: TaskGroup;
 
-  constructor({ mesh, clock, log }: PlacesDeps, { datacenter, selection }: Step, token: string) {
+  constructor({ mesh, clock, log }: SubscriptionsDeps, { datacenter, selection }: Step, token: string) {
     this.#tasks = createTaskGroup({
       clock,
       onError: (_task, error) => {

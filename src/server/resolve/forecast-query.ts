@@ -1,11 +1,11 @@
+import type { QueryEntity } from '../../domain/queries/definition.ts';
+import { planOf } from '../../domain/queries/plan.ts';
 import type { ExecuteArgs, QueryForecast, QueryOutcome } from '../../model/prepared-query.ts';
-import type { QueryEntity } from './definition.ts';
-import { type ExecuteDeps, type ExecuteOptions, execute } from './execute.ts';
+import { type ExecuteDeps, type ExecuteOptions, executeQuery } from './execute-query.ts';
 import type { Mesh } from './mesh.ts';
-import { planOf } from './plan.ts';
 
 /** Who serves a query now, and who would if each of the datacenters that it may lead to were lost. */
-export async function forecast(
+export async function forecastQuery(
   deps: ExecuteDeps,
   query: QueryEntity,
   args: ExecuteArgs,
@@ -13,7 +13,7 @@ export async function forecast(
 ): Promise<QueryForecast> {
   const outcome = async (lost?: string): Promise<QueryOutcome | null> => {
     const mesh = lost === undefined ? deps.mesh : without(deps.mesh, lost);
-    const { Service, Datacenter, Nodes, Failovers } = await execute({ ...deps, mesh }, query, args, options);
+    const { Service, Datacenter, Nodes, Failovers } = await executeQuery({ ...deps, mesh }, query, args, options);
     return Nodes.length === 0 ? null : { Service, Datacenter, Instances: Nodes.length, Failovers };
   };
   const datacenters = new Set(planOf(query, deps.mesh, args.connect === true).map(({ datacenter }) => datacenter));

@@ -1,22 +1,22 @@
+import type { Step } from '../../domain/queries/plan.ts';
 import { abortReason } from '../../lib/signals.ts';
 import type { Mesh } from './mesh.ts';
-import type { Place, Places } from './places.ts';
-import type { Step } from './plan.ts';
+import type { Subscription, Subscriptions } from './subscriptions.ts';
 
 export interface PlanFollowerDeps {
   readonly mesh: Pick<Mesh, 'onChange'>;
-  readonly places: Places;
+  readonly subscriptions: Subscriptions;
   /** Calls `listener` after every change of one of `topics`; returns what ends it. */
   readonly subscribe: (topics: readonly string[], listener: () => void) => () => void;
 }
 
 /**
- * What one follower looks at: in rounds, each of which names the topics that its plan came from and the places that it
+ * What one follower looks at: in rounds, each of which names the topics that its plan came from and the subscriptions that it
  * wants. What a round no longer names is let go.
  */
 export class PlanFollower {
   readonly #deps: PlanFollowerDeps;
-  readonly #held = new Map<string, { readonly place: Place; release(): void }>();
+  readonly #held = new Map<string, { readonly subscription: Subscription; release(): void }>();
   readonly #wanted = new Set<string>();
   readonly #endMesh: () => void;
   #topics: readonly string[] = [];
@@ -34,17 +34,17 @@ export class PlanFollower {
     this.#wanted.clear();
   }
 
-  /** The place, followed from now on. */
-  place(step: Step, token: string): Place {
+  /** The subscription, followed from now on. */
+  subscription(step: Step, token: string): Subscription {
     const { datacenter, selection } = step;
     const key = JSON.stringify([datacenter, selection, token]);
     this.#wanted.add(key);
     let held = this.#held.get(key);
     if (held === undefined) {
-      held = this.#deps.places.hold(step, token, () => this.#poke());
+      held = this.#deps.subscriptions.hold(step, token, () => this.#poke());
       this.#held.set(key, held);
     }
-    return held.place;
+    return held.subscription;
   }
 
   end(topics: readonly string[]): void {
@@ -79,7 +79,7 @@ export class PlanFollower {
     this.#endTopics();
     for (const { release } of this.#held.values()) release();
     this.#held.clear();
-    await this.#deps.places.settled();
+    await this.#deps.subscriptions.settled();
   }
 
   #poke(): void {

@@ -1,6 +1,6 @@
+import type { UpstreamStep } from '../../domain/queries/plan.ts';
 import type { ResolvedTarget, ResolvedUpstream } from '../../model/upstream.ts';
 import type { Mesh } from './mesh.ts';
-import type { UpstreamStep } from './plan.ts';
 import { PlanFollower, type PlanFollowerDeps } from './plan-follower.ts';
 
 /** Where an upstream leads, as what is written down says. */
@@ -21,7 +21,7 @@ export interface UpstreamDeps extends PlanFollowerDeps {
  * All targets of an upstream with their instances, now and after every change. A sidecar knows by itself what can't be
  * reached at this moment, so it is told of every place it may go to.
  */
-export async function* followUpstream(
+export async function* resolveUpstream(
   deps: UpstreamDeps,
   plan: () => UpstreamPlan,
   signal: AbortSignal,
@@ -55,14 +55,14 @@ function targetsOf(mesh: Mesh, follower: PlanFollower, plan: UpstreamPlan): read
   let healthy = false;
   let waiting = false;
   for (const step of plan.steps) {
-    const place = follower.place(step, plan.token);
-    const reached = mesh.reaches(step.datacenter) && place.current;
-    if (!reached && mesh.reaches(step.datacenter) && !place.late) {
+    const subscription = follower.subscription(step, plan.token);
+    const reached = mesh.reaches(step.datacenter) && subscription.current;
+    if (!reached && mesh.reaches(step.datacenter) && !subscription.late) {
       if (!healthy) waiting = true;
       continue;
     }
-    const { instances = [] } = place;
-    const known = place.instances !== undefined;
+    const { instances = [] } = subscription;
+    const known = subscription.instances !== undefined;
     if (reached && instances.length > 0) healthy = true;
     const { id, datacenter, selection } = step;
     targets.push({ id, service: selection.service, datacenter, reached, known, instances });

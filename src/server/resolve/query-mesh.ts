@@ -1,6 +1,6 @@
-import type { Mesh } from '../../domain/queries/mesh.ts';
 import type { Federation } from '../../federation/federation.ts';
 import type { ServerContract } from '../../rpc/contract/contract.ts';
+import type { Mesh } from './mesh.ts';
 
 /**
  * What prepared queries and upstreams see of the datacenters. Each shows what the token of a question may see, this one

@@ -1,5 +1,6 @@
+import type { QueryEntity } from '../../domain/queries/definition.ts';
+import { planOf, type Step } from '../../domain/queries/plan.ts';
 import type { ExecuteArgs, QueryExecution, QueryInstance } from '../../model/prepared-query.ts';
-import type { QueryEntity } from './definition.ts';
 import {
   BY_ADDRESS,
   type ExecuteDeps,
@@ -8,9 +9,8 @@ import {
   limited,
   nearFirst,
   nearNode,
-} from './execute.ts';
+} from './execute-query.ts';
 import type { Mesh } from './mesh.ts';
-import { planOf, type Step } from './plan.ts';
 import { PlanFollower, type PlanFollowerDeps } from './plan-follower.ts';
 
 interface Verdict {
@@ -33,7 +33,7 @@ export interface FollowDeps extends PlanFollowerDeps {
  * What the query leads to now, and after every change: of the query, of instances, of datacenters that come and go.
  * Only the places up to the first healthy one are followed.
  */
-export async function* followExecution(
+export async function* followQuery(
   deps: FollowDeps,
   args: ExecuteArgs,
   options: ExecuteOptions,
@@ -76,14 +76,14 @@ function judge(mesh: Mesh, follower: PlanFollower, steps: readonly Step[], token
   let tried = 0;
   for (const step of steps) {
     tried += 1;
-    const place = follower.place(step, token);
+    const subscription = follower.subscription(step, token);
     if (!mesh.reaches(step.datacenter)) continue;
-    if (!place.current) {
-      if (place.late) continue;
+    if (!subscription.current) {
+      if (subscription.late) continue;
       return undefined;
     }
     answered = step;
-    nodes = place.instances ?? [];
+    nodes = subscription.instances ?? [];
     if (nodes.length > 0) break;
   }
   return { step: answered, failovers: tried - 1, nodes };
