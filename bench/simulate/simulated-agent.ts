@@ -1,5 +1,4 @@
 import { WatchPool } from '../../src/agent/cache/watch-pool.ts';
-import { decodeServiceDefinition } from '../../src/agent/local/definitions.ts';
 import { loadConfig } from '../../src/config/load.ts';
 import { systemConfigDeps } from '../../src/config/system-deps.ts';
 import { createClientCore } from '../../src/daemon/client/client-core.ts';
@@ -10,6 +9,7 @@ import { systemClock } from '../../src/lib/clock.ts';
 import { newUuid } from '../../src/lib/ids.ts';
 import { createServiceGroup } from '../../src/lib/service.ts';
 import type { ServiceInstance } from '../../src/model/catalog.ts';
+import { decodeServiceDefinition } from '../../src/model/registration/definitions.ts';
 import { OwnCsrs } from '../../src/pki/csr.ts';
 import { noLog, noMetrics } from '../../src/telemetry/types.ts';
 

@@ -2,7 +2,8 @@ import type { Clock, Timer } from '../../lib/clock.ts';
 import { linkSignals, sleep } from '../../lib/signals.ts';
 import type { TaskGroup } from '../../lib/task.ts';
 import type { HealthCheck } from '../../model/catalog.ts';
-import { checkKind, unsupportedCheck } from './check-type.ts';
+import { checkKind, unsupportedCheck } from '../../model/registration/check-rules.ts';
+import type { CheckType } from '../../model/registration/definitions.ts';
 import { aliasResult } from './checks/alias.ts';
 import { DEFAULT_TIMEOUT_MS } from './checks/dial-error.ts';
 import { probeHttp } from './checks/http.ts';
@@ -16,7 +17,6 @@ import {
 } from './checks/runner.ts';
 import { probeTcp } from './checks/tcp.ts';
 import { startTtlCheck, type TtlCheck } from './checks/ttl.ts';
-import type { CheckType } from './definitions.ts';
 import type { LocalCheck, Registry } from './registry.ts';
 
 export interface CheckRunnersDeps {

@@ -2,8 +2,8 @@ import { createHash } from 'node:crypto';
 import { mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { IsthmusError } from '../../lib/errors.ts';
+import type { CheckType } from '../../model/registration/definitions.ts';
 import type { ServiceForm } from '../../model/service-form.ts';
-import type { CheckType } from './definitions.ts';
 import type { CheckForm } from './registry.ts';
 
 /** What is kept of a registration over a restart. Tokens are in it, so only the owner may read the files. */

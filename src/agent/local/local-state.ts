@@ -1,15 +1,24 @@
 import { IsthmusError } from '../../lib/errors.ts';
 import { createTaskGroup } from '../../lib/task.ts';
-import type { Metrics } from '../../telemetry/types.ts';
-import { CheckRunners } from './check-runners.ts';
-import { badRequest, checkFault, isStatus, unsupportedCheck } from './check-type.ts';
-import { MAX_OUTPUT, truncateOutput } from './checks/runner.ts';
+import { badRequest, checkFault, isStatus, unsupportedCheck } from '../../model/registration/check-rules.ts';
 import {
   type CheckDefinition,
   decodeCheckDefinition,
   decodeServiceDefinition,
   type ServiceDefinition,
-} from './definitions.ts';
+  type Source,
+} from '../../model/registration/definitions.ts';
+import {
+  allocateSidecarPort,
+  checksOf,
+  expandSidecar,
+  serviceForm,
+  sidecarId,
+  validateServiceDefinition,
+} from '../../model/registration/service-rules.ts';
+import type { Metrics } from '../../telemetry/types.ts';
+import { CheckRunners } from './check-runners.ts';
+import { MAX_OUTPUT, truncateOutput } from './checks/runner.ts';
 import { RegistrationFiles } from './files.ts';
 import {
   type AgentService,
@@ -21,15 +30,7 @@ import {
 } from './forms.ts';
 import { REAP_INTERVAL_MS, reapCritical } from './reaper.ts';
 import { newCheck, Registrations } from './registrations.ts';
-import { type LocalService, Registry, type Source } from './registry.ts';
-import {
-  allocateSidecarPort,
-  checksOf,
-  expandSidecar,
-  serviceForm,
-  sidecarId,
-  validateServiceDefinition,
-} from './service-definition.ts';
+import { type LocalService, Registry } from './registry.ts';
 import { CatalogSync } from './sync.ts';
 import {
   type LocalState,

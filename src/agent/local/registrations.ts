@@ -1,14 +1,14 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { Clock } from '../../lib/clock.ts';
 import { IsthmusError } from '../../lib/errors.ts';
+import { checkKind } from '../../model/registration/check-rules.ts';
+import type { CheckDefinition, CheckType, Source } from '../../model/registration/definitions.ts';
+import { sidecarId } from '../../model/registration/service-rules.ts';
 import type { ServiceForm } from '../../model/service-form.ts';
 import type { CheckRunners } from './check-runners.ts';
-import { checkKind } from './check-type.ts';
-import type { CheckDefinition, CheckType } from './definitions.ts';
 import type { RegistrationFiles, SavedCheck, SavedService, SavedTtl } from './files.ts';
 import { NODE_MAINTENANCE, SERVICE_MAINTENANCE_PREFIX } from './forms.ts';
-import type { CheckForm, LocalCheck, LocalService, Registry, Source } from './registry.ts';
-import { sidecarId } from './service-definition.ts';
+import type { CheckForm, LocalCheck, LocalService, Registry } from './registry.ts';
 
 export interface RegistrationsDeps {
   readonly registry: Registry;

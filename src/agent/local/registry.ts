@@ -1,9 +1,6 @@
 import type { HealthCheck } from '../../model/catalog.ts';
+import type { CheckType, Source } from '../../model/registration/definitions.ts';
 import type { ServiceForm } from '../../model/service-form.ts';
-import type { CheckType } from './definitions.ts';
-
-/** Who a registration came from: what files define goes when it is no longer in them. */
-export type Source = 'api' | 'file';
 
 export interface LocalService {
   readonly form: ServiceForm;

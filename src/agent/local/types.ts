@@ -1,10 +1,10 @@
 import type { Clock } from '../../lib/clock.ts';
 import type { Service } from '../../lib/service.ts';
 import type { HealthCheck } from '../../model/catalog.ts';
+import type { CheckDefinition, ServiceDefinition } from '../../model/registration/definitions.ts';
 import type { ServiceForm } from '../../model/service-form.ts';
 import type { ServerContract } from '../../rpc/contract/contract.ts';
 import type { Logger, Metrics } from '../../telemetry/types.ts';
-import type { CheckDefinition, ServiceDefinition } from './definitions.ts';
 import type { AgentService, ServiceHealth } from './forms.ts';
 import type { ChangeListener } from './registry.ts';
 

@@ -1,6 +1,6 @@
-import type { ServiceDefinition } from '../../agent/local/definitions.ts';
 import type { LocalState, RegisterOptions } from '../../agent/local/types.ts';
 import { IsthmusError } from '../../lib/errors.ts';
+import type { ServiceDefinition } from '../../model/registration/definitions.ts';
 import type { Rights } from '../../model/rights.ts';
 import type { AgentAccess } from './agent-parts.ts';
 import type { ApiRequest, ApiResponse, Route } from './route.ts';

@@ -1,7 +1,7 @@
-import { checkDefinition } from '../../../agent/local/definitions.ts';
 import type { LocalState } from '../../../agent/local/types.ts';
 import { IsthmusError } from '../../../lib/errors.ts';
 import { healthCheckFilter } from '../../../model/filter/schemas.ts';
+import { checkDefinition } from '../../../model/registration/definitions.ts';
 import { asString, asStruct, decodeBody } from '../decode.ts';
 import { EMPTY, jsonResponse, type Route } from '../route.ts';
 

@@ -1,8 +1,8 @@
-import { serviceDefinition } from '../../../agent/local/definitions.ts';
 import type { ServiceHealth } from '../../../agent/local/forms.ts';
 import type { LocalState } from '../../../agent/local/types.ts';
 import { IsthmusError } from '../../../lib/errors.ts';
 import { agentServiceFilter } from '../../../model/filter/schemas.ts';
+import { serviceDefinition } from '../../../model/registration/definitions.ts';
 import { parseFlag, parseReadParameters } from '../consistency.ts';
 import { decodeBody } from '../decode.ts';
 import type { Query } from '../query.ts';

@@ -1,6 +1,6 @@
 import { isIPv4, isIPv6 } from 'node:net';
-import type { ServiceAddress } from '../../model/catalog.ts';
-import { metadataFault } from '../../model/metadata.ts';
+import type { ServiceAddress } from '../catalog.ts';
+import { metadataFault } from '../metadata.ts';
 import {
   faultList,
   type GivenService,
@@ -8,10 +8,9 @@ import {
   normalizeService,
   proxyFaults,
   type ServiceForm,
-} from '../../model/service-form.ts';
-import { badRequest, checkFault, isStatus, unsupportedCheck } from './check-type.ts';
-import type { CheckType, ServiceDefinition, SidecarDefinition } from './definitions.ts';
-import type { Source } from './registry.ts';
+} from '../service-form.ts';
+import { badRequest, checkFault, isStatus, unsupportedCheck } from './check-rules.ts';
+import type { CheckType, ServiceDefinition, SidecarDefinition, Source } from './definitions.ts';
 
 /** The kinds of service that the peer knows. */
 const PROXY_KIND = 'connect-proxy';

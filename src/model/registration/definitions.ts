@@ -10,7 +10,7 @@ import {
   type Decoded,
   type Decoder,
   TOP,
-} from '../../model/go-decode.ts';
+} from '../go-decode.ts';
 
 /**
  * What callers give to register a service or a check with an agent, as the body of a request or in a configuration
@@ -184,6 +184,9 @@ const SERVICE_DEFINITION = asStruct(
 );
 
 export type ServiceDefinition = Decoded<typeof SERVICE_DEFINITION>;
+
+/** Who a registration came from: what files define goes when it is no longer in them. */
+export type Source = 'api' | 'file';
 
 /** Decoders of request bodies: the texts of their refusals are the peer's. */
 export const serviceDefinition: Decoder<ServiceDefinition> = SERVICE_DEFINITION;
