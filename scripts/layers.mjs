@@ -55,7 +55,7 @@ export const LAYERS = [
   {
     folder: 'agent/proxycfg',
     floor: 5,
-    holds: 'one snapshot for each sidecar',
+    holds: 'one snapshot for each proxy',
     may: ['rpc/contract', 'pki', 'agent/cache'],
   },
   {
@@ -99,7 +99,7 @@ export const PACKAGES = {
   lmdb: ['store/lmdb'],
   fastify: ['edge/http'],
   'dns-packet': ['edge/dns'],
-  '@grpc/grpc-js': ['rpc/transport', 'store/etcd'],
+  '@grpc/grpc-js': ['rpc/transport', 'store/etcd', 'edge/xds'],
   '@bufbuild/protobuf': ['rpc/transport', 'rpc/gen', 'federation', 'edge/xds', 'store/etcd'],
   '@peculiar/x509': ['pki'],
   'reflect-metadata': ['pki'],

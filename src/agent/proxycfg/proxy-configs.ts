@@ -1,16 +1,17 @@
 import type { Clock } from '../../lib/clock.ts';
-import { IsthmusError } from '../../lib/errors.ts';
+import { IsthmusError, invariant } from '../../lib/errors.ts';
 import type { Service } from '../../lib/service.ts';
 import { linkSignals, throwIfAborted } from '../../lib/signals.ts';
 import { createTaskGroup } from '../../lib/task.ts';
-import type { SidecarConfig, SidecarUpdate } from '../../model/sidecar.ts';
 import type { Logger, Metrics } from '../../telemetry/types.ts';
 import type { LeafManager } from '../cache/leaf-manager.ts';
 import type { RootsSource } from '../cache/roots-cache.ts';
 import type { WatchPool } from '../cache/watch-pool.ts';
+import { FollowedProxy } from './followed-proxy.ts';
+import { kindOf } from './kinds/all.ts';
 import type { LocalServices } from './local-services.ts';
-import { ProxySession } from './proxy-session.ts';
-import { gatewayModes, type ProxyRequest, proxyIdOf, registeredConfig, standaloneConfig } from './request.ts';
+import { type ProxyRequest, registrationOf } from './request.ts';
+import type { ProxySnapshot } from './snapshot.ts';
 import { createUpstreamResolver } from './upstream-resolver.ts';
 import { Verifiers } from './verifiers.ts';
 
@@ -24,24 +25,34 @@ export interface ProxyConfigsDeps {
   readonly clock: Clock;
   readonly log: Logger;
   readonly metrics: Metrics;
-  /** Told when a sidecar began to serve, or went: a check that looks at it needn't wait for its turn. */
+  /** Called when a proxy began to serve, or went: a check that looks at it needn't wait for its turn. */
   readonly onSidecar?: (proxyId: string) => void;
 }
 
-export interface ProxySessionHandle {
-  readonly updates: AsyncIterable<SidecarUpdate>;
-  acknowledge(version: number): void;
+/** One proxy, followed for one consumer: the wire of the built-in sidecar, or a stream of Envoy's. */
+export interface ProxyFeed {
+  readonly proxyId: string;
+  /** Ends with an error when the proxy can't be followed any longer. To be read once. */
+  readonly snapshots: AsyncIterable<ProxySnapshot>;
+  /** The proxy has taken over a snapshot: it serves. */
+  serves(): void;
+  /** The proxy has confirmed that it verifies with these roots. */
+  holds(rootIds: readonly string[]): void;
 }
 
-/** What each sidecar of this agent must know, derived from watches that the sidecars share. */
-export interface ProxyConfigs extends Service {
-  /** Sidecars that verify with the roots of this agent, for reports during a rotation. */
+/** What the consumers of proxies' snapshots need. */
+export interface ProxyFeeds {
+  /** Rejects with `not_found` when there is no such proxy. The feed ends when `signal` aborts. */
+  open(request: ProxyRequest, signal: AbortSignal): Promise<ProxyFeed>;
+}
+
+/** What each proxy of this agent must know, derived from watches that the proxies share. */
+export interface ProxyConfigs extends Service, ProxyFeeds {
+  /** Proxies that verify with the roots of this agent, for reports during a rotation. */
   readonly verifiers: Verifiers;
-  /** Rejects with `not_found` when there is no such proxy. The session ends when `signal` aborts. */
-  open(request: ProxyRequest, signal: AbortSignal): Promise<ProxySessionHandle>;
 }
 
-/** Sidecars that can be connected at the same time. */
+/** Proxies that can be connected at the same time. */
 const MAX_SESSIONS = 4_096;
 
 export function createProxyConfigs(deps: ProxyConfigsDeps): ProxyConfigs {
@@ -70,66 +81,61 @@ export function createProxyConfigs(deps: ProxyConfigsDeps): ProxyConfigs {
       throwIfAborted(tasks.signal);
       if (sessions >= MAX_SESSIONS)
         throw new IsthmusError('unavailable', `this agent serves ${MAX_SESSIONS} sidecars, its limit`);
-      const where = { datacenter, node };
-      const configOf = configSource(request, local, where, (upstream, mode) =>
-        log.warn('mesh gateways are not offered: the upstream is dialled directly', { upstream, mesh_gateway: mode }),
-      );
-      const name = configOf({}).proxyId; // throws before anything is begun
+      const registration = registrationOf(request, local);
+      const { ID: proxyId, Kind } = registration(); // throws before anything is begun
+      const kind = kindOf(Kind);
+      invariant(kind !== undefined, `${proxyId} is a proxy`);
       const life = linkSignals(signal, tasks.signal);
-      const verifier = verifiers.join(name);
-      const session = new ProxySession(
+      const proxy = new FollowedProxy(
         {
-          pool,
+          kind,
+          context: {
+            proxyId,
+            datacenter,
+            node,
+            registered: request.kind !== 'standalone',
+            registration,
+            pool,
+            resolver,
+            onGateway: (upstream, mode) =>
+              log.warn('mesh gateways are not offered: the upstream is dialled directly', {
+                upstream,
+                mesh_gateway: mode,
+              }),
+            ...(request.token === undefined ? {} : { token: request.token }),
+          },
           roots,
           leaves,
-          resolver,
-          verifier,
           tasks,
-          configOf,
           onLocalChange: (listener) => local.onChange(listener),
-          ...(request.token === undefined ? {} : { token: request.token }),
         },
         life,
       );
+      const verifier = verifiers.join(proxyId);
       sessions += 1;
       life.signal.addEventListener(
         'abort',
         () => {
           sessions -= 1;
-          log.info('sidecar disconnected', { proxy: name });
-          deps.onSidecar?.(name);
+          verifier.leave();
+          log.info('sidecar disconnected', { proxy: proxyId });
+          deps.onSidecar?.(proxyId);
         },
         { once: true },
       );
-      log.info('sidecar connected', { proxy: name, service: session.config.service });
-      let serves = false;
+      log.info('sidecar connected', { proxy: proxyId, service: proxy.service });
+      let serving = false;
       return {
-        updates: session.updates(),
-        acknowledge: (version) => {
-          session.acknowledge(version);
-          if (!serves) deps.onSidecar?.(name);
-          serves = true;
+        proxyId,
+        snapshots: proxy.snapshots(),
+        serves() {
+          if (!serving) deps.onSidecar?.(proxyId);
+          serving = true;
+        },
+        holds(rootIds) {
+          if (!life.signal.aborted) verifier.holds(rootIds);
         },
       };
     },
-  };
-}
-
-/** @param onGateway called once for each upstream that asks for a mesh gateway. */
-function configSource(
-  request: ProxyRequest,
-  local: LocalServices,
-  where: { readonly datacenter: string; readonly node: string },
-  onGateway: (upstream: string, mode: string) => void,
-): (defaults: Readonly<Record<string, unknown>>) => SidecarConfig {
-  if (request.kind === 'standalone') return (defaults) => standaloneConfig(request, where, defaults);
-  const proxyId = proxyIdOf(request, local);
-  const told = new Set<string>();
-  return (defaults) => {
-    for (const [upstream, mode] of gatewayModes(proxyId, local)) {
-      if (!told.has(upstream)) onGateway(upstream, mode);
-      told.add(upstream);
-    }
-    return registeredConfig(proxyId, local, where, defaults);
   };
 }

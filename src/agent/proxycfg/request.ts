@@ -1,9 +1,9 @@
 import { IsthmusError } from '../../lib/errors.ts';
 import type { NodeService, Upstream } from '../../model/catalog.ts';
-import type { SidecarConfig, SidecarUpstream } from '../../model/sidecar.ts';
+import { kindOf } from './kinds/all.ts';
 import type { LocalServices } from './local-services.ts';
 
-/** Which proxy a sidecar is: a registered one, the one beside a service, or one that is described right here. */
+/** Which proxy it is: a registered one, the one beside a service, or one that is described right here. */
 export type ProxyRequest =
   | { readonly kind: 'registered'; readonly proxyId: string; readonly token?: string }
   | { readonly kind: 'sidecar-for'; readonly serviceId: string; readonly token?: string }
@@ -15,18 +15,26 @@ export type ProxyRequest =
       readonly token?: string;
     };
 
-export interface Whereabouts {
-  readonly datacenter: string;
-  readonly node: string;
+/** The registration that a request means, read anew each time. Throws with what to do when there is none. */
+export function registrationOf(request: ProxyRequest, local: LocalServices): () => NodeService {
+  if (request.kind === 'standalone') {
+    const registration = standalone(request.service, request.upstreams);
+    return () => registration;
+  }
+  const proxyId = request.kind === 'registered' ? request.proxyId : sidecarOf(request.serviceId, local);
+  return () => {
+    const proxy = local.get(proxyId);
+    if (proxy === undefined || kindOf(proxy.Kind) === undefined)
+      throw new IsthmusError('not_found', `No proxy with ID ${JSON.stringify(proxyId)} is registered with this agent`);
+    return proxy;
+  };
 }
 
-/** ID of the registered proxy that a request means; throws with what to do when there is none. */
-export function proxyIdOf(request: Exclude<ProxyRequest, { kind: 'standalone' }>, local: LocalServices): string {
-  if (request.kind === 'registered') return request.proxyId;
-  const { serviceId } = request;
+/** ID of the sidecar that is registered for a service. */
+function sidecarOf(serviceId: string, local: LocalServices): string {
   const ids = local
     .list()
-    .filter((service) => isProxy(service) && service.Proxy.DestinationServiceID === serviceId)
+    .filter((each) => each.Kind === 'connect-proxy' && each.Proxy.DestinationServiceID === serviceId)
     .map((service) => service.ID);
   if (ids.length > 1)
     throw new IsthmusError(
@@ -38,56 +46,28 @@ export function proxyIdOf(request: Exclude<ProxyRequest, { kind: 'standalone' }>
   return id;
 }
 
-/** The sidecar's configuration from its registration. Throws when the proxy is not, or no longer, registered. */
-export function registeredConfig(
-  proxyId: string,
-  local: LocalServices,
-  where: Whereabouts,
-  defaults: Readonly<Record<string, unknown>>,
-): SidecarConfig {
-  const proxy = local.get(proxyId);
-  if (proxy === undefined || !isProxy(proxy))
-    throw new IsthmusError('not_found', `No proxy with ID ${JSON.stringify(proxyId)} is registered with this agent`);
-  const { Proxy: settings } = proxy;
-  const config = { ...defaults, ...settings.Config };
-  const address = textOf(config.bind_address) ?? (proxy.Address || '0.0.0.0');
-  const port = numberOf(config.bind_port) ?? proxy.Port;
-  return {
-    proxyId,
-    service: settings.DestinationServiceName ?? '',
-    ...where,
-    listen: { address, port },
-    ...(settings.LocalServicePort
-      ? { local: { address: settings.LocalServiceAddress || '127.0.0.1', port: settings.LocalServicePort } }
-      : {}),
-    upstreams: (settings.Upstreams ?? []).map((upstream) => sidecarUpstream(upstream, where.datacenter)),
-    config,
-  };
-}
-
-/** Upstreams of a registered proxy that ask for a mesh gateway, with the mode. */
-export function gatewayModes(proxyId: string, local: LocalServices): readonly (readonly [string, string])[] {
-  const proxy = local.get(proxyId)?.Proxy;
-  return (proxy?.Upstreams ?? []).flatMap(({ DestinationName, MeshGateway }) => {
-    const mode = textOf(MeshGateway.Mode) ?? textOf(proxy?.MeshGateway.Mode) ?? '';
-    return mode === '' || mode === 'none' ? [] : [[DestinationName, mode] as const];
-  });
-}
-
-/** A proxy that nobody registered: its listeners are the sidecar's own affair. */
-export function standaloneConfig(
-  request: Extract<ProxyRequest, { kind: 'standalone' }>,
-  where: Whereabouts,
-  defaults: Readonly<Record<string, unknown>>,
-): SidecarConfig {
-  const { service } = request;
+/** A sidecar that nobody registered, as its registration would be. */
+function standalone(service: string, upstreams: readonly string[]): NodeService {
   if (service === '') throw new IsthmusError('invalid_argument', 'a standalone proxy must name its service');
   return {
-    proxyId: `${service}-standalone`,
-    service,
-    ...where,
-    upstreams: request.upstreams.map((text) => sidecarUpstream(parseUpstream(text), where.datacenter)),
-    config: defaults,
+    Kind: 'connect-proxy',
+    ID: `${service}-standalone`,
+    Service: `${service}-standalone`,
+    Tags: null,
+    Address: '',
+    Meta: null,
+    Port: 0,
+    Weights: { Passing: 1, Warning: 1 },
+    EnableTagOverride: false,
+    Proxy: {
+      DestinationServiceName: service,
+      Upstreams: upstreams.map(parseUpstream),
+      MeshGateway: {},
+      Expose: {},
+    },
+    Connect: {},
+    CreateIndex: 0,
+    ModifyIndex: 0,
   };
 }
 
@@ -107,31 +87,4 @@ function parseUpstream(text: string): Upstream {
     LocalBindPort: port,
     MeshGateway: {},
   };
-}
-
-function sidecarUpstream(upstream: Upstream, ownDatacenter: string): SidecarUpstream {
-  const type = upstream.DestinationType || 'service';
-  const datacenter = upstream.Datacenter || ownDatacenter;
-  const bindPort = upstream.LocalBindPort ?? 0;
-  return {
-    key: `${type}:${upstream.DestinationName}@${datacenter}:${bindPort}`,
-    type,
-    name: upstream.DestinationName,
-    datacenter,
-    bindAddress: upstream.LocalBindAddress || '127.0.0.1',
-    bindPort,
-    config: upstream.Config ?? {},
-  };
-}
-
-function isProxy(service: NodeService): boolean {
-  return service.Kind === 'connect-proxy';
-}
-
-function textOf(value: unknown): string | undefined {
-  return typeof value === 'string' && value !== '' ? value : undefined;
-}
-
-function numberOf(value: unknown): number | undefined {
-  return typeof value === 'number' && Number.isInteger(value) ? value : undefined;
 }

@@ -1,11 +1,11 @@
 import type { LoadedConfig } from '../../config/types.ts';
 import { denied } from '../../edge/http/agent-access.ts';
-import type { AgentParts, LogLines, SidecarRequest } from '../../edge/http/agent-parts.ts';
+import type { AgentParts, LogLines } from '../../edge/http/agent-parts.ts';
 import type { Clock } from '../../lib/clock.ts';
-import { hasCode, IsthmusError } from '../../lib/errors.ts';
-import { linkSignals } from '../../lib/signals.ts';
+import { IsthmusError } from '../../lib/errors.ts';
 import type { MetricsRegistry } from '../../telemetry/metrics.ts';
 import { agentRights } from '../access/access.ts';
+import { guardedProxies } from '../access/proxy-access.ts';
 import type { Core } from '../core.ts';
 import { agentSelf } from '../node/agent-self.ts';
 import type { NodeAgent } from '../node/node-agent.ts';
@@ -37,12 +37,6 @@ export function createEdgeParts(deps: EdgePartsDeps): AgentParts {
   const requireService = async (service: string, options: { token?: string; signal: AbortSignal }): Promise<void> => {
     if (!config.acl.enabled) return;
     if (!(await rights(options.token, options.signal)).may('service', service, 'write')) throw denied();
-  };
-  /** The service that a sidecar acts for; undefined when there is none yet. */
-  const behind = (request: SidecarRequest): string | undefined => {
-    if (request.kind === 'standalone') return request.service;
-    if (request.kind === 'sidecar-for') return agent.local.serviceForm(request.serviceId)?.Service;
-    return agent.local.serviceForm(request.proxyId)?.Proxy.DestinationServiceName;
   };
   return {
     nodeName: config.nodeName,
@@ -90,24 +84,8 @@ export function createEdgeParts(deps: EdgePartsDeps): AgentParts {
       return { ...answer, ageMs: Math.max(answer.ageMs, core.ageMs('intentions.verdicts')) };
     },
     links: () => core.links(),
-    sidecars: {
-      async open(request, signal) {
-        const service = behind(request);
-        if (service === undefined || !config.acl.enabled) return agent.sidecars.open(request, signal);
-        await requireService(service, { ...request, signal });
-        // The stream ends with the right to it.
-        const life = linkSignals(signal);
-        const unhook = callers.onChange(() => {
-          requireService(service, { ...request, signal: life.signal }).catch((error: unknown) => {
-            if (hasCode(error, 'permission_denied')) life.abort(error);
-          });
-        });
-        life.signal.addEventListener('abort', () => {
-          unhook();
-          life.release();
-        });
-        return agent.sidecars.open(request, life.signal);
-      },
-    },
+    proxies: config.acl.enabled
+      ? guardedProxies({ proxies: agent.proxies, local: agent.local, callers, require: requireService })
+      : agent.proxies,
   };
 }

@@ -17,14 +17,14 @@ import { withToken } from '../access/access.ts';
 import type { AgentTokens } from '../access/agent-tokens.ts';
 import { nodeMeta } from './self.ts';
 
-/** What one node knows and holds: its services and checks, leaves, roots, and its sidecars' configuration. */
+/** What one node knows and holds: its services and checks, leaves, roots, and its proxies' configuration. */
 export interface NodeAgent {
   readonly local: LocalState;
   readonly tokens: AgentTokens;
   readonly leaves: LeafManager;
   readonly roots: RootsCache;
   readonly authorizer: Authorizer;
-  readonly sidecars: ProxyConfigs;
+  readonly proxies: ProxyConfigs;
   /** In the order of starting. */
   readonly services: readonly Service[];
 }
@@ -81,7 +81,7 @@ export function createNodeAgent(deps: NodeAgentDeps): NodeAgent {
       discardCheckOutput: config.discardCheckOutput,
     },
   );
-  const sidecars = createProxyConfigs({
+  const proxies = createProxyConfigs({
     pool,
     local: localServices(local),
     onSidecar: (proxyId) => local.runChecks(proxyId),
@@ -97,7 +97,7 @@ export function createNodeAgent(deps: NodeAgentDeps): NodeAgent {
     contract: trusted,
     roots,
     leaves,
-    verifiers: sidecars.verifiers,
+    verifiers: proxies.verifiers,
     node,
     clock,
     log,
@@ -118,8 +118,8 @@ export function createNodeAgent(deps: NodeAgentDeps): NodeAgent {
     leaves,
     roots,
     authorizer,
-    sidecars,
-    services: [pool, roots, leaves, authorizing, sidecars, reporter, definitions, local],
+    proxies,
+    services: [pool, roots, leaves, authorizing, proxies, reporter, definitions, local],
   };
 }
 

@@ -1,7 +1,7 @@
+import type { ProxyFeeds } from '../../agent/proxycfg/proxy-configs.ts';
 import type { CaRoots, LeafCert } from '../../model/ca.ts';
 import type { Member } from '../../model/member.ts';
 import type { Rights } from '../../model/rights.ts';
-import type { SidecarUpdate } from '../../model/sidecar.ts';
 
 /** What the HTTP edge needs of the agent that it belongs to, beside the server contract. */
 export interface AgentParts {
@@ -32,7 +32,7 @@ export interface AgentParts {
   authorize(request: AuthorizeRequest, options: CachedReadOptions): Promise<CachedAnswer<AuthorizeResponse>>;
   /** Links to other datacenters, for /v1/internal/links. */
   links(): readonly unknown[];
-  readonly sidecars: SidecarSessions;
+  readonly proxies: ProxyFeeds;
 }
 
 /** The agent's log, a line each. */
@@ -91,27 +91,4 @@ export interface AuthorizeRequest {
 export interface AuthorizeResponse {
   readonly Authorized: boolean;
   readonly Reason: string;
-}
-
-/** Which proxy a sidecar is: a registered one, the one beside a service, or one that is described right here. */
-export type SidecarRequest =
-  | { readonly kind: 'registered'; readonly proxyId: string; readonly token?: string }
-  | { readonly kind: 'sidecar-for'; readonly serviceId: string; readonly token?: string }
-  | {
-      readonly kind: 'standalone';
-      readonly service: string;
-      /** `name[.datacenter]:port`, as on the command line. */
-      readonly upstreams: readonly string[];
-      readonly token?: string;
-    };
-
-export interface SidecarSession {
-  readonly updates: AsyncIterable<SidecarUpdate>;
-  /** Everything up to `version` is in effect in the sidecar. */
-  acknowledge(version: number): void;
-}
-
-export interface SidecarSessions {
-  /** Rejects with `not_found` when there is no such proxy. The session ends when `signal` aborts. */
-  open(request: SidecarRequest, signal: AbortSignal): Promise<SidecarSession>;
 }

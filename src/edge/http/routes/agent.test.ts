@@ -1,10 +1,12 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import { FakeClock } from '../../../../test/fakes/fake-clock.ts';
 import { startTestEdge, type TestEdge } from '../../../../test/fakes/http-edge.ts';
+import { proxySnapshot } from '../../../../test/fakes/proxy-snapshot.ts';
+import type { ProxyRequest } from '../../../agent/proxycfg/request.ts';
+import type { ProxySnapshot } from '../../../agent/proxycfg/snapshot.ts';
 import { IsthmusError } from '../../../lib/errors.ts';
 import { AsyncQueue } from '../../../lib/queue.ts';
-import type { SidecarUpdate } from '../../../model/sidecar.ts';
-import type { AgentParts, SidecarRequest } from '../agent-parts.ts';
+import type { AgentParts } from '../agent-parts.ts';
 
 let edge: TestEdge | undefined;
 
@@ -86,22 +88,22 @@ describe('agent endpoints', () => {
 });
 
 describe('the stream of a sidecar', () => {
-  it('starts with the session, sends updates and signs of life, and takes acknowledgements', async () => {
+  it('starts with the session, sends updates and heartbeats, and takes acknowledgements', async () => {
     const clock = new FakeClock();
-    const updates = new AsyncQueue<SidecarUpdate>();
-    const opened: SidecarRequest[] = [];
-    const acknowledged: number[] = [];
+    const snapshots = new AsyncQueue<ProxySnapshot>();
+    const opened: ProxyRequest[] = [];
+    const acknowledged: (readonly string[])[] = [];
     let ended: AbortSignal | undefined;
     edge = await startTestEdge({
       clock,
       heartbeatMs: 1_000,
       agent: {
-        sidecars: {
+        proxies: {
           async open(request, signal) {
             opened.push(request);
             ended = signal;
-            updates.endOn(signal);
-            return { updates, acknowledge: (version) => acknowledged.push(version) };
+            snapshots.endOn(signal);
+            return { proxyId: 'p', snapshots, serves: () => undefined, holds: (ids) => acknowledged.push(ids) };
           },
         },
       } satisfies Partial<AgentParts>,
@@ -117,14 +119,17 @@ describe('the stream of a sidecar', () => {
     const lines = linesOf(answer);
     const { session } = JSON.parse((await lines.next()).value as string) as { session: string };
     expect(opened).toEqual([{ kind: 'standalone', service: 'web', upstreams: ['db.dc2:1', 'c:2'] }]);
-    updates.push({ version: 1 });
-    expect((await lines.next()).value).toBe('{"version":1}');
+    snapshots.push(proxySnapshot());
+    expect(JSON.parse((await lines.next()).value as string)).toMatchObject({
+      version: 1,
+      roots: { activeRootId: 'r1' },
+    });
     await clock.waitArmed();
     await clock.advance(1_000);
     expect((await lines.next()).value).toBe('{}');
     expect((await edge.send('PUT', `/v1/internal/sidecar/${session}/ack?version=1`)).status).toBe(200);
     expect((await edge.send('PUT', `/v1/internal/sidecar/${session}/ack?version=x`)).status).toBe(400);
-    expect(acknowledged).toEqual([1]);
+    expect(acknowledged).toEqual([['r1']]);
     abort.abort();
     await expect.poll(() => ended?.aborted).toBe(true);
     await expect
@@ -133,13 +138,13 @@ describe('the stream of a sidecar', () => {
   });
 
   it('ends when the edge stops, and refuses what names no proxy', async () => {
-    const updates = new AsyncQueue<SidecarUpdate>();
+    const snapshots = new AsyncQueue<ProxySnapshot>();
     edge = await startTestEdge({
       agent: {
-        sidecars: {
+        proxies: {
           async open(_request, signal) {
-            updates.endOn(signal);
-            return { updates, acknowledge: () => undefined };
+            snapshots.endOn(signal);
+            return { proxyId: 'p', snapshots, serves: () => undefined, holds: () => undefined };
           },
         },
       },

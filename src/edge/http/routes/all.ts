@@ -58,7 +58,7 @@ export function apiRoutes(deps: ApiRouteDeps): readonly Route[] {
     ...monitorRoutes(agent.log),
     ...internalRoutes(shared),
     ...sidecarRoutes({
-      sidecars: agent.sidecars,
+      proxies: agent.proxies,
       clock,
       heartbeatMs: deps.heartbeatMs ?? DEFAULT_LIMITS.heartbeatMs,
     }),

@@ -1,24 +1,26 @@
+import type { ProxyFeeds } from '../../../agent/proxycfg/proxy-configs.ts';
+import type { ProxyRequest } from '../../../agent/proxycfg/request.ts';
 import type { Clock } from '../../../lib/clock.ts';
 import { IsthmusError } from '../../../lib/errors.ts';
 import { newUuid } from '../../../lib/ids.ts';
-import type { SidecarRequest, SidecarSession, SidecarSessions } from '../agent-parts.ts';
 import { parseUnsigned } from '../consistency.ts';
 import { heartbeats } from '../heartbeat.ts';
 import { type ApiRequest, EMPTY, type Route } from '../route.ts';
+import { SidecarWire } from '../sidecar-wire.ts';
 
 export interface SidecarRouteDeps {
-  readonly sidecars: SidecarSessions;
+  readonly proxies: ProxyFeeds;
   readonly clock: Clock;
-  /** Milliseconds between two signs of life on a silent stream. */
+  /** Milliseconds between two heartbeats on a silent stream. */
   readonly heartbeatMs: number;
 }
 
 /**
  * The stream that a built-in sidecar follows. Each line is one JSON object: first `{"session": id}`, then one
- * SidecarUpdate each (they have a `version`); a line `{}` is a sign of life.
+ * SidecarUpdate each (they have a `version`); a line `{}` is a heartbeat.
  */
 export function sidecarRoutes(deps: SidecarRouteDeps): readonly Route[] {
-  const sessions = new Map<string, SidecarSession>();
+  const sessions = new Map<string, SidecarWire>();
   return [
     {
       method: 'GET',
@@ -33,7 +35,7 @@ export function sidecarRoutes(deps: SidecarRouteDeps): readonly Route[] {
       ],
       async handle(request) {
         const id = newUuid();
-        const session = await deps.sidecars.open(sidecarRequest(request), request.signal);
+        const session = new SidecarWire(await deps.proxies.open(proxyRequest(request), request.signal));
         return { stream: lines(deps, sessions, id, session, request.signal) };
       },
     },
@@ -58,22 +60,22 @@ export function sidecarRoutes(deps: SidecarRouteDeps): readonly Route[] {
 
 async function* lines(
   deps: SidecarRouteDeps,
-  sessions: Map<string, SidecarSession>,
+  sessions: Map<string, SidecarWire>,
   id: string,
-  session: SidecarSession,
+  session: SidecarWire,
   signal: AbortSignal,
 ): AsyncGenerator<string, void, void> {
   sessions.set(id, session);
   try {
     yield `${JSON.stringify({ session: id })}\n`;
-    for await (const update of heartbeats(session.updates, deps.clock, deps.heartbeatMs, signal))
+    for await (const update of heartbeats(session.updates(), deps.clock, deps.heartbeatMs, signal))
       yield update === undefined ? '{}\n' : `${JSON.stringify(update)}\n`;
   } finally {
     sessions.delete(id);
   }
 }
 
-function sidecarRequest({ query, token }: ApiRequest): SidecarRequest {
+function proxyRequest({ query, token }: ApiRequest): ProxyRequest {
   const secret = token === undefined ? {} : { token };
   const proxyId = query.text('proxy');
   if (proxyId !== '') return { kind: 'registered', proxyId, ...secret };

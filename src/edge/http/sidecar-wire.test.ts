@@ -1,6 +1,11 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import { makeRoots } from '../../../test/fakes/ca-roots.ts';
 import { FakeClock, settle } from '../../../test/fakes/fake-clock.ts';
+import { Authorizer } from '../../agent/authorizer.ts';
+import { Held } from '../../agent/cache/held.ts';
+import { WatchPool } from '../../agent/cache/watch-pool.ts';
+import { createProxyConfigs, type ProxyConfigs } from '../../agent/proxycfg/proxy-configs.ts';
+import type { ProxyRequest } from '../../agent/proxycfg/request.ts';
 import { IsthmusError } from '../../lib/errors.ts';
 import { AsyncQueue } from '../../lib/queue.ts';
 import type { CaRoots, LeafCert } from '../../model/ca.ts';
@@ -10,11 +15,7 @@ import type { SidecarUpdate } from '../../model/sidecar.ts';
 import type { ResolvedTarget, ResolvedUpstream } from '../../model/upstream.ts';
 import type { ServerContract } from '../../rpc/contract/contract.ts';
 import { type LogFields, noLog, noMetrics } from '../../telemetry/types.ts';
-import { Authorizer } from '../authorizer.ts';
-import { Held } from '../cache/held.ts';
-import { WatchPool } from '../cache/watch-pool.ts';
-import { createProxyConfigs, type ProxyConfigs } from './proxy-configs.ts';
-import type { ProxyRequest } from './request.ts';
+import { SidecarWire } from './sidecar-wire.ts';
 
 /** Watches that a test answers by key `name|args|datacenter`. */
 class FakeContract {
@@ -239,12 +240,12 @@ const REGISTERED: ProxyRequest = { kind: 'registered', proxyId: 'web-1-sidecar-p
 
 async function open(configs: ProxyConfigs, request: ProxyRequest = REGISTERED) {
   const controller = new AbortController();
-  const session = await configs.open(request, controller.signal);
+  const session = new SidecarWire(await configs.open(request, controller.signal));
   const seen: SidecarUpdate[] = [];
   let ended: unknown;
   const done = (async () => {
     try {
-      for await (const update of session.updates) seen.push(update);
+      for await (const update of session.updates()) seen.push(update);
     } catch (error) {
       ended = error;
     }
@@ -367,8 +368,7 @@ describe('proxy configuration', () => {
     const all = start();
     answerAll(all);
     const controller = new AbortController();
-    const session = await all.configs.open(REGISTERED, controller.signal);
-    const updates = session.updates[Symbol.asyncIterator]();
+    const updates = new SidecarWire(await all.configs.open(REGISTERED, controller.signal)).updates();
     await updates.next();
     all.contract.answer(VERDICTS, verdicts(6));
     all.contract.answer(VERDICTS, verdicts(7));
@@ -379,7 +379,7 @@ describe('proxy configuration', () => {
       verdicts: { revision: 7 },
       leaf: { certPem: 'cert 02' },
     });
-    await updates.return?.();
+    await updates.return();
     expect(all.configs.verifiers.verifiers()).toEqual([]);
   });
 

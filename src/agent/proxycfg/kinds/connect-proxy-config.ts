@@ -1,0 +1,67 @@
+import type { NodeService, Upstream } from '../../../model/catalog.ts';
+import type { SidecarConfig, SidecarUpstream } from '../../../model/sidecar.ts';
+
+/** Where a proxy runs. */
+export interface Whereabouts {
+  readonly datacenter: string;
+  readonly node: string;
+  readonly registered: boolean;
+}
+
+/**
+ * The sidecar's configuration from its registration.
+ * @param where where it runs; the listeners of a proxy that is not registered are its own affair.
+ */
+export function sidecarConfig(
+  proxy: NodeService,
+  { datacenter, node, registered }: Whereabouts,
+  defaults: Readonly<Record<string, unknown>>,
+): SidecarConfig {
+  const { Proxy: settings } = proxy;
+  const config = { ...defaults, ...settings.Config };
+  const address = textOf(config.bind_address) ?? (proxy.Address || '0.0.0.0');
+  const port = numberOf(config.bind_port) ?? proxy.Port;
+  return {
+    proxyId: proxy.ID,
+    service: settings.DestinationServiceName ?? '',
+    datacenter,
+    node,
+    ...(registered ? { listen: { address, port } } : {}),
+    ...(settings.LocalServicePort
+      ? { local: { address: settings.LocalServiceAddress || '127.0.0.1', port: settings.LocalServicePort } }
+      : {}),
+    upstreams: (settings.Upstreams ?? []).map((upstream) => sidecarUpstream(upstream, datacenter)),
+    config,
+  };
+}
+
+/** Upstreams that ask for a mesh gateway, with the mode. */
+export function gatewayModes({ Proxy: proxy }: NodeService): readonly (readonly [string, string])[] {
+  return (proxy.Upstreams ?? []).flatMap(({ DestinationName, MeshGateway }) => {
+    const mode = textOf(MeshGateway.Mode) ?? textOf(proxy.MeshGateway.Mode) ?? '';
+    return mode === '' || mode === 'none' ? [] : [[DestinationName, mode] as const];
+  });
+}
+
+function sidecarUpstream(upstream: Upstream, ownDatacenter: string): SidecarUpstream {
+  const type = upstream.DestinationType || 'service';
+  const datacenter = upstream.Datacenter || ownDatacenter;
+  const bindPort = upstream.LocalBindPort ?? 0;
+  return {
+    key: `${type}:${upstream.DestinationName}@${datacenter}:${bindPort}`,
+    type,
+    name: upstream.DestinationName,
+    datacenter,
+    bindAddress: upstream.LocalBindAddress || '127.0.0.1',
+    bindPort,
+    config: upstream.Config ?? {},
+  };
+}
+
+function textOf(value: unknown): string | undefined {
+  return typeof value === 'string' && value !== '' ? value : undefined;
+}
+
+function numberOf(value: unknown): number | undefined {
+  return typeof value === 'number' && Number.isInteger(value) ? value : undefined;
+}

@@ -1,0 +1,126 @@
+import type { NodeService } from '../../../model/catalog.ts';
+import type { Verdicts } from '../../../model/intention.ts';
+import type { SidecarConfig } from '../../../model/sidecar.ts';
+import type { UpstreamState } from '../upstream-resolver.ts';
+import { gatewayModes, sidecarConfig } from './connect-proxy-config.ts';
+import type { FollowedKind, KindContext, KindPart, ProxyKind } from './kind.ts';
+
+interface FollowedUpstream {
+  state: UpstreamState | undefined;
+  readonly end: () => void;
+}
+
+/** The sidecar of a service: its upstreams, and who may connect to it. */
+export const connectProxy: ProxyKind = {
+  kind: 'connect-proxy',
+  serviceOf: (proxy) => proxy.Proxy.DestinationServiceName ?? '',
+  follow: (context) => new FollowedConnectProxy(context),
+};
+
+class FollowedConnectProxy implements FollowedKind {
+  readonly #context: KindContext;
+  readonly #undo: (() => void)[] = [];
+  readonly #upstreams = new Map<string, FollowedUpstream>();
+  readonly #gatewaysTold = new Set<string>();
+  /** Of all proxies. */
+  #defaults: Readonly<Record<string, unknown>> | undefined;
+  #config: SidecarConfig;
+  #verdicts: Verdicts | undefined;
+  /** The present part; undefined once something changed. */
+  #part: KindPart | undefined;
+
+  constructor(context: KindContext) {
+    this.#context = context;
+    this.#config = this.#configNow();
+    const { pool, token } = context;
+    const options = token === undefined ? {} : { token };
+    this.#undo.push(
+      pool.follow('config.list', { kind: 'proxy-defaults' }, options, ({ value }) => {
+        const entry = value?.find(({ Name }) => Name === 'global');
+        const known = this.#defaults !== undefined;
+        this.#defaults = (entry?.Config as Readonly<Record<string, unknown>> | undefined) ?? {};
+        this.reconfigure();
+        if (!known) this.#changed();
+      }),
+      pool.follow('intentions.verdicts', { destination: this.#config.service }, options, ({ value }) => {
+        if (value === undefined || value === this.#verdicts) return; // what was last known stays in force
+        this.#verdicts = value;
+        this.#changed();
+      }),
+    );
+    this.#followUpstreams();
+  }
+
+  part(): KindPart | undefined {
+    this.#part ??= this.#make();
+    return this.#part;
+  }
+
+  reconfigure(): void {
+    const config = this.#configNow();
+    if (JSON.stringify(config) === JSON.stringify(this.#config)) return;
+    this.#config = config;
+    this.#followUpstreams();
+    this.#changed();
+  }
+
+  close(): void {
+    for (const undo of this.#undo.splice(0)) undo();
+    for (const { end } of this.#upstreams.values()) end();
+    this.#upstreams.clear();
+  }
+
+  #configNow(): SidecarConfig {
+    const registration: NodeService = this.#context.registration();
+    for (const [upstream, mode] of gatewayModes(registration)) {
+      if (!this.#gatewaysTold.has(upstream)) this.#context.onGateway(upstream, mode);
+      this.#gatewaysTold.add(upstream);
+    }
+    return sidecarConfig(registration, this.#context, this.#defaults ?? {});
+  }
+
+  #make(): KindPart | undefined {
+    if (this.#verdicts === undefined || this.#defaults === undefined) return undefined;
+    const upstreams = new Map<string, UpstreamState>();
+    for (const { key } of this.#config.upstreams) {
+      const state = this.#upstreams.get(key)?.state;
+      if (state === undefined) return undefined;
+      upstreams.set(key, state);
+    }
+    return { kind: 'connect-proxy', config: this.#config, verdicts: this.#verdicts, upstreams };
+  }
+
+  #followUpstreams(): void {
+    const { resolver, token } = this.#context;
+    const wanted = new Map(this.#config.upstreams.map((upstream) => [upstream.key, upstream]));
+    for (const [key, followed] of this.#upstreams) {
+      if (wanted.has(key)) continue;
+      followed.end();
+      this.#upstreams.delete(key);
+    }
+    for (const [key, upstream] of wanted) {
+      if (this.#upstreams.has(key)) continue;
+      let early: UpstreamState | undefined;
+      let followed: FollowedUpstream | undefined;
+      const end = resolver.follow(upstream, token === undefined ? {} : { token }, (state) => {
+        if (followed === undefined) early = state;
+        else this.#onUpstream(key, followed, state);
+      });
+      followed = { state: undefined, end };
+      this.#upstreams.set(key, followed);
+      if (early !== undefined) this.#onUpstream(key, followed, early);
+    }
+  }
+
+  #onUpstream(key: string, followed: FollowedUpstream, state: UpstreamState): void {
+    if (this.#upstreams.get(key) !== followed) return;
+    if (followed.state !== undefined && JSON.stringify(followed.state) === JSON.stringify(state)) return;
+    followed.state = state;
+    this.#changed();
+  }
+
+  #changed(): void {
+    this.#part = undefined;
+    this.#context.changed();
+  }
+}

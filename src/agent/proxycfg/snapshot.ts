@@ -1,0 +1,32 @@
+import type { CaRoots, LeafCert } from '../../model/ca.ts';
+import type { Verdicts } from '../../model/intention.ts';
+import type { SidecarConfig } from '../../model/sidecar.ts';
+import type { UpstreamState } from './upstream-resolver.ts';
+
+/**
+ * Everything that one proxy needs to know, as of now: the same for the built-in sidecar and for Envoy. It is immutable, and
+ * a part that did not change is the same object as in the snapshot before: a consumer finds what changed by comparing
+ * references.
+ */
+export type ProxySnapshot = ConnectProxySnapshot;
+
+/** What a proxy of any kind has. */
+export interface CommonSnapshot {
+  readonly proxyId: string;
+  /** The service whose identity the proxy carries. */
+  readonly service: string;
+  readonly datacenter: string;
+  readonly node: string;
+  readonly roots: CaRoots;
+  readonly leaf: LeafCert;
+}
+
+/** A sidecar. */
+export interface ConnectProxySnapshot extends CommonSnapshot {
+  readonly kind: 'connect-proxy';
+  readonly config: SidecarConfig;
+  /** Who may connect to the service. */
+  readonly verdicts: Verdicts;
+  /** By the key of each upstream of `config`, in its order. */
+  readonly upstreams: ReadonlyMap<string, UpstreamState>;
+}
