@@ -47,6 +47,18 @@ export function agentName(role: AgentRole, datacenter: string, domain: string): 
   return `${role}.${datacenter}.${domain}`;
 }
 
+/**
+ * The name that ties a certificate to one node: `<node>.<role>.<dc>.<domain>`; undefined for a node whose name is no
+ * host name.
+ */
+export function agentNodeName(node: string, role: AgentRole, datacenter: string, domain: string): string | undefined {
+  const name = `${node.toLowerCase()}.${agentName(role, datacenter, domain)}`;
+  return name.length <= MAX_HOST && /^[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*$/.test(name) ? name : undefined;
+}
+
+/** Characters of a host name. */
+const MAX_HOST = 253;
+
 /** An agent's certificate. Servers dial each other, and clients may serve HTTPS: both are good for both sides. */
 export function signAgentCert(issuer: Issuer, request: AgentCertRequest): Signed {
   const { role, datacenter, domain, moreNames = [], ips = [] } = request;

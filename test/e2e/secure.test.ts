@@ -1,10 +1,15 @@
+import { X509Certificate } from 'node:crypto';
 import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { formatInvitation, parseInvitation } from '../../src/domain/enrolment/invitation-text.ts';
+import { systemClock } from '../../src/lib/clock.ts';
 import type { AclToken } from '../../src/model/acl.ts';
+import { createCsr } from '../../src/pki/csr.ts';
+import { generateLeafKey } from '../../src/pki/keys.ts';
+import { enrolWithFingerprint } from '../../src/rpc/transport/enrol-client.ts';
 import {
   type Bed,
   callAgent,
@@ -249,6 +254,36 @@ describe('an invitation', () => {
     } finally {
       await agent.stop();
     }
+  });
+
+  it('is a promise about one name: a joiner of dc3 that repeats itself as dc1 stays dc3', async () => {
+    const key = generateLeafKey();
+    const csr = createCsr(key, { uri: 'isthmus:datacenter:dc1' });
+    const joinAs = async (invitation: string, datacenter: string, node = 'n'): Promise<X509Certificate> => {
+      const { fingerprint, secret } = parseInvitation(invitation);
+      const target = { address: bed.dc1.ready.serf_wan, datacenter: 'dc1', domain: 'consul' };
+      const request = { op: 'join', secret, datacenter, node, csr } as const;
+      return new X509Certificate((await enrolWithFingerprint(target, fingerprint, request, systemClock)).chain);
+    };
+    const invitation = await invite();
+    const admitted = await joinAs(invitation, 'dc3');
+    for (const claim of ['dc1', 'dc2', 'DC1']) {
+      const repeated = await joinAs(invitation, claim);
+      expect(repeated.publicKey.equals(admitted.publicKey)).toBe(true);
+      expect(repeated.subject).toBe(admitted.subject);
+      expect(repeated.subject).toMatch(/dc3$/);
+    }
+    const fresh = await invite();
+    for (const claim of ['DC1', 'dc1', 'DC2', 'dc2', 'DC3', '../x\n', '*', 'web%20', 'x'.repeat(64)])
+      await expect(joinAs(fresh, claim)).rejects.toThrow(
+        /is the one that invites|there is a datacenter|can't be the name of a datacenter/,
+      );
+    const agent = await invite('-agent');
+    for (const node of ['../x\n', '*', 'web%20', 'x'.repeat(256)])
+      await expect(joinAs(agent, 'dc1', node)).rejects.toThrow(/can't be the name of a node/);
+    await expect(joinAs(agent, 'dc9')).rejects.toThrow(/for agents of datacenter "dc1"/);
+    expect((await joinAs(agent, 'dc1', 'Web-1')).subjectAltName).toContain('DNS:web-1.client.dc1.consul');
+    await expect(invite('-agent', '-joining', 'dc3')).rejects.toThrow(/not both/);
   });
 
   it('takes a right', async () => {

@@ -83,6 +83,7 @@ async function start(
       tokens.push([accessor, datacenter]);
       return 'the token';
     },
+    knownDatacenters: () => [],
     clock,
     log,
     metrics: noMetrics,

@@ -4,11 +4,12 @@ import { type Granted, TransportAuthority } from '../../domain/enrolment/authori
 import type { Clock } from '../../lib/clock.ts';
 import { IsthmusError } from '../../lib/errors.ts';
 import type { Service } from '../../lib/service.ts';
+import { agentName } from '../../pki/agent-certs.ts';
 import type { TlsMaterial } from '../../pki/tls-material.ts';
 import { EnrolServer } from '../../rpc/transport/enrol-server.ts';
 import type { EnrolReply, EnrolRequest } from '../../rpc/transport/enrol-wire.ts';
 import type { TransportSecurity } from '../../rpc/transport/security.ts';
-import { createTlsSecurity, hasName, serverDatacenters, type TlsPolicy } from '../../rpc/transport/tls.ts';
+import { clientNode, createTlsSecurity, hasName, serverDatacenters, type TlsPolicy } from '../../rpc/transport/tls.ts';
 import type { Store } from '../../store/store.ts';
 import type { Logger, Metrics } from '../../telemetry/types.ts';
 import type { Certificates } from './certificates.ts';
@@ -25,6 +26,8 @@ export interface ServerSecurityDeps {
   readonly primaryServers: () => readonly string[];
   /** A token with which a datacenter replicates; '' where access control is off. Asked again with the same accessor, it is the same one. */
   readonly replicationToken: (accessor: string, datacenter: string) => Promise<string>;
+  /** Datacenters that are known now: no other may join under their names. */
+  readonly knownDatacenters: () => readonly string[];
   readonly clock: Clock;
   readonly log: Logger;
   readonly metrics: Metrics;
@@ -62,6 +65,7 @@ export function createServerSecurity(deps: ServerSecurityDeps): ServerSecurity {
     domain,
     certMs: rpc.managedCertMs,
     addresses: (kind) => [deps.address(kind === 'agent' ? 'lan' : 'wan')],
+    known: deps.knownDatacenters,
     ...(encryptionKey === undefined ? {} : { encryptionKey }),
   });
   const managed = new ManagedCertificates({ config, authority, primaryServers: deps.primaryServers, clock, log });
@@ -102,8 +106,8 @@ async function answer(
   certificate: PeerCertificate | undefined,
 ): Promise<EnrolReply> {
   if (request.op === 'join') {
-    const { chain, root, row, accessor } = await authority.join(request);
-    const token = row.kind === 'datacenter' ? await replicationToken(accessor, request.datacenter) : '';
+    const { chain, root, row, use } = await authority.join(request);
+    const token = row.kind === 'datacenter' ? await replicationToken(use.accessor, use.datacenter) : '';
     return { chain, root, token };
   }
   const { chain, root } = await renew(authority, config, request.csr, certificate);
@@ -119,8 +123,8 @@ async function renew(
 ): Promise<Granted> {
   const [server, ...more] = serverDatacenters(certificate, dns.domain);
   if (server !== undefined && more.length === 0 && server !== datacenter) return authority.renewDatacenter(server, csr);
-  if (server === undefined && hasName(certificate, `client.${datacenter}.${dns.domain}`))
-    return authority.renewAgent(csr);
+  if (server === undefined && hasName(certificate, agentName('client', datacenter, dns.domain)))
+    return authority.renewAgent(clientNode(certificate, datacenter, dns.domain) ?? '', csr);
   throw new IsthmusError(
     'permission_denied',
     'only a datacenter or an agent that has a certificate of this authority can renew it: join with an invitation',

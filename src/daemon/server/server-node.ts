@@ -116,6 +116,7 @@ export async function createServerNode(deps: ServerNodeDeps): Promise<ServerNode
       federation.links().flatMap((link) => (link.datacenter === config.primaryDatacenter ? [link.address] : [])),
     replicationToken: async (accessor, datacenter) =>
       acls ? replicationTokenOf(domains.acl.tokens, accessor, datacenter) : '',
+    knownDatacenters: () => federation.datacenters(),
     clock,
     log,
     metrics,

@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto';
 import type { Clock } from '../../lib/clock.ts';
 import { IsthmusError } from '../../lib/errors.ts';
+import { canonicalDatacenter, canonicalNodeName, tryDatacenter } from '../../model/names.ts';
 import type { InvitationKind, InviteArgs, MadeInvitation } from '../../model/transport.ts';
-import { createAgentCa, signAgentCert, signAgentIntermediate } from '../../pki/agent-certs.ts';
+import { agentNodeName, createAgentCa, signAgentCert, signAgentIntermediate } from '../../pki/agent-certs.ts';
 import { parseCertificate } from '../../pki/certificate.ts';
 import { createCsr, parseCsr } from '../../pki/csr.ts';
 import { createIssuer, type Issuer } from '../../pki/issuer.ts';
@@ -12,7 +13,14 @@ import { joinKey } from '../../store/table.ts';
 import { formatInvitation } from './invitation-text.ts';
 import { DEFAULT_TTL_MS, Invitations } from './invitations.ts';
 import { Secrets } from './secrets.ts';
-import { type AuthorityRow, declareTables, type InvitationRow, ONLY, type TransportTables } from './tables.ts';
+import {
+  type AuthorityRow,
+  declareTables,
+  type InvitationRow,
+  type InvitationUse,
+  ONLY,
+  type TransportTables,
+} from './tables.ts';
 
 export interface TransportDeps {
   readonly store: Store;
@@ -26,6 +34,8 @@ export interface TransportDeps {
   readonly certMs: number;
   /** host:port of this datacenter's servers, as who is invited reaches them. */
   readonly addresses: (kind: InvitationKind) => readonly string[];
+  /** Datacenters that are known now, however they came: their names are taken. */
+  readonly known: () => readonly string[];
 }
 
 /** What a joiner asks with an invitation. */
@@ -46,8 +56,8 @@ export interface Granted {
 
 export interface Joined extends Granted {
   readonly row: InvitationRow;
-  /** For the replication token. */
-  readonly accessor: string;
+  /** As which joiner it was admitted. */
+  readonly use: InvitationUse;
 }
 
 const BACKDATE_MS = 60_000;
@@ -112,9 +122,7 @@ export class TransportAuthority {
 
   /** A certificate for a server of this datacenter. @param spki of its key, DER */
   issueServer(spki: Buffer, node: string): Granted {
-    const { datacenter, domain } = this.#deps;
-    const moreNames = /^[A-Za-z0-9-]+$/.test(node) ? [`${node}.server.${datacenter}.${domain}`] : [];
-    return this.#issue('server', spki, moreNames);
+    return this.#issue('server', spki, node);
   }
 
   async invite(args: InviteArgs): Promise<MadeInvitation> {
@@ -133,14 +141,17 @@ export class TransportAuthority {
         'rejected',
         `datacenters are invited by the primary: add -datacenter ${primaryDatacenter}`,
       );
-    if (!/^[a-z0-9_-]*$/.test(JoiningDatacenter))
+    if (kind === 'agent' && JoiningDatacenter !== '')
       throw new IsthmusError(
         'invalid_argument',
-        'JoiningDatacenter must be a name of lower-case letters, digits, - and _',
+        'an invitation is for a datacenter or for a client agent: give JoiningDatacenter or Kind "agent", not both',
       );
+    const joining = JoiningDatacenter === '' ? '' : canonicalDatacenter(JoiningDatacenter);
+    if (joining === datacenter || joining === primaryDatacenter)
+      throw new IsthmusError('invalid_argument', `datacenter "${joining}" is the one that invites`);
     if (Addresses.some((address) => !/^[^\s,]+:\d{1,5}$/.test(address)))
       throw new IsthmusError('invalid_argument', 'Addresses must be of the form host:port');
-    const made = await this.invitations.create({ kind, datacenter: JoiningDatacenter, ttlMs: TTL });
+    const made = await this.invitations.create({ kind, datacenter: joining, ttlMs: TTL });
     const invitation = formatInvitation({
       kind,
       datacenter,
@@ -153,25 +164,32 @@ export class TransportAuthority {
     return { ID: made.row.id, Invitation: invitation, ExpiresAt: new Date(made.row.expiresAt).toISOString() };
   }
 
-  /** Answers a joiner. Throws `permission_denied` with what it has to do. */
-  async join({ secret, datacenter, node, csr }: JoinRequest): Promise<Joined> {
-    const { spki } = parseCsr(csr);
+  /**
+   * Answers a joiner. Throws `permission_denied` with what it has to do. What is signed is what was admitted when the
+   * invitation was used first: a repeat that names something else changes nothing.
+   */
+  async join(request: JoinRequest): Promise<Joined> {
+    const { spki } = parseCsr(request.csr);
     const keyHash = createHash('sha256').update(spki).digest('hex');
-    const { row, use } = await this.invitations.use(secret, { datacenter, node, keyHash });
+    const joiner = {
+      datacenter: canonicalDatacenter(request.datacenter),
+      node: canonicalNodeName(request.node),
+      keyHash,
+    };
+    const { row, use } = await this.invitations.use(request.secret, joiner);
     const granted =
-      row.kind === 'agent' ? this.#issue('client', spki, []) : await this.#signDatacenter(datacenter, spki);
-    return { ...granted, row, accessor: use.accessor };
+      row.kind === 'agent' ? this.#issue('client', spki, use.node) : await this.#signDatacenter(use.datacenter, spki);
+    return { ...granted, row, use };
   }
 
   /** Another certificate for a datacenter that has one. @param datacenter by its certificate */
   async renewDatacenter(datacenter: string, csr: string): Promise<Granted> {
-    if (datacenter === this.#deps.datacenter) throw new IsthmusError('rejected', 'a datacenter does not renew itself');
     return this.#signDatacenter(datacenter, parseCsr(csr).spki);
   }
 
-  /** Another certificate for a client agent of this datacenter. */
-  renewAgent(csr: string): Granted {
-    return this.#issue('client', parseCsr(csr).spki, []);
+  /** Another certificate for a client agent of this datacenter. @param node by its certificate; '' when that names none */
+  renewAgent(node: string, csr: string): Granted {
+    return this.#issue('client', parseCsr(csr).spki, node);
   }
 
   /** The request by which this datacenter joins; its key is kept, so that it can be sent again. */
@@ -233,8 +251,11 @@ export class TransportAuthority {
     });
   }
 
-  async #signDatacenter(datacenter: string, spki: Buffer): Promise<Granted> {
+  async #signDatacenter(name: string, spki: Buffer): Promise<Granted> {
     const { store, clock, domain, certMs } = this.#deps;
+    const datacenter = canonicalDatacenter(name);
+    if (this.#isOurs(datacenter))
+      throw new IsthmusError('permission_denied', `datacenter "${datacenter}" is the one that invites`);
     const { row, issuer } = this.#ready();
     const now = clock.now();
     const { pem, notAfter } = signAgentIntermediate(issuer, {
@@ -248,9 +269,12 @@ export class TransportAuthority {
     return { chain: pem, root: row.root };
   }
 
-  #issue(role: 'server' | 'client', spki: Buffer, moreNames: readonly string[]): Granted {
+  /** @param node a name that does not fit into a host name is left out */
+  #issue(role: 'server' | 'client', spki: Buffer, node: string): Granted {
     const { clock, datacenter, domain, certMs } = this.#deps;
     const { row, issuer } = this.#ready();
+    const ofNode = agentNodeName(node, role, datacenter, domain);
+    const moreNames = ofNode === undefined ? [] : [ofNode];
     const now = clock.now();
     const validity = { notBefore: now - BACKDATE_MS, notAfter: now + certMs };
     const { pem } = signAgentCert(issuer, { spki, role, datacenter, domain, moreNames, ...validity });
@@ -273,14 +297,19 @@ export class TransportAuthority {
     const { datacenter, clock, certMs } = this.#deps;
     if (kind === 'agent')
       return joining === datacenter ? undefined : `this invitation is for agents of datacenter "${datacenter}"`;
-    if (joining === datacenter)
+    if (this.#isOurs(joining))
       return `datacenter "${joining}" is the one that invites: give the new datacenter another name`;
     if (promised !== '' && joining !== promised) return `this invitation is for datacenter "${promised}"`;
     const member = tx.get(this.#tables.members, joinKey(joining));
-    if (promised === '' && member !== undefined && member.notAfter >= clock.now())
+    const known = this.#deps.known().some((name) => tryDatacenter(name) === joining);
+    if (promised === '' && (known || (member !== undefined && member.notAfter >= clock.now())))
       return `there is a datacenter "${joining}" already: give the new one another name, or invite it by name (-joining ${joining})`;
     tx.put(this.#tables.members, { datacenter: joining, notAfter: clock.now() + ISSUER_LIVES * certMs });
     return undefined;
+  }
+
+  #isOurs(datacenter: string): boolean {
+    return datacenter === this.#deps.datacenter || datacenter === this.#deps.primaryDatacenter;
   }
 
   #csrName(): string {

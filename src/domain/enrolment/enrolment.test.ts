@@ -26,8 +26,11 @@ interface Made {
   readonly clock: FakeClock;
 }
 
-async function make(datacenter = 'dc1', options: { clock?: FakeClock; encryptionKey?: Buffer } = {}): Promise<Made> {
-  const { clock = new FakeClock(Date.now()), encryptionKey } = options;
+async function make(
+  datacenter = 'dc1',
+  options: { clock?: FakeClock; encryptionKey?: Buffer; known?: readonly string[] } = {},
+): Promise<Made> {
+  const { clock = new FakeClock(Date.now()), encryptionKey, known = [] } = options;
   const engine = new MemoryEngine(clock);
   const onError = (what: string, error: Error): never => {
     throw new Error(`${what}: ${error.message}`);
@@ -41,6 +44,7 @@ async function make(datacenter = 'dc1', options: { clock?: FakeClock; encryption
     domain: 'consul',
     certMs: 3 * DAY_MS,
     addresses: () => ['192.0.2.1:8302'],
+    known: () => known,
     ...(encryptionKey === undefined ? {} : { encryptionKey }),
   });
   await store.start(new AbortController().signal);
@@ -49,8 +53,8 @@ async function make(datacenter = 'dc1', options: { clock?: FakeClock; encryption
   return { authority, rows, clock };
 }
 
-async function makePrimary(encryptionKey?: Buffer): Promise<Made> {
-  const made = await make('dc1', encryptionKey === undefined ? {} : { encryptionKey });
+async function makePrimary(options: { encryptionKey?: Buffer; known?: readonly string[] } = {}): Promise<Made> {
+  const made = await make('dc1', options);
   await made.authority.ensureRoot();
   return made;
 }
@@ -79,7 +83,7 @@ describe('the authority of a primary', () => {
 
   it('keeps its key as CA keys are kept', async () => {
     const key = Buffer.alloc(32, 7);
-    const { authority, rows } = await makePrimary(key);
+    const { authority, rows } = await makePrimary({ encryptionKey: key });
     const secrets = JSON.stringify(await rows());
     expect(secrets).toContain('sealed:v1:');
     expect(secrets).not.toContain('PRIVATE KEY');
@@ -137,10 +141,48 @@ describe('an invitation', () => {
     const [first] = results.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []));
     // The answer was lost on its way: the same key may ask again, and gets the same token.
     const again = await ask(keys[winner] as (typeof keys)[number], `dc${winner + 2}`);
-    expect(again.accessor).toBe(first?.accessor);
+    expect(again.use).toEqual(first?.use);
     expect(primary.authority.invitations.reads['transport.invitations'].produce({})).toMatchObject([
       { State: 'used', UsedBy: `n.dc${winner + 2}` },
     ]);
+  });
+
+  it('is a promise about one name: what a repeat says instead is not signed', async () => {
+    const primary = await makePrimary();
+    const key = generateLeafKey();
+    const { secret } = await invited(primary);
+    const ask = (datacenter: string) => primary.authority.join({ secret, datacenter, node: 'n', csr: csr(key) });
+    await ask('dc3');
+    for (const other of ['dc1', 'dc2', 'DC1']) {
+      const again = await ask(other);
+      expect(again.use.datacenter).toBe('dc3');
+      expect(new X509Certificate(again.chain).subject).toContain('dc3');
+    }
+    const agent = await invited(primary, { Kind: 'agent' });
+    const join = (node: string) =>
+      primary.authority.join({ secret: agent.secret, datacenter: 'dc1', node, csr: csr(key) });
+    expect(new X509Certificate((await join('Web-1')).chain).subjectAltName).toContain('DNS:web-1.client.dc1.consul');
+    expect(new X509Certificate((await join('other')).chain).subjectAltName).toContain('DNS:web-1.client.dc1.consul');
+  });
+
+  it('is for names, and for those alone that are free in any spelling', async () => {
+    const primary = await makePrimary({ known: ['dc7'] });
+    const join = async (datacenter: string, args = {}, node = 'n') =>
+      primary.authority.join({ secret: (await invited(primary, args)).secret, datacenter, node, csr: csr() });
+    await expect(join('DC1')).rejects.toThrow(/"dc1" is the one that invites/);
+    await expect(join('dc7')).rejects.toThrow(/there is a datacenter "dc7" already/);
+    await expect(join('Dc7')).rejects.toThrow(/there is a datacenter "dc7" already/);
+    await join('dc7', { JoiningDatacenter: 'dc7' });
+    await join('dc2');
+    await expect(join('DC2')).rejects.toThrow(/there is a datacenter "dc2" already/);
+    const refused = expect.objectContaining({ code: 'invalid_argument' });
+    for (const name of ['../x\n', '', '*', 'web%20', 'dc.4', 'x'.repeat(64), 'server.dc1'])
+      await expect(join(name)).rejects.toEqual(refused);
+    for (const name of ['../x\n', '', '*', 'web%20', 'x'.repeat(256)])
+      await expect(join('dc1', { Kind: 'agent' }, name)).rejects.toEqual(refused);
+    const { authority } = primary;
+    await expect(authority.invite({ Kind: 'agent', JoiningDatacenter: 'dc3' })).rejects.toThrow(/not both/);
+    await expect(authority.invite({ JoiningDatacenter: 'DC1' })).rejects.toThrow(/is the one that invites/);
   });
 
   it('gives no name away that is taken', async () => {
@@ -185,7 +227,7 @@ describe('an invitation', () => {
     const { authority } = primary;
     await expect((await make()).authority.invite({})).rejects.toThrow(/managed = true/);
     await expect(authority.invite({ TTL: 1 })).rejects.toThrow(/good for 1s to 720h/);
-    await expect(authority.invite({ JoiningDatacenter: 'DC 2' })).rejects.toThrow(/JoiningDatacenter must be/);
+    await expect(authority.invite({ JoiningDatacenter: 'DC 2' })).rejects.toThrow(/can't be the name of a datacenter/);
     await expect(authority.invite({ Addresses: ['x'] })).rejects.toThrow(/host:port/);
     await expect(authority.invite({ Kind: 'x' as never })).rejects.toThrow(/Kind must be/);
     await expect(authority.join({ secret: 's', datacenter: 'dc2', node: 'n', csr: 'x' })).rejects.toBeInstanceOf(

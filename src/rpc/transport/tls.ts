@@ -2,6 +2,8 @@ import type { Socket } from 'node:net';
 import { connect as connectTls, type PeerCertificate, type TLSSocket } from 'node:tls';
 import type { Clock, Timer } from '../../lib/clock.ts';
 import { IsthmusError } from '../../lib/errors.ts';
+import { tryDatacenter } from '../../model/names.ts';
+import { agentName } from '../../pki/agent-certs.ts';
 import type { TlsMaterial } from '../../pki/tls-material.ts';
 import { peekFirstBytes } from './first-bytes.ts';
 import { DEFAULT_LIMITS } from './handlers.ts';
@@ -215,8 +217,25 @@ export function serverDatacenters(certificate: PeerCertificate | undefined, doma
     const name = /^DNS:([A-Za-z0-9._-]+)$/.exec(entry)?.[1]?.toLowerCase();
     if (name === undefined || !name.startsWith('server.') || !name.endsWith(suffix)) return [];
     const datacenter = name.slice('server.'.length, -suffix.length);
-    return /^[a-z0-9_-]+$/.test(datacenter) ? [datacenter] : [];
+    return tryDatacenter(datacenter) === datacenter ? [datacenter] : [];
   });
+}
+
+/**
+ * The node of `<node>.client.<datacenter>.<domain>` among the names of a client agent's certificate; undefined when it
+ * names none, or several.
+ */
+export function clientNode(
+  certificate: PeerCertificate | undefined,
+  datacenter: string,
+  domain: string,
+): string | undefined {
+  const suffix = `.${agentName('client', datacenter, domain)}`.toLowerCase();
+  const [node, ...more] = altNames(certificate?.subjectaltname ?? '').flatMap((entry) => {
+    const name = /^DNS:([A-Za-z0-9._-]+)$/.exec(entry)?.[1]?.toLowerCase();
+    return name?.endsWith(suffix) ? [name.slice(0, -suffix.length)] : [];
+  });
+  return more.length > 0 ? undefined : node;
 }
 
 /** True when a certificate is for this host name. */
