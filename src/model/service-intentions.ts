@@ -28,16 +28,49 @@ export function destinationsOf(entry: ServiceIntentionsEntry, source: SourceInte
 export interface NormaliseOptions {
   /** True for the endpoints with IDs, which keep the Legacy fields; every other way of writing clears them. */
   readonly legacy: boolean;
+  /** Sources may decide about the same connection twice: the stricter one counts. Only of what is decided elsewhere. */
+  readonly repeated?: boolean;
 }
 
 /** Fills in Precedence and Type, orders the sources by what decides first, and drops what is empty. */
 export function normaliseIntentions(entry: ServiceIntentionsEntry, options: NormaliseOptions): ServiceIntentionsEntry {
   const sources = (entry.Sources ?? []).map((source) => normaliseSource(entry, source, options));
-  const rank = (source: SourceIntention): number =>
-    source.Precedence * 4 +
-    datacenterRank(source.Datacenters !== undefined, source.DestinationDatacenters !== undefined);
-  sources.sort((a, b) => rank(b) - rank(a)); // stable: equal ones stay as they were written
+  sources.sort(compareSources); // stable: equal ones stay as they were written
   return compact({ ...entry, Datacenters: names(entry.Datacenters), Sources: sources });
+}
+
+function compareSources(a: SourceIntention, b: SourceIntention): number {
+  return rankOfSource(b) - rankOfSource(a);
+}
+
+function rankOfSource(source: SourceIntention): number {
+  return (
+    source.Precedence * 4 +
+    datacenterRank(source.Datacenters !== undefined, source.DestinationDatacenters !== undefined)
+  );
+}
+
+/** Entries whose names are the same but for letter case, as one: the stricter of two sources that decide the same counts. */
+export function mergeIntentions(entries: readonly ServiceIntentionsEntry[]): ServiceIntentionsEntry {
+  const [first] = entries as readonly [ServiceIntentionsEntry, ...ServiceIntentionsEntry[]];
+  const limited = new Set(entries.map((entry) => JSON.stringify(names(entry.Datacenters)))).size > 1;
+  const strictest = new Map<string, SourceIntention>();
+  for (const entry of entries) {
+    for (const given of entry.Sources) {
+      const source = limited ? compact({ ...given, DestinationDatacenters: destinationsOf(entry, given) }) : given;
+      const scope = [source.Name, names(source.Datacenters), names(destinationsOf(entry, source))];
+      const key = JSON.stringify(scope);
+      const known = strictest.get(key);
+      if (known === undefined || strictness(source) > strictness(known)) strictest.set(key, source);
+    }
+  }
+  const Sources = [...strictest.values()].sort(compareSources);
+  return compact({ ...first, Datacenters: limited ? undefined : first.Datacenters, Sources });
+}
+
+/** What a source lets through: nothing, some requests, everything. */
+function strictness(source: SourceIntention): number {
+  return source.Action === 'deny' ? 2 : (source.Permissions?.length ?? 0) > 0 ? 1 : 0;
 }
 
 function normaliseSource(
@@ -81,7 +114,7 @@ export function validateIntentions(entry: ServiceIntentionsEntry, options: Norma
     const where = `Sources[${at}]`;
     validateSource(entry, source, where, options);
     const others = seen.get(source.Name) ?? [];
-    for (const other of others) rejectOverlap(entry, where, source, other);
+    if (options.repeated !== true) for (const other of others) rejectOverlap(entry, where, source, other);
     seen.set(source.Name, [...others, source]);
   }
 }

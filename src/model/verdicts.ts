@@ -1,4 +1,5 @@
 import type { IntentionAction, ServiceIntentionsEntry, SourceIntention, VerdictRule, Verdicts } from './intention.ts';
+import { foldName } from './names.ts';
 import { datacenterRank, destinationsOf, precedenceOf, WILDCARD } from './service-intentions.ts';
 
 /** An entry that may decide about a destination, with the revision at which it was last written. */
@@ -75,14 +76,16 @@ function ruleOf(
 
 /**
  * The peer's precedence first; then a rule that names a datacenter goes before the same one that names none, the
- * destination's counting more. Rules that compare equal never match the same connection.
+ * destination's counting more. Two that decide about the same connection are only in entries of older versions, whose
+ * names differed by letter case: what denies goes first.
  */
 function compareRules(a: VerdictRule, b: VerdictRule): number {
   return (
     b.precedence - a.precedence ||
     rankOf(b) - rankOf(a) ||
     compareText(a.source, b.source) ||
-    compareText(a.sourceDatacenter ?? '', b.sourceDatacenter ?? '')
+    compareText(a.sourceDatacenter ?? '', b.sourceDatacenter ?? '') ||
+    compareText(b.action, a.action)
   );
 }
 
@@ -102,7 +105,8 @@ function placesOf(verdicts: Verdicts): ReadonlyMap<string, readonly number[]> {
   let places = BY_SOURCE.get(verdicts);
   if (places === undefined) {
     const made = new Map<string, number[]>();
-    for (const [at, { source }] of verdicts.rules.entries()) {
+    for (const [at, rule] of verdicts.rules.entries()) {
+      const source = foldName(rule.source); // a server of an older version sends them as they were written
       const list = made.get(source);
       if (list === undefined) made.set(source, [at]);
       else list.push(at);
@@ -114,7 +118,9 @@ function placesOf(verdicts: Verdicts): ReadonlyMap<string, readonly number[]> {
 }
 
 /** The rules that match a source, the deciding one first. Without a datacenter, rules that name one don't match. */
-export function matchingRules(verdicts: Verdicts, source: string, sourceDatacenter?: string): readonly VerdictRule[] {
+export function matchingRules(verdicts: Verdicts, name: string, datacenter?: string): readonly VerdictRule[] {
+  const source = foldName(name);
+  const sourceDatacenter = datacenter === undefined ? undefined : foldName(datacenter);
   const places = placesOf(verdicts);
   const own = source === WILDCARD ? NO_PLACES : (places.get(source) ?? NO_PLACES);
   const any = places.get(WILDCARD) ?? NO_PLACES;
@@ -124,8 +130,10 @@ export function matchingRules(verdicts: Verdicts, source: string, sourceDatacent
     .filter((rule) => rule.sourceDatacenter === undefined || rule.sourceDatacenter === sourceDatacenter);
 }
 
-/** May `source` in `sourceDatacenter` connect? The first rule that matches decides, otherwise the default. */
-export function decide(verdicts: Verdicts, source: string, sourceDatacenter?: string): Decision {
+/** May the source `name` in `datacenter` connect? The first rule that matches decides, otherwise the default. */
+export function decide(verdicts: Verdicts, name: string, datacenter?: string): Decision {
+  const source = foldName(name);
+  const sourceDatacenter = datacenter === undefined ? undefined : foldName(datacenter);
   const places = placesOf(verdicts);
   const own = firstMatch(verdicts, source === WILDCARD ? NO_PLACES : places.get(source), sourceDatacenter);
   const any = firstMatch(verdicts, places.get(WILDCARD), sourceDatacenter);

@@ -2,6 +2,7 @@ import type { Socket } from 'node:net';
 import { connect as connectTls, type DetailedPeerCertificate, type PeerCertificate, type TLSSocket } from 'node:tls';
 import type { Clock } from '../lib/clock.ts';
 import { IsthmusError } from '../lib/errors.ts';
+import { foldName } from '../model/names.ts';
 import type { SidecarEndpoint } from '../model/sidecar.ts';
 import type { SidecarMeters } from './meters.ts';
 import { isTrusted, type Peer, type PeerReader, PeerRefused, verificationReason } from './peer.ts';
@@ -157,7 +158,7 @@ export class Dialer {
 
 function checkService(peer: Peer, endpoint: SidecarEndpoint): void {
   const { service, datacenter } = peer.identity;
-  if (service === endpoint.service && datacenter === endpoint.datacenter) return;
+  if (foldName(service) === foldName(endpoint.service) && datacenter === endpoint.datacenter) return;
   throw new PeerRefused(
     'wrong_peer',
     `${endpoint.service} in ${endpoint.datacenter} was dialled, ${service} in ${datacenter} answered`,

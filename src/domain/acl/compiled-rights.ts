@@ -1,9 +1,17 @@
+import { foldName } from '../../model/names.ts';
 import type { Access, Resource, Rights } from '../../model/rights.ts';
 import type { Level, Rule } from './rules.ts';
 
 /** What the rules of several policies come to for the same name: deny goes before all, then the most that is granted. */
 const STRENGTH: Readonly<Record<Level, number>> = { read: 1, list: 2, write: 3, deny: 4 };
 const NEEDED: Readonly<Record<Access, number>> = { read: 1, list: 2, write: 3 };
+
+/** Resources whose names are found without regard to case, so that a rule holds for every spelling. */
+const FOLDED: ReadonlySet<Resource> = new Set(['agent', 'intention', 'node', 'query', 'service', 'session']);
+
+function nameOf(resource: Resource, name: string): string {
+  return FOLDED.has(resource) ? foldName(name) : name;
+}
 
 /** Rules of one resource, ready to be asked. */
 interface Compiled {
@@ -36,7 +44,7 @@ export class CompiledRights implements Rights {
     if (rules === undefined) return fallback;
     if (resource === 'intention' && name === '*')
       return access === 'write' ? this.mayAll(resource, access) : anyAllows(rules, access, fallback);
-    const strength = strengthOf(rules, name);
+    const strength = strengthOf(rules, nameOf(resource, name));
     return strength === undefined ? fallback : allows(strength, access);
   }
 
@@ -60,8 +68,9 @@ export class CompiledRights implements Rights {
 function compile(rules: readonly Rule[]): Compiled {
   const exact = new Map<string, number>();
   const prefixes = new Map<string, number>();
-  for (const { name, prefix, level } of rules) {
+  for (const { resource, name: written, prefix, level } of rules) {
     const table = prefix ? prefixes : exact;
+    const name = nameOf(resource, written);
     table.set(name, Math.max(table.get(name) ?? 0, STRENGTH[level]));
   }
   const lengths = [...new Set([...prefixes.keys()].map((prefix) => prefix.length))].sort((a, b) => b - a);

@@ -2,14 +2,17 @@ import { IsthmusError } from '../../lib/errors.ts';
 import type { ConfigEntry, ConfigEntryKind } from '../../model/config-entry.ts';
 import type { ChainArgs, ChainOverrides, DiscoveryChain, ServiceTargets } from '../../model/discovery-chain.ts';
 import type { ServiceIntentionsEntry } from '../../model/intention.ts';
+import { foldName } from '../../model/names.ts';
 import { normaliseIntentions, validateIntentions } from '../../model/service-intentions.ts';
 import type { Read } from '../../store/read.ts';
 import type { Store, Tx } from '../../store/store.ts';
 import { joinKey, type Stored, type Table } from '../../store/table.ts';
+import { canonicalEntry } from './canonical.ts';
 import { compileChain, type EntryLookup } from './discovery-chain.ts';
 import { filterEntries } from './entry-filter.ts';
 import { decodeEntry, isKind, KINDS, requireKind, validateEntry } from './kinds/registry.ts';
 import { sourceTopic } from './kinds/service-intentions.ts';
+import { NAME_INDEX, NamedEntries, nameKey, type RenamedEntry } from './named-entries.ts';
 import { CHAIN_INDEX, CHAIN_KINDS, checkServiceGraph } from './service-graph.ts';
 import { compileTargets } from './service-targets.ts';
 
@@ -51,6 +54,8 @@ export interface Entries {
   delete(args: { readonly kind: string; readonly name: string }): Promise<Record<never, never>>;
   /** Writes what the primary decided. Throws when the entry breaks a rule of its own: it must not be applied here. */
   applyReplicated(tx: Tx, change: ReplicatedEntry): void;
+  /** Brings the names of entries that an older version wrote into their canonical form. For the primary. */
+  canonicalise(signal?: AbortSignal): Promise<readonly RenamedEntry[]>;
 }
 
 /** One row, written with every change of a chain: two that only together break a chain can't both commit. */
@@ -59,6 +64,8 @@ interface GraphGuard {
 }
 
 const GUARD_KEY = 'guard';
+/** Entries renamed in one step at most. */
+const RENAMED_AT_ONCE = 100;
 const INTENTIONS = 'service-intentions';
 
 /** Configuration entries: one table for all kinds, their rules, and what can be asked of them. */
@@ -68,10 +75,15 @@ export function createEntries(deps: EntriesDeps): Entries {
     key: (entry) => joinKey(entry.Kind, entry.Name),
     indexes: {
       kind: (entry) => [entry.Kind],
-      [CHAIN_INDEX]: (entry) =>
-        CHAIN_KINDS.has(entry.Kind) ? [...new Set([entry.Name, ...(KINDS[entry.Kind].mentions?.(entry) ?? [])])] : [],
+      [NAME_INDEX]: (entry) => [nameKey(entry.Kind, entry.Name)],
+      [CHAIN_INDEX]: (stored) => {
+        const entry = canonicalEntry(stored);
+        return CHAIN_KINDS.has(entry.Kind)
+          ? [...new Set([entry.Name, ...(KINDS[entry.Kind].mentions?.(entry) ?? [])])]
+          : [];
+      },
       source: (entry) =>
-        entry.Kind === INTENTIONS ? [...new Set(asIntentions(entry).Sources.map((source) => source.Name))] : [],
+        entry.Kind === INTENTIONS ? [...new Set(asIntentions(entry).Sources.map(({ Name }) => foldName(Name)))] : [],
       legacyId: (entry) =>
         entry.Kind === INTENTIONS ? asIntentions(entry).Sources.flatMap((source) => source.LegacyID ?? []) : [],
     },
@@ -81,10 +93,11 @@ export function createEntries(deps: EntriesDeps): Entries {
       ...(KINDS[entry.Kind]?.topics?.(entry) ?? []),
     ],
   });
+  const named = new NamedEntries(table);
   const guard = deps.store.table<GraphGuard>({ name: 'config-graph', key: () => GUARD_KEY });
 
   const chainOptions = (evaluateIn: string, overrides: ChainOverrides = {}) => ({
-    evaluateIn,
+    evaluateIn: foldName(evaluateIn),
     own: deps.datacenter,
     trustDomain: deps.trustDomain(),
     overrides,
@@ -95,32 +108,29 @@ export function createEntries(deps: EntriesDeps): Entries {
       const changes = tx.get(guard, GUARD_KEY)?.changes ?? 0;
       tx.put(guard, { changes: changes + 1 });
     } else tx.get(guard, GUARD_KEY);
-    checkServiceGraph(tx, table, kind, name, chainOptions(deps.datacenter));
+    checkServiceGraph(tx, table, named, kind, name, chainOptions(deps.datacenter));
   };
 
   const put = (tx: Tx, entry: ConfigEntry): void => {
-    tx.put(table, entry);
+    named.put(tx, entry);
     checkGraph(tx, entry.Kind, entry.Name);
   };
 
   const remove = (tx: Tx, kind: ConfigEntryKind, name: string): void => {
-    if (tx.row(table, joinKey(kind, name)) === undefined) return;
-    tx.delete(table, joinKey(kind, name));
-    checkGraph(tx, kind, name);
+    if (named.delete(tx, kind, name)) checkGraph(tx, kind, foldName(name));
   };
 
-  const readTable = (kind: ConfigEntryKind, name: string): ConfigEntry | undefined =>
-    table.get(joinKey(kind, name))?.value;
+  const readTable = (kind: ConfigEntryKind, name: string): ConfigEntry | undefined => named.get(kind, name)?.value;
 
   return {
     table,
-    intentionEntries: intentionEntries(table, put),
+    intentionEntries: intentionEntries(table, named, put),
 
     reads: {
       'config.get': {
         topics: ({ kind, name }) => [entryTopic(kind, name)],
         produce({ kind, name }) {
-          const row = table.get(joinKey(requireKind(kind), name));
+          const row = named.get(requireKind(kind), name);
           if (row === undefined)
             throw new IsthmusError(
               'not_found',
@@ -133,7 +143,7 @@ export function createEntries(deps: EntriesDeps): Entries {
         topics: ({ kind }) => [kindTopic(kind)],
         produce({ kind, filter }) {
           const known = requireKind(kind);
-          return filterEntries(known, filter, table.by('kind', known).map(shown));
+          return filterEntries(known, filter, named.list(known).map(shown));
         },
       },
       'discoveryChain.get': {
@@ -141,7 +151,7 @@ export function createEntries(deps: EntriesDeps): Entries {
         produce({ service, compileDatacenter, overrides }) {
           if (service === '') throw new IsthmusError('rejected', 'Must provide service name');
           const options = chainOptions(compileDatacenter || deps.datacenter, overrides);
-          return { Chain: compileChain(readTable, service, options) };
+          return { Chain: compileChain(readTable, foldName(service), options) };
         },
       },
     },
@@ -152,15 +162,14 @@ export function createEntries(deps: EntriesDeps): Entries {
         topics.add(entryTopic(kind, name));
         return readTable(kind, name);
       };
-      return { ...compileTargets(lookup, service, chainOptions(datacenter)), topics: [...topics] };
+      return { ...compileTargets(lookup, foldName(service), chainOptions(datacenter)), topics: [...topics] };
     },
 
     async apply({ entry: raw, cas }) {
       const entry = decodeEntry(raw);
       validateEntry(entry);
       const { result } = await deps.store.transact((tx) => {
-        const row = tx.row(table, joinKey(entry.Kind, entry.Name));
-        if (cas !== undefined && cas !== (row?.modRevision ?? 0)) return false;
+        if (cas !== undefined && cas !== named.revision(tx, entry.Kind, entry.Name)) return false;
         put(tx, entry);
         return true;
       });
@@ -181,12 +190,21 @@ export function createEntries(deps: EntriesDeps): Entries {
       }
       const raw = change.entry as ConfigEntry;
       const decoded = decodeEntry(raw, { lenient: true });
-      if (raw.Kind !== decoded.Kind || raw.Name !== decoded.Name)
+      if (raw.Kind !== decoded.Kind || foldName(raw.Name) !== decoded.Name)
         throw new IsthmusError('rejected', 'a replicated entry must spell its Kind and Name as they are stored');
       if (decoded.Kind === INTENTIONS) validateReplicatedIntentions(raw, decoded);
       else validateEntry(decoded);
-      const { CreateIndex: _create, ModifyIndex: _modify, ...entry } = raw; // unknown fields survive
+      const { CreateIndex: _create, ModifyIndex: _modify, ...entry } = raw; // unknown fields and spellings survive
       tx.put(table, entry as ConfigEntry);
+    },
+
+    async canonicalise(signal) {
+      const renamed: RenamedEntry[] = [];
+      for (;;) {
+        const { result } = await deps.store.transact((tx) => named.rename(tx, RENAMED_AT_ONCE), signal);
+        if (result.length === 0) return renamed;
+        renamed.push(...result);
+      }
     },
   };
 }
@@ -196,7 +214,7 @@ export function kindTopic(kind: string): string {
 }
 
 export function entryTopic(kind: string, name: string): string {
-  return `config:${kind}/${name}`;
+  return `config:${kind}/${foldName(name)}`;
 }
 
 function shown(row: Stored<ConfigEntry>): ConfigEntry {
@@ -207,41 +225,41 @@ function asIntentions(entry: ConfigEntry): ConfigEntry & ServiceIntentionsEntry 
   return entry as ConfigEntry & ServiceIntentionsEntry;
 }
 
-/** An entry from the primary may hold sources that were written with IDs. */
+/** An entry from the primary may hold sources that were written with IDs, or, by an older one, twice but for letter case. */
 function validateReplicatedIntentions(raw: ConfigEntry, decoded: ConfigEntry): void {
   if (!Array.isArray(raw.Sources)) throw new IsthmusError('rejected', 'Sources must be a list');
-  validateIntentions(decoded as ConfigEntry & ServiceIntentionsEntry, { legacy: true });
+  validateIntentions(decoded as ConfigEntry & ServiceIntentionsEntry, { legacy: true, repeated: true });
 }
 
-function intentionEntries(table: Table<ConfigEntry>, put: (tx: Tx, entry: ConfigEntry) => void) {
+function intentionEntries(table: Table<ConfigEntry>, named: NamedEntries, put: (tx: Tx, entry: ConfigEntry) => void) {
   const prefix = `${joinKey(INTENTIONS)}/`;
   const typed = (row: Stored<ConfigEntry>): Stored<ServiceIntentionsEntry> =>
     row as unknown as Stored<ServiceIntentionsEntry>;
-  const keyOf = (destination: string): string => joinKey(INTENTIONS, destination);
   return {
     tableName: table.spec.name,
     get(destination: string) {
-      const row = table.get(keyOf(destination));
+      const row = named.get(INTENTIONS, destination);
       return row === undefined ? undefined : typed(row);
     },
-    list: () => table.by('kind', INTENTIONS).map(typed),
-    bySource: (source: string) => table.by('source', source).map(typed),
+    list: () => named.list(INTENTIONS).map(typed),
+    bySource: (source: string) => named.withNames(table.by('source', foldName(source))).map(typed),
     byLegacyId(id: string) {
-      const row = table.by('legacyId', id)[0];
+      const [row] = named.withNames(table.by('legacyId', id));
       return row === undefined ? undefined : typed(row);
     },
     read: (tx: Tx, destination: string) =>
-      tx.get(table, keyOf(destination)) as unknown as ServiceIntentionsEntry | undefined,
+      named.read(tx, INTENTIONS, destination) as unknown as ServiceIntentionsEntry | undefined,
     write(tx: Tx, entry: ServiceIntentionsEntry, options: { readonly legacy: boolean }): void {
       if (entry.Sources.length === 0) {
-        tx.delete(table, keyOf(entry.Name));
+        named.delete(tx, INTENTIONS, entry.Name);
         return;
       }
       const normalised = normaliseIntentions(entry, options);
       validateIntentions(normalised, options);
       put(tx, normalised as unknown as ConfigEntry);
     },
-    destinationOf: (key: string) => (key.startsWith(prefix) ? decodeURIComponent(key.slice(prefix.length)) : undefined),
+    destinationOf: (key: string) =>
+      key.startsWith(prefix) ? foldName(decodeURIComponent(key.slice(prefix.length))) : undefined,
     topics: {
       all: kindTopic(INTENTIONS),
       destination: (name: string) => entryTopic(INTENTIONS, name),

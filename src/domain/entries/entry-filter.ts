@@ -32,6 +32,7 @@ function selectable(fields: Fields): select.Fields {
 function selector(field: Field): select.Field {
   switch (field.type) {
     case 'string':
+    case 'name':
     case 'duration':
       return select.TEXT;
     case 'bool':
@@ -40,6 +41,7 @@ function selector(field: Field): select.Field {
     case 'number':
       return select.NUMBER;
     case 'strings':
+    case 'names':
     case 'integers':
       return select.TEXTS;
     case 'stringMap':

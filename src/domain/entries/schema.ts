@@ -1,8 +1,11 @@
 import { formatDuration, tryParseDuration } from '../../lib/duration.ts';
 import { IsthmusError } from '../../lib/errors.ts';
+import { foldName } from '../../model/names.ts';
 
 /** What one field of a configuration entry may hold. Fields that are empty (as Go sees it) are left out when stored. */
 export type Field =
+  /** `name` and `names`: of services or datacenters, kept in their canonical form. */
+  | { readonly type: 'name' | 'names' }
   | { readonly type: 'string' | 'bool' | 'integer' | 'duration' | 'strings' | 'integers' | 'stringMap' | 'opaque' }
   /** `shown` keeps a zero. */
   | { readonly type: 'number'; readonly shown?: boolean }
@@ -17,6 +20,8 @@ export type Fields = Readonly<Record<string, Field>>;
 export type Plain = Record<string, unknown>;
 
 export const TEXT: Field = { type: 'string' };
+export const NAME: Field = { type: 'name' };
+export const NAMES: Field = { type: 'names' };
 export const FLAG: Field = { type: 'bool' };
 export const COUNT: Field = { type: 'integer' };
 export const TEXTS: Field = { type: 'strings' };
@@ -100,6 +105,8 @@ function decodeValue(field: Field, raw: unknown, path: string, problems: Problem
   switch (field.type) {
     case 'string':
       return scalar(raw, path, problems, 'string', (text) => text) || undefined;
+    case 'name':
+      return scalar(raw, path, problems, 'string', foldName) || undefined;
     case 'bool':
       if (typeof raw === 'boolean') return raw || undefined;
       return wrong(raw, path, problems, 'bool');
@@ -113,6 +120,8 @@ function decodeValue(field: Field, raw: unknown, path: string, problems: Problem
       return duration(raw, path, problems);
     case 'strings':
       return strings(raw, path, problems);
+    case 'names':
+      return strings(raw, path, problems)?.map(foldName);
     case 'integers': {
       const items = strings(raw, path, problems)?.map(Number);
       return items?.every(Number.isInteger) === false ? wrong(raw, path, problems, '[]uint32') : items;

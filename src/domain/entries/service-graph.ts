@@ -1,9 +1,11 @@
 import { IsthmusError } from '../../lib/errors.ts';
 import type { ConfigEntry, ConfigEntryKind } from '../../model/config-entry.ts';
 import type { ServiceIntentionsEntry } from '../../model/intention.ts';
+import { foldName } from '../../model/names.ts';
 import type { Tx } from '../../store/store.ts';
-import { joinKey, type Table } from '../../store/table.ts';
+import type { Table } from '../../store/table.ts';
 import { type ChainOptions, compileChain, type EntryLookup, isRequestProtocol, protocolOf } from './discovery-chain.ts';
+import type { NamedEntries } from './named-entries.ts';
 
 /** Kinds that a discovery chain is made of. */
 export const CHAIN_KINDS: ReadonlySet<ConfigEntryKind> = new Set([
@@ -17,11 +19,6 @@ export const CHAIN_KINDS: ReadonlySet<ConfigEntryKind> = new Set([
 /** Index of the table: the services whose chain an entry is named after or mentions. */
 export const CHAIN_INDEX = 'chain';
 
-/** Looks entries up inside a transaction, as they will be once it commits. */
-export function lookupIn(tx: Tx, table: Table<ConfigEntry>): EntryLookup {
-  return (kind, name) => tx.get(table, joinKey(kind, name));
-}
-
 /**
  * Refuses a change that would leave a discovery chain, or L7 permissions, that no longer make sense. Checked are only
  * the chains that the changed entry can reach; a change of proxy-defaults reaches those of all services.
@@ -29,11 +26,12 @@ export function lookupIn(tx: Tx, table: Table<ConfigEntry>): EntryLookup {
 export function checkServiceGraph(
   tx: Tx,
   table: Table<ConfigEntry>,
+  named: NamedEntries,
   kind: ConfigEntryKind,
   name: string,
   options: ChainOptions,
 ): void {
-  const lookup = lookupIn(tx, table);
+  const lookup: EntryLookup = (entryKind, entryName) => named.read(tx, entryKind, entryName);
   if (CHAIN_KINDS.has(kind)) {
     const services = kind === 'proxy-defaults' ? [...table.values(CHAIN_INDEX)].sort() : chainsThrough(table, name);
     for (const service of services) {
@@ -48,7 +46,7 @@ export function checkServiceGraph(
 function chainsThrough(table: Table<ConfigEntry>, service: string): readonly string[] {
   const found = new Set([service]);
   for (const name of found) {
-    for (const { value } of table.by(CHAIN_INDEX, name)) found.add(value.Name); // grows while it is walked
+    for (const { value } of table.by(CHAIN_INDEX, name)) found.add(foldName(value.Name)); // grows while it is walked
   }
   return [...found];
 }

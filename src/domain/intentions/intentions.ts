@@ -1,6 +1,7 @@
 import type { Clock } from '../../lib/clock.ts';
 import { newUuid } from '../../lib/ids.ts';
 import type { Intention, IntentionAction, ServiceIntentionsEntry, SourceIntention } from '../../model/intention.ts';
+import { foldName } from '../../model/names.ts';
 import type { IntentionPair } from '../../model/requests.ts';
 import { CompiledVerdicts } from './compiled.ts';
 import type { EntryStore, IntentionStore } from './entries.ts';
@@ -136,8 +137,8 @@ type Wanted = Partial<Intention> & Pick<Intention, 'SourceName' | 'DestinationNa
 function withType(intention: Loose<Intention>): Wanted {
   return {
     ...(intention as Partial<Intention>),
-    SourceName: intention.SourceName ?? '',
-    DestinationName: intention.DestinationName ?? '',
+    SourceName: foldName(intention.SourceName ?? ''),
+    DestinationName: foldName(intention.DestinationName ?? ''),
     SourceType: intention.SourceType || 'consul',
   };
 }
@@ -159,8 +160,8 @@ function sourceOf(intention: Wanted): SourceIntention {
     Type: 'consul',
     ...(Description ? { Description } : {}),
     ...(Meta ? { LegacyMeta: Meta } : {}),
-    ...(SourceDatacenter ? { Datacenters: [SourceDatacenter] } : {}),
-    ...(DestinationDatacenter ? { DestinationDatacenters: [DestinationDatacenter] } : {}),
+    ...(SourceDatacenter ? { Datacenters: [foldName(SourceDatacenter)] } : {}),
+    ...(DestinationDatacenter ? { DestinationDatacenters: [foldName(DestinationDatacenter)] } : {}),
   };
 }
 

@@ -1,4 +1,5 @@
 import type { ServiceIntentionsEntry, SourceIntention } from '../../model/intention.ts';
+import { foldName } from '../../model/names.ts';
 import type { IntentionPair } from '../../model/requests.ts';
 import { destinationsOf } from '../../model/service-intentions.ts';
 
@@ -32,7 +33,7 @@ export function withoutPair(entry: ServiceIntentionsEntry, pair: IntentionPair):
   return entry.Sources.toSpliced(at, 1, ...rest);
 }
 
-/** The pair without empty datacenters, which mean the same as absent ones. */
+/** The pair in canonical names, without empty datacenters, which mean the same as absent ones. */
 export function named(pair: IntentionPair): {
   readonly source: string;
   readonly destination: string;
@@ -40,9 +41,9 @@ export function named(pair: IntentionPair): {
   readonly destinationDatacenter?: string;
 } {
   return {
-    source: pair.source,
-    destination: pair.destination,
-    ...(pair.sourceDatacenter ? { sourceDatacenter: pair.sourceDatacenter } : {}),
-    ...(pair.destinationDatacenter ? { destinationDatacenter: pair.destinationDatacenter } : {}),
+    source: foldName(pair.source),
+    destination: foldName(pair.destination),
+    ...(pair.sourceDatacenter ? { sourceDatacenter: foldName(pair.sourceDatacenter) } : {}),
+    ...(pair.destinationDatacenter ? { destinationDatacenter: foldName(pair.destinationDatacenter) } : {}),
   };
 }

@@ -1,5 +1,6 @@
 import { IsthmusError } from '../../lib/errors.ts';
 import type { Explanation, Intention, Verdicts } from '../../model/intention.ts';
+import { foldName } from '../../model/names.ts';
 import type { IntentionPair } from '../../model/requests.ts';
 import { WILDCARD } from '../../model/service-intentions.ts';
 import { decide } from '../../model/verdicts.ts';
@@ -40,7 +41,7 @@ export function createIntentionReads(deps: IntentionReadsDeps): IntentionReads {
     entries.topics.destination(WILDCARD),
   ];
   const verdictsFor = (pair: IntentionPair): Verdicts =>
-    compiled.get(pair.destination, pair.destinationDatacenter || datacenter);
+    compiled.get(foldName(pair.destination), foldName(pair.destinationDatacenter || datacenter));
 
   return {
     'intentions.list': {
@@ -85,7 +86,7 @@ export function createIntentionReads(deps: IntentionReadsDeps): IntentionReads {
           : [...names, WILDCARD].map(entries.topics.source),
       produce({ by, names }) {
         const matches = by === 'destination' ? matchDestination : matchSource;
-        return Object.fromEntries(names.map((name) => [name, sortIntentions(matches(entries, name))]));
+        return Object.fromEntries(names.map((name) => [name, sortIntentions(matches(entries, foldName(name)))]));
       },
     },
     'intentions.check': {
@@ -97,7 +98,7 @@ export function createIntentionReads(deps: IntentionReadsDeps): IntentionReads {
     'intentions.explain': {
       topics: ({ destination }) => decisive(destination),
       produce: (pair) =>
-        explain(pair, {
+        explain(named(pair), {
           verdicts: verdictsFor(pair),
           datacenter,
           entryDatacenters: entries.get(pair.destination)?.value.Datacenters,
@@ -105,7 +106,7 @@ export function createIntentionReads(deps: IntentionReadsDeps): IntentionReads {
     },
     'intentions.verdicts': {
       topics: ({ destination }) => decisive(destination),
-      produce: ({ destination }) => compiled.get(destination, datacenter),
+      produce: ({ destination }) => compiled.get(foldName(destination), datacenter),
     },
   };
 }

@@ -6,6 +6,7 @@ import {
   decodeFields,
   type Fields,
   isPlain,
+  NAME,
   type Plain,
   plainKey,
   TEXT,
@@ -35,8 +36,13 @@ function erase<E extends ConfigEntry>(spec: KindSpec<E>): KindSpec {
 }
 
 const FIELDS = new Map<KindSpec, Fields>(
-  Object.values(KINDS).map((spec) => [spec, { Kind: TEXT, Name: TEXT, ...spec.fields, Meta: TEXT_MAP }]),
+  Object.values(KINDS).map((spec) => [spec, { Kind: TEXT, Name: NAME, ...spec.fields, Meta: TEXT_MAP }]),
 );
+
+/** Undefined for a kind of a newer version. */
+export function fieldsOf(kind: string): Fields | undefined {
+  return isKind(kind) ? FIELDS.get(KINDS[kind]) : undefined;
+}
 
 export function isKind(kind: string): kind is ConfigEntryKind {
   return Object.hasOwn(KINDS, kind);

@@ -1,7 +1,8 @@
 import type { ConfigEntry } from '../../../model/config-entry.ts';
 import type { ServiceIntentionsEntry } from '../../../model/intention.ts';
+import { foldName } from '../../../model/names.ts';
 import { normaliseIntentions, validateIntentions } from '../../../model/service-intentions.ts';
-import { COUNT, TEXT, TEXT_MAP, TEXTS } from '../schema.ts';
+import { COUNT, NAME, NAMES, TEXT, TEXT_MAP, TEXTS } from '../schema.ts';
 import { type KindSpec, validateMeta } from './kind.ts';
 import { HEADER_MATCH } from './service-router.ts';
 
@@ -9,11 +10,11 @@ import { HEADER_MATCH } from './service-router.ts';
 export const serviceIntentions: KindSpec<ServiceIntentionsEntry & ConfigEntry> = {
   kind: 'service-intentions',
   fields: {
-    Datacenters: TEXTS,
+    Datacenters: NAMES,
     Sources: {
       type: 'list',
       of: {
-        Name: TEXT,
+        Name: NAME,
         Action: TEXT,
         Permissions: {
           type: 'list',
@@ -38,8 +39,8 @@ export const serviceIntentions: KindSpec<ServiceIntentionsEntry & ConfigEntry> =
         LegacyMeta: TEXT_MAP,
         LegacyCreateTime: TEXT,
         LegacyUpdateTime: TEXT,
-        Datacenters: TEXTS,
-        DestinationDatacenters: TEXTS,
+        Datacenters: NAMES,
+        DestinationDatacenters: NAMES,
       },
     },
   },
@@ -53,5 +54,5 @@ export const serviceIntentions: KindSpec<ServiceIntentionsEntry & ConfigEntry> =
 
 /** Touched when an entry that has this source changes. */
 export function sourceTopic(source: string): string {
-  return `intention-source:${source}`;
+  return `intention-source:${foldName(source)}`;
 }

@@ -2,7 +2,7 @@ import { parseDuration } from '../../../lib/duration.ts';
 import { IsthmusError } from '../../../lib/errors.ts';
 import type { ConfigEntry } from '../../../model/config-entry.ts';
 import { serviceInstanceFilter } from '../../../model/filter/schemas.ts';
-import { COUNT, DURATION, FLAG, TEXT, TEXTS } from '../schema.ts';
+import { COUNT, DURATION, FLAG, NAME, NAMES, TEXT } from '../schema.ts';
 import { type KindSpec, rejected, requireName, validateMeta } from './kind.ts';
 
 export interface Redirect {
@@ -45,11 +45,11 @@ export const serviceResolver: KindSpec<ServiceResolver> = {
     Subsets: { type: 'map', of: { Filter: TEXT, OnlyPassing: FLAG } },
     Redirect: {
       type: 'object',
-      fields: { Service: TEXT, ServiceSubset: TEXT, Namespace: TEXT, Datacenter: TEXT },
+      fields: { Service: NAME, ServiceSubset: TEXT, Namespace: TEXT, Datacenter: NAME },
     },
     Failover: {
       type: 'map',
-      of: { Service: TEXT, ServiceSubset: TEXT, Namespace: TEXT, Datacenters: TEXTS },
+      of: { Service: NAME, ServiceSubset: TEXT, Namespace: TEXT, Datacenters: NAMES },
     },
     ConnectTimeout: DURATION,
     LoadBalancer: {

@@ -1,5 +1,5 @@
 import type { ConfigEntry } from '../../../model/config-entry.ts';
-import { COUNT, COUNTS, DURATION, type Fields, FLAG, TEXT, TEXTS } from '../schema.ts';
+import { COUNT, COUNTS, DURATION, type Fields, FLAG, NAME, TEXT, TEXTS } from '../schema.ts';
 import { type KindSpec, rejected, requireName, validateMeta } from './kind.ts';
 
 export const HEADER_MATCH: Fields = {
@@ -66,7 +66,7 @@ export const serviceRouter: KindSpec<ServiceRouter> = {
         Destination: {
           type: 'object',
           fields: {
-            Service: TEXT,
+            Service: NAME,
             ServiceSubset: TEXT,
             Namespace: TEXT,
             PrefixRewrite: TEXT,

@@ -1,5 +1,5 @@
 import type { ConfigEntry } from '../../../model/config-entry.ts';
-import { TEXT } from '../schema.ts';
+import { NAME, TEXT } from '../schema.ts';
 import { type KindSpec, rejected, requireName, validateMeta } from './kind.ts';
 
 export interface Split {
@@ -21,7 +21,7 @@ export const serviceSplitter: KindSpec<ServiceSplitter> = {
   fields: {
     Splits: {
       type: 'list',
-      of: { Weight: { type: 'number', shown: true }, Service: TEXT, ServiceSubset: TEXT, Namespace: TEXT },
+      of: { Weight: { type: 'number', shown: true }, Service: NAME, ServiceSubset: TEXT, Namespace: TEXT },
     },
   },
   normalise(entry) {
