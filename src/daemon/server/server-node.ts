@@ -39,6 +39,7 @@ import {
 } from '../access/access.ts';
 import { AgentTokens } from '../access/agent-tokens.ts';
 import { bootstrapEntries } from '../domains/bootstrap-entries.ts';
+import { canonicalNames } from '../domains/canonical-names.ts';
 import { askedReads, readDefinitions, writeDefinitions } from '../domains/definitions.ts';
 import { createDomains, type Domains } from '../domains/domains.ts';
 import { nodeKeeper } from '../domains/node-keeper.ts';
@@ -398,7 +399,9 @@ export async function createServerNode(deps: ServerNodeDeps): Promise<ServerNode
       registration,
       sessions.service,
       nodeKeeper({ config, store, leadership, domains, clock, log }),
-      ...(primary ? [bootstrapEntries(domains.entries, config.bootstrapEntries)] : []),
+      ...(primary
+        ? [canonicalNames(domains.entries, log), bootstrapEntries(domains.entries, config.bootstrapEntries)]
+        : []),
       federation.service,
       resolver.service,
       replicator.service,

@@ -107,4 +107,23 @@ describe('compiled rights', () => {
       ),
     );
   });
+
+  it('hold for every spelling of a name that is found in any, and for keys in one only', () => {
+    const rules = parseRules(`
+      service "Bank" { policy = "deny" }
+      service_prefix "Shop-" { policy = "write", intentions = "write" }
+      node "NODE1" { policy = "write" }
+      key "Config" { policy = "write" }
+    `);
+    const rights = new CompiledRights(rules, { defaultAllow: false });
+    for (const name of ['bank', 'BANK', 'Bank']) expect(rights.may('service', name, 'read')).toBe(false);
+    for (const name of ['shop-a', 'SHOP-a']) {
+      expect(rights.may('service', name, 'write')).toBe(true);
+      expect(rights.may('intention', name, 'write')).toBe(true);
+    }
+    expect(rights.may('node', 'node1', 'write')).toBe(true);
+    expect([rights.may('key', 'Config', 'write'), rights.may('key', 'config', 'write')]).toEqual([true, false]);
+    const both = parseRules('service "bank" { policy = "write" } service "BANK" { policy = "deny" }');
+    expect(new CompiledRights(both, { defaultAllow: true }).may('service', 'bank', 'read')).toBe(false);
+  });
 });

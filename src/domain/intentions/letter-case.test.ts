@@ -116,9 +116,9 @@ describe('entries that an older version wrote', () => {
     entry('Bank', 'Shop', 'deny', { LegacyID: 'f3f948f5-bd25-8329-8efb-d149dc61a619' }),
     entry('bank', 'shop', 'allow'),
     entry('bANK', 'till', 'allow'),
-    { Kind: 'service-defaults', Name: 'Bank', Protocol: 'http' },
-    { Kind: 'service-defaults', Name: 'bank', Protocol: 'grpc' },
-    { Kind: 'service-defaults', Name: 'spare', Protocol: 'grpc' },
+    { Kind: 'service-defaults', Name: 'Bank', Protocol: 'http', MeshGateway: {}, Expose: {} },
+    { Kind: 'service-defaults', Name: 'bank', Protocol: 'grpc', MeshGateway: {}, Expose: {} },
+    { Kind: 'service-defaults', Name: 'spare', Protocol: 'grpc', MeshGateway: {}, Expose: {} },
     { Kind: 'service-resolver', Name: 'Spare', Redirect: { Service: 'BANK', Datacenter: 'DC2' }, Newer: 1 },
   ] as const;
 
@@ -130,7 +130,12 @@ describe('entries that an older version wrote', () => {
       SourceName: 'shop',
     });
     const get = (kind: string, name: string) => entries.reads['config.get'].produce({ kind, name });
-    expect(get('service-defaults', 'BANK')).toMatchObject({ Name: 'bank', Protocol: 'grpc' });
+    expect(get('service-defaults', 'BANK')).toMatchObject({
+      Name: 'bank',
+      Protocol: 'grpc',
+      MeshGateway: {},
+      Expose: {},
+    });
     expect(get('service-resolver', 'spare')).toMatchObject({
       Redirect: { Service: 'bank', Datacenter: 'dc2' },
       Newer: 1,
