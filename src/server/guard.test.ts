@@ -355,8 +355,8 @@ describe('the guard', () => {
     expect(await read('acl.token', READS['acl.token'] as ReadCase, SecretID)).toEqual({ SecretID: '<hidden>' });
   });
 
-  it('refuses a registration that would rename or overwrite a node under another spelling', async () => {
-    const { SecretID } = await tokenWith('node "mine" { policy = "write" } node "N1" { policy = "write" }');
+  it('refuses a registration that would rename or overwrite another node, and takes a rule in any spelling', async () => {
+    const { SecretID } = await tokenWith('node "Mine" { policy = "write" } node "n2" { policy = "write" }');
     const register = (args: object) =>
       refusal(() => guard.write('catalog.register', args as never, { signal, token: SecretID }));
     expect(await register({ Node: 'mine', Address: '1.1.1.1' })).toMatch(/^done/);
