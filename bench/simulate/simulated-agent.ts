@@ -1,4 +1,3 @@
-import { WatchPool } from '../../src/agent/cache/watch-pool.ts';
 import { loadConfig } from '../../src/config/load.ts';
 import { systemConfigDeps } from '../../src/config/system-deps.ts';
 import { createClientCore } from '../../src/daemon/client/client-core.ts';
@@ -11,6 +10,7 @@ import { createServiceGroup } from '../../src/lib/service.ts';
 import type { ServiceInstance } from '../../src/model/catalog.ts';
 import { decodeServiceDefinition } from '../../src/model/registration/definitions.ts';
 import { OwnCsrs } from '../../src/pki/csr.ts';
+import { WatchPool } from '../../src/rpc/subscribe/watch-pool.ts';
 import { noLog, noMetrics } from '../../src/telemetry/types.ts';
 
 /** One node's agent without HTTP and DNS: its session, its services and checks, its sync and its watches are the real ones. */

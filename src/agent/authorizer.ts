@@ -4,8 +4,8 @@ import { abortReason } from '../lib/signals.ts';
 import type { VerdictRule, Verdicts } from '../model/intention.ts';
 import { tryParseSpiffe } from '../model/spiffe.ts';
 import { decide } from '../model/verdicts.ts';
+import type { Followed, WatchPool } from '../rpc/subscribe/watch-pool.ts';
 import type { CachedAnswer } from './cache/held.ts';
-import type { Followed, WatchPool } from './cache/watch-pool.ts';
 
 /** The question of POST /v1/agent/connect/authorize. */
 export interface AuthorizeRequest {

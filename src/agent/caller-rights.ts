@@ -1,8 +1,8 @@
 import type { Clock } from '../lib/clock.ts';
 import { IsthmusError } from '../lib/errors.ts';
 import { type Caller, type Callers, type Grants, NO_RIGHTS, type Rights } from '../model/rights.ts';
+import type { Followed, WatchPool } from '../rpc/subscribe/watch-pool.ts';
 import { FollowedQuestion, FollowedQuestions } from './cache/followed-questions.ts';
-import type { Followed, WatchPool } from './cache/watch-pool.ts';
 
 export interface CallerRightsDeps {
   readonly pool: Pick<WatchPool, 'follow'>;

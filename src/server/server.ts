@@ -21,6 +21,7 @@ import {
 } from '../rpc/contract/routing.ts';
 import type { WriteArgs, WriteName, WriteValue } from '../rpc/contract/writes.ts';
 
+import { questionKey } from '../rpc/subscribe/question.ts';
 import type { Store } from '../store/store.ts';
 import type { Metrics } from '../telemetry/types.ts';
 import { Answers } from './answers.ts';
@@ -169,7 +170,7 @@ export class Server implements ServerContract {
     options: CallOptions,
   ): AsyncIterable<WatchUpdate<ReadValue<N>>> {
     const datacenter = this.#readTarget(name, options);
-    const key = JSON.stringify([name, args, datacenter ?? '', options.token ?? '']);
+    const key = questionKey({ ...options, name, args, datacenter });
     if (datacenter !== undefined) {
       const { token } = options;
       const question = token === undefined ? {} : { token };

@@ -4,9 +4,9 @@ import { WatchedAnswers } from '../../../test/fakes/watched-answers.ts';
 import { IsthmusError } from '../../lib/errors.ts';
 import type { ReadOptions, ServerContract } from '../../rpc/contract/contract.ts';
 import { makeResult } from '../../rpc/contract/result.ts';
+import { WatchPool } from '../../rpc/subscribe/watch-pool.ts';
 import { noLog, noMetrics } from '../../telemetry/types.ts';
 import { CachedReads } from './cached-reads.ts';
-import { WatchPool } from './watch-pool.ts';
 
 const never = new AbortController().signal;
 

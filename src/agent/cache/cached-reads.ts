@@ -3,9 +3,10 @@ import { IsthmusError } from '../../lib/errors.ts';
 import type { ReadOptions, ReadResult, ServerContract } from '../../rpc/contract/contract.ts';
 import type { ReadArgs, ReadName, ReadValue } from '../../rpc/contract/reads.ts';
 import { makeResult } from '../../rpc/contract/result.ts';
+import { questionKey } from '../../rpc/subscribe/question.ts';
+import type { WatchPool } from '../../rpc/subscribe/watch-pool.ts';
 import { FollowedQuestion, FollowedQuestions } from './followed-questions.ts';
 import { Held } from './held.ts';
-import type { WatchPool } from './watch-pool.ts';
 
 export interface CachedReadsDeps {
   /** Where reads that may not come from the cache go. */
@@ -56,8 +57,8 @@ export class CachedReads implements ServerContract {
 
   async read<N extends ReadName>(name: N, args: ReadArgs<N>, options: ReadOptions): Promise<ReadResult<ReadValue<N>>> {
     if (options.cached !== true) return this.#deps.contract.read(name, args, options);
-    const { datacenter, token, signal } = options;
-    const key = JSON.stringify([name, args, datacenter ?? '', token ?? '']);
+    const { signal } = options;
+    const key = questionKey({ name, args, ...options });
     const known = this.#entries.get(key);
     const entry = known ?? this.#begin(key, name, args, options);
     await entry.first(this.#deps.clock, FIRST_ANSWER_MS, signal);

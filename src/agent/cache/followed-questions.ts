@@ -1,6 +1,6 @@
 import type { Clock, Timer } from '../../lib/clock.ts';
 import { abortReason } from '../../lib/signals.ts';
-import type { Followed } from './watch-pool.ts';
+import type { Followed } from '../../rpc/subscribe/watch-pool.ts';
 
 /** A question that is followed as long as somebody asks it. */
 export class FollowedQuestion<T> {

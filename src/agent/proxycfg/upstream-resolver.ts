@@ -1,7 +1,7 @@
 import type { Clock, Timer } from '../../lib/clock.ts';
 import type { SidecarEndpoint, SidecarUpstream } from '../../model/sidecar.ts';
 import type { ResolveArgs, ResolvedUpstream } from '../../model/upstream.ts';
-import type { WatchPool } from '../cache/watch-pool.ts';
+import type { WatchPool } from '../../rpc/subscribe/watch-pool.ts';
 import { endpointsOf } from './endpoints.ts';
 
 /** Where an upstream leads now. `problem` says what can't be followed; the last known endpoints stay. */

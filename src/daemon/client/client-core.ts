@@ -1,5 +1,4 @@
 import { CachedReads } from '../../agent/cache/cached-reads.ts';
-import { WatchPool } from '../../agent/cache/watch-pool.ts';
 import { CallerRights } from '../../agent/caller-rights.ts';
 import { ServerList } from '../../agent/session/server-list.ts';
 import { ServerSessions } from '../../agent/session/server-sessions.ts';
@@ -13,6 +12,7 @@ import { LAN_PROTOCOL, type Member } from '../../model/member.ts';
 import type { Rights } from '../../model/rights.ts';
 import { COMPATIBLE_VERSION, VERSION } from '../../model/version.ts';
 import type { ServerContract } from '../../rpc/contract/contract.ts';
+import { WatchPool } from '../../rpc/subscribe/watch-pool.ts';
 import { SESSION_PROTOCOL } from '../../rpc/transport/handlers.ts';
 import { type Logger, type Metrics, noMetrics } from '../../telemetry/types.ts';
 import { agentMasterRights, rightsOf, withToken } from '../access/access.ts';

@@ -1,4 +1,3 @@
-import { WatchPool } from '../../agent/cache/watch-pool.ts';
 import type { LoadedConfig, RuntimeConfig } from '../../config/types.ts';
 import { createDnsServer, type DnsServer } from '../../edge/dns/dns-server.ts';
 import { KnownAnswers } from '../../edge/dns/known-answers.ts';
@@ -6,6 +5,7 @@ import { Recursors } from '../../edge/dns/recursors.ts';
 import { Resolver } from '../../edge/dns/resolver.ts';
 import type { Clock } from '../../lib/clock.ts';
 import type { ServerContract } from '../../rpc/contract/contract.ts';
+import { WatchPool } from '../../rpc/subscribe/watch-pool.ts';
 import { type Logger, type Metrics, noMetrics } from '../../telemetry/types.ts';
 
 export interface DnsDeps {

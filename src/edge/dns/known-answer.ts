@@ -1,5 +1,5 @@
-import type { Followed } from '../../agent/cache/watch-pool.ts';
 import type { Clock } from '../../lib/clock.ts';
+import type { Followed } from '../../rpc/subscribe/watch-pool.ts';
 
 /** Names that lead to one answer are few, unless somebody makes them up. */
 const MAX_DERIVED = 32;

@@ -1,8 +1,8 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import { FakeClock } from '../../../test/fakes/fake-clock.ts';
-import type { Followed } from '../../agent/cache/watch-pool.ts';
 import { IsthmusError } from '../../lib/errors.ts';
 import { makeResult } from '../../rpc/contract/result.ts';
+import type { Followed } from '../../rpc/subscribe/watch-pool.ts';
 import { KnownAnswers } from './known-answers.ts';
 
 const FOREVER = Number.POSITIVE_INFINITY;

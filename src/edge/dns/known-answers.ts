@@ -1,8 +1,9 @@
-import type { Followed, FollowOptions, WatchPool } from '../../agent/cache/watch-pool.ts';
 import type { Clock, Timer } from '../../lib/clock.ts';
 import { IsthmusError } from '../../lib/errors.ts';
 import type { ServerContract } from '../../rpc/contract/contract.ts';
 import type { ReadArgs, ReadName, ReadValue } from '../../rpc/contract/reads.ts';
+import { questionKey } from '../../rpc/subscribe/question.ts';
+import type { Followed, FollowOptions, WatchPool } from '../../rpc/subscribe/watch-pool.ts';
 import { KnownAnswer } from './known-answer.ts';
 
 export interface KnownAnswersDeps {
@@ -47,7 +48,7 @@ export class KnownAnswers {
     options: FollowOptions,
     signal: AbortSignal,
   ): Promise<KnownAnswer<ReadValue<N>>> {
-    const key = JSON.stringify([name, args, options.datacenter ?? '', options.token ?? '']);
+    const key = questionKey({ name, args, ...options });
     const entry = this.#entries.get(key) ?? this.#begin(key, name, args, options);
     const answer = entry.answer as KnownAnswer<ReadValue<N>>;
     answer.use();

@@ -1,8 +1,8 @@
-import type { FollowOptions } from '../../agent/cache/watch-pool.ts';
 import { tryParseDuration } from '../../lib/duration.ts';
 import type { QueryInstance } from '../../model/prepared-query.ts';
 import type { ServerContract } from '../../rpc/contract/contract.ts';
 import type { ReadArgs, ReadName, ReadValue } from '../../rpc/contract/reads.ts';
+import type { FollowOptions } from '../../rpc/subscribe/watch-pool.ts';
 import { Aliases, isAlias } from './aliases.ts';
 import { AnswerSet, drawn } from './answer-set.ts';
 import type { KnownAnswer } from './known-answer.ts';

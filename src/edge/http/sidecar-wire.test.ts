@@ -3,7 +3,6 @@ import { makeRoots } from '../../../test/fakes/ca-roots.ts';
 import { FakeClock, settle } from '../../../test/fakes/fake-clock.ts';
 import { Authorizer } from '../../agent/authorizer.ts';
 import { Held } from '../../agent/cache/held.ts';
-import { WatchPool } from '../../agent/cache/watch-pool.ts';
 import { createProxyConfigs, type ProxyConfigs } from '../../agent/proxycfg/proxy-configs.ts';
 import type { ProxyRequest } from '../../agent/proxycfg/request.ts';
 import { IsthmusError } from '../../lib/errors.ts';
@@ -14,6 +13,7 @@ import type { Verdicts } from '../../model/intention.ts';
 import type { SidecarUpdate } from '../../model/sidecar.ts';
 import type { ResolvedTarget, ResolvedUpstream } from '../../model/upstream.ts';
 import type { ServerContract } from '../../rpc/contract/contract.ts';
+import { WatchPool } from '../../rpc/subscribe/watch-pool.ts';
 import { type LogFields, noLog, noMetrics } from '../../telemetry/types.ts';
 import { SidecarWire } from './sidecar-wire.ts';
 

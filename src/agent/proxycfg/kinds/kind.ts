@@ -1,5 +1,5 @@
 import type { NodeService } from '../../../model/catalog.ts';
-import type { WatchPool } from '../../cache/watch-pool.ts';
+import type { WatchPool } from '../../../rpc/subscribe/watch-pool.ts';
 import type { CommonSnapshot, ProxySnapshot } from '../snapshot.ts';
 import type { UpstreamResolver } from '../upstream-resolver.ts';
 

@@ -2,9 +2,10 @@ import type { Clock } from '../../lib/clock.ts';
 import { type ErrorCode, IsthmusError } from '../../lib/errors.ts';
 import type { Service } from '../../lib/service.ts';
 import { createTaskGroup, type TaskGroup } from '../../lib/task.ts';
-import type { ServerContract } from '../../rpc/contract/contract.ts';
-import type { ReadArgs, ReadName, ReadValue } from '../../rpc/contract/reads.ts';
 import type { Logger, Metrics } from '../../telemetry/types.ts';
+import type { ServerContract } from '../contract/contract.ts';
+import type { ReadArgs, ReadName, ReadValue } from '../contract/reads.ts';
+import { questionKey } from './question.ts';
 
 /** What is known of a followed answer. After a first value, the newest one is kept however long the watch is broken. */
 export interface Followed<T> {
@@ -63,7 +64,7 @@ export class WatchPool implements Service {
     options: FollowOptions,
     onState: (state: Followed<ReadValue<N>>) => void,
   ): () => void {
-    const key = JSON.stringify([name, args, options.datacenter ?? '', options.token ?? '']);
+    const key = questionKey({ name, args, ...options });
     let shared = this.#shared.get(key);
     if (shared === undefined) {
       shared = this.#begin(name, args, options);
