@@ -1,10 +1,11 @@
-// Generates the code of proto/ and of etcd's API (`generate`), or checks that it is up to date and that no change breaks
-// older versions (`check`). Works without a network.
+// Generates the code of proto/, of etcd's API and of Envoy's (`generate`), or checks that it is up to date and that no change
+// breaks older versions (`check`). Works without a network.
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { generateXds, isXdsFresh, XDS_GENERATED } from './xds-proto.mjs';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
 /** Ours, which older versions speak too, and the part of etcd's that we speak. */
@@ -16,7 +17,11 @@ const MODULES = [
 const BASELINE = 'proto/baseline.binpb';
 
 function buf(...args) {
-  const { status, error } = spawnSync(join(ROOT, 'node_modules/.bin/buf'), args, { cwd: ROOT, stdio: 'inherit' });
+  bufIn(ROOT, ...args);
+}
+
+function bufIn(cwd, ...args) {
+  const { status, error } = spawnSync(join(ROOT, 'node_modules/.bin/buf'), args, { cwd, stdio: 'inherit' });
   if (error !== undefined) throw error;
   if (status !== 0) process.exit(status ?? 1);
 }
@@ -50,6 +55,7 @@ function check() {
     });
     buf('build', 'proto', '--output', join(fresh, 'baseline.binpb'));
     if (!readFileSync(join(fresh, 'baseline.binpb')).equals(readFileSync(join(ROOT, BASELINE)))) stale.push(BASELINE);
+    if (!isXdsFresh()) stale.push(XDS_GENERATED);
     if (stale.length > 0) {
       console.error(`not up to date, run "npm run generate": ${stale.map((name) => relative('.', name)).join(', ')}`);
       process.exit(1);
@@ -64,6 +70,7 @@ function generate() {
   buf('breaking', 'proto', '--against', BASELINE);
   for (const { folder, template } of MODULES) buf('generate', folder, '--template', template);
   buf('build', 'proto', '--output', BASELINE);
+  generateXds(bufIn);
 }
 
 const commands = { check, generate };

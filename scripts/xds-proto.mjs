@@ -1,0 +1,122 @@
+/**
+ * The part of Envoy's API that `edge/xds` speaks, generated from the .proto files that come with @grpc/grpc-js-xds. Only the
+ * messages in TYPES and what they need is generated. A digest of all that the code depends on stands beside it, so that
+ * the check needs no generation.
+ */
+import { createHash } from 'node:crypto';
+import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const ROOT = fileURLToPath(new URL('..', import.meta.url));
+export const XDS_GENERATED = 'src/edge/xds/gen';
+const DIGEST = join(ROOT, XDS_GENERATED, 'digest.txt');
+/** Files that Envoy's API imports and the package leaves out. */
+const EXTRA = join(ROOT, 'src/edge/xds/proto');
+const PACKAGES = ['@grpc/grpc-js-xds', '@bufbuild/buf', '@bufbuild/protoc-gen-es'];
+
+/** Messages by package below `envoy.`; one line more makes one more available. */
+const TYPES = {
+  'service.discovery.v3': ['DiscoveryRequest', 'DiscoveryResponse', 'DeltaDiscoveryRequest', 'DeltaDiscoveryResponse'],
+  'config.bootstrap.v3': ['Bootstrap'],
+  'config.cluster.v3': ['Cluster'],
+  'config.core.v3': ['TypedExtensionConfig'],
+  'config.endpoint.v3': ['ClusterLoadAssignment'],
+  'config.listener.v3': ['Listener'],
+  'config.route.v3': ['RouteConfiguration'],
+  'extensions.filters.http.rbac.v3': ['RBAC'],
+  'extensions.filters.http.router.v3': ['Router'],
+  'extensions.filters.listener.tls_inspector.v3': ['TlsInspector'],
+  'extensions.filters.network.connection_limit.v3': ['ConnectionLimit'],
+  'extensions.filters.network.http_connection_manager.v3': ['HttpConnectionManager'],
+  'extensions.filters.network.rbac.v3': ['RBAC'],
+  'extensions.filters.network.sni_cluster.v3': ['SniCluster'],
+  'extensions.filters.network.tcp_proxy.v3': ['TcpProxy'],
+  'extensions.transport_sockets.tls.v3': ['Secret', 'UpstreamTlsContext', 'DownstreamTlsContext'],
+  'extensions.upstreams.http.v3': ['HttpProtocolOptions'],
+};
+
+/** Rules that Envoy itself enforces: nothing of them is needed in messages that are sent. */
+const LEFT_OUT = ['validate.rules', 'validate.required', 'validate.disabled'];
+
+/**
+ * The shipped validate.proto is older than the shipped API, which uses a field that it lacks; numbers as in the newer one.
+ */
+const IGNORE_EMPTY = { String: 26, Bytes: 14, Repeated: 5, Map: 6, Numeric: 8 };
+
+/** Writes the generated code to `out`. `buf` runs the tool with arguments in a folder. */
+function generateInto(out, buf) {
+  const work = mkdtempSync(join(tmpdir(), 'isthmus-xds-'));
+  try {
+    const deps = join(ROOT, 'node_modules/@grpc/grpc-js-xds/deps');
+    for (const module of ['envoy-api', 'xds', 'googleapis'])
+      cpSync(join(deps, module), join(work, module), { recursive: true });
+    cpSync(EXTRA, join(work, 'extra'), { recursive: true });
+    mkdirSync(join(work, 'extra/validate'), { recursive: true });
+    writeFileSync(
+      join(work, 'extra/validate/validate.proto'),
+      patched(readFileSync(join(deps, 'protoc-gen-validate/validate/validate.proto'), 'utf8')),
+    );
+    const modules = ['envoy-api', 'xds', 'googleapis', 'extra'].map((path) => ({ path }));
+    writeFileSync(join(work, 'buf.yaml'), JSON.stringify({ version: 'v2', modules }));
+    const plugin = {
+      local: join(ROOT, 'node_modules/.bin/protoc-gen-es'),
+      out,
+      // Enums, which the rest of the project does without, are part of the generated code.
+      include_imports: true,
+      opt: ['target=ts', 'import_extension=ts', 'ts_nocheck=true'],
+    };
+    writeFileSync(join(work, 'buf.gen.yaml'), JSON.stringify({ version: 'v2', clean: true, plugins: [plugin] }));
+    const folders = Object.keys(TYPES).flatMap((name) => ['--path', `envoy-api/envoy/${name.replaceAll('.', '/')}`]);
+    buf(work, 'build', ...folders, '--exclude-source-info', '--output', 'image.binpb');
+    const types = Object.entries(TYPES).flatMap(([name, messages]) =>
+      messages.flatMap((m) => ['--type', `envoy.${name}.${m}`]),
+    );
+    const without = LEFT_OUT.flatMap((name) => ['--exclude-type', name]);
+    buf(work, 'generate', 'image.binpb', ...types, ...without);
+  } finally {
+    rmSync(work, { recursive: true, force: true });
+  }
+}
+
+function patched(text) {
+  return text.replace(/message (\w+)Rules \{/g, (start, type) => {
+    const number =
+      IGNORE_EMPTY[type] ??
+      (/^[SU]?(Int|Fixed|SFixed)\d+$|^Float$|^Double$/.test(type) ? IGNORE_EMPTY.Numeric : undefined);
+    return number === undefined ? start : `${start}\n    optional bool ignore_empty = ${number};`;
+  });
+}
+
+/** Of everything that the generated code depends on, and of the code itself. */
+function digest() {
+  const hash = createHash('sha256');
+  const versions = PACKAGES.map(
+    (name) => JSON.parse(readFileSync(join(ROOT, 'node_modules', name, 'package.json'), 'utf8')).version,
+  );
+  hash.update(JSON.stringify([versions, TYPES, LEFT_OUT, IGNORE_EMPTY]));
+  for (const folder of [EXTRA, join(ROOT, XDS_GENERATED)]) {
+    const names = readdirSync(folder, { recursive: true }).map(String).sort();
+    for (const name of names) {
+      const file = join(folder, name);
+      if (file === DIGEST || !statSync(file).isFile()) continue;
+      hash.update(`\0${name}\0`).update(readFileSync(file));
+    }
+  }
+  return hash.digest('hex');
+}
+
+export function generateXds(buf) {
+  generateInto(join(ROOT, XDS_GENERATED), buf);
+  writeFileSync(DIGEST, `${digest()}\n`);
+}
+
+/** False when the code is not what would be generated now. */
+export function isXdsFresh() {
+  try {
+    return readFileSync(DIGEST, 'utf8').trim() === digest();
+  } catch {
+    return false;
+  }
+}
