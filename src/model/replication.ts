@@ -1,3 +1,10 @@
+/** What secondaries copy from the primary, each a table. */
+export const CONFIG_ENTRIES = 'config-entries';
+export const ACL_POLICIES = 'acl-policies';
+export const ACL_ROLES = 'acl-roles';
+export const ACL_TOKENS = 'acl-tokens';
+export type ReplicatedKindName = typeof CONFIG_ENTRIES | typeof ACL_POLICIES | typeof ACL_ROLES | typeof ACL_TOKENS;
+
 /** GET /v1/internal/replication */
 export type ReplicationState = 'off' | 'connecting' | 'snapshot' | 'following' | 'stalled' | 'refused';
 

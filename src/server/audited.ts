@@ -1,6 +1,6 @@
 import { IsthmusError } from '../lib/errors.ts';
 import type { ServerContract } from '../rpc/contract/contract.ts';
-import type { WriteName } from '../rpc/contract/writes.ts';
+import { WRITES } from '../rpc/contract/writes.ts';
 import type { Audit } from '../telemetry/types.ts';
 
 export interface AuditedDeps {
@@ -10,16 +10,14 @@ export interface AuditedDeps {
   readonly node: string;
 }
 
-/** Reports that servers and agents make by themselves, many a minute, and certificates, which are counted. */
-const BY_THEMSELVES: ReadonlySet<WriteName> = new Set(['ca.reportHolder', 'ca.reportDatacenter', 'ca.signLeaf']);
-
 /** The contract as other servers and agents reach it, with every write put on record where it is decided. */
 export function audited(contract: ServerContract, deps: AuditedDeps): ServerContract {
   return {
     read: (name, args, options) => contract.read(name, args, options),
     watch: (name, args, options) => contract.watch(name, args, options),
     async write(name, args, options) {
-      if (BY_THEMSELVES.has(name)) return contract.write(name, args, options);
+      const { audit } = WRITES[name];
+      if (audit === 'never') return contract.write(name, args, options);
       const before = deps.accessorOf(options.token);
       const tell = (status: string, error?: string): void =>
         deps.audit.record({
@@ -27,7 +25,7 @@ export function audited(contract: ServerContract, deps: AuditedDeps): ServerCont
           accessor: before || deps.accessorOf(options.token),
           operation: name,
           endpoint: '',
-          target: targetOf(args),
+          target: targetOf(args, audit),
           remote: '',
           datacenter: options.datacenter || deps.datacenter,
           node: deps.node,
@@ -48,34 +46,20 @@ export function audited(contract: ServerContract, deps: AuditedDeps): ServerCont
   };
 }
 
-/** Fields that say what a write is about; none of them can be a secret. */
-const NAMING: ReadonlySet<string> = new Set([
-  'accessor',
-  'accessorid',
-  'checkid',
-  'datacenter',
-  'destination',
-  'destinationname',
-  'id',
-  'kind',
-  'name',
-  'node',
-  'serviceid',
-  'source',
-  'sourcename',
-]);
 /** Longest value that is put on record. */
 const MAX_VALUE = 256;
 
-/** What is named at the top of the arguments, and one level below: `{ entry: { Kind, Name } }`. */
-function targetOf(args: unknown): Readonly<Record<string, string>> {
+/** The texts at these paths, whatever the case of the keys: `{ entry: { Kind, Name } }`, as it was sent. */
+function targetOf(args: unknown, paths: readonly string[]): Readonly<Record<string, string>> {
   const found: Record<string, string> = {};
+  const wanted = new Set(paths.map((path) => path.toLowerCase()));
   const look = (value: unknown, prefix: string, deeper: boolean): void => {
     if (typeof value !== 'object' || value === null || Array.isArray(value)) return;
     for (const [key, inner] of Object.entries(value)) {
-      if (typeof inner === 'string' && inner !== '' && NAMING.has(key.toLowerCase()))
-        found[prefix + key] = inner.slice(0, MAX_VALUE);
-      else if (deeper) look(inner, `${prefix}${key}.`, false);
+      const path = prefix + key;
+      if (typeof inner !== 'string') {
+        if (deeper) look(inner, `${path}.`, false);
+      } else if (inner !== '' && wanted.has(path.toLowerCase())) found[path] = inner.slice(0, MAX_VALUE);
     }
   };
   look(args, '', true);

@@ -10,12 +10,11 @@ import type {
   WatchUpdate,
   WriteResult,
 } from '../rpc/contract/contract.ts';
-import type { ReadArgs, ReadName, ReadValue } from '../rpc/contract/reads.ts';
+import type { ReadRights, StoredFacts } from '../rpc/contract/methods/method.ts';
+import { READS, type ReadArgs, type ReadName, type ReadValue } from '../rpc/contract/reads.ts';
 import { makeResult } from '../rpc/contract/result.ts';
-import type { WriteArgs, WriteName, WriteValue } from '../rpc/contract/writes.ts';
-import { READ_RIGHTS } from './read-rights.ts';
+import { WRITES, type WriteArgs, type WriteName, type WriteValue } from '../rpc/contract/writes.ts';
 import { describeMissing } from './replication-rights.ts';
-import { type StoredFacts, WRITE_RIGHTS } from './write-rights.ts';
 
 export interface TokenCaller extends Caller {
   /** The token itself, when this datacenter's tables do not hold it, and how long ago the primary said so, milliseconds. */
@@ -40,7 +39,7 @@ export interface GuardDeps {
   readonly revision: () => number;
   /** The datacenter that decides, when it is not this one: the call goes there with its token. */
   readonly readElsewhere: (name: ReadName, options: CallOptions) => boolean;
-  readonly writeElsewhere: (name: WriteName, args: unknown, options: CallOptions) => boolean;
+  readonly writeElsewhere: <N extends WriteName>(name: N, args: WriteArgs<N>, options: CallOptions) => boolean;
 }
 
 /** The text by which the peer refuses. */
@@ -87,7 +86,7 @@ export class GuardedContract implements ServerContract {
     const { inner, facts } = this.#deps;
     if (this.#deps.writeElsewhere(name, args, options)) return inner.write(name, args, options);
     const { rights } = this.#peek(options) ?? (await this.#caller(options));
-    if (!rights.everything && WRITE_RIGHTS[name]?.(rights, args as never, facts) !== true) throw permissionDenied();
+    if (!rights.everything && !WRITES[name].rights(rights, args, facts)) throw permissionDenied();
     return inner.write(name, args, options);
   }
 
@@ -168,7 +167,7 @@ export class GuardedContract implements ServerContract {
 
   /** All who watch an answer with the same rights get the same object, so that its changes are told apart once. */
   #showWatched<N extends ReadName>(name: N, args: ReadArgs<N>, value: ReadValue<N>, rights: Rights): ReadValue<N> {
-    if (rights.everything || READ_RIGHTS[name]?.show === undefined || typeof value !== 'object' || value === null)
+    if (rights.everything || showOf(name) === undefined || typeof value !== 'object' || value === null)
       return showValue(name, args, value, rights);
     let known = this.#watched.get(value);
     if (known === undefined) {
@@ -185,7 +184,7 @@ export class GuardedContract implements ServerContract {
     result: ReadResult<ReadValue<N>>,
     rights: Rights,
   ): ReadResult<ReadValue<N>> {
-    if (rights.everything || READ_RIGHTS[name]?.show === undefined) return result;
+    if (rights.everything || showOf(name) === undefined) return result;
     let known = this.#shown.get(result);
     if (known === undefined) {
       known = new WeakMap();
@@ -208,14 +207,19 @@ const GRANTS: ReadName = 'acl.grants';
 const CHANGED = new IsthmusError('cancelled', 'the caller’s rights changed');
 
 function allowRead<N extends ReadName>(name: N, args: ReadArgs<N>, rights: Rights): void {
-  const rule = READ_RIGHTS[name];
-  if (rule === undefined || rule.allow?.(rights, args as never) === false) throw permissionDenied();
+  const rule = READS[name].rights;
+  if (rule === 'caller' || rule.allow?.(rights, args) === false) throw permissionDenied();
 }
 
 function showValue<N extends ReadName>(name: N, args: ReadArgs<N>, value: ReadValue<N>, rights: Rights): ReadValue<N> {
-  const show = READ_RIGHTS[name]?.show;
+  const show = showOf(name);
   if (rights.everything || show === undefined) return value;
-  const shown = show(rights, value as never, args as never);
+  const shown = show(rights, value, args);
   if (shown === undefined) throw permissionDenied();
-  return shown as ReadValue<N>;
+  return shown;
+}
+
+function showOf<N extends ReadName>(name: N): ReadRights<ReadArgs<N>, ReadValue<N>>['show'] {
+  const rule: ReadRights<ReadArgs<N>, ReadValue<N>> | 'caller' = READS[name].rights;
+  return rule === 'caller' ? undefined : rule.show;
 }

@@ -37,7 +37,7 @@ async function setup(options: { datacenter?: string; remote?: (datacenter: strin
   stores.push(store);
   await store.start(new AbortController().signal);
   let produced = 0;
-  const replicated: number[] = [];
+  const replicated: [string, number][] = [];
   const reads = {
     'catalog.node': {
       topics: (args: { node: string }) => [`pair:${args.node}`],
@@ -59,14 +59,19 @@ async function setup(options: { datacenter?: string; remote?: (datacenter: strin
     primaryDatacenter: 'dc1',
     store,
     reads,
-    writes: { 'catalog.register': put, 'config.apply': put } as unknown as WriteDefinitions,
+    writes: {
+      'catalog.register': put,
+      'config.apply': put,
+      'ca.rotate': put,
+      'acl.setRole': put,
+    } as unknown as WriteDefinitions,
     remote:
       options.remote ??
       (() => {
         throw new IsthmusError('no_path', 'No path to datacenter');
       }),
-    replicated: async (revision) => {
-      replicated.push(revision);
+    replicated: async (kind, revision) => {
+      replicated.push([kind, revision]);
     },
     clock,
     metrics: noMetrics,
@@ -197,6 +202,16 @@ describe('forwarding', () => {
     const result = await secondary.server.write('config.apply', { name: 'a', value: '1' } as never, { signal });
     expect(primary.table.size).toBe(1);
     expect(secondary.table.size).toBe(0);
-    expect(secondary.replicated).toEqual([result.revision]);
+    expect(secondary.replicated).toEqual([['config-entries', result.revision]]);
+  });
+  it('waits for the table that a write arrives in, and for none when it arrives otherwise', async () => {
+    const primary = await setup();
+    const secondary = await setup({ datacenter: 'dc2', remote: () => primary.server });
+    const args = { name: 'a', value: '1' } as never;
+    await secondary.server.write('ca.rotate', args, { signal });
+    expect(primary.table.size).toBe(1);
+    expect(secondary.replicated).toEqual([]);
+    await secondary.server.write('acl.setRole', args, { signal });
+    expect(secondary.replicated.map(([kind]) => kind)).toEqual(['acl-roles']);
   });
 });

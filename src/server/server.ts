@@ -1,6 +1,7 @@
 import type { Clock } from '../lib/clock.ts';
 import { IsthmusError } from '../lib/errors.ts';
 import { abortReason, throwIfAborted, withDeadline } from '../lib/signals.ts';
+import type { ReplicatedKindName } from '../model/replication.ts';
 import type {
   CallOptions,
   ReadOptions,
@@ -9,18 +10,10 @@ import type {
   WatchUpdate,
   WriteResult,
 } from '../rpc/contract/contract.ts';
-import type { ReadArgs, ReadName, ReadValue } from '../rpc/contract/reads.ts';
+import { READS, type ReadArgs, type ReadName, type ReadValue } from '../rpc/contract/reads.ts';
 import { makeResult } from '../rpc/contract/result.ts';
-import {
-  LEADER_READS,
-  LEADER_WRITES,
-  type Routing,
-  readTarget,
-  WRITE_ROUTES,
-  writeTarget,
-} from '../rpc/contract/routing.ts';
-import type { WriteArgs, WriteName, WriteValue } from '../rpc/contract/writes.ts';
-
+import { type Routing, readTarget, writeTarget } from '../rpc/contract/routing.ts';
+import { WRITES, type WriteArgs, type WriteName, type WriteValue } from '../rpc/contract/writes.ts';
 import { questionKey } from '../rpc/subscribe/question.ts';
 import type { Store } from '../store/store.ts';
 import type { Metrics } from '../telemetry/types.ts';
@@ -40,10 +33,10 @@ export interface ServerDeps extends Routing {
   readonly remote: (datacenter: string) => ServerContract;
   /** Finds the server that leads this datacenter; absent where there is one server. */
   readonly leader?: Pick<LeaderRoute, 'find'>;
-  /** How old what a read is made from may be, milliseconds: replicated tables while their source is away. */
-  readonly ageMs?: (name: ReadName) => number;
-  /** Resolves once a write that the primary decided is readable here. */
-  readonly replicated: (revision: number, signal: AbortSignal, name: WriteName) => Promise<void>;
+  /** How old a copied table may be, milliseconds, while its source is away. */
+  readonly ageMs?: (kind: ReplicatedKindName) => number;
+  /** Resolves once a copied table shows what the primary had at a revision. */
+  readonly replicated: (kind: ReplicatedKindName, revision: number, signal: AbortSignal) => Promise<void>;
   readonly clock: Clock;
   readonly metrics: Metrics;
   /** Chance in [0, 1) for jitter. */
@@ -93,10 +86,10 @@ export class Server implements ServerContract {
   async read<N extends ReadName>(name: N, args: ReadArgs<N>, options: ReadOptions): Promise<ReadResult<ReadValue<N>>> {
     const datacenter = this.#readTarget(name, options);
     if (datacenter !== undefined) return this.#deps.remote(datacenter).read(name, args, withoutDatacenter(options));
-    requireKnown(this.#deps.reads, name); // before it is counted: names from the network must not fill the memory
     this.#countRead(name);
     const { store } = this.#deps;
-    const leader = LEADER_READS.has(name) ? await this.#deps.leader?.find(options.signal) : undefined;
+    const { leader: ofLeader, madeFrom } = READS[name];
+    const leader = ofLeader ? await this.#deps.leader?.find(options.signal) : undefined;
     if (leader !== undefined) return leader.read(name, args, withoutDatacenter(options));
     if (options.consistency === 'consistent') await store.sync(options.signal);
     const asked = this.#asked(name);
@@ -116,7 +109,7 @@ export class Server implements ServerContract {
       );
     }
     const result = this.#answer(name, args, topics, options);
-    const ageMs = this.#deps.ageMs?.(name) ?? 0;
+    const ageMs = madeFrom === undefined ? 0 : (this.#deps.ageMs?.(madeFrom) ?? 0);
     return ageMs < 1_000 ? result : this.#aged(result, Math.floor(ageMs / 1_000));
   }
 
@@ -150,7 +143,6 @@ export class Server implements ServerContract {
     args: WriteArgs<N>,
     options: CallOptions,
   ): Promise<WriteResult<WriteValue<N>>> {
-    requireKnown(this.#deps.writes, name);
     const started = this.#deps.clock.now();
     try {
       const result = await this.#route(name, args, options);
@@ -178,7 +170,6 @@ export class Server implements ServerContract {
       yield* this.#shared.watch(key, begin, options.signal);
       return;
     }
-    requireKnown(this.#deps.reads, name);
     this.#countRead(name);
     const asked = this.#asked(name);
     if (asked !== undefined) {
@@ -215,8 +206,9 @@ export class Server implements ServerContract {
     const target = writeTarget(this.#deps, name, args, options.datacenter);
     if (target === undefined) return this.#carryOut(name, args, options);
     const result = await this.#deps.remote(target).write(name, args, withoutDatacenter(options));
-    if (WRITE_ROUTES[name] !== 'datacenter' && target === this.#deps.primaryDatacenter)
-      await this.#waitReadable(name, result.revision, options.signal);
+    const { arrivesIn } = WRITES[name];
+    if (arrivesIn !== undefined && target === this.#deps.primaryDatacenter)
+      await this.#waitReadable(arrivesIn, result.revision, options.signal);
     return result;
   }
 
@@ -225,7 +217,7 @@ export class Server implements ServerContract {
     args: WriteArgs<N>,
     options: CallOptions,
   ): Promise<WriteResult<WriteValue<N>>> {
-    const leader = LEADER_WRITES.has(name) ? await this.#deps.leader?.find(options.signal) : undefined;
+    const leader = WRITES[name].leader ? await this.#deps.leader?.find(options.signal) : undefined;
     if (leader !== undefined) {
       const result = await leader.write(name, args, withoutDatacenter(options));
       await this.#deps.store.waitFor(result.revision, options.signal); // readable here too
@@ -235,10 +227,10 @@ export class Server implements ServerContract {
     return { value, revision: this.#deps.store.revision };
   }
 
-  async #waitReadable(name: WriteName, revision: number, signal: AbortSignal): Promise<void> {
+  async #waitReadable(kind: ReplicatedKindName, revision: number, signal: AbortSignal): Promise<void> {
     const limit = withDeadline(this.#deps.clock, READ_YOUR_WRITE_MS, 'replication of the write', signal);
     try {
-      await this.#deps.replicated(revision, limit.signal, name);
+      await this.#deps.replicated(kind, revision, limit.signal);
     } catch {
       throwIfAborted(signal); // else it is written, and arrives later
     } finally {
@@ -259,13 +251,4 @@ async function* numbered<T>(values: AsyncIterable<T>): AsyncIterable<WatchUpdate
 function withoutDatacenter<O extends CallOptions>(options: O): O {
   const { datacenter: _dropped, ...rest } = options;
   return rest as O;
-}
-
-/** A name that came over the network may be anything. */
-function requireKnown(definitions: object, name: string): void {
-  if (!Object.hasOwn(definitions, name))
-    throw new IsthmusError(
-      'invalid_argument',
-      `this server knows nothing by the name ${JSON.stringify(name.slice(0, 100))}`,
-    );
 }

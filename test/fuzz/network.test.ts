@@ -6,13 +6,13 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { parseSimpleGet } from '../../src/edge/http/simple-get.ts';
 import { systemClock } from '../../src/lib/clock.ts';
 import type { TlsMaterial } from '../../src/pki/tls-material.ts';
-import { WRITE_ROUTES } from '../../src/rpc/contract/routing.ts';
+import { READS as READ_TABLE } from '../../src/rpc/contract/reads.ts';
+import { WRITES as WRITE_TABLE } from '../../src/rpc/contract/writes.ts';
 import { ReadRequestSchema, WriteRequestSchema } from '../../src/rpc/gen/isthmus/v1/isthmus_pb.ts';
 import { EnrolServer } from '../../src/rpc/transport/enrol-server.ts';
 import { ENROL_ALPN } from '../../src/rpc/transport/enrol-wire.ts';
 import { createRpcListener, type RpcListener } from '../../src/rpc/transport/listener.ts';
 import { createTlsSecurity, type OtherProtocol } from '../../src/rpc/transport/tls.ts';
-import { READ_RIGHTS } from '../../src/server/read-rights.ts';
 import { noLog, noMetrics } from '../../src/telemetry/types.ts';
 import { TestAuthority } from '../fakes/agent-certificates.ts';
 import { END_STREAM, FRAME, grpcCall, grpcMessage, http2Frame } from '../fakes/http2-frames.ts';
@@ -257,8 +257,8 @@ const ARGS = [
   '{"Holder":"n1","Verifiers":1,"RootIDs":[],"Pending":[],"LeavesByRoot":{}}',
   '{"config":{"Provider":"consul","Config":{"LeafCertTTL":"72h"}}}',
 ];
-const READS = Object.keys(READ_RIGHTS);
-const WRITES = Object.keys(WRITE_ROUTES).filter((name) => name !== 'ca.rotate');
+const READS = Object.keys(READ_TABLE);
+const WRITES = Object.keys(WRITE_TABLE).filter((name) => name !== 'ca.rotate');
 
 describe('the server port', () => {
   let session: ClientHttp2Session;

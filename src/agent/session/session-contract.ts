@@ -17,7 +17,7 @@ import type {
   SavedSnapshot,
   SnapshotContract,
 } from '../../rpc/contract/snapshots.ts';
-import type { WriteArgs, WriteName, WriteValue } from '../../rpc/contract/writes.ts';
+import { WRITES, type WriteArgs, type WriteName, type WriteValue } from '../../rpc/contract/writes.ts';
 import type { ServerSession } from './server-session.ts';
 
 export interface SessionContractDeps {
@@ -36,14 +36,6 @@ const DEFAULT_HOLD_MS = 7_000;
 /** A call that failed with its connection waits this long for the session to be found lost too, milliseconds. */
 const LOST_WITHIN_MS = 200;
 
-/** Carried out twice, they do what they do once: another server may be asked when the first one was lost meanwhile. */
-const REPEATABLE: ReadonlySet<WriteName> = new Set<WriteName>([
-  'catalog.register',
-  'catalog.deregister',
-  'ca.signLeaf',
-  'ca.reportHolder',
-]);
-
 /**
  * The server contract over whichever session there is. Calls wait a while for one; reads whose server is lost are asked
  * again of the next. A watch ends with its session: whoever follows knows then since when the answer may be old.
@@ -60,7 +52,7 @@ export class SessionContract implements ServerContract, SnapshotContract {
   }
 
   write<N extends WriteName>(name: N, args: WriteArgs<N>, options: CallOptions): Promise<WriteResult<WriteValue<N>>> {
-    return this.#call(REPEATABLE.has(name), options.signal, ({ contract }) => contract.write(name, args, options));
+    return this.#call(WRITES[name].repeatable, options.signal, ({ contract }) => contract.write(name, args, options));
   }
 
   async *watch<N extends ReadName>(

@@ -5,10 +5,10 @@ import { soleLeader } from '../../../test/fakes/sole-leader.ts';
 import { type Acl, createAcl } from '../../domain/acl/acl.ts';
 import type { IsthmusError } from '../../lib/errors.ts';
 import { REPLICATION_ROLE } from '../../model/acl.ts';
+import { ACL_POLICIES, ACL_TOKENS, CONFIG_ENTRIES } from '../../model/replication.ts';
 import type { ChangeSource } from '../../rpc/contract/changes.ts';
 import type { CallOptions, ServerContract } from '../../rpc/contract/contract.ts';
-import { ACL_POLICIES, ACL_TOKENS, CONFIG_ENTRIES } from '../domains/replicated-kinds.ts';
-import { guardChanges, ownsToken, withToken } from './access.ts';
+import { guardChanges, withToken } from './access.ts';
 
 const signal = new AbortController().signal;
 const log = { debug() {}, info() {}, warn() {}, error() {}, child: () => log } as never;
@@ -118,16 +118,5 @@ describe('calls', () => {
     await filled.read('catalog.nodes', {}, { signal, token: 'given' });
     await withToken(contract, () => undefined).read('catalog.nodes', {}, { signal });
     expect(seen).toEqual(['own', 'own', 'given', undefined]);
-  });
-
-  it('about local tokens belong to this datacenter', async () => {
-    const local = await acl.tokens.create({ Local: true });
-    const global = await acl.tokens.create({});
-    const owns = ownsToken(acl);
-    expect(owns('acl.createToken', { token: { Local: true } })).toBe(true);
-    expect(owns('acl.createToken', { token: {} })).toBe(false);
-    expect(owns('acl.updateToken', { token: { AccessorID: local.AccessorID } })).toBe(true);
-    expect(owns('acl.deleteToken', { accessor: local.AccessorID })).toBe(true);
-    expect(owns('acl.cloneToken', { accessor: global.AccessorID })).toBe(false);
   });
 });

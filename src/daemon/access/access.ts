@@ -8,17 +8,16 @@ import type { Replicator } from '../../federation/replication/replicator.ts';
 import { IsthmusError } from '../../lib/errors.ts';
 import { linkSignals, throwIfAborted } from '../../lib/signals.ts';
 import { type AclReplicationStatus, REPLICATION_ROLE } from '../../model/acl.ts';
-import type { KindReplication } from '../../model/replication.ts';
+import { ACL_POLICIES, ACL_ROLES, ACL_TOKENS, type KindReplication } from '../../model/replication.ts';
 import { ALL_RIGHTS, type Caller, type Callers, type GrantRule, type Grants, type Rights } from '../../model/rights.ts';
 import { parseCsr } from '../../pki/csr.ts';
 import type { ChangeSource } from '../../rpc/contract/changes.ts';
 import type { CallOptions, ServerContract } from '../../rpc/contract/contract.ts';
+import type { StoredFacts } from '../../rpc/contract/methods/method.ts';
 import type { WriteName } from '../../rpc/contract/writes.ts';
 import type { ReadDefinitions, WriteDefinitions } from '../../server/definitions.ts';
 import { missingRights } from '../../server/replication-rights.ts';
-import type { StoredFacts } from '../../server/write-rights.ts';
 import type { Read } from '../../store/read.ts';
-import { ACL_POLICIES, ACL_ROLES, ACL_TOKENS } from '../domains/replicated-kinds.ts';
 import type { AgentTokens } from './agent-tokens.ts';
 
 /** What the configuration says about access control, as the domain takes it. */
@@ -120,17 +119,6 @@ export function aclWrites(acl: Acl, config: RuntimeConfig): Pick<WriteDefinition
     'acl.updateToken': whenOn(({ token }) => tokens.update(token)),
     'acl.cloneToken': whenOn(({ accessor, description }) => tokens.clone(accessor, description)),
     'acl.deleteToken': whenOn(({ accessor }, options) => tokens.delete(accessor, accessorOf(options))),
-  };
-}
-
-/** Tokens that a write is about and that this datacenter alone decides on. */
-export function ownsToken(acl: Acl): (name: WriteName, args: unknown) => boolean {
-  return (name, args) => {
-    if (name === 'acl.createToken' || name === 'acl.updateToken') {
-      const { Local, AccessorID = '' } = (args as { token: { Local?: boolean; AccessorID?: string } }).token;
-      return name === 'acl.createToken' ? Local === true : acl.isLocal(AccessorID);
-    }
-    return acl.isLocal((args as { readonly accessor: string }).accessor);
   };
 }
 

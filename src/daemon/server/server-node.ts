@@ -13,30 +13,22 @@ import { createTaskGroup } from '../../lib/task.ts';
 import { VERSION } from '../../model/version.ts';
 import type { OwnCsrs } from '../../pki/csr.ts';
 import type { ServerContract } from '../../rpc/contract/contract.ts';
-import type { ReadName } from '../../rpc/contract/reads.ts';
+import { READS, type ReadName } from '../../rpc/contract/reads.ts';
 import { type Routing, readTarget, writeTarget } from '../../rpc/contract/routing.ts';
 import type { SnapshotContract } from '../../rpc/contract/snapshots.ts';
 import { createRpcListener, type ListenerSpec, type RpcListener } from '../../rpc/transport/listener.ts';
 import { createAgentSessions } from '../../server/agent-sessions.ts';
 import { audited } from '../../server/audited.ts';
-import { FreshContract } from '../../server/fresh-contract.ts';
 import { GuardedContract } from '../../server/guard.ts';
 import { CERTIFICATES } from '../../server/replication-rights.ts';
 import { queryMesh } from '../../server/resolve/query-mesh.ts';
 import { createResolver } from '../../server/resolve/resolver.ts';
 import { Server } from '../../server/server.ts';
+import { StalenessGuard } from '../../server/staleness-guard.ts';
 import type { Leadership } from '../../store/leadership.ts';
 import { Store } from '../../store/store.ts';
 import type { Audit, Logger, Metrics } from '../../telemetry/types.ts';
-import {
-  grantsOf,
-  guardChanges,
-  ownsToken,
-  primaryTokens,
-  replicationTokenOf,
-  storedFacts,
-  withToken,
-} from '../access/access.ts';
+import { grantsOf, guardChanges, primaryTokens, replicationTokenOf, storedFacts, withToken } from '../access/access.ts';
 import { AgentTokens } from '../access/agent-tokens.ts';
 import { bootstrapEntries } from '../domains/bootstrap-entries.ts';
 import { canonicalNames } from '../domains/canonical-names.ts';
@@ -45,7 +37,7 @@ import { createDomains, type Domains } from '../domains/domains.ts';
 import { nodeKeeper } from '../domains/node-keeper.ts';
 import { createOperatorReads } from '../domains/operator-reads.ts';
 import { remotePrimaryCa } from '../domains/primary-ca.ts';
-import { aclKinds, kindOfRead, kindOfWrite, replicatedKinds } from '../domains/replicated-kinds.ts';
+import { aclKinds, replicatedKinds } from '../domains/replicated-kinds.ts';
 import { type Identity, serverNode, serverRegistration } from '../node/self.ts';
 import type { Certificates } from '../security/certificates.ts';
 import { warnOfOpenPorts } from '../security/port-protection.ts';
@@ -216,10 +208,10 @@ export async function createServerNode(deps: ServerNodeDeps): Promise<ServerNode
   const routing: Routing = {
     datacenter: config.datacenter,
     primaryDatacenter: config.primaryDatacenter,
-    ownsToken: ownsToken(domains.acl),
+    isLocalToken: (accessor) => domains.acl.isLocal(accessor),
   };
   const ageMs = (name: ReadName): number => {
-    const kind = kindOfRead(name);
+    const kind = READS[name].madeFrom;
     return kind === undefined ? 0 : ages.ageMs(kind);
   };
   const resolver = createResolver({
@@ -252,9 +244,8 @@ export async function createServerNode(deps: ServerNodeDeps): Promise<ServerNode
     asked: askedReads(resolver, replicator, store),
     leader,
     remote: (datacenter) => federation.contract(datacenter),
-    ageMs,
-    async replicated(revision, signal, name) {
-      const kind = kindOfWrite(name);
+    ageMs: (kind) => ages.ageMs(kind),
+    async replicated(kind, revision, signal) {
       if (kinds.some((one) => one.name === kind)) await applied(kind, revision, signal);
     },
     clock,
@@ -326,7 +317,7 @@ export async function createServerNode(deps: ServerNodeDeps): Promise<ServerNode
     },
     handlers: {
       datacenter,
-      contract: new FreshContract({
+      contract: new StalenessGuard({
         inner: recording ? audited(guarded, { audit: deps.audit, accessorOf, datacenter, node: nodeName }) : guarded,
         contact: () => store.contact(),
         clock,

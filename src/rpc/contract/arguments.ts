@@ -1,88 +1,54 @@
 import { IsthmusError } from '../../lib/errors.ts';
-import type { ReadName } from './reads.ts';
-import type { WriteName } from './writes.ts';
+import type { ArgumentType } from './methods/method.ts';
+import { READS, type ReadName } from './reads.ts';
+import { WRITES, type WriteName } from './writes.ts';
 
-/** What a call can't be answered without, as it comes from another process. What else there is, the domains look at. */
-type Required = Readonly<Record<string, 'text' | 'texts' | 'object'>>;
-
-const PAIR: Required = { source: 'text', destination: 'text' };
-const ID: Required = { id: 'text' };
-const NODE: Required = { node: 'text' };
-const SERVICE: Required = { service: 'text' };
-const QUERY: Required = { query: 'text' };
-const NAMED: Required = { kind: 'text', name: 'text' };
-
-const READS: Readonly<Partial<Record<ReadName, Required>>> = {
-  'catalog.service': SERVICE,
-  'catalog.node': NODE,
-  'catalog.nodeServices': NODE,
-  'catalog.byAddress': { address: 'text' },
-  'health.node': NODE,
-  'health.checks': SERVICE,
-  'health.service': SERVICE,
-  'health.state': { state: 'text' },
-  'config.get': NAMED,
-  'config.list': { kind: 'text' },
-  'intentions.get': ID,
-  'intentions.exact': PAIR,
-  'intentions.match': { by: 'text', names: 'texts' },
-  'intentions.check': PAIR,
-  'intentions.explain': PAIR,
-  'intentions.verdicts': { destination: 'text' },
-  'replication.applied': { kind: 'text' },
-  'coordinate.node': NODE,
-  'discoveryChain.get': SERVICE,
-  'queries.get': ID,
-  'queries.explain': QUERY,
-  'queries.execute': QUERY,
-  'queries.forecast': QUERY,
-  'queries.candidates': SERVICE,
-  'acl.token': { accessor: 'text' },
-  'acl.missingForReplication': { kinds: 'texts' },
-};
-
-const WRITES: Readonly<Partial<Record<WriteName, Required>>> = {
-  'config.delete': NAMED,
-  'intentions.create': { intention: 'object' },
-  'intentions.update': { id: 'text', intention: 'object' },
-  'intentions.upsertExact': { ...PAIR, intention: 'object' },
-  'intentions.delete': ID,
-  'intentions.deleteExact': PAIR,
-  'queries.create': { query: 'object' },
-  'queries.update': { id: 'text', query: 'object' },
-  'queries.delete': ID,
-  'ca.signLeaf': { csr: 'text' },
-  'ca.signIntermediate': { csr: 'text', datacenter: 'text' },
-  'replication.acceptSource': { kind: 'text' },
-  'transport.revokeInvitation': ID,
-  'nodes.forceLeave': NODE,
-  'acl.setPolicy': { policy: 'object' },
-  'acl.deletePolicy': ID,
-  'acl.setRole': { role: 'object' },
-  'acl.deleteRole': ID,
-  'acl.createToken': { token: 'object' },
-  'acl.updateToken': { token: 'object' },
-  'acl.cloneToken': { accessor: 'text' },
-  'acl.deleteToken': { accessor: 'text' },
-};
-
-/** Throws `invalid_argument` when a call from another process lacks what it can't be answered without. */
-export function checkArguments(kind: 'read' | 'write', name: string, args: unknown): void {
-  if (!isObject(args)) throw wrong(name, 'takes an object');
-  const table: Readonly<Record<string, Required>> = kind === 'read' ? READS : WRITES;
-  if (!Object.hasOwn(table, name)) return;
-  for (const [field, type] of Object.entries(table[name] as Required))
-    if (!FITS[type](args[field])) throw wrong(name, `needs ${field}, ${WHAT[type]}`);
+/** A read that another process asks for. Throws `invalid_argument` when there is none, or when it lacks an argument. */
+export function knownRead(name: string, args: unknown): ReadName {
+  return known(READS, name, args);
 }
 
-const FITS: Readonly<Record<Required[string], (value: unknown) => boolean>> = {
+/** The same for a write. */
+export function knownWrite(name: string, args: unknown): WriteName {
+  return known(WRITES, name, args);
+}
+
+/** Longest part of an unknown name that is sent back. */
+const MAX_NAME = 100;
+
+function known<N extends string>(
+  methods: Readonly<Record<N, { readonly needs: Readonly<Record<string, ArgumentType>> }>>,
+  name: string,
+  args: unknown,
+): N {
+  if (!isOwn(methods, name))
+    throw new IsthmusError(
+      'invalid_argument',
+      `this server knows nothing by the name ${JSON.stringify(name.slice(0, MAX_NAME))}`,
+    );
+  if (!isObject(args)) throw wrong(name, 'takes an object');
+  const { needs } = methods[name];
+  for (const field in needs) {
+    const type = needs[field] as ArgumentType;
+    if (!FITS[type](args[field])) throw wrong(name, `needs ${field}, ${WHAT[type]}`);
+  }
+  return name;
+}
+
+function isOwn<N extends string>(methods: Readonly<Record<N, unknown>>, name: string): name is N {
+  return Object.hasOwn(methods, name);
+}
+
+const FITS: Readonly<Record<ArgumentType, (value: unknown) => boolean>> = {
   text: (value) => typeof value === 'string',
   texts: (value) => Array.isArray(value) && value.every((item) => typeof item === 'string'),
+  number: (value) => typeof value === 'number',
   object: isObject,
 };
-const WHAT: Readonly<Record<Required[string], string>> = {
+const WHAT: Readonly<Record<ArgumentType, string>> = {
   text: 'a text',
   texts: 'a list of texts',
+  number: 'a number',
   object: 'an object',
 };
 

@@ -1,9 +1,6 @@
 import { IsthmusError } from '../../lib/errors.ts';
-import type { WriteName } from '../contract/writes.ts';
+import { WRITES, type WriteName } from '../contract/writes.ts';
 import type { PeerIdentity } from './security.ts';
-
-/** Writes that servers of other datacenters make, for the datacenter that their argument names. */
-const OF_SERVERS: ReadonlySet<string> = new Set<WriteName>(['ca.signIntermediate', 'ca.reportDatacenter']);
 
 /**
  * Refuses what only a server may ask, and what a server may ask for its own datacenter alone, where certificates say who
@@ -12,16 +9,16 @@ const OF_SERVERS: ReadonlySet<string> = new Set<WriteName>(['ca.signIntermediate
  * @param own datacenter whose servers are believed: they have checked who asked them
  */
 export function checkWriter(
-  name: string,
+  name: WriteName,
   args: unknown,
   caller: () => PeerIdentity | undefined,
   own: string | undefined,
 ): void {
-  if (!OF_SERVERS.has(name)) return;
+  const { speaksFor } = WRITES[name];
+  if (speaksFor === undefined) return;
   const peer = checkServer(name, caller);
   if (peer === undefined) return;
-  const { datacenter, Datacenter } = (args ?? {}) as { readonly datacenter?: unknown; readonly Datacenter?: unknown };
-  const wanted = datacenter ?? Datacenter;
+  const wanted = (args as Readonly<Record<string, unknown>>)[speaksFor];
   if (peer.serverOf.some((of) => of === wanted || of === own)) return;
   throw new IsthmusError(
     'permission_denied',

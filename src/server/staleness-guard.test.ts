@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { FakeClock, settle } from '../../test/fakes/fake-clock.ts';
 import type { ServerContract } from '../rpc/contract/contract.ts';
 import { makeResult } from '../rpc/contract/result.ts';
-import { FreshContract, MAX_AGE_MS } from './fresh-contract.ts';
+import { MAX_AGE_MS, StalenessGuard } from './staleness-guard.ts';
 
 function start() {
   const clock = new FakeClock();
@@ -14,7 +14,7 @@ function start() {
       await new Promise((_resolve, reject) => signal.addEventListener('abort', () => reject(signal.reason as Error)));
     },
   } as unknown as ServerContract;
-  const contract = new FreshContract({
+  const contract = new StalenessGuard({
     inner,
     contact: () => ({ connected: lostAt === undefined, lastMs: lostAt === undefined ? 0 : clock.now() - lostAt }),
     clock,

@@ -2,10 +2,10 @@ import type { Clock, Timer } from '../lib/clock.ts';
 import { IsthmusError } from '../lib/errors.ts';
 import { linkSignals } from '../lib/signals.ts';
 import type { ServerContract } from '../rpc/contract/contract.ts';
-import type { ReadName } from '../rpc/contract/reads.ts';
+import { READS } from '../rpc/contract/reads.ts';
 import type { EngineContact } from '../store/engine.ts';
 
-export interface FreshContractDeps {
+export interface StalenessGuardDeps {
   readonly inner: ServerContract;
   /** How well this server reaches its datacenter's data. */
   readonly contact: () => EngineContact;
@@ -17,28 +17,26 @@ export const MAX_AGE_MS = 10_000;
 /** Between two looks while somebody watches, milliseconds. */
 const LOOK_MS = 1_000;
 
-const CANDIDATES: ReadName = 'queries.candidates';
-
 /**
  * The contract as other datacenters get it: who asks for instances that connections may fail over to or from is refused
  * once the data is too old, in the middle of a watch too. The own datacenter goes on with what it has.
  */
-export class FreshContract implements ServerContract {
-  readonly #deps: FreshContractDeps;
+export class StalenessGuard implements ServerContract {
+  readonly #deps: StalenessGuardDeps;
   readonly read: ServerContract['read'];
   readonly write: ServerContract['write'];
   readonly watch: ServerContract['watch'];
 
-  constructor(deps: FreshContractDeps) {
+  constructor(deps: StalenessGuardDeps) {
     this.#deps = deps;
     const { inner } = deps;
     this.write = (name, args, options) => inner.write(name, args, options);
     this.read = async (name, args, options) => {
-      if (name === CANDIDATES) this.#refuseOld();
+      if (READS[name].refusedOnceOld) this.#refuseOld();
       return inner.read(name, args, options);
     };
     this.watch = (name, args, options) => {
-      if (name !== CANDIDATES) return inner.watch(name, args, options);
+      if (!READS[name].refusedOnceOld) return inner.watch(name, args, options);
       return this.#whileFresh(options.signal, (signal) => inner.watch(name, args, { ...options, signal }));
     };
   }

@@ -1,0 +1,16 @@
+import { type Callers, OPERATORS, SERVERS, THIS_DATACENTER } from './roles.ts';
+
+/** What is carried beside reads, watches and writes, and who may call it over the server port. */
+export const STREAMS = {
+  /** The primary's tables, for those who copy them; a token decides which (`server/replication-rights.ts`). */
+  changes: SERVERS,
+  /** A datacenter's whole store; a token must have all rights. */
+  saveSnapshot: OPERATORS,
+  restoreSnapshot: OPERATORS,
+  /** Between servers of different datacenters. */
+  link: SERVERS,
+  /** Of a node's agent with a server. */
+  session: THIS_DATACENTER,
+} as const satisfies Readonly<Record<string, Callers>>;
+
+export type StreamName = keyof typeof STREAMS;
