@@ -1,24 +1,30 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { IsthmusError } from '../lib/errors.ts';
+import { tryDatacenter, tryName } from './names.ts';
 import { formatSpiffe, parseSpiffe, type SpiffeIdentity, tryParseSpiffe } from './spiffe.ts';
 
 const DOMAIN = 'f3f948f5-bd25-8329-8efb-d149dc61a619.consul';
 
+/** In their canonical form. */
 const name = fc
   .string({ unit: 'binary', minLength: 1, maxLength: 100 })
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: what names never hold
-  .filter((text) => !/[\u0000-\u001f\u007f/\\]|\p{Surrogate}/u.test(text) && text !== '.' && text !== '..');
+  .map(tryName)
+  .filter((text) => text !== undefined);
+const datacenter = fc
+  .string({ unit: fc.constantFrom(...'abc019-_'), minLength: 1, maxLength: 63 })
+  .map((text) => tryDatacenter(text) as string);
 
 const identity: fc.Arbitrary<SpiffeIdentity> = fc.oneof(
   fc.record({
     kind: fc.constant('service' as const),
     trustDomain: fc.constant(DOMAIN),
     namespace: fc.constant('default'),
-    datacenter: name,
+    datacenter,
     service: name,
   }),
-  fc.record({ kind: fc.constant('agent' as const), trustDomain: fc.constant(DOMAIN), datacenter: name, node: name }),
+  fc.record({ kind: fc.constant('agent' as const), trustDomain: fc.constant(DOMAIN), datacenter, node: name }),
+  fc.record({ kind: fc.constant('signing' as const), trustDomain: fc.constant(DOMAIN), datacenter }),
   fc.record({ kind: fc.constant('signing' as const), trustDomain: fc.constant(DOMAIN) }),
 );
 
@@ -36,6 +42,18 @@ describe('SPIFFE identities', () => {
     expect(formatSpiffe(agent)).toBe(`spiffe://${DOMAIN}/agent/client/dc/dc1/id/n-1`);
     expect(formatSpiffe({ kind: 'signing', trustDomain: DOMAIN })).toBe(`spiffe://${DOMAIN}`);
     expect(parseSpiffe('spiffe://1234.consul/ns/default/dc/dc1/svc/web')).toMatchObject({ trustDomain: '1234.consul' });
+  });
+
+  it('have one form, whatever the case of their names', () => {
+    const shouted = `spiffe://${DOMAIN}/ns/default/dc/DC1/svc/MALLORY`;
+    expect(parseSpiffe(shouted)).toMatchObject({ datacenter: 'dc1', service: 'mallory' });
+    expect(formatSpiffe(parseSpiffe(shouted))).toBe(`spiffe://${DOMAIN}/ns/default/dc/dc1/svc/mallory`);
+    expect(parseSpiffe(`spiffe://${DOMAIN}/agent/client/dc/Dc1/id/Node-X`)).toMatchObject({ node: 'node-x' });
+    expect(parseSpiffe(`spiffe://${DOMAIN}/ca/dc/DC2`)).toMatchObject({ kind: 'signing', datacenter: 'dc2' });
+    for (const service of ['*', 'web%20', '../x\n', '', 'x'.repeat(256)])
+      expect(() =>
+        formatSpiffe({ kind: 'service', trustDomain: DOMAIN, namespace: 'default', datacenter: 'dc1', service }),
+      ).toThrow(IsthmusError);
   });
 
   it('come back from their text, whatever the names hold', () => {
@@ -114,6 +132,14 @@ describe('SPIFFE identities', () => {
     [`spiffe://a.consul/ns/default/dc/dc1/svc/${'a'.repeat(256)}`],
     [`spiffe://${'a'.repeat(256)}`],
     ['spiffe://a.consul/agent/server/dc/dc1/id/n'],
+    ['spiffe://a.consul/ns/default/dc/dc1/svc/*'],
+    ['spiffe://a.consul/ns/default/dc/dc1/svc/web%20'],
+    ['spiffe://a.consul/ns/default/dc/dc1/svc/web%2520'],
+    ['spiffe://a.consul/ns/default/dc/dc1/svc/..%5Cx'],
+    ['spiffe://a.consul/ns/default/dc/dc.1/svc/web'],
+    ['spiffe://a.consul/ca/dc/dc.1'],
+    ['spiffe://a.consul/ca/dc/'],
+    ['spiffe://a.consul/ca'],
   ])('refuses %s', (uri) => {
     expect(tryParseSpiffe(uri)).toBeUndefined();
     expect(() => parseSpiffe(uri)).toThrow(IsthmusError);

@@ -1,11 +1,14 @@
 import { IsthmusError } from '../lib/errors.ts';
+import { canonicalDatacenter, canonicalNodeName, canonicalServiceName, tryDatacenter, tryName } from './names.ts';
 
 /**
  * SPIFFE identities of the mesh:
  * - service: `spiffe://<trust-domain>/ns/<namespace>/dc/<dc>/svc/<service>`
  * - agent: `spiffe://<trust-domain>/agent/client/dc/<dc>/id/<node>`
- * - signing (CA certificates): `spiffe://<trust-domain>`
- * Path segments are percent-encoded; the segments here are decoded.
+ * - signing (CA certificates): `spiffe://<trust-domain>` of a root, which may sign for every datacenter;
+ *   `spiffe://<trust-domain>/ca/dc/<dc>` of a datacenter's intermediate, which may sign for that one alone
+ * Path segments are percent-encoded; the segments here are decoded, and names are in their canonical form: identities
+ * that differ in case alone are the same one.
  */
 export interface ServiceIdentity {
   readonly kind: 'service';
@@ -25,6 +28,8 @@ export interface AgentIdentity {
 export interface SigningIdentity {
   readonly kind: 'signing';
   readonly trustDomain: string;
+  /** The only datacenter that it may sign for; absent: any. */
+  readonly datacenter?: string;
 }
 
 export type SpiffeIdentity = ServiceIdentity | AgentIdentity | SigningIdentity;
@@ -33,15 +38,9 @@ export type SpiffeIdentity = ServiceIdentity | AgentIdentity | SigningIdentity;
 const MAX_URI = 2_048;
 /** A trust domain is at most 255 bytes (SPIFFE-ID, section 2.1). */
 const MAX_TRUST_DOMAIN = 255;
-/** Names of services, nodes and datacenters, decoded, UTF-16 units. */
-const MAX_SEGMENT = 255;
-
 const TRUST_DOMAIN = /^[a-z0-9][a-z0-9._-]*$/;
 /** What a segment may hold unescaped (RFC 3986 pchar without the escapes). */
 const PCHARS = /^(?:[A-Za-z0-9\-._~!$&'()*+,;=:@]|%[0-9A-Fa-f]{2})+$/;
-// Control characters, slashes and lone surrogates never belong to a name, however they are escaped.
-// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is refused
-const FORBIDDEN = /[\u0000-\u001f\u007f/\\]|\p{Surrogate}/u;
 
 /** `undefined` when `uri` is not an identity of the mesh. */
 export function tryParseSpiffe(uri: string): SpiffeIdentity | undefined {
@@ -51,18 +50,22 @@ export function tryParseSpiffe(uri: string): SpiffeIdentity | undefined {
   if (trustDomain.length > MAX_TRUST_DOMAIN || !TRUST_DOMAIN.test(trustDomain)) return undefined;
   if (slash === -1) return { kind: 'signing', trustDomain };
   const parts = uri.slice(slash + 1).split('/');
+  if (parts.length === 3 && parts[0] === 'ca' && parts[1] === 'dc') {
+    const datacenter = decodeSegment(parts[2] as string, tryDatacenter);
+    return datacenter === undefined ? undefined : { kind: 'signing', trustDomain, datacenter };
+  }
   if (parts.length !== 6) return undefined;
   const [kind, first, dc, second, label, third] = parts as [string, string, string, string, string, string];
   if (kind === 'ns' && dc === 'dc' && label === 'svc') {
-    const namespace = decodeSegment(first);
-    const datacenter = decodeSegment(second);
-    const service = decodeSegment(third);
+    const namespace = decodeSegment(first, tryName);
+    const datacenter = decodeSegment(second, tryDatacenter);
+    const service = decodeSegment(third, tryName);
     if (namespace === undefined || datacenter === undefined || service === undefined) return undefined;
     return { kind: 'service', trustDomain, namespace, datacenter, service };
   }
   if (kind === 'agent' && first === 'client' && dc === 'dc' && label === 'id') {
-    const datacenter = decodeSegment(second);
-    const node = decodeSegment(third);
+    const datacenter = decodeSegment(second, tryDatacenter);
+    const node = decodeSegment(third, tryName);
     if (datacenter === undefined || node === undefined) return undefined;
     return { kind: 'agent', trustDomain, datacenter, node };
   }
@@ -94,35 +97,24 @@ export function trustDomainOf(clusterId: string): string {
 
 function path(identity: SpiffeIdentity): string {
   switch (identity.kind) {
-    case 'service':
-      return `/ns/${encodeSegment(identity.namespace)}/dc/${encodeSegment(identity.datacenter)}/svc/${encodeSegment(identity.service)}`;
+    case 'service': {
+      const namespace = encodeURIComponent(canonicalServiceName(identity.namespace));
+      const service = encodeURIComponent(canonicalServiceName(identity.service));
+      return `/ns/${namespace}/dc/${canonicalDatacenter(identity.datacenter)}/svc/${service}`;
+    }
     case 'agent':
-      return `/agent/client/dc/${encodeSegment(identity.datacenter)}/id/${encodeSegment(identity.node)}`;
+      return `/agent/client/dc/${canonicalDatacenter(identity.datacenter)}/id/${encodeURIComponent(canonicalNodeName(identity.node))}`;
     case 'signing':
-      return '';
+      return identity.datacenter === undefined ? '' : `/ca/dc/${canonicalDatacenter(identity.datacenter)}`;
   }
 }
 
-function encodeSegment(name: string): string {
-  if (!validName(name))
-    throw new IsthmusError(
-      'invalid_argument',
-      'a name in a SPIFFE identity is empty, too long or holds a slash or control character',
-    );
-  return encodeURIComponent(name);
-}
-
-function decodeSegment(text: string): string | undefined {
+/** The canonical form of a name, from a segment as it stands in the URI. */
+function decodeSegment(text: string, canonical: (name: string) => string | undefined): string | undefined {
   if (text === '' || !PCHARS.test(text)) return undefined;
-  let name: string;
   try {
-    name = decodeURIComponent(text);
+    return canonical(decodeURIComponent(text));
   } catch {
     return undefined; // escapes that are no UTF-8
   }
-  return validName(name) ? name : undefined;
-}
-
-function validName(name: string): boolean {
-  return name !== '' && name !== '.' && name !== '..' && name.length <= MAX_SEGMENT && !FORBIDDEN.test(name);
 }

@@ -98,7 +98,7 @@ export class Dialer {
     const { dialling, trustDomain } = before;
     const where = hostPort(endpoint.address, endpoint.port);
     // The name that gateways and other proxies of the mesh route by.
-    const name = `${endpoint.service}.default.${endpoint.datacenter}.internal.${trustDomain}`;
+    const name = foldName(`${endpoint.service}.default.${endpoint.datacenter}.internal.${trustDomain}`);
     let peer: Peer | undefined;
     return new Promise((resolve, reject) => {
       const tls = connectTls({
@@ -158,7 +158,7 @@ export class Dialer {
 
 function checkService(peer: Peer, endpoint: SidecarEndpoint): void {
   const { service, datacenter } = peer.identity;
-  if (foldName(service) === foldName(endpoint.service) && datacenter === endpoint.datacenter) return;
+  if (service === foldName(endpoint.service) && datacenter === endpoint.datacenter) return;
   throw new PeerRefused(
     'wrong_peer',
     `${endpoint.service} in ${endpoint.datacenter} was dialled, ${service} in ${datacenter} answered`,

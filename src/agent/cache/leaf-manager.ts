@@ -7,6 +7,7 @@ import { abortable, sleep, withDeadline } from '../../lib/signals.ts';
 import { createTaskGroup } from '../../lib/task.ts';
 import { turn } from '../../lib/turn.ts';
 import type { IssuedCert, LeafCert } from '../../model/ca.ts';
+import { canonicalServiceName } from '../../model/names.ts';
 import { formatSpiffe } from '../../model/spiffe.ts';
 import { createCsr, type OwnCsrs } from '../../pki/csr.ts';
 import { generateLeafKey, privateKeyToPem, spkiOf } from '../../pki/keys.ts';
@@ -180,13 +181,15 @@ export class LeafManager implements Service {
     }
   }
 
-  #leaf(service: string, token: string | undefined): Leaf {
+  /** One for each service, whichever case its name is asked for in. */
+  #leaf(name: string, token: string | undefined): Leaf {
+    if (name === '') throw new IsthmusError('rejected', 'URI must be either service or agent');
+    const service = canonicalServiceName(name);
     const known = this.#leaves.get(service);
     if (known !== undefined) {
       known.token = token ?? known.token;
       return known;
     }
-    if (service === '') throw new IsthmusError('rejected', 'URI must be either service or agent');
     if (this.#leaves.size >= this.#maxLeaves)
       throw new IsthmusError('unavailable', `this agent holds ${this.#maxLeaves} leaf certificates, its limit`);
     const key = generateLeafKey();
