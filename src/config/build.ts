@@ -277,6 +277,8 @@ function buildSections(
       responseHeaders: values['http_config.response_headers'],
       blockEndpoints: values['http_config.block_endpoints'],
       allowWriteHttpFrom: values['http_config.allow_write_http_from'],
+      allowHosts: values['http_config.allow_hosts'],
+      allowOrigins: values['http_config.allow_origins'],
       maxHeaderBytes: values['http_config.max_header_bytes'],
       useCache: values['http_config.use_cache'],
     },

@@ -237,6 +237,10 @@ export interface HttpConfig {
   readonly blockEndpoints: readonly string[];
   /** CIDRs that may write; empty is everyone. */
   readonly allowWriteHttpFrom: readonly string[];
+  /** Names in `Host` beside those that the agent has by itself. */
+  readonly allowHosts: readonly string[];
+  /** Origins of pages that may write. */
+  readonly allowOrigins: readonly string[];
   readonly maxHeaderBytes: number;
   readonly useCache: boolean;
 }

@@ -1,5 +1,6 @@
 import { tryParseDuration } from '../lib/duration.ts';
 import { IsthmusError } from '../lib/errors.ts';
+import { tenancyFault, tenancyOf } from './tenancy.ts';
 
 /**
  * Request bodies are decoded as the peer's are (Go's encoding/json, unknown fields refused): names fit in any case,
@@ -96,8 +97,15 @@ export function asStruct<F extends Fields>(
       const result: Record<string, unknown> = {};
       for (const [key, entry] of Object.entries(value)) {
         const field = byName.get(key.toLowerCase());
+        const tenancy = tenancyOf(key);
+        const fault = tenancy === undefined ? undefined : tenancyFault(tenancy, entry);
+        if (fault !== undefined)
+          throw new IsthmusError(
+            'invalid_argument',
+            `json: ${field === undefined ? 'unknown ' : ''}field ${JSON.stringify(key)}: ${fault}`,
+          );
         if (field === undefined) {
-          if (options.ignoreUnknown) continue;
+          if (options.ignoreUnknown || tenancy !== undefined) continue;
           throw new IsthmusError('invalid_argument', `json: unknown field ${JSON.stringify(key)}`);
         }
         const path = where.field === '' ? field : `${where.field}.${field}`;

@@ -62,6 +62,16 @@ export const AGENT_KEYS = {
   'http_config.response_headers': used(textMap, {}, 'Headers added to each answer.'),
   'http_config.block_endpoints': used(texts, [], 'Path prefixes that are refused.'),
   'http_config.allow_write_http_from': used(texts, [], 'Networks (CIDR) that may write; empty is everyone.'),
+  'http_config.allow_hosts': used(
+    texts,
+    [],
+    'Names with a dot by which clients reach this agent, beside its own; `*.example.com` is all below it, `*` any.',
+  ),
+  'http_config.allow_origins': used(
+    texts,
+    [],
+    'Origins of web pages that may change something, such as `https://ops.example.com`.',
+  ),
   'http_config.max_header_bytes': used(integer(), 0, 'Most bytes of request headers; 0 takes 32 KiB.'),
   'http_config.use_cache': used(toggle, true, 'Let `?cached` answer from the agent.'),
 

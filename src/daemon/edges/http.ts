@@ -70,6 +70,14 @@ export function createHttp(deps: HttpDeps): HttpEdge {
       },
       blockEndpoints: config.http.blockEndpoints,
       allowWriteHttpFrom: config.http.allowWriteHttpFrom,
+      allowOrigins: config.http.allowOrigins,
+      hosts: [
+        nodeName,
+        `*.${config.dns.domain}`,
+        config.advertiseAddr,
+        config.advertiseAddrWan,
+        ...config.http.allowHosts,
+      ],
     },
   );
   certificates.onChange((use) => {

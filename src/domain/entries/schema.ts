@@ -1,6 +1,7 @@
 import { formatDuration, tryParseDuration } from '../../lib/duration.ts';
 import { IsthmusError } from '../../lib/errors.ts';
 import { foldName } from '../../model/names.ts';
+import { tenancyFault, tenancyOf } from '../../model/tenancy.ts';
 
 /** What one field of a configuration entry may hold. Fields that are empty (as Go sees it) are left out when stored. */
 export type Field =
@@ -34,6 +35,7 @@ export const OPAQUE: Field = { type: 'opaque' };
 const IGNORED = new Set(['createindex', 'modifyindex']);
 
 interface Problems {
+  /** Keys, each with the reason where there is more to say. */
   readonly unknown: string[];
   readonly wrong: string[];
 }
@@ -73,7 +75,7 @@ export function decodeFields(fields: Fields, raw: Plain, options: DecodeOptions 
   }
   if (problems.unknown.length > 0 && options.lenient !== true) {
     const count = problems.unknown.length;
-    const lines = problems.unknown.map((key) => `\t* invalid config key ${JSON.stringify(key)}\n`).join('');
+    const lines = problems.unknown.map((key) => `\t* invalid config key ${key}\n`).join('');
     throw badRequest(`${count} error${count === 1 ? '' : 's'} occurred:\n${lines}\n`);
   }
   return entry;
@@ -89,8 +91,11 @@ function decodeObject(fields: Fields, raw: Plain, path: string, problems: Proble
   for (const [key, value] of Object.entries(raw)) {
     const plain = plainKey(key);
     const name = names.get(plain);
-    if (name !== undefined) found.set(name, value);
-    else if (!(top && IGNORED.has(plain))) problems.unknown.push(path + key);
+    const tenancy = tenancyOf(key);
+    const fault = tenancy === undefined ? undefined : tenancyFault(tenancy, value);
+    if (fault !== undefined) problems.unknown.push(`${JSON.stringify(path + key)}, ${fault}`);
+    else if (name !== undefined) found.set(name, value);
+    else if (tenancy === undefined && !(top && IGNORED.has(plain))) problems.unknown.push(JSON.stringify(path + key));
   }
   const result: Plain = {};
   for (const [name, field] of Object.entries(fields)) {

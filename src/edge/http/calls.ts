@@ -1,5 +1,6 @@
-import { invariant } from '../../lib/errors.ts';
+import { IsthmusError, invariant } from '../../lib/errors.ts';
 import { Query } from './query.ts';
+import { foreignParameter } from './request-guard.ts';
 import type { PreparedCall } from './route.ts';
 import type { PathEntry } from './table.ts';
 
@@ -56,6 +57,8 @@ export class ReadyCalls {
   make(url: string, entry: PathEntry, params: Readonly<Record<string, string>>): ReadyCall {
     const mark = url.indexOf('?');
     const query = new Query(mark < 0 ? '' : url.slice(mark + 1));
+    const foreign = foreignParameter(query, false);
+    if (foreign !== undefined) throw new IsthmusError('invalid_argument', foreign);
     const call = entry.routes.get('GET')?.prepare?.(params, query);
     invariant(call !== undefined, `${entry.path} has no prepared form`);
     const ready = { call, query, pretty: query.has('pretty'), entry };

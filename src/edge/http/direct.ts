@@ -11,7 +11,7 @@ export interface DirectDeps {
   readonly limits: HttpLimits;
   readonly clock: Clock;
   /** The call that a URL stands for; undefined leaves the request to the long way. */
-  find(url: string): ReadyCall | undefined;
+  find(url: string, rawHeaders: readonly string[]): ReadyCall | undefined;
   /** Runs it; never rejects. `waiting` is given when the call may wait. */
   run(ready: ReadyCall, token: string | undefined, waiting: Waiting | undefined): Promise<CompiledResponse>;
   /** Gives a connection to Node's HTTP server for good, with what was read from it. */
@@ -115,7 +115,7 @@ class DirectConnection {
 
   #first(text: string, chunk: Buffer): void {
     const simple = parseSimpleGet(text);
-    const ready = simple === undefined ? undefined : this.#deps.find(simple.url);
+    const ready = simple === undefined ? undefined : this.#deps.find(simple.url, simple.rawHeaders);
     if (simple === undefined || ready === undefined) {
       this.#handOver(chunk);
       return;

@@ -149,14 +149,28 @@ describe('routing', () => {
     expect(head).toMatchObject({ status: 405, body: '' });
   });
 
-  it('answers an unknown path with nothing', async () => {
+  it('says that an unknown path is none', async () => {
     const edge = await start();
     for (const path of ['/v1/nope', '/', '/v1/catalog/nodes/', '/v2/catalog/nodes', '/v1//catalog/nodes']) {
       const answer = await edge.get(path);
-      expect(answer).toMatchObject({ status: 404, body: '' });
-      expect(answer.headers).not.toHaveProperty('x-consul-default-acl-policy');
-      expect(answer.headers).not.toHaveProperty('content-type');
+      expect(answer).toMatchObject({ status: 404, body: `"${path}" is no endpoint of this API` });
     }
+  });
+
+  it('says of what the peer has and this program has not that nothing was done', async () => {
+    const edge = await start();
+    for (const [method, path] of [
+      ['GET', '/v1/kv/a?raw'],
+      ['PUT', '/v1/kv/a/b'],
+      ['DELETE', '/v1/kv/?recurse'],
+      ['PUT', '/v1/session/create'],
+      ['PUT', '/v1/txn'],
+      ['GET', '/v1/event/list'],
+    ] as const)
+      expect(await edge.send(method, path)).toMatchObject({
+        status: 501,
+        body: expect.stringMatching(/^Isthmus does not have .* yet: nothing was read or written$/),
+      });
   });
 
   it('decodes what a path names, and takes the rest of it with slashes', async () => {

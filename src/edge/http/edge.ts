@@ -1,6 +1,5 @@
 import { setMaxListeners } from 'node:events';
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { BlockList, isIPv6 } from 'node:net';
 import type { SecureContextOptions } from 'node:tls';
 import { type FastifyInstance, fastify } from 'fastify';
 import type { Clock } from '../../lib/clock.ts';
@@ -29,10 +28,12 @@ import {
 import { createHttpMeters, type HttpMeters } from './meters.ts';
 import { NO_SCHEMAS } from './no-schemas.ts';
 import { Query } from './query.ts';
+import { foreignParameter, RequestGuard, type RequestGuardOptions } from './request-guard.ts';
 import type { ApiResponse, Route } from './route.ts';
 import { sendResponse, sendStream } from './send.ts';
 import { type PathEntry, pathTable } from './table.ts';
 import { requestToken } from './token.ts';
+import { unknownEndpoint } from './unknown.ts';
 
 export interface HttpEdgeDeps {
   readonly routes: readonly Route[];
@@ -41,7 +42,7 @@ export interface HttpEdgeDeps {
   readonly metrics: Metrics;
 }
 
-export interface HttpEdgeOptions {
+export interface HttpEdgeOptions extends RequestGuardOptions {
   readonly listeners: readonly HttpListener[];
   /** Told in a header of every answer. */
   readonly defaultPolicy: 'allow' | 'deny';
@@ -50,8 +51,6 @@ export interface HttpEdgeOptions {
   readonly responseHeaders?: Readonly<Record<string, string>>;
   /** `http_config.block_endpoints`: path prefixes that are answered 403. */
   readonly blockEndpoints?: readonly string[];
-  /** `http_config.allow_write_http_from`: CIDRs that may send anything but GET; empty is everyone. */
-  readonly allowWriteHttpFrom?: readonly string[];
 }
 
 export interface HttpEdge extends Service {
@@ -74,7 +73,7 @@ class Edge implements HttpEdge {
   readonly #common: readonly string[];
   readonly #limiter: PerKeyLimit;
   readonly #admission: Admission;
-  readonly #writers: BlockList | undefined;
+  readonly #guard: RequestGuard;
   readonly #exchanges = new OpenExchanges();
   readonly #stopping = new AbortController();
   readonly #compiled = new WeakMap<ApiResponse, CompiledResponse>();
@@ -97,14 +96,14 @@ class Edge implements HttpEdge {
     const { maxConnectionsPerClient: perKey, maxConnections: total } = this.#limits;
     this.#limiter = new PerKeyLimit({ perKey, total });
     this.#admission = new Admission(this.#limits);
-    this.#writers = blockListOf(options.allowWriteHttpFrom ?? []);
+    this.#guard = new RequestGuard(options);
     this.#table = pathTable(deps.routes);
     const open = this.#table.filter((entry) => !this.#isBlocked(entry));
     this.#calls = new ReadyCalls(open, this.#limits.keptUrls);
     this.#direct = new DirectConnections({
       limits: this.#limits,
       clock: deps.clock,
-      find: (url) => this.#calls.find(url),
+      find: (url, headers) => (this.#guard.admits(headers) ? this.#calls.find(url) : undefined),
       run: (ready, token, waiting) => this.#runDirect(ready, token, waiting),
       handOver: (socket, chunk) => handOver(socket, chunk),
       onRequest: keepConnection,
@@ -140,9 +139,9 @@ class Edge implements HttpEdge {
     });
     app.removeAllContentTypeParsers();
     app.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => done(null, body));
-    app.setNotFoundHandler((_request, reply) => {
+    app.setNotFoundHandler((request, reply) => {
       reply.hijack();
-      reply.raw.writeHead(404, { 'Content-Length': '0' }).end(); // as the peer: no header of ours, no text
+      this.#send(reply.raw, unknownEndpoint(request.raw.url ?? ''));
     });
     app.setErrorHandler(
       (error: { readonly code?: string; readonly statusCode?: number; readonly message: string }, _request, reply) => {
@@ -216,6 +215,11 @@ class Edge implements HttpEdge {
       return;
     }
     if (this.#stopping.signal.aborted) response.shouldKeepAlive = false;
+    const refusal = this.#guard.refusal(incoming);
+    if (refusal !== undefined) {
+      this.#send(response, refusal);
+      return;
+    }
     const kept = incoming.method === 'GET' ? this.#calls.kept(incoming.url as string) : undefined;
     if (kept === undefined) this.#app?.routing(incoming, response);
     else this.#runParsed(kept, incoming, response);
@@ -304,9 +308,8 @@ class Edge implements HttpEdge {
     body: Buffer,
   ): void {
     const method = incoming.method as string;
-    const refusal = this.#refusal(entry, incoming);
-    if (refusal !== undefined) {
-      this.#send(response, refusal);
+    if (this.#isBlocked(entry)) {
+      this.#send(response, { status: 403, text: 'Endpoint is blocked by agent configuration' });
       return;
     }
     const route = entry.routes.get(method);
@@ -330,6 +333,11 @@ class Edge implements HttpEdge {
     const mark = url.indexOf('?');
     const path = mark < 0 ? url : url.slice(0, mark);
     const query = new Query(mark < 0 ? '' : url.slice(mark + 1));
+    const foreign = foreignParameter(query, route.method !== 'GET');
+    if (foreign !== undefined) {
+      this.#send(response, { status: 400, text: foreign });
+      return;
+    }
     if (route.method === 'GET' && (query.has('index') || query.has('hash')) && !this.#mayWatch(response)) return;
     const exchange = { incoming, response, open: this.#exchanges };
     const request = new HttpApiRequest(exchange, { path, params, query, body });
@@ -362,14 +370,6 @@ class Edge implements HttpEdge {
 
   #isBlocked(entry: PathEntry): boolean {
     return this.#options.blockEndpoints?.some((prefix) => entry.path.startsWith(prefix)) === true;
-  }
-
-  #refusal(entry: PathEntry, incoming: IncomingMessage): ApiResponse | undefined {
-    if (this.#isBlocked(entry)) return { status: 403, text: 'Endpoint is blocked by agent configuration' };
-    if (this.#writers === undefined || incoming.method === 'GET' || incoming.method === 'OPTIONS') return undefined;
-    const client = incoming.socket.remoteAddress ?? '';
-    const family = isIPv6(client) ? 'ipv6' : 'ipv4';
-    return this.#writers.check(client, family) ? undefined : { status: 403, text: 'Access is restricted' };
   }
 
   #fail(entry: PathEntry, response: ServerResponse, thrown: unknown): void {
@@ -413,15 +413,4 @@ const NO_BODY = Buffer.alloc(0);
 
 function takesStream(entry: PathEntry): boolean {
   return [...entry.routes.values()].some((route) => route.body === 'stream');
-}
-
-function blockListOf(cidrs: readonly string[]): BlockList | undefined {
-  if (cidrs.length === 0) return undefined;
-  const list = new BlockList();
-  for (const cidr of cidrs) {
-    const [address = '', bits] = cidr.split('/');
-    const family = isIPv6(address) ? 'ipv6' : 'ipv4';
-    list.addSubnet(address, Number(bits ?? (family === 'ipv6' ? 128 : 32)), family);
-  }
-  return list;
 }
