@@ -3,6 +3,7 @@ import { systemConfigDeps } from '../../src/config/system-deps.ts';
 import { createClientCore } from '../../src/daemon/client/client-core.ts';
 import type { Core } from '../../src/daemon/core.ts';
 import { createNodeAgent, type NodeAgent } from '../../src/daemon/node/node-agent.ts';
+import { loadNodeKey } from '../../src/daemon/node/node-key.ts';
 import { Certificates } from '../../src/daemon/security/certificates.ts';
 import { systemClock } from '../../src/lib/clock.ts';
 import { newUuid } from '../../src/lib/ids.ts';
@@ -40,6 +41,7 @@ export async function startSimulated(name: string, servers: readonly string[]): 
   const parts = { loaded, nodeId, clock, log: noLog, metrics: noMetrics };
   const core = createClientCore({
     ...parts,
+    nodeKey: loadNodeKey(''),
     certificates: new Certificates({ ...parts, tls: loaded.config.tls, managed: () => undefined }),
     giveUp: (error) => {
       throw error;

@@ -18,6 +18,7 @@ import { type AgentHost, processHost } from './host.ts';
 import { type Logging, startLogging } from './logging.ts';
 import { createNodeAgent, type NodeAgent } from './node/node-agent.ts';
 import { loadNodeId, prepareDataDir } from './node/node-id.ts';
+import { loadNodeKey } from './node/node-key.ts';
 import { readyAddresses } from './ready.ts';
 import { Certificates } from './security/certificates.ts';
 import { serverCore } from './server/server-core.ts';
@@ -84,6 +85,7 @@ export async function runAgent({ input, describe, host = processHost }: RunAgent
     : createClientCore({
         loaded,
         nodeId,
+        nodeKey: loadNodeKey(config.dataDir),
         clock,
         log,
         metrics,

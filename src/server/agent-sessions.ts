@@ -1,8 +1,9 @@
-import type { LivingServer, NodeAgentInfo, Nodes } from '../domain/nodes/nodes.ts';
+import type { LivingServer, NodeAgentInfo, Nodes, Proved } from '../domain/nodes/nodes.ts';
 import { ChangeSignal } from '../lib/change-signal.ts';
 import type { Clock } from '../lib/clock.ts';
 import { hasCode, IsthmusError } from '../lib/errors.ts';
 import { newUuid } from '../lib/ids.ts';
+import { PerKeyLimit } from '../lib/per-key-limit.ts';
 import type { Service } from '../lib/service.ts';
 import { abortable, aborted, linkSignals, sleep } from '../lib/signals.ts';
 import { createTaskGroup } from '../lib/task.ts';
@@ -16,9 +17,9 @@ import {
 import { type HeldLease, holdLease } from '../store/held-lease.ts';
 import type { Store } from '../store/store.ts';
 import type { Logger, Metrics } from '../telemetry/types.ts';
+import { enterSession, type SessionEntryDeps, type SessionRefusal } from './session-entry.ts';
 
-export interface AgentSessionsDeps {
-  readonly datacenter: string;
+export interface AgentSessionsDeps extends Pick<SessionEntryDeps, 'datacenter' | 'callers'> {
   /** This server as a member; asked once its listeners are bound. */
   readonly self: () => NodeAgentInfo;
   readonly build: string;
@@ -43,21 +44,28 @@ export interface AgentSessions {
   hold(stream: SessionStream, signal: AbortSignal): Promise<void>;
 }
 
-/** For an agent to say who it is, milliseconds. */
+/** For an agent to say and prove who it is, milliseconds. */
 const HELLO_MS = 5_000;
-/** Signs of life within the time after which a node is lost. */
+/** Heartbeats within the time after which a node is lost. */
 const HEARTBEATS = 4;
 /**
  * The sessions of a server that died end after so many times the node timeout, less a third for the last time that the lease
- * was kept: an agent notices within three signs of life, and needs a moment to find another server.
+ * was kept: an agent notices within three heartbeats, and needs a moment to find another server.
  */
 const LEASE_TIMEOUTS = 2;
+/** Messages of an agent between two heartbeats; it sends one. */
+const MAX_MESSAGES = 64;
+/** Characters of a name that was not checked yet, in the log. */
+const MAX_LOGGED = 128;
 
 interface Live {
   readonly id: string;
   readonly info: NodeAgentInfo;
+  readonly proved: Proved;
   readonly stream: SessionStream;
   silentBeats: number;
+  /** What it said since the last heartbeat. */
+  messages: number;
   readonly end: (error: IsthmusError) => void;
 }
 
@@ -73,6 +81,8 @@ class Sessions implements AgentSessions {
   readonly #leaseMs: number;
   readonly #tasks;
   readonly #live = new Map<string, Live>();
+  /** An agent has one session on a connection, and the listener bounds connections. */
+  readonly #connections = new PerKeyLimit({ perKey: 1 });
   readonly #serversChanged = new ChangeSignal();
   readonly #ownSession = newUuid();
   #lease: HeldLease | undefined;
@@ -96,6 +106,19 @@ class Sessions implements AgentSessions {
   }
 
   async hold(stream: SessionStream, signal: AbortSignal): Promise<void> {
+    const slot = this.#connections.admit(stream.peer);
+    if (slot === undefined) {
+      stream.end();
+      return;
+    }
+    try {
+      await this.#hold(stream, signal);
+    } finally {
+      slot.release();
+    }
+  }
+
+  async #hold(stream: SessionStream, signal: AbortSignal): Promise<void> {
     const linked = linkSignals(signal, this.#tasks.signal);
     const messages = stream.messages[Symbol.asyncIterator]();
     let live: Live | undefined;
@@ -106,10 +129,12 @@ class Sessions implements AgentSessions {
         const next = await abortable(messages.next(), linked.signal);
         if (next.done === true) break;
         live.silentBeats = 0;
+        live.messages += 1;
+        if (live.messages > MAX_MESSAGES) throw new IsthmusError('rejected', 'the agent says too much');
         const { message } = next.value;
         if (message.case === 'ping') {
           stream.send({ message: { case: 'pong', value: { number: message.value.number } } });
-          this.#measured(live, message.value.rttUs);
+          if (live.messages === 1) this.#measured(live, message.value.rttUs);
         }
         if (message.case === 'leaving') {
           await this.#deps.nodes.left(live.info.Node, live.id);
@@ -142,17 +167,23 @@ class Sessions implements AgentSessions {
       const next = await abortable(messages.next(), linked.signal);
       if (next.done === true || next.value.message.case !== 'hello') return undefined;
       const hello = next.value.message.value;
-      const refusal = this.#judge(hello);
-      if (refusal !== undefined) return this.#refuse(stream, hello, refusal);
+      const said = async (): Promise<SessionMessage | undefined> => {
+        const answer = await abortable(messages.next(), linked.signal);
+        return answer.done === true ? undefined : answer.value;
+      };
+      const boundKey = (node: string): string | undefined => nodes.member(node)?.Key;
+      const entered = await enterSession({ ...this.#deps, boundKey }, hello, stream, said, linked.signal);
+      if ('refusal' in entered) return this.#refuse(stream, hello, entered.refusal);
+      const { info, proved } = entered;
       const id = newUuid();
-      const info = infoOf(hello);
       try {
-        await nodes.begin(info, id, this.#livingLease());
+        await nodes.begin(info, id, this.#livingLease(), proved);
       } catch (thrown) {
         if (!hasCode(thrown, 'rejected')) throw thrown;
         return this.#refuse(stream, hello, { reason: 'name', message: thrown.message });
       }
-      const live: Live = { id, info, stream, silentBeats: 0, end: (error) => linked.abort(error) };
+      const end = (error: IsthmusError): void => linked.abort(error);
+      const live: Live = { id, info, proved, stream, silentBeats: 0, messages: 0, end };
       this.#live.set(id, live);
       stream.send(this.#welcome());
       return live;
@@ -172,24 +203,12 @@ class Sessions implements AgentSessions {
     return this.#lease.id;
   }
 
-  #judge({ protocol, datacenter, node, nodeId }: AgentHello): { reason: string; message: string } | undefined {
-    const own = this.#deps.datacenter;
-    if (protocol < SESSION_PROTOCOL)
-      return {
-        reason: 'protocol',
-        message: `the agent speaks protocol ${protocol}, this server ${SESSION_PROTOCOL} and later`,
-      };
-    if (datacenter !== own)
-      return {
-        reason: 'datacenter',
-        message: `this server is of the datacenter ${own}, the agent of ${datacenter}: correct its "datacenter" or "retry_join"`,
-      };
-    if (node === '' || nodeId === '') return { reason: 'name', message: 'the agent told no node name or no node ID' };
-    return undefined;
-  }
-
-  #refuse(stream: SessionStream, { node }: AgentHello, refusal: { reason: string; message: string }): undefined {
-    this.#deps.log.warn('refused an agent', { peer: stream.peer, node, reason: refusal.message });
+  #refuse(stream: SessionStream, { node }: AgentHello, refusal: SessionRefusal): undefined {
+    this.#deps.log.warn('refused an agent', {
+      peer: stream.peer,
+      node: node.slice(0, MAX_LOGGED),
+      reason: refusal.message,
+    });
     stream.send({ message: { case: 'refusal', value: refusal } });
     return undefined;
   }
@@ -240,13 +259,13 @@ class Sessions implements AgentSessions {
       told = now;
       for (const { stream } of this.#live.values()) stream.send(this.#welcome());
     });
-    await this.#hang();
+    await this.#renewLease();
     this.#tasks.loop('lease', { backoff: { baseMs: 100, maxMs: 1_000 } }, async (signal) => {
       const lease = this.#lease;
       if (lease !== undefined && !lease.lost.aborted) await aborted(AbortSignal.any([lease.lost, signal]));
       if (signal.aborted) return;
       this.#deps.log.warn('the lease of this server’s sessions was lost: they are written down anew');
-      await this.#hang();
+      await this.#renewLease();
     });
     this.#tasks.loop('heartbeats', { pauseMs: this.#heartbeatMs }, async () => this.#beat());
   }
@@ -262,11 +281,12 @@ class Sessions implements AgentSessions {
       if (live.silentBeats * this.#heartbeatMs >= this.#timeoutMs)
         live.end(new IsthmusError('unavailable', 'nothing heard of the agent any more'));
       live.silentBeats += 1;
+      live.messages = 0;
     }
   }
 
-  /** A new lease, with this server and all that have a session with it hung on it. */
-  async #hang(): Promise<void> {
+  /** A new lease, for this server and all that have a session with it. */
+  async #renewLease(): Promise<void> {
     const { store, clock } = this.#deps;
     this.#lease = await holdLease({ leases: store.leases, clock, tasks: this.#tasks }, this.#leaseMs);
     await this.#writeAll();
@@ -281,23 +301,17 @@ class Sessions implements AgentSessions {
     const { nodes } = this.#deps;
     const lease = this.#livingLease();
     await nodes.begin(this.#deps.self(), this.#ownSession, lease);
-    for (const { info, id } of this.#live.values()) await nodes.begin(info, id, lease);
+    for (const { info, id, proved, end } of this.#live.values()) {
+      try {
+        await nodes.begin(info, id, lease, proved);
+      } catch (thrown) {
+        if (!hasCode(thrown, 'rejected')) throw thrown;
+        end(thrown); // the node belongs to another one by now, or did so in the snapshot
+      }
+    }
   }
 }
 
 function serverNames(nodes: Nodes): string {
   return JSON.stringify(nodes.servers());
-}
-
-function infoOf(hello: AgentHello): NodeAgentInfo {
-  return {
-    Node: hello.node,
-    ID: hello.nodeId,
-    Role: 'client',
-    Addr: hello.address,
-    Port: 0,
-    Tags: hello.tags,
-    TaggedAddresses: hello.taggedAddresses,
-    Meta: hello.meta,
-  };
 }

@@ -2,6 +2,7 @@ import type { Clock } from '../../lib/clock.ts';
 import { IsthmusError } from '../../lib/errors.ts';
 import { abortable, linkSignals, withDeadline } from '../../lib/signals.ts';
 import { createTaskGroup } from '../../lib/task.ts';
+import type { NodeKey } from '../../pki/node-key.ts';
 import type { ServerContract } from '../../rpc/contract/contract.ts';
 import type { SnapshotContract } from '../../rpc/contract/snapshots.ts';
 import { createChannel, type RpcChannel } from '../../rpc/transport/channel.ts';
@@ -11,20 +12,27 @@ import { createRemoteContract } from '../../rpc/transport/remote-contract.ts';
 import type { TransportSecurity } from '../../rpc/transport/security.ts';
 import { createRemoteSnapshots } from '../../rpc/transport/snapshots-wire.ts';
 
+/** What the agent says of itself; the session adds the key. */
+export type AgentHello = AgentHelloInit & Readonly<Record<'datacenter' | 'node' | 'nodeId', string>>;
+
 export interface ServerSessionDeps {
-  readonly hello: () => AgentHelloInit;
+  readonly hello: () => AgentHello;
+  /** The node's own key; absent: the agent proves nothing. */
+  readonly key?: NodeKey;
   /** The datacenter whose server must answer. */
   readonly datacenter: string;
   readonly security?: TransportSecurity;
   readonly clock: Clock;
   /** Milliseconds that never go back, with fractions. */
   readonly monotonicMs: () => number;
-  /** Told with each Welcome but the first, and the one before it. */
+  /** Called with each Welcome but the first, and the one before it. */
   readonly onWelcome: (welcome: Welcome, before: Welcome) => void;
 }
 
 /** From dialling until the server has answered, milliseconds. */
 const HANDSHAKE_MS = 3_000;
+/** A server that asks for heartbeats more often than this gets them this often, milliseconds. */
+const SHORTEST_HEARTBEAT_MS = 10;
 /** Heartbeats without an answer after which the server counts as gone. */
 const MISSED_HEARTBEATS = 2;
 /** Longest wait for the server to confirm a departure, milliseconds. */
@@ -118,14 +126,23 @@ export class ServerSession {
 
   /** Sends the hello and reads until the welcome; what comes after it is read in the background. */
   async #greet(signal: AbortSignal): Promise<void> {
-    this.#stream.send({ message: { case: 'hello', value: this.#deps.hello() } });
+    const { hello, key } = this.#deps;
+    const said = hello();
+    const publicKey = key?.publicKey ?? new Uint8Array();
+    this.#stream.send({ message: { case: 'hello', value: { ...said, publicKey } } });
     const messages = this.#stream.messages[Symbol.asyncIterator]();
     while (this.#welcome === undefined) {
       const next = await abortable(messages.next(), signal);
       if (next.done === true) throw new IsthmusError('unavailable', `${this.address} ended the session`);
-      this.#onMessage(next.value);
+      const { message } = next.value;
+      if (message.case !== 'challenge') this.#onMessage(next.value);
+      else if (key !== undefined) {
+        const { datacenter, node, nodeId } = said;
+        const signature = key.prove({ datacenter, node, nodeId, nonce: message.value.nonce });
+        this.#stream.send({ message: { case: 'proof', value: { signature } } });
+      }
     }
-    const { heartbeatMs } = this.#welcome;
+    const heartbeatMs = Math.max(SHORTEST_HEARTBEAT_MS, this.#welcome.heartbeatMs);
     this.#tasks.run('session', async () => {
       for (;;) {
         const next = await messages.next();

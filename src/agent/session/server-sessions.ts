@@ -6,16 +6,18 @@ import { IsthmusError } from '../../lib/errors.ts';
 import type { Service } from '../../lib/service.ts';
 import { abortable, sleep, withDeadline } from '../../lib/signals.ts';
 import { createTaskGroup } from '../../lib/task.ts';
-import type { AgentHelloInit, Welcome } from '../../rpc/transport/handlers.ts';
+import type { NodeKey } from '../../pki/node-key.ts';
+import type { Welcome } from '../../rpc/transport/handlers.ts';
 import type { TransportSecurity } from '../../rpc/transport/security.ts';
 import type { Logger, Metrics } from '../../telemetry/types.ts';
 import type { KnownServer, ServerList } from './server-list.ts';
-import { ServerSession, type ServerSessionDeps } from './server-session.ts';
+import { type AgentHello, ServerSession, type ServerSessionDeps } from './server-session.ts';
 
 export interface ServerSessionsDeps {
   readonly datacenter: string;
   readonly servers: ServerList;
-  readonly hello: () => AgentHelloInit;
+  readonly hello: () => AgentHello;
+  readonly key?: NodeKey;
   readonly security?: TransportSecurity;
   readonly clock: Clock;
   readonly monotonicMs: () => number;
@@ -187,10 +189,11 @@ export class ServerSessions implements Service {
   }
 
   #sessionDeps(): ServerSessionDeps {
-    const { datacenter, hello, security, clock, monotonicMs } = this.#deps;
+    const { datacenter, hello, key, security, clock, monotonicMs } = this.#deps;
     return {
       datacenter,
       hello,
+      ...(key === undefined ? {} : { key }),
       ...(security === undefined ? {} : { security }),
       clock,
       monotonicMs,

@@ -7,12 +7,15 @@ import { nodeCatalog } from '../../daemon/domains/node-catalog.ts';
 import { type Catalog, createCatalog } from '../../domain/catalog/catalog.ts';
 import { createNodes, type Nodes } from '../../domain/nodes/nodes.ts';
 import { systemClock } from '../../lib/clock.ts';
-import type { IsthmusError } from '../../lib/errors.ts';
+import { IsthmusError } from '../../lib/errors.ts';
+import { ALL_RIGHTS, type Callers } from '../../model/rights.ts';
+import { generateNodeKey, type NodeKey, readNodeKey } from '../../pki/node-key.ts';
 import type { ServerContract } from '../../rpc/contract/contract.ts';
 import { makeResult } from '../../rpc/contract/result.ts';
 import { type Followed, WatchPool } from '../../rpc/subscribe/watch-pool.ts';
 import { createChannel } from '../../rpc/transport/channel.ts';
 import { createRpcListener } from '../../rpc/transport/listener.ts';
+import type { PeerIdentity } from '../../rpc/transport/security.ts';
 import { createAgentSessions } from '../../server/agent-sessions.ts';
 import type { Store } from '../../store/store.ts';
 import { noLog, noMetrics } from '../../telemetry/types.ts';
@@ -57,13 +60,24 @@ const count = (name: string, { form = '' }: Readonly<Record<string, string>>, am
   if (name === 'isthmus_rpc_watch_bytes_total') sent[form] = (sent[form] ?? 0) + amount;
 };
 
+interface ServerOptions {
+  readonly nodeTimeoutMs?: number;
+  readonly callers?: Pick<Callers, 'resolve'>;
+  /** Whose certificate every agent has. */
+  readonly identity?: PeerIdentity;
+}
+
 interface Server {
   readonly address: string;
   stop(): Promise<void>;
 }
 
 /** A server of the datacenter as far as sessions go; all share the store. It answers each read with its name. */
-async function server(name: string, contract: Partial<ServerContract> = {}, nodeTimeoutMs = LONG_MS): Promise<Server> {
+async function server(
+  name: string,
+  contract: Partial<ServerContract> = {},
+  { nodeTimeoutMs = LONG_MS, callers, identity }: ServerOptions = {},
+): Promise<Server> {
   const answers = {
     read: async () => makeResult({ index: 1, value: name }),
     write: async () => ({ revision: 1, value: name }),
@@ -74,7 +88,7 @@ async function server(name: string, contract: Partial<ServerContract> = {}, node
       datacenter: 'dc1',
       self: () => ({
         Node: name,
-        ID: `id-of-${name}`.padEnd(36, '0'),
+        ID: uuidOf(name),
         Role: 'server',
         Addr: '127.0.0.1',
         Port: 0,
@@ -83,8 +97,8 @@ async function server(name: string, contract: Partial<ServerContract> = {}, node
         Meta: {},
       }),
       build: 'test',
-      // The catalog's own rules for node IDs are not what is tested here.
-      nodes: { ...nodes, begin: (info, ...rest) => nodes.begin({ ...info, ID: uuidOf(info.ID) }, ...rest) },
+      nodes,
+      ...(callers === undefined ? {} : { callers }),
       measured: async () => undefined,
       store,
       clock: systemClock,
@@ -95,7 +109,11 @@ async function server(name: string, contract: Partial<ServerContract> = {}, node
   );
   const listener = createRpcListener({
     listeners: [{ name: 'server', address: '127.0.0.1', port: 0 }],
-    handlers: { contract: answers, session: (stream, signal) => sessions.hold(stream, signal) },
+    handlers: {
+      contract: answers,
+      session: (stream, signal) =>
+        sessions.hold({ ...stream, ...(identity === undefined ? {} : { identity }) }, signal),
+    },
     clock: systemClock,
     log: noLog,
     metrics: {
@@ -122,6 +140,8 @@ function uuidOf(text: string): string {
 interface AgentOptions extends Partial<ServerSessionsOptions> {
   readonly datacenter?: string;
   readonly nodeId?: string;
+  readonly key?: NodeKey;
+  readonly token?: string;
   readonly dataDir?: string;
   readonly random?: () => number;
   readonly holdMs?: number;
@@ -129,7 +149,8 @@ interface AgentOptions extends Partial<ServerSessionsOptions> {
 }
 
 async function agent(node: string, seeds: readonly string[], options: AgentOptions = {}) {
-  const { datacenter = 'dc1', nodeId = node, dataDir = '', random = () => 0.5, onGivenUp = () => undefined } = options;
+  const { datacenter = 'dc1', dataDir = '', random = () => 0.5, onGivenUp = () => undefined, token = '' } = options;
+  const nodeId = uuidOf(options.nodeId ?? node);
   const servers = new ServerList({ seeds, dataDir, random, log: noLog });
   let session = 0;
   const heard: (() => void)[] = [];
@@ -145,7 +166,9 @@ async function agent(node: string, seeds: readonly string[], options: AgentOptio
         build: 'test',
         address: '127.0.0.2',
         tags: { role: 'node' },
+        token,
       }),
+      ...(options.key === undefined ? {} : { key: options.key }),
       clock: systemClock,
       monotonicMs: () => performance.now(),
       random,
@@ -179,7 +202,7 @@ async function agent(node: string, seeds: readonly string[], options: AgentOptio
 }
 
 const statusOf = (node: string): string | undefined => nodes.member(node)?.Status;
-const holderOf = (node: string): string | undefined => nodes.tables.sessions.get(node)?.value.Session;
+const holderOf = (node: string): string | undefined => nodes.tables.nodeSessions.get(node)?.value.Session;
 
 describe('a session', () => {
   it('makes the node a living member, and tells the agent of all servers, which it remembers', async () => {
@@ -214,12 +237,15 @@ describe('a session', () => {
   });
 
   it('is lost when the agent falls silent, and not before its time', async () => {
-    const a = await server('s1', {}, 300);
+    const a = await server('s1', {}, { nodeTimeoutMs: 300 });
     const channel = createChannel({ address: a.address });
     cleanup.push(() => channel.close());
     const stream = channel.session(never);
     stream.send({
-      message: { case: 'hello', value: { protocol: 1, datacenter: 'dc1', node: 'n1', nodeId: 'n1', address: '::1' } },
+      message: {
+        case: 'hello',
+        value: { protocol: 1, datacenter: 'dc1', node: 'n1', nodeId: uuidOf('n1'), address: '::1' },
+      },
     });
     const started = performance.now();
     await until(() => statusOf('n1') === 'alive');
@@ -268,6 +294,119 @@ describe('a session', () => {
     expect(stayer.sessions.current?.address).toBe(a.address);
     expect([statusOf('n1'), statusOf('n2')]).toEqual(['alive', 'alive']);
   });
+});
+
+describe('a node belongs to the key that first held it', () => {
+  const newKey = (): NodeKey => readNodeKey(generateNodeKey());
+
+  it('its agent comes back at once, at another server, and after it was lost; nobody else ever does', async () => {
+    const [a, b] = [await server('s1'), await server('s2', {}, { nodeTimeoutMs: 50 })];
+    const key = newKey();
+    await agent('n1', [a.address], { key });
+    const moved = await agent('n1', [b.address], { key }); // its session at s1 is still open
+    expect(moved.sessions.current?.address).toBe(b.address);
+    const thief = { nodeId: 'n1', startMs: LONG_MS };
+    for (const claim of [{}, { key: newKey() }]) {
+      const refused = await agent('n1', [a.address], { ...thief, ...claim });
+      expect(refused.sessions.problem).toContain('the name n1 belongs to another living node');
+      await refused.sessions.stop();
+    }
+    await moved.sessions.stop();
+    await until(() => statusOf('n1') === 'failed');
+    for (const claim of [{}, { key: newKey() }, { key: newKey(), nodeId: 'n7' }]) {
+      const refused = await agent('n1', [a.address], { ...thief, ...claim });
+      expect(refused.sessions.problem).toMatch(/n1 belongs to a node with another key .*isthmus force-leave n1/);
+      await refused.sessions.stop();
+    }
+    const back = await agent('n1', [a.address], { key });
+    expect(statusOf('n1')).toBe('alive');
+    await back.sessions.leave();
+    const next = await agent('n1', [a.address], { key: newKey(), nodeId: 'n8' }); // a name that was left is free
+    expect(next.sessions.current).toBeDefined();
+  });
+
+  it('its ID takes it under no other name, and the name of a server is never an agent’s', async () => {
+    const a = await server('s1');
+    const key = newKey();
+    const one = await agent('n1', [a.address], { key });
+    const copy = await agent('n2', [a.address], { key, nodeId: 'n1', startMs: LONG_MS });
+    expect(copy.sessions.problem).toContain('belongs to n1: was a data directory copied?');
+    for (const [node, id] of [
+      ['s1', 's1'],
+      ['S1', 's1'],
+      ['x', 's1'],
+    ] as const) {
+      const taker = await agent(node, [a.address], { key: newKey(), nodeId: id, startMs: LONG_MS });
+      expect(taker.sessions.problem).toMatch(/is a server of this datacenter|belongs to s1/);
+    }
+    expect(nodes.servers().map(({ node }) => node)).toEqual(['s1']);
+    expect(catalog.reads['catalog.node'].produce({ node: 'n1' })).not.toBeNull();
+    await one.sessions.stop();
+  });
+
+  it('one of before keys is bound when it first comes with one', async () => {
+    const a = await server('s1', {}, { nodeTimeoutMs: 50 });
+    const old = await agent('n1', [a.address]);
+    await old.sessions.stop();
+    const key = newKey();
+    const upgraded = await agent('n1', [a.address], { key });
+    expect(upgraded.sessions.current).toBeDefined();
+    const refused = await agent('n1', [a.address], { startMs: LONG_MS });
+    expect(refused.sessions.problem).toContain('belongs to another living node');
+  });
+
+  it('a key that is only named is not proved', async () => {
+    const a = await server('s1');
+    const key = newKey();
+    const stranger: NodeKey = { publicKey: key.publicKey, prove: (claim) => newKey().prove(claim) };
+    const refused = await agent('n1', [a.address], { key: stranger, startMs: LONG_MS });
+    expect(refused.sessions.problem).toContain('did not prove that it holds the key');
+  });
+
+  it('with access control it takes node:write, which also replaces a lost node, but never a living one', async () => {
+    const callers = {
+      resolve: async (token: string) => {
+        if (token === '') throw new IsthmusError('permission_denied', 'ACL not found');
+        const may = (_resource: unknown, name: string): boolean => name === token;
+        return { accessor: '', rights: { ...ALL_RIGHTS, everything: false, may } };
+      },
+    };
+    const a = await server('s1', {}, { nodeTimeoutMs: 50, callers });
+    const refused = async (node: string, options: AgentOptions): Promise<string> => {
+      const one = await agent(node, [a.address], { ...options, startMs: LONG_MS });
+      await one.sessions.stop();
+      return one.sessions.problem;
+    };
+    expect(await refused('n1', { key: newKey() })).toContain('token is not known');
+    expect(await refused('n1', { key: newKey(), token: 'n2' })).toContain('needs node:write on n1');
+    const first = await agent('n1', [a.address], { key: newKey(), token: 'n1' });
+    expect(await refused('n1', { key: newKey(), token: 'n1' })).toContain('belongs to another living node');
+    await first.sessions.stop();
+    await until(() => statusOf('n1') === 'failed');
+    const second = await agent('n1', [a.address], { key: newKey(), token: 'n1', nodeId: 'n9' });
+    expect(second.sessions.current).toBeDefined();
+  });
+
+  it.each([
+    [{ serverOf: [], clientOf: ['dc2'], name: 'client.dc2.consul' }, 'is of datacenter dc2, and this server of dc1'],
+    [{ serverOf: ['dc2'], clientOf: [], name: 'server.dc2.consul' }, 'is of datacenter dc2, and this server of dc1'],
+    [{ serverOf: [], clientOf: ['dc1'], node: 'n2', name: 'n2.client.dc1.consul' }, 'is for the node n2'],
+    [{ serverOf: [], clientOf: ['dc1'], node: 'n1', name: 'n1.client.dc1.consul' }, undefined],
+  ])('by its certificate it is of a datacenter, and of a node: %j', async (identity, refusal) => {
+    const a = await server('s1', {}, { identity });
+    const one = await agent('n1', [a.address], { key: newKey(), startMs: LONG_MS });
+    if (refusal === undefined) expect(one.sessions.current).toBeDefined();
+    else expect(one.sessions.problem).toContain(refusal);
+  });
+
+  it.each(['', '..', 'a/b', 'a b ', 'x\n', '*', 'n%20', 'a'.repeat(300)])(
+    'has a name that is one: %j',
+    async (node) => {
+      const a = await server('s1');
+      const one = await agent(node, [a.address], { key: newKey(), nodeId: 'n1', startMs: LONG_MS });
+      expect(one.sessions.problem).toContain('no name that can be used');
+    },
+  );
 });
 
 describe('calls over sessions', () => {

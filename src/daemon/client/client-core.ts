@@ -11,6 +11,7 @@ import type { Service } from '../../lib/service.ts';
 import { LAN_PROTOCOL, type Member } from '../../model/member.ts';
 import type { Rights } from '../../model/rights.ts';
 import { COMPATIBLE_VERSION, VERSION } from '../../model/version.ts';
+import type { NodeKey } from '../../pki/node-key.ts';
 import type { ServerContract } from '../../rpc/contract/contract.ts';
 import { WatchPool } from '../../rpc/subscribe/watch-pool.ts';
 import { SESSION_PROTOCOL } from '../../rpc/transport/handlers.ts';
@@ -27,6 +28,7 @@ import { withSnapshotToken } from '../server/snapshots.ts';
 export interface ClientCoreDeps {
   readonly loaded: LoadedConfig;
   readonly nodeId: string;
+  readonly nodeKey: NodeKey;
   readonly clock: Clock;
   readonly log: Logger;
   readonly metrics: Metrics;
@@ -77,7 +79,9 @@ export function createClientCore(deps: ClientCoreDeps): Core {
         taggedAddresses: config.taggedAddresses,
         meta: nodeMeta(config),
         tags: clientTags(config, nodeId),
+        token: tokens.own() ?? '',
       }),
+      key: deps.nodeKey,
       security,
       clock,
       monotonicMs: () => performance.now(),

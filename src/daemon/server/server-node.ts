@@ -297,6 +297,7 @@ export async function createServerNode(deps: ServerNodeDeps): Promise<ServerNode
       build: VERSION,
       nodes: domains.nodes,
       measured: (node, rttMs) => domains.catalog.measured(node, rttMs),
+      ...(acls ? { callers: domains.acl.resolver } : {}),
       store,
       clock,
       log: log.child({ component: 'nodes' }),

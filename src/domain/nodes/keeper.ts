@@ -4,7 +4,7 @@ import type { TaskGroup } from '../../lib/task.ts';
 import type { Store } from '../../store/store.ts';
 import type { Logger } from '../../telemetry/types.ts';
 import type { NodeCatalog, Nodes } from './nodes.ts';
-import { type MemberRow, memberKey, type SessionRow } from './tables.ts';
+import { type MemberRow, memberKey, type NodeSessionRow } from './tables.ts';
 
 export interface NodeKeeperDeps {
   readonly nodes: Nodes;
@@ -30,7 +30,7 @@ const LEFT_LISTED_MS = 24 * 3_600_000;
 const SWEEP_MS = 60_000;
 const SHORTEST_MS = 50;
 /** After a restore all sessions are gone, until their servers have written them anew a moment later. Milliseconds. */
-const JUDGE_AFTER_MS = 1_000;
+const EVALUATE_AFTER_MS = 1_000;
 
 /**
  * Marks nodes whose session ended with the lease of its server, and removes those that stayed away. It runs on one server
@@ -38,14 +38,14 @@ const JUDGE_AFTER_MS = 1_000;
  */
 export function keepNodes(deps: NodeKeeperDeps, options: NodeKeeperOptions, tasks: TaskGroup): void {
   const { nodes, store, catalog, clock, log } = deps;
-  const { members, sessions } = nodes.tables;
-  const judgeFrom = clock.now() + options.graceMs;
+  const { members, nodeSessions } = nodes.tables;
+  const evaluateFrom = clock.now() + options.graceMs;
 
-  const judge = async (node: string): Promise<void> => {
-    if (sessions.get(memberKey(node)) !== undefined || nodes.member(node)?.Status !== 'alive') return;
+  const evaluate = async (node: string): Promise<void> => {
+    if (nodeSessions.get(memberKey(node)) !== undefined || nodes.member(node)?.Status !== 'alive') return;
     const { result } = await store.transact((tx) => {
       const member = tx.get(members, memberKey(node));
-      if (tx.get(sessions, memberKey(node)) !== undefined || member?.Status !== 'alive') return false;
+      if (tx.get(nodeSessions, memberKey(node)) !== undefined || member?.Status !== 'alive') return false;
       tx.put(members, { ...member, Status: 'failed', Since: clock.now() });
       catalog.setLost(tx, node);
       return true;
@@ -60,7 +60,7 @@ export function keepNodes(deps: NodeKeeperDeps, options: NodeKeeperOptions, task
   const nextPause = (): number => {
     const now = clock.now();
     let next = now + Math.min(SWEEP_MS, options.reconnectTimeoutMs);
-    if (now < judgeFrom) next = Math.min(next, judgeFrom);
+    if (now < evaluateFrom) next = Math.min(next, evaluateFrom);
     for (const { value } of members.list()) next = Math.min(next, dueAt(value));
     return Math.max(SHORTEST_MS, next - now);
   };
@@ -71,18 +71,18 @@ export function keepNodes(deps: NodeKeeperDeps, options: NodeKeeperOptions, task
       if (dueAt(value) <= now) {
         await nodes.forget(value.Node);
         log.info('node removed', { node: value.Node, status: value.Status });
-      } else if (now >= judgeFrom) await judge(value.Node);
+      } else if (now >= evaluateFrom) await evaluate(value.Node);
     }
   };
 
   const end = deps.onCommit(({ changes }) => {
     for (const { table, before, after } of changes) {
-      if (table !== sessions.spec.name || before === undefined || after !== undefined) continue;
-      if (clock.now() < judgeFrom) continue; // the sweep looks at all of them then
-      const { Node } = before.value as SessionRow;
-      tasks.run(`judge ${Node}`, async (signal) => {
-        await sleep(clock, JUDGE_AFTER_MS, signal);
-        await judge(Node);
+      if (table !== nodeSessions.spec.name || before === undefined || after !== undefined) continue;
+      if (clock.now() < evaluateFrom) continue; // the sweep looks at all of them then
+      const { Node } = before.value as NodeSessionRow;
+      tasks.run(`evaluate ${Node}`, async (signal) => {
+        await sleep(clock, EVALUATE_AFTER_MS, signal);
+        await evaluate(Node);
       });
     }
   });

@@ -134,7 +134,7 @@ it('the keeper marks the nodes of a server that died, unless another one has the
 
 it('the keeper gives nodes time to come back before it judges them, then removes those that stay away', async () => {
   await nodes.begin(info('a'), 'first', lease);
-  await store.transact((tx) => tx.delete(nodes.tables.sessions, 'a')); // ended while nobody led
+  await store.transact((tx) => tx.delete(nodes.tables.nodeSessions, 'a')); // ended while nobody led
   keep();
   await clock.advance(OPTIONS.graceMs - 1);
   expect(status('a')).toBe('alive');
@@ -164,7 +164,7 @@ it('the keeper takes nobody for lost whose session is written anew a moment afte
   await clock.advance(OPTIONS.graceMs);
   await nodes.begin(info('a'), 'first', lease);
   const checks = store.topics.index(['checks']);
-  await store.transact((tx) => tx.delete(nodes.tables.sessions, 'a'));
+  await store.transact((tx) => tx.delete(nodes.tables.nodeSessions, 'a'));
   await clock.advance(500);
   await nodes.begin(info('a'), 'first', lease);
   await clock.advance(5_000);

@@ -1,12 +1,12 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { Clock } from '../../lib/clock.ts';
-import { IsthmusError } from '../../lib/errors.ts';
 import { LAN_PROTOCOL, type Member } from '../../model/member.ts';
 import type { Read } from '../../store/read.ts';
 import type { AppliedCommit, Store, Tx } from '../../store/store.ts';
+import { checkClaim, type NodeClaimant } from './claim.ts';
 import { createNodeTables, type MemberRow, type MemberStatus, memberKey, type NodeTables } from './tables.ts';
 
-/** What a node's agent tells of it. */
+/** What a node's agent says of it. */
 export interface NodeAgentInfo extends Pick<MemberRow, 'Node' | 'ID' | 'Role' | 'Addr' | 'Port' | 'Tags'> {
   readonly TaggedAddresses: Readonly<Record<string, string>>;
   readonly Meta: Readonly<Record<string, string>>;
@@ -42,8 +42,11 @@ export interface LivingServer {
 export interface Nodes {
   readonly tables: NodeTables;
   readonly reads: { readonly 'members.lan': Read<Record<never, never>, readonly Member[]> };
-  /** The node has a session with this server from here on. Throws `rejected` when another living node has its name. */
-  begin(info: NodeAgentInfo, session: string, lease: string): Promise<void>;
+  /**
+   * The node has a session with this server from here on, and is bound to the key that was proved. Throws `rejected`, with
+   * what to do, when the node belongs to another one.
+   */
+  begin(info: NodeAgentInfo, session: string, lease: string, proved?: Proved): Promise<void>;
   /** Nothing was heard of the node's agent for too long. Does nothing when the node has another session by now. */
   lost(node: string, session: string): Promise<boolean>;
   /** The node leaves for good: it is deregistered. Without a session, whichever it has. */
@@ -56,15 +59,21 @@ export interface Nodes {
   onChange(listener: () => void): () => void;
 }
 
+/** What the agent of a session has proved. */
+export type Proved = Pick<NodeClaimant, 'key' | 'mayReplace'>;
+
 const STATUS: Readonly<Record<MemberStatus, number>> = { alive: 1, left: 3, failed: 4 };
 
 export function createNodes({ store, catalog, server, clock }: NodesDeps): Nodes {
   const tables = createNodeTables(store);
-  const { members, sessions } = tables;
+  const { members, nodeSessions } = tables;
 
   const setStatus = (tx: Tx, node: string, status: MemberStatus): void => {
     const row = tx.get(members, memberKey(node));
-    if (row !== undefined && row.Status !== status) tx.put(members, { ...row, Status: status, Since: clock.now() });
+    if (row === undefined || row.Status === status) return;
+    const { Key, ...unbound } = row;
+    const bound = status === 'left' || Key === undefined ? {} : { Key };
+    tx.put(members, { ...unbound, ...bound, Status: status, Since: clock.now() });
   };
   const shown = (): readonly Member[] =>
     members.list().map(({ value }) => ({
@@ -80,29 +89,27 @@ export function createNodes({ store, catalog, server, clock }: NodesDeps): Nodes
     tables,
     reads: { 'members.lan': { topics: () => ['members'], produce: shown } },
 
-    async begin(info, session, lease) {
+    async begin(info, session, lease, proved = {}) {
       const key = memberKey(info.Node);
       await store.transact((tx) => {
-        const held = tx.get(sessions, key);
-        if (held !== undefined && held.ID !== info.ID)
-          throw new IsthmusError(
-            'rejected',
-            `the name ${info.Node} belongs to another living node (ID ${held.ID}): give this one a name of its own with -node`,
-          );
-        tx.put(sessions, { Node: info.Node, ID: info.ID, Session: session, Server: server }, lease);
+        checkClaim(tables, { ...info, ...proved }, tx);
+        tx.put(nodeSessions, { Node: info.Node, ID: info.ID, Session: session, Server: server }, lease);
         const known = tx.get(members, key);
         const { TaggedAddresses: _addresses, Meta: _meta, ...own } = info;
-        const row: MemberRow = { ...own, Status: 'alive', Since: clock.now() };
+        const bound = proved.key === undefined ? {} : { Key: proved.key };
+        const row: MemberRow = { ...own, Status: 'alive', Since: clock.now(), ...bound };
         const same = known !== undefined && isDeepStrictEqual({ ...known, Since: 0 }, { ...row, Since: 0 });
         if (!same) tx.put(members, row);
+        for (const { key: former } of members.by('id', info.ID.toLowerCase()))
+          if (former !== key && tx.get(members, former)?.ID === info.ID) tx.delete(members, former); // it was renamed
         catalog.setAlive(tx, info);
       });
     },
 
     async lost(node, session) {
       const { result } = await store.transact((tx) => {
-        if (tx.get(sessions, memberKey(node))?.Session !== session) return false;
-        tx.delete(sessions, memberKey(node));
+        if (tx.get(nodeSessions, memberKey(node))?.Session !== session) return false;
+        tx.delete(nodeSessions, memberKey(node));
         setStatus(tx, node, 'failed');
         catalog.setLost(tx, node);
         return true;
@@ -112,9 +119,9 @@ export function createNodes({ store, catalog, server, clock }: NodesDeps): Nodes
 
     async left(node, session) {
       await store.transact((tx) => {
-        const held = tx.get(sessions, memberKey(node));
+        const held = tx.get(nodeSessions, memberKey(node));
         if (session !== undefined && held?.Session !== session) return;
-        if (held !== undefined) tx.delete(sessions, memberKey(node));
+        if (held !== undefined) tx.delete(nodeSessions, memberKey(node));
         setStatus(tx, node, 'left');
         catalog.remove(tx, node);
       });
@@ -122,7 +129,7 @@ export function createNodes({ store, catalog, server, clock }: NodesDeps): Nodes
 
     async forget(node) {
       await store.transact((tx) => {
-        if (tx.get(sessions, memberKey(node)) !== undefined) return;
+        if (tx.get(nodeSessions, memberKey(node)) !== undefined) return;
         if (tx.row(members, memberKey(node)) !== undefined) tx.delete(members, memberKey(node));
         catalog.remove(tx, node);
       });

@@ -5,6 +5,10 @@ import type { PeerCertificate } from 'node:tls';
 export interface PeerIdentity {
   /** Datacenters whose server the certificate makes it; empty for a client. */
   readonly serverOf: readonly string[];
+  /** Datacenters whose client agent the certificate makes it. */
+  readonly clientOf: readonly string[];
+  /** The node that the certificate is for; absent when it names none. */
+  readonly node?: string;
   /** What the certificate says, for texts. */
   readonly name: string;
 }

@@ -244,8 +244,8 @@ describe('mutual TLS between servers', () => {
       for await (const _ of stream.messages) expect.unreachable();
     }
     expect(seen).toEqual([
-      { serverOf: ['dc2'], name: 'server.dc2.consul' },
-      { serverOf: [], name: 'client.dc1.consul' },
+      { serverOf: ['dc2'], clientOf: [], name: 'server.dc2.consul' },
+      { serverOf: [], clientOf: ['dc1'], name: 'client.dc1.consul' },
     ]);
   });
 

@@ -148,7 +148,15 @@ class TlsSecurity implements TransportSecurity {
   }
 
   #identityOf(certificate: PeerCertificate | undefined): PeerIdentity {
-    return { serverOf: serverDatacenters(certificate, this.#deps.domain), name: nameOf(certificate) };
+    const { domain } = this.#deps;
+    const clientOf = agentDatacenters('client', certificate, domain);
+    const [node] = clientOf.flatMap((datacenter) => clientNode(certificate, datacenter, domain) ?? []);
+    return {
+      serverOf: agentDatacenters('server', certificate, domain),
+      clientOf,
+      ...(node === undefined ? {} : { node }),
+      name: nameOf(certificate),
+    };
   }
 
   /** Resolves once the handshake is done, whoever the peer is; throws `unavailable` with what broke it. */
@@ -212,11 +220,21 @@ function codeOf(tls: TLSSocket): string {
 
 /** The datacenters of `server.<datacenter>.<domain>` among a certificate's names. */
 export function serverDatacenters(certificate: PeerCertificate | undefined, domain: string): readonly string[] {
+  return agentDatacenters('server', certificate, domain);
+}
+
+/** The datacenters of `<role>.<datacenter>.<domain>` among a certificate's names. */
+function agentDatacenters(
+  role: 'server' | 'client',
+  certificate: PeerCertificate | undefined,
+  domain: string,
+): readonly string[] {
+  const prefix = `${role}.`;
   const suffix = `.${domain.toLowerCase()}`;
   return altNames(certificate?.subjectaltname ?? '').flatMap((entry) => {
     const name = /^DNS:([A-Za-z0-9._-]+)$/.exec(entry)?.[1]?.toLowerCase();
-    if (name === undefined || !name.startsWith('server.') || !name.endsWith(suffix)) return [];
-    const datacenter = name.slice('server.'.length, -suffix.length);
+    if (name === undefined || !name.startsWith(prefix) || !name.endsWith(suffix)) return [];
+    const datacenter = name.slice(prefix.length, -suffix.length);
     return tryDatacenter(datacenter) === datacenter ? [datacenter] : [];
   });
 }

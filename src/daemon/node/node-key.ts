@@ -1,0 +1,28 @@
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { IsthmusError } from '../../lib/errors.ts';
+import { generateNodeKey, type NodeKey, readNodeKey } from '../../pki/node-key.ts';
+
+const FILE = 'node-key.pem';
+
+/** The key that this node is bound to: from the data directory, else new and kept there. Without one, it is new each time. */
+export function loadNodeKey(dataDir: string): NodeKey {
+  if (dataDir === '') return readNodeKey(generateNodeKey());
+  const file = join(dataDir, FILE);
+  let pem: string;
+  try {
+    pem = readFileSync(file, 'utf8');
+  } catch {
+    pem = generateNodeKey();
+    writeFileSync(file, pem, { mode: 0o600 });
+  }
+  try {
+    return readNodeKey(pem);
+  } catch (cause) {
+    throw new IsthmusError(
+      'invalid_argument',
+      `${file} holds no key: restore it from a backup; or delete it, and let the servers forget the old one: isthmus force-leave`,
+      { cause },
+    );
+  }
+}
