@@ -2,7 +2,6 @@ import type { Clock } from '../../lib/clock.ts';
 import { IsthmusError } from '../../lib/errors.ts';
 import { abortable, linkSignals, withDeadline } from '../../lib/signals.ts';
 import { createTaskGroup } from '../../lib/task.ts';
-import type { NodeKey } from '../../pki/node-key.ts';
 import type { ServerContract } from '../../rpc/contract/contract.ts';
 import type { SnapshotContract } from '../../rpc/contract/snapshots.ts';
 import { createChannel, type RpcChannel } from '../../rpc/transport/channel.ts';
@@ -15,10 +14,18 @@ import { createRemoteSnapshots } from '../../rpc/transport/snapshots-wire.ts';
 /** What the agent says of itself; the session adds the key. */
 export type AgentHello = AgentHelloInit & Readonly<Record<'datacenter' | 'node' | 'nodeId', string>>;
 
+/** The key that the node is bound to. */
+export interface OwnKey {
+  /** SubjectPublicKeyInfo, DER. */
+  readonly publicKey: Uint8Array;
+  /** Signs a server's challenge. */
+  prove(claim: Readonly<Record<'datacenter' | 'node' | 'nodeId', string>> & { readonly nonce: Uint8Array }): Uint8Array;
+}
+
 export interface ServerSessionDeps {
   readonly hello: () => AgentHello;
-  /** The node's own key; absent: the agent proves nothing. */
-  readonly key?: NodeKey;
+  /** Absent: the agent proves nothing. */
+  readonly key?: OwnKey;
   /** The datacenter whose server must answer. */
   readonly datacenter: string;
   readonly security?: TransportSecurity;

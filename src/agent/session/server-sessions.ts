@@ -6,18 +6,17 @@ import { IsthmusError } from '../../lib/errors.ts';
 import type { Service } from '../../lib/service.ts';
 import { abortable, sleep, withDeadline } from '../../lib/signals.ts';
 import { createTaskGroup } from '../../lib/task.ts';
-import type { NodeKey } from '../../pki/node-key.ts';
 import type { Welcome } from '../../rpc/transport/handlers.ts';
 import type { TransportSecurity } from '../../rpc/transport/security.ts';
 import type { Logger, Metrics } from '../../telemetry/types.ts';
 import type { KnownServer, ServerList } from './server-list.ts';
-import { type AgentHello, ServerSession, type ServerSessionDeps } from './server-session.ts';
+import { type AgentHello, type OwnKey, ServerSession, type ServerSessionDeps } from './server-session.ts';
 
 export interface ServerSessionsDeps {
   readonly datacenter: string;
   readonly servers: ServerList;
   readonly hello: () => AgentHello;
-  readonly key?: NodeKey;
+  readonly key?: OwnKey;
   readonly security?: TransportSecurity;
   readonly clock: Clock;
   readonly monotonicMs: () => number;
