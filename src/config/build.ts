@@ -5,6 +5,7 @@ import { AddressError, addressList, advertisedFor, isUnspecified, singleAddress 
 import { toApiCaConfig } from './ca-config.ts';
 import { parseServiceTtls } from './dns-values.ts';
 import type { Values } from './keys/table.ts';
+import type { Problems } from './problems.ts';
 import { buildStorage } from './storage.ts';
 import { buildTls } from './tls.ts';
 import type {
@@ -23,38 +24,50 @@ export interface BuildInput {
   readonly origins: ReadonlyMap<string, string>;
   readonly dev: boolean;
   readonly deps: ConfigDeps;
+  readonly problems: Problems;
   readonly warnings: string[];
 }
 
 /** Fails with the place where a key was given, when it was. */
 export type Reject = (path: keyof Values, text: string) => never;
 
-/** Turns merged values into the configuration that the process uses; refuses what can't work. */
+/** Turns merged values into the configuration that the process uses; throws all that can't work. */
 export function buildConfig(input: BuildInput): RuntimeConfig {
-  const { values, deps } = input;
-  const reject: Reject = (path, text) => {
-    const origin = input.origins.get(path);
-    throw new IsthmusError('invalid_argument', origin === undefined ? text : `${origin}: ${text}`);
+  const { values, deps, origins, problems, warnings } = input;
+  const located = (path: keyof Values, text: string): string => {
+    const origin = origins.get(path);
+    return origin === undefined ? text : `${origin}: ${text}`;
   };
-  checkValues(values, input.dev, reject);
+  const reject: Reject = (path, text) => {
+    throw new IsthmusError('invalid_argument', located(path, text));
+  };
+  checkValues(values, input.dev, (path, text) => {
+    if (!problems.isBroken(path)) problems.add(located(path, text));
+  });
 
   const datacenter = values.datacenter.toLowerCase();
-  const addresses = resolveAddresses(values, deps.interfaces(), reject);
+  const addresses = problems.attempt(() => resolveAddresses(values, deps.interfaces(), reject));
   const ports = buildPorts(values);
   if (values['acl.enabled'] && values['acl.tokens.replication'] === '' && isSecondary(values, datacenter)) {
-    input.warnings.push(
+    warnings.push(
       'acl.tokens.replication is empty: this secondary cannot replicate with access control on, unless it joined by an invitation',
     );
   }
   if (values.join_invite !== '' && values.server && !isSecondary(values, datacenter))
-    reject('join_invite', '"join_invite" is for a new datacenter: set "primary_datacenter" to the one that invites');
-  const tls = buildTls({ values, origins: input.origins, warnings: input.warnings, reject });
+    problems.add(
+      located('join_invite', '"join_invite" is for a new datacenter: set "primary_datacenter" to the one that invites'),
+    );
+  const tls = problems.attempt(() => buildTls({ values, origins, warnings, reject }));
+  const storage = problems.attempt(() => buildStorage(values, datacenter, reject));
+  problems.throwIfAny();
+  if (addresses === undefined || tls === undefined || storage === undefined)
+    throw new IsthmusError('internal', 'a part of the configuration is missing');
   if (ports.https >= 0 && tls.https.certFile === '') {
-    input.warnings.push('"ports.https" needs "cert_file" and "key_file"; the HTTPS listener stays off');
+    warnings.push('"ports.https" needs "cert_file" and "key_file"; the HTTPS listener stays off');
   }
   for (const path of ['retry_join', 'retry_join_wan'] as const) {
     if (values[path].some((address) => address.startsWith('provider='))) {
-      input.warnings.push(`"${path}" names a cloud provider, which is not supported: use addresses or a DNS name`);
+      warnings.push(`"${path}" names a cloud provider, which is not supported: use addresses or a DNS name`);
     }
   }
   return {
@@ -72,21 +85,17 @@ export function buildConfig(input: BuildInput): RuntimeConfig {
     tls,
     joinInvite: values.join_invite,
     retryJoin: values.retry_join,
-    retryJoinWan: values.retry_join_wan,
+    retryJoinWan: [...values.retry_join_wan, ...values.start_join_wan],
     retryIntervalMs: values.retry_interval,
-    retryIntervalWanMs: values.retry_interval_wan,
     retryMax: values.retry_max,
-    retryMaxWan: values.retry_max_wan,
     startJoin: values.start_join,
-    startJoinWan: values.start_join_wan,
     translateWanAddrs: values.translate_wan_addrs,
     // As the peer: who runs only on its node leaves with it, a server is expected back.
-    leaveOnTerminate: input.origins.has('leave_on_terminate') ? values.leave_on_terminate : !values.server,
-    skipLeaveOnInterrupt: input.origins.has('skip_leave_on_interrupt') ? values.skip_leave_on_interrupt : values.server,
-    rejoinAfterLeave: values.rejoin_after_leave,
+    leaveOnTerminate: origins.has('leave_on_terminate') ? values.leave_on_terminate : !values.server,
+    skipLeaveOnInterrupt: origins.has('skip_leave_on_interrupt') ? values.skip_leave_on_interrupt : values.server,
     nodeTimeoutMs: values.node_timeout,
     reconnectTimeoutMs: values.reconnect_timeout,
-    storage: buildStorage(values, datacenter, reject),
+    storage,
     log: {
       level: values.log_level === 'err' ? 'error' : values.log_level,
       json: values.log_json,
@@ -225,9 +234,7 @@ function buildListeners(values: Values, addresses: Addresses, ports: PortsConfig
   };
 }
 
-function buildSections(
-  values: Values,
-): Pick<RuntimeConfig, 'acl' | 'connect' | 'dns' | 'http' | 'limits' | 'telemetry' | 'ui'> {
+function buildSections(values: Values): Pick<RuntimeConfig, 'acl' | 'connect' | 'dns' | 'http' | 'limits'> {
   return {
     acl: {
       enabled: values['acl.enabled'],
@@ -294,18 +301,6 @@ function buildSections(
       httpsHandshakeTimeoutMs: values['limits.https_handshake_timeout'],
       rpcHandshakeTimeoutMs: values['limits.rpc_handshake_timeout'],
       rpcMaxConnsPerClient: values['limits.rpc_max_conns_per_client'],
-      kvMaxValueSize: values['limits.kv_max_value_size'],
-      txnMaxReqLen: values['limits.txn_max_req_len'],
-    },
-    telemetry: {
-      prometheusRetentionMs: values['telemetry.prometheus_retention_time'],
-      metricsPrefix: values['telemetry.metrics_prefix'],
-      disableHostname: values['telemetry.disable_hostname'],
-      prefixFilter: values['telemetry.prefix_filter'],
-    },
-    ui: {
-      enabled: values['ui_config.enabled'],
-      contentPath: values['ui_config.content_path'],
     },
   };
 }

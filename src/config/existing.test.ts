@@ -18,16 +18,16 @@ function load(text: string, name: string): LoadedConfig {
 /** Written as operators of the peer write theirs. */
 const SERVER = `{
   "datacenter": "EU-West", "primary_datacenter": "eu-west", "data_dir": "/opt/consul", "log_level": "INFO", "server": true,
-  "bootstrap_expect": 3, "ui": true, "encrypt": "x", "client_addr": "0.0.0.0", "bind_addr": "{{ GetPrivateIP }}",
+  "bootstrap_expect": 3, "ui": false, "encrypt": "x", "client_addr": "0.0.0.0", "bind_addr": "{{ GetPrivateIP }}",
   "retry_join": ["10.0.0.2", "provider=aws tag_key=a tag_value=b"], "retry_join_wan": ["192.0.2.1"],
   "ca_file": "ca.pem", "cert_file": "c.pem", "key_file": "k.pem", "verify_incoming": true, "verify_outgoing": true,
   "verify_server_hostname": true, "auto_encrypt": {"allow_tls": true}, "ports": {"https": 8501, "grpc": 8502},
   "acl": {"enabled": true, "default_policy": "deny", "down_policy": "extend-cache", "tokens": {"agent": "a", "default": "b"}},
-  "connect": {"enabled": true, "ca_provider": "vault", "ca_config": {"address": "http://vault", "token": "t", "root_pki_path": "r"}},
+  "connect": {"enabled": true, "ca_provider": "consul", "ca_config": {"leaf_cert_ttl": "24h", "rotation_period": "2160h"}},
   "performance": {"raft_multiplier": 1}, "autopilot": {"min_quorum": 3}, "gossip_lan": {"gossip_nodes": 3},
-  "telemetry": {"prometheus_retention_time": "24h", "disable_hostname": true, "statsd_address": "x:1", "disable_compat_1.9": true},
+  "telemetry": {"prometheus_retention_time": "24h", "disable_hostname": true, "statsd_address": "", "disable_compat_1.9": true},
   "dns_config": {"service_ttl": {"*": "5s"}, "node_ttl": "30s"}, "limits": {"http_max_conns_per_client": 500},
-  "watches": [{"type": "keyprefix", "prefix": "a", "handler_type": "script", "args": ["x"]}], "enable_syslog": true,
+  "watches": [], "enable_syslog": true,
   "config_entries": {"bootstrap": [{"kind": "proxy-defaults", "name": "global"}]}, "leave_on_terminate": true
 }`;
 
@@ -42,7 +42,7 @@ service {
   name = "web"
   port = 80
   checks = [
-    { args = ["/bin/check"], interval = "10s", timeout = "1s" },
+    { http = "http://127.0.0.1:80/health", interval = "10s", timeout = "1s" },
     { alias_service = "db" },
   ]
   connect {
@@ -70,16 +70,17 @@ describe('existing configurations of the peer', () => {
       datacenter: 'eu-west',
       primaryDatacenter: 'eu-west',
       advertiseAddr: '10.0.0.1',
-      ui: { enabled: true },
       acl: { enabled: true, defaultPolicy: 'deny' },
-      connect: { caProvider: 'vault', caConfig: { Address: 'http://vault', Token: 't', RootPKIPath: 'r' } },
+      connect: { caProvider: 'consul', caConfig: { LeafCertTTL: '24h', RotationPeriod: '2160h' } },
       dns: { nodeTtlMs: 30_000, serviceTtlMs: { '*': 5_000 } },
     });
     expect(config.listeners.https).toHaveLength(1);
     expect(noEffect).toContain('performance.raft_multiplier');
     expect(noEffect).toContain('telemetry.disable_compat_1.9');
     expect(warnings).toEqual([
-      'server.json:3: "ui" is an older name; use "ui_config.enabled"',
+      expect.stringMatching(/^server.json:3: "encrypt" has no effect here: gossip keys protect nothing, .*TLS/),
+      expect.stringMatching(/^server.json:10: "telemetry.disable_hostname" has no effect here: /),
+      expect.stringMatching(/^server.json:12: "enable_syslog" has no effect here: .* use logrotate/),
       '"retry_join" names a cloud provider, which is not supported: use addresses or a DNS name',
     ]);
   });
@@ -90,6 +91,36 @@ describe('existing configurations of the peer', () => {
     expect(web?.Connect.SidecarService.Proxy.Upstreams).toHaveLength(2);
     expect(noEffect).toEqual(['enable_local_script_checks', 'raft_protocol']);
   });
+});
+
+it('lists at once all that would be counted on and does not happen', () => {
+  const refused = `
+data_dir = "/d"
+ui = true
+watches = [{ type = "keyprefix" }]
+telemetry { statsd_address = "x:1" dogstatsd_tags = ["a"] }
+connect { ca_provider = "vault" }
+service {
+  name = "web"
+  check { args = ["/bin/check"] interval = "10s" }
+  check { docker_container_id = "c" shell = "sh" args = ["x"] interval = "10s" }
+  checks = [{ grpc = "127.0.0.1:1" interval = "10s" }]
+}`;
+  expect(() => load(refused, 'c.hcl')).toThrow(
+    [
+      '8 problems:',
+      'c.hcl:7: service "web": Invalid check: Scripts are not run by this agent; use an HTTP, TCP, TTL or alias check',
+      'c.hcl:7: service "web": Invalid check: Docker checks are not supported; use an HTTP, TCP, TTL or alias check',
+      'c.hcl:7: service "web": Invalid check: gRPC checks are not supported; use an HTTP, TCP, TTL or alias check',
+      'c.hcl:3: "ui" is refused: there is no browser interface yet; remove the key',
+      'c.hcl:4: "watches" is refused: handlers of watches are not run; follow what changes with blocking queries (docs/api.md)',
+      ...['statsd_address', 'dogstatsd_tags'].map(
+        (key) =>
+          `c.hcl:5: "telemetry.${key}" is refused: metrics are sent nowhere; let Prometheus collect /v1/agent/metrics?format=prometheus (docs/metrics.md)`,
+      ),
+      'c.hcl:6: "connect.ca_provider" can only be "consul", the built-in authority, not "vault"',
+    ].join('\n  '),
+  );
 });
 
 describe('any configuration', () => {
@@ -115,7 +146,9 @@ describe('any configuration', () => {
         } catch (error) {
           expect(error).toBeInstanceOf(IsthmusError);
           expect((error as IsthmusError).code).toBe('invalid_argument');
-          expect((error as IsthmusError).message).toMatch(/^(c\.json:[1-9][0-9]*: |data_dir cannot be empty$)/); // what is missing has no line
+          const { message, details } = error as IsthmusError;
+          for (const problem of (details.problems ?? [message]) as string[])
+            expect(problem).toMatch(/^(c\.json:[1-9][0-9]*: |data_dir cannot be empty$)/); // what is missing has no line
         }
       }),
       { numRuns: 1500 },

@@ -1,7 +1,8 @@
-import { type ConfigNode, joinObjects, type ObjectNode, positionError } from '../lib/hcl/node.ts';
-import { blocks } from './keys/kind.ts';
+import type { ConfigNode, ObjectNode } from '../lib/hcl/node.ts';
+import { oneBlock, type Place } from './keys/kind.ts';
 import { unknownKey } from './keys/suggest.ts';
 import { KEY_TREE, type KeyGroup } from './keys/table.ts';
+import { Problems } from './problems.ts';
 
 /** A value that a file or a flag gives for a key. */
 export interface Given {
@@ -11,20 +12,36 @@ export interface Given {
   readonly origin: string;
 }
 
-/** All that one parsed file gives, checked against the key table. */
-export function readKeys(root: ObjectNode, file: string): Given[] {
+export interface Findings {
+  readonly problems: Problems;
+  readonly warnings: string[];
+}
+
+/** All that one parsed file gives, checked against the key table. What is wrong goes to `problems`; the rest is read on. */
+export function readKeys(root: ObjectNode, file: string, { problems, warnings }: Findings): Given[] {
   const given: Given[] = [];
-  readGroup(root, KEY_TREE, '', file, given);
+  readGroup(root, KEY_TREE, { file, path: '', problems, warnings }, given);
   return given;
 }
 
-function readGroup(block: ObjectNode, group: KeyGroup, prefix: string, file: string, given: Given[]): void {
+/** As {@link readKeys}; throws what is wrong. */
+export function readKeysStrictly(root: ObjectNode, file: string, warnings: string[]): Given[] {
+  const problems = new Problems();
+  const given = readKeys(root, file, { problems, warnings });
+  problems.throwIfAny();
+  return given;
+}
+
+function readGroup(block: ObjectNode, group: KeyGroup, place: Place, given: Given[]): void {
+  const { file, problems } = place;
+  const prefix = place.path === '' ? '' : `${place.path}.`;
   const nodes = new Map<string, ConfigNode[]>();
   for (const entry of block.entries) {
     const name = entry.key.toLowerCase();
     if (!group.keys.has(name) && !group.groups.has(name)) {
       const candidates = [...group.keys.keys(), ...group.groups.keys()];
-      throw positionError(file, entry.at, unknownKey(prefix + entry.key, name, candidates));
+      problems.add(`${file}:${entry.at.line}: ${unknownKey(prefix + entry.key, name, candidates)}`);
+      continue;
     }
     if (entry.value.kind === 'scalar' && entry.value.value === null) continue;
     const seen = nodes.get(name);
@@ -33,13 +50,15 @@ function readGroup(block: ObjectNode, group: KeyGroup, prefix: string, file: str
   }
   for (const [name, values] of nodes) {
     const path = prefix + name;
+    const inside = { ...place, path };
     const inner = group.groups.get(name);
     if (inner !== undefined) {
-      readGroup(joinObjects(blocks(values, { file, path })), inner, `${path}.`, file, given);
+      const one = problems.attempt(() => oneBlock(values, inside));
+      if (one !== undefined) readGroup(one, inner, inside, given);
       continue;
     }
     const { key } = group.keys.get(name)!;
-    const line = values.at(-1)!.at.line;
-    given.push({ path, value: key.kind.read(values, { file, path }), origin: `${file}:${line}` });
+    const origin = `${file}:${values.at(-1)!.at.line}`;
+    problems.attempt(() => given.push({ path, value: key.kind.read(values, inside), origin }), path);
   }
 }

@@ -1,7 +1,7 @@
 import { IsthmusError } from '../lib/errors.ts';
 import { parseJson } from '../lib/hcl/json.ts';
 import { parseHcl } from '../lib/hcl/parser.ts';
-import { type Given, readKeys } from './read-file.ts';
+import { type Findings, type Given, readKeys } from './read-file.ts';
 import type { ConfigDeps, ConfigSource, LoadInput } from './types.ts';
 
 /** The part of a file system error that people know: `open x: no such file or directory`. */
@@ -25,22 +25,31 @@ function attempt<T>(path: string, read: () => T): T {
   }
 }
 
-/** Reads every file that the sources name, in their order; directories are read by name and not descended into. */
-export function readSources(input: LoadInput, deps: ConfigDeps, warnings: string[]): Given[] {
+/**
+ * Reads every file that the sources name, in their order; directories are read by name and not descended into. Throws when
+ * one can't be read at all: what is missing then would be reported as missing keys.
+ */
+export function readSources(input: LoadInput, deps: ConfigDeps, findings: Findings): Given[] {
+  const { problems, warnings } = findings;
   const format = input.format ?? 'auto';
   const readable = (path: string): boolean => {
     if (format !== 'auto' || /\.(hcl|json)$/.test(path)) return true;
     warnings.push(`skipping file ${path}, extension must be .hcl or .json, or config format must be set`);
     return false;
   };
-  return input.sources
-    .flatMap((source) => expand(source, deps))
-    .filter(readable)
-    .flatMap((path) => {
+  const files = input.sources.flatMap((source) => problems.attempt(() => expand(source, deps)) ?? []).filter(readable);
+  const parsed = files.flatMap((path) => {
+    const root = problems.attempt(() => {
       const text = attempt(path, () => deps.readFile(path));
       const json = format === 'json' || (format === 'auto' && path.endsWith('.json'));
-      return readKeys(json ? parseJson(text, path) : parseHcl(text, path), path);
+      return json ? parseJson(text, path) : parseHcl(text, path);
     });
+    return root === undefined ? [] : [{ path, root }];
+  });
+  const unreadable = problems.any;
+  const given = parsed.flatMap(({ path, root }) => readKeys(root, path, findings));
+  if (unreadable) problems.throwIfAny();
+  return given;
 }
 
 function expand(source: ConfigSource, deps: ConfigDeps): string[] {

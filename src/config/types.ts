@@ -34,17 +34,13 @@ export interface RuntimeConfig {
   readonly retryJoin: readonly string[];
   readonly retryJoinWan: readonly string[];
   readonly retryIntervalMs: number;
-  readonly retryIntervalWanMs: number;
   /** 0 tries for ever. */
   readonly retryMax: number;
-  readonly retryMaxWan: number;
   /** Joined once at the start; a failure ends the process. */
   readonly startJoin: readonly string[];
-  readonly startJoinWan: readonly string[];
   readonly translateWanAddrs: boolean;
   readonly leaveOnTerminate: boolean;
   readonly skipLeaveOnInterrupt: boolean;
-  readonly rejoinAfterLeave: boolean;
   readonly nodeTimeoutMs: number;
   readonly reconnectTimeoutMs: number;
 
@@ -57,8 +53,6 @@ export interface RuntimeConfig {
   readonly dns: DnsConfig;
   readonly http: HttpConfig;
   readonly limits: LimitsConfig;
-  readonly telemetry: TelemetryConfig;
-  readonly ui: UiConfig;
 
   readonly defaultQueryTimeMs: number;
   readonly maxQueryTimeMs: number;
@@ -260,21 +254,6 @@ export interface LimitsConfig {
   readonly rpcHandshakeTimeoutMs: number;
   /** Sockets that one client address may hold open at the server ports; 0 is without limit. */
   readonly rpcMaxConnsPerClient: number;
-  readonly kvMaxValueSize: number;
-  readonly txnMaxReqLen: number;
-}
-
-export interface TelemetryConfig {
-  /** 0 turns the Prometheus page off. */
-  readonly prometheusRetentionMs: number;
-  readonly metricsPrefix: string;
-  readonly disableHostname: boolean;
-  readonly prefixFilter: readonly string[];
-}
-
-export interface UiConfig {
-  readonly enabled: boolean;
-  readonly contentPath: string;
 }
 
 /** What a caller gives to `loadConfig`. */
@@ -286,6 +265,8 @@ export interface LoadInput {
   readonly dev: boolean;
   /** `auto` takes the format from the file's extension. */
   readonly format?: 'auto' | 'hcl' | 'json';
+  /** The files are all there is (`validate`): nothing that was registered by the API is counted on. */
+  readonly onlyFiles?: boolean;
 }
 
 export interface ConfigSource {
@@ -314,7 +295,7 @@ export interface LoadedConfig {
   readonly config: RuntimeConfig;
   /** Sentences for the log, one each. */
   readonly warnings: readonly string[];
-  /** Keys of the peer that were given and mean nothing here, sorted. */
+  /** Keys of Consul's that were given, are not read here, and lose nothing; sorted. */
   readonly noEffect: readonly string[];
   /** The value of every key before addresses were picked; what `diffReload` compares. */
   readonly values: Values;

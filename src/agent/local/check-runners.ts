@@ -2,7 +2,7 @@ import type { Clock, Timer } from '../../lib/clock.ts';
 import { linkSignals, sleep } from '../../lib/signals.ts';
 import type { TaskGroup } from '../../lib/task.ts';
 import type { HealthCheck } from '../../model/catalog.ts';
-import { checkKind, unsupportedCheck } from '../../model/registration/check-rules.ts';
+import { checkKind } from '../../model/registration/check-rules.ts';
 import type { CheckType } from '../../model/registration/definitions.ts';
 import { aliasResult } from './checks/alias.ts';
 import { DEFAULT_TIMEOUT_MS } from './checks/dial-error.ts';
@@ -61,12 +61,6 @@ export class CheckRunners {
     if (type === undefined) return;
     const report: ReportResult = ({ status, output }) =>
       this.#deps.registry.updateCheck(id, status, output, this.#deps.clock.now());
-    const unsupported = unsupportedCheck(type);
-    if (unsupported !== undefined) {
-      // On the node itself it would take every service away; a warning leaves them in the mesh.
-      report({ status: check.form.ServiceID === '' ? 'warning' : 'critical', output: unsupported });
-      return;
-    }
     switch (checkKind(type)) {
       case 'ttl':
         this.#startTtl(check, type.TTL ?? 0, ttlLeftMs, report);

@@ -263,27 +263,22 @@ describe('definitions from files', () => {
     expect(local.checks()).toEqual([]);
   });
 
-  it('may have checks that are not carried out here: these stay critical and say why; the API refuses them', async () => {
-    const script = { CheckID: 'mem', Args: ['/bin/check'], Interval: '10s', Status: 'passing' };
-    const docker = { CheckID: 'box', DockerContainerID: 'f9', Args: ['/bin/check'], Interval: '10s' };
-    const grpc = { CheckID: 'rpc', GRPC: '127.0.0.1:1', Interval: '10s' };
-    await local.loadDefinitions(
-      [{ Name: 'web', Checks: [script, docker, grpc] }],
-      [{ Name: 'disk', Args: ['/bin/df'], Interval: '10s', Status: 'passing' }],
-    );
-    await clock.advance(20_000);
-    for (const [id, kind, output] of [
-      ['mem', 'script', 'Scripts are not run by this agent'],
-      ['box', 'docker', 'Docker checks are not supported'],
-      ['rpc', 'grpc', 'gRPC checks are not supported'],
+  it('may not have checks that nothing carries out, nor may requests', async () => {
+    const interval = { CheckID: 'c', Interval: '10s' };
+    for (const [check, text] of [
+      [{ ...interval, Args: ['/bin/check'] }, 'Scripts are not run by this agent'],
+      [{ ...interval, DockerContainerID: 'f9', Args: ['/bin/check'] }, 'Docker checks are not supported'],
+      [{ ...interval, GRPC: '127.0.0.1:1' }, 'gRPC checks are not supported'],
     ] as const) {
-      expect(check(id)).toMatchObject({ Status: 'critical', Type: kind, Output: expect.stringContaining(output) });
+      await expect(local.loadDefinitions([{ Name: 'web', Checks: [check] }], [])).rejects.toThrow(text);
+      await expect(local.loadDefinitions([], [{ Name: 'disk', ...check }])).rejects.toThrow(text);
+      const Check = { ...check, Args: [...('Args' in check ? check.Args : [])], Interval: 1 };
+      await expect(local.registerService({ Name: 'x', Check })).rejects.toMatchObject({
+        code: 'invalid_argument',
+        message: `Invalid check: ${text}; use an HTTP, TCP, TTL or alias check`,
+      });
     }
-    expect(check('disk')).toMatchObject({ Status: 'warning', Type: 'script' }); // the node's
-    await expect(local.registerService({ Name: 'x', Check: { ...script, Interval: 1 } })).rejects.toMatchObject({
-      code: 'invalid_argument',
-      message: 'Invalid check: Scripts are not run by this agent; use an HTTP, TCP, TTL or alias check',
-    });
+    expect(local.checks()).toEqual([]);
   });
 
   it('change nothing when one of them makes no sense', async () => {

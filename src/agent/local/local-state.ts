@@ -1,6 +1,6 @@
 import { IsthmusError } from '../../lib/errors.ts';
 import { createTaskGroup } from '../../lib/task.ts';
-import { badRequest, checkFault, isStatus, unsupportedCheck } from '../../model/registration/check-rules.ts';
+import { badRequest, checkDefinitionFaults } from '../../model/registration/check-rules.ts';
 import {
   type CheckDefinition,
   decodeCheckDefinition,
@@ -133,11 +133,8 @@ export function createLocalState(deps: LocalStateDeps, options: LocalStateOption
     return (await Promise.all(added)).flatMap((ids) => [...ids]);
   };
 
-  const validateCheck = (definition: CheckDefinition, source: Source): void => {
-    if (!definition.Name) throw badRequest('Missing check name');
-    if (definition.Status && !isStatus(definition.Status)) throw badRequest('Bad check status');
-    const fault = checkFault(definition) ?? (source === 'api' ? unsupportedCheck(definition) : undefined);
-    if (fault !== undefined) throw badRequest(`Invalid check: ${fault}`);
+  const validateCheck = (definition: CheckDefinition): void => {
+    for (const fault of checkDefinitionFaults(definition)) throw badRequest(fault);
   };
 
   const addCheck = async (definition: CheckDefinition, source: Source, given: RegisterOptions): Promise<void> => {
@@ -205,7 +202,7 @@ export function createLocalState(deps: LocalStateDeps, options: LocalStateOption
         .map(health),
 
     async registerService(definition, given = {}) {
-      validateServiceDefinition(definition, 'api');
+      validateServiceDefinition(definition);
       await addDefinition(definition, 'api', given);
     },
     async deregisterService(id) {
@@ -220,7 +217,7 @@ export function createLocalState(deps: LocalStateDeps, options: LocalStateOption
     setNodeMaintenance: (enable, reason, given = {}) =>
       registrations.setMaintenance(undefined, enable, reason, given.token ?? ''),
     async registerCheck(definition, given = {}) {
-      validateCheck(definition, 'api');
+      validateCheck(definition);
       await addCheck(definition, 'api', given);
     },
     deregisterCheck: (id) => registrations.removeCheck(id),
@@ -240,13 +237,9 @@ export function createLocalState(deps: LocalStateDeps, options: LocalStateOption
     async loadDefinitions(services, checks) {
       await restore();
       const newServices = services.map((value) =>
-        explained('service', value, decodeServiceDefinition, (definition) =>
-          validateServiceDefinition(definition, 'file'),
-        ),
+        explained('service', value, decodeServiceDefinition, validateServiceDefinition),
       );
-      const newChecks = checks.map((value) =>
-        explained('check', value, decodeCheckDefinition, (definition) => validateCheck(definition, 'file')),
-      );
+      const newChecks = checks.map((value) => explained('check', value, decodeCheckDefinition, validateCheck));
       const ids = new Set(newServices.flatMap((definition) => idsOf(definition)));
       const checkIds = new Set(newChecks.map((definition) => definition.ID || definition.Name || ''));
       for (const { source, form } of registry.services())
@@ -256,11 +249,6 @@ export function createLocalState(deps: LocalStateDeps, options: LocalStateOption
       for (const { source, form } of registry.checks())
         if (source === 'file' && !checkIds.has(form.CheckID)) await registrations.removeCheck(form.CheckID);
       for (const definition of newChecks) await addCheck(definition, 'file', {});
-      const unsupported = registry.checks().filter(({ type }) => type !== undefined && unsupportedCheck(type));
-      if (unsupported.length > 0)
-        log.warn('checks of kinds that are not carried out here', {
-          checks: unsupported.map(({ form }) => form.CheckID),
-        });
     },
 
     onChange: (listener) => registry.onChange(listener),

@@ -1,3 +1,4 @@
+import type { Key } from '../../config/keys/key.ts';
 import { KEY_FLAGS } from '../../config/keys/table.ts';
 import type { ConfigSource, LoadInput } from '../../config/types.ts';
 import { type FlagSpec, type Flags, UsageError } from '../flags.ts';
@@ -15,9 +16,14 @@ export const AGENT_FLAGS: readonly FlagSpec[] = [
   ...KEY_FLAGS.map(({ name, key }) => ({
     name,
     kind: key.kind.toggle === true ? ('bool' as const) : ('list' as const),
-    about: key.effect === 'none' ? 'Accepted; no effect here.' : key.doc.replaceAll('`', ''),
+    about: about(key),
   })),
 ];
+
+function about(key: Key<unknown>): string {
+  if (key.effect === 'used') return key.doc.replaceAll('`', '');
+  return `${key.effect === 'refused' ? 'Refused' : 'No effect'}: ${key.doc}.`;
+}
 
 export function configFormat(flags: Flags): Pick<LoadInput, 'format'> {
   const format = flags.text('config-format');

@@ -1,4 +1,4 @@
-import { readKeys } from '../../config/read-file.ts';
+import { readKeysStrictly } from '../../config/read-file.ts';
 import type { Definition } from '../../config/types.ts';
 import { IsthmusError } from '../../lib/errors.ts';
 import { parseJson } from '../../lib/hcl/json.ts';
@@ -39,7 +39,7 @@ export async function readServices(paths: readonly string[], io: Io): Promise<De
     try {
       const root = parseInput(await readInput(path, io), path);
       if (root.kind !== 'object') continue;
-      for (const given of readKeys(root, path)) {
+      for (const given of readKeysStrictly(root, path, [])) {
         if (given.path === 'service' || given.path === 'services') services.push(...(given.value as Definition[]));
       }
     } catch (error) {

@@ -17,7 +17,9 @@ export const validate: Command = {
   async run({ args, flags, json, printJson, print, complain }) {
     if (args.length === 0) throw new UsageError('Must specify at least one config file or directory');
     const sources = args.map((path) => ({ kind: 'either' as const, path }));
-    const loaded = load(() => loadConfig({ flags: {}, sources, dev: false, ...configFormat(flags) }, systemConfigDeps));
+    const loaded = load(() =>
+      loadConfig({ flags: {}, sources, dev: false, onlyFiles: true, ...configFormat(flags) }, systemConfigDeps),
+    );
     if (json) {
       printJson({ Valid: true, Warnings: loaded.warnings, NoEffect: loaded.noEffect });
       return 0;

@@ -1,6 +1,7 @@
 import type { ConfigNode } from '../../lib/hcl/node.ts';
 import type { AuditSink } from '../types.ts';
-import { blocks, choice, duration, fail, integer, type Kind, type Place, text } from './kind.ts';
+import { choice, duration, fail, integer, type Kind, mapEntries, oneBlock, type Place, text } from './kind.ts';
+import { unknownKey } from './suggest.ts';
 
 /** 24 MiB, as the peer. */
 const ROTATE_BYTES = 25_165_824;
@@ -23,12 +24,10 @@ type Fields = { -readonly [F in keyof typeof FIELDS]?: (typeof FIELDS)[F] extend
 export const auditSinks: Kind<readonly AuditSink[]> = {
   label: 'named blocks',
   read: (nodes, place) =>
-    blocks(nodes, place).flatMap((named) =>
-      named.entries.flatMap((entry) => {
-        const inside = { ...place, path: `${place.path}.${entry.key}` };
-        return blocks([entry.value], inside).map((block) => sinkOf(entry.key, block.entries, inside));
-      }),
-    ),
+    mapEntries(nodes, place).map((entry) => {
+      const inside = { ...place, path: `${place.path}.${entry.key}` };
+      return sinkOf(entry.key, oneBlock([entry.value], inside).entries, inside);
+    }),
   merge: (earlier, later) => [...earlier, ...later],
   show: () => '',
 };
@@ -40,9 +39,15 @@ function sinkOf(
 ): AuditSink {
   const given: Fields = {};
   for (const { key, value, at } of entries) {
-    if (!Object.hasOwn(FIELDS, key)) fail(place, at, `knows no "${key}": it takes ${Object.keys(FIELDS).join(', ')}`);
+    const inside = { ...place, path: `${place.path}.${key}` };
+    if (!Object.hasOwn(FIELDS, key)) {
+      place.problems.add(`${place.file}:${at.line}: ${unknownKey(inside.path, key, Object.keys(FIELDS))}`);
+      continue;
+    }
     const field = FIELDS[key as keyof typeof FIELDS] as Kind<never>;
-    given[key as keyof Fields] = field.read([value], { ...place, path: `${place.path}.${key}` });
+    place.problems.attempt(() => {
+      given[key as keyof Fields] = field.read([value], inside);
+    });
   }
   const { path = '', mode = '0600' } = given;
   const at = entries[0]?.at ?? { line: 1, column: 1 };

@@ -8,6 +8,8 @@ export type FieldType =
   | 'texts'
   | 'toggle'
   | 'number'
+  | 'port'
+  | 'tenancy'
   | 'duration'
   | 'textMap'
   | 'headers'
@@ -22,6 +24,8 @@ export interface Field {
   /** As the API spells it. */
   readonly api: string;
   readonly type: FieldType;
+  /** For a block that may be repeated: the API's field for several of them. */
+  readonly several?: string;
   /** For blocks: the fields inside. */
   readonly fields?: () => readonly Field[];
 }
@@ -35,19 +39,20 @@ const EXPOSE: readonly Field[] = [
   field('checks', 'Checks', 'toggle'),
   field('paths', 'Paths', 'blocks', () => [
     field('path', 'Path', 'text'),
-    field('listener_port', 'ListenerPort', 'number'),
-    field('local_path_port', 'LocalPathPort', 'number'),
+    field('listener_port', 'ListenerPort', 'port'),
+    field('local_path_port', 'LocalPathPort', 'port'),
     field('protocol', 'Protocol', 'text'),
   ]),
 ];
 
 const UPSTREAM: readonly Field[] = [
   field('destination_type', 'DestinationType', 'text'),
-  field('destination_namespace', 'DestinationNamespace', 'text'),
+  field('destination_namespace', 'DestinationNamespace', 'tenancy'),
+  field('destination_partition', 'DestinationPartition', 'tenancy'),
   field('destination_name', 'DestinationName', 'text'),
   field('datacenter', 'Datacenter', 'text'),
   field('local_bind_address', 'LocalBindAddress', 'text'),
-  field('local_bind_port', 'LocalBindPort', 'number'),
+  field('local_bind_port', 'LocalBindPort', 'port'),
   field('config', 'Config', 'opaque'),
   field('mesh_gateway', 'MeshGateway', 'block', () => MESH_GATEWAY),
 ];
@@ -56,7 +61,7 @@ const PROXY: readonly Field[] = [
   field('destination_service_name', 'DestinationServiceName', 'text'),
   field('destination_service_id', 'DestinationServiceID', 'text'),
   field('local_service_address', 'LocalServiceAddress', 'text'),
-  field('local_service_port', 'LocalServicePort', 'number'),
+  field('local_service_port', 'LocalServicePort', 'port'),
   field('config', 'Config', 'opaque'),
   field('upstreams', 'Upstreams', 'blocks', () => UPSTREAM),
   field('mesh_gateway', 'MeshGateway', 'block', () => MESH_GATEWAY),
@@ -81,6 +86,7 @@ const CHECK_COMMON: readonly Field[] = [
   field('shell', 'Shell', 'text'),
   field('grpc', 'GRPC', 'text'),
   field('grpc_use_tls', 'GRPCUseTLS', 'toggle'),
+  field('tls_server_name', 'TLSServerName', 'text'),
   field('tls_skip_verify', 'TLSSkipVerify', 'toggle'),
   field('alias_node', 'AliasNode', 'text'),
   field('alias_service', 'AliasService', 'text'),
@@ -89,7 +95,8 @@ const CHECK_COMMON: readonly Field[] = [
   field('success_before_passing', 'SuccessBeforePassing', 'number'),
   field('failures_before_critical', 'FailuresBeforeCritical', 'number'),
   field('deregister_critical_service_after', 'DeregisterCriticalServiceAfter', 'duration'),
-  field('namespace', 'Namespace', 'text'),
+  field('namespace', 'Namespace', 'tenancy'),
+  field('partition', 'Partition', 'tenancy'),
 ];
 
 /** A check of its own. */
@@ -117,16 +124,17 @@ export const SERVICE_FIELDS: readonly Field[] = [
   field('kind', 'Kind', 'text'),
   field('id', 'ID', 'text'),
   field('name', 'Name', 'text'),
-  field('namespace', 'Namespace', 'text'),
+  field('namespace', 'Namespace', 'tenancy'),
+  field('partition', 'Partition', 'tenancy'),
   field('tags', 'Tags', 'texts'),
   field('address', 'Address', 'text'),
   field('tagged_addresses', 'TaggedAddresses', 'blockMap', () => [
     field('address', 'Address', 'text'),
-    field('port', 'Port', 'number'),
+    field('port', 'Port', 'port'),
   ]),
   field('meta', 'Meta', 'textMap'),
-  field('port', 'Port', 'number'),
-  field('check', 'Check', 'block', () => SERVICE_CHECK),
+  field('port', 'Port', 'port'),
+  { name: 'check', api: 'Check', type: 'block', several: 'Checks', fields: () => SERVICE_CHECK },
   field('checks', 'Checks', 'blocks', () => SERVICE_CHECK),
   field('token', 'Token', 'text'),
   field('weights', 'Weights', 'block', () => [

@@ -1,11 +1,33 @@
 import { tryParseDuration } from '../../lib/duration.ts';
-import { type ConfigNode, joinObjects, type ObjectNode, positionError, toPlain } from '../../lib/hcl/node.ts';
+import type { ConfigNode, ObjectNode } from '../../lib/hcl/node.ts';
+import { checkDefinitionFaults } from '../../model/registration/check-rules.ts';
+import { decodeCheckDefinition, decodeServiceDefinition } from '../../model/registration/definitions.ts';
+import { serviceFaults } from '../../model/registration/service-rules.ts';
+import { Problems } from '../problems.ts';
+import type { PlacedDefinition } from '../together.ts';
 import type { Definition } from '../types.ts';
 import { CHECK_FIELDS, type Field, SERVICE_FIELDS } from './definition-fields.ts';
-import { blocks, fail, integer, type Kind, type Place, text, textMap, texts, toggle, unwrap } from './kind.ts';
+import {
+  blocks,
+  defaultOnly,
+  fail,
+  integer,
+  type Kind,
+  mapEntries,
+  oneBlock,
+  opaque,
+  type Place,
+  text,
+  textMap,
+  texts,
+  toggle,
+  unwrap,
+} from './kind.ts';
 import { unknownKey } from './suggest.ts';
 
 const wholeNumber = integer(Number.MIN_SAFE_INTEGER);
+/** 0 is a service without a port. */
+const servicePort = integer(0, 65_535);
 const canonical = (key: string): string => key.toLowerCase().replaceAll('_', '');
 
 function readField(field: Field, nodes: readonly ConfigNode[], place: Place): unknown {
@@ -18,6 +40,10 @@ function readField(field: Field, nodes: readonly ConfigNode[], place: Place): un
       return toggle.read(nodes, place);
     case 'number':
       return wholeNumber.read(nodes, place);
+    case 'port':
+      return servicePort.read(nodes, place);
+    case 'tenancy':
+      return defaultOnly.read(nodes, place);
     case 'textMap':
       return textMap.read(nodes, place);
     case 'duration':
@@ -25,23 +51,25 @@ function readField(field: Field, nodes: readonly ConfigNode[], place: Place): un
     case 'headers':
       return readHeaders(nodes, place);
     case 'opaque':
-      return Object.assign({}, ...blocks(nodes, place).map((block) => toPlain(block) as object));
+      return opaque.read(nodes, place);
     case 'block':
-      return readFields(joinObjects(blocks(nodes, place)), field.fields!(), place);
+      return readFields(oneBlock(nodes, place), field.fields!(), place);
     case 'blocks':
-      return blocks(nodes, place).map((block, index) =>
-        readFields(block, field.fields!(), { ...place, path: `${place.path}[${index}]` }),
-      );
+      return readBlocks(field, nodes, place);
     case 'blockMap':
       return Object.fromEntries(
-        blocks(nodes, place).flatMap((block) =>
-          block.entries.map((entry) => {
-            const inside = { ...place, path: `${place.path}.${entry.key}` };
-            return [entry.key, readFields(joinObjects(blocks([entry.value], inside)), field.fields!(), inside)];
-          }),
-        ),
+        mapEntries(nodes, place).map((entry) => {
+          const inside = { ...place, path: `${place.path}.${entry.key}` };
+          return [entry.key, readFields(oneBlock([entry.value], inside), field.fields!(), inside)];
+        }),
       );
   }
+}
+
+function readBlocks(field: Field, nodes: readonly ConfigNode[], place: Place): readonly Definition[] {
+  return blocks(nodes, place).map((block, index) =>
+    readFields(block, field.fields!(), { ...place, path: `${place.path}[${index}]` }),
+  );
 }
 
 /** Kept as text, because the API takes it as text. */
@@ -55,22 +83,23 @@ function readDuration(nodes: readonly ConfigNode[], place: Place): string {
 
 function readHeaders(nodes: readonly ConfigNode[], place: Place): Record<string, readonly string[]> {
   return Object.fromEntries(
-    blocks(nodes, place).flatMap((block) =>
-      block.entries.map((entry) => {
-        const inside = { ...place, path: `${place.path}.${entry.key}` };
-        return [entry.key, texts.read([entry.value], inside)];
-      }),
-    ),
+    mapEntries(nodes, place).map((entry) => {
+      const inside = { ...place, path: `${place.path}.${entry.key}` };
+      return [entry.key, texts.read([entry.value], inside)];
+    }),
   );
 }
 
+/** Reads on after a field that is wrong, so that all of them are listed. */
 function readFields(block: ObjectNode, fields: readonly Field[], place: Place): Definition {
+  const { problems, file } = place;
   const given = new Map<Field, ConfigNode[]>();
   for (const entry of block.entries) {
     const field = fields.find((candidate) => canonical(candidate.name) === canonical(entry.key));
     if (field === undefined) {
       const names = fields.map((candidate) => candidate.name);
-      throw positionError(place.file, entry.at, unknownKey(`${place.path}.${entry.key}`, entry.key, names));
+      problems.add(`${file}:${entry.at.line}: ${unknownKey(`${place.path}.${entry.key}`, entry.key, names)}`);
+      continue;
     }
     if (entry.value.kind === 'scalar' && entry.value.value === null) continue;
     const seen = given.get(field);
@@ -79,22 +108,64 @@ function readFields(block: ObjectNode, fields: readonly Field[], place: Place): 
   }
   const result: Record<string, unknown> = {};
   for (const [field, nodes] of given) {
-    result[field.api] = readField(field, nodes, { ...place, path: `${place.path}.${field.name}` });
+    const inside = { ...place, path: `${place.path}.${field.name}` };
+    problems.attempt(() => {
+      if (field.type === 'tenancy') readField(field, nodes, inside);
+      else if (field.several !== undefined && blocks(nodes, inside).length > 1)
+        result[field.several] = [...readBlocks(field, nodes, inside), ...listOf(result[field.several])];
+      else if (result[field.api] !== undefined && Array.isArray(result[field.api]))
+        result[field.api] = [...listOf(result[field.api]), ...listOf(readField(field, nodes, inside))];
+      else result[field.api] = readField(field, nodes, inside);
+    });
   }
   return result;
 }
 
-function definitions(label: string, fields: readonly Field[]): Kind<readonly Definition[]> {
+function listOf(value: unknown): readonly unknown[] {
+  return Array.isArray(value) ? value : [];
+}
+
+const WHERE = new WeakMap<Definition, string>();
+
+/** File and line of a definition that was read from a file. Beside the definition: a moved line is no change to it. */
+export function placed(definition: Definition): PlacedDefinition {
+  return { definition, at: WHERE.get(definition) ?? 'a definition' };
+}
+
+/** @param faults the rules of registration, whose texts get the file and line of the block. */
+function definitions<D>(
+  label: string,
+  fields: readonly Field[],
+  decode: (value: unknown) => D,
+  faults: (definition: D) => readonly string[],
+): Kind<readonly Definition[]> {
   return {
     label,
-    read: (nodes, place) => blocks(nodes, place).map((block) => readFields(block, fields, place)),
+    read: (nodes, place) =>
+      blocks(nodes, place).flatMap((block) => {
+        const problems = new Problems();
+        const definition = readFields(block, fields, { ...place, problems });
+        if (!problems.any)
+          for (const fault of faults(decode(definition)))
+            problems.add(`${place.file}:${block.at.line}: ${nameOf(place.path, definition)}: ${fault}`);
+        problems.pourInto(place.problems);
+        WHERE.set(definition, `${place.file}:${block.at.line}`);
+        return problems.any ? [] : [definition];
+      }),
     merge: (earlier, later) => [...earlier, ...later],
     show: () => '',
   };
 }
 
+function nameOf(path: string, { Name: name }: Definition): string {
+  const what = path.replace(/s$/, '');
+  return name === undefined ? `a ${what} without "name"` : `${what} ${JSON.stringify(name)}`;
+}
+
 /** Services in the shape of the API's registration. */
-export const services = definitions('service definitions', SERVICE_FIELDS);
+export const services = definitions('service definitions', SERVICE_FIELDS, decodeServiceDefinition, serviceFaults);
 
 /** Checks in the shape of the API's registration. */
-export const checks = definitions('check definitions', CHECK_FIELDS);
+export const checks = definitions('check definitions', CHECK_FIELDS, decodeCheckDefinition, (definition) => [
+  ...checkDefinitionFaults(definition),
+]);

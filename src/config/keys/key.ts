@@ -1,3 +1,4 @@
+import type { Consequence } from './keys-no-effect.ts';
 import { anything, type Kind } from './kind.ts';
 
 /** One row of the key table. Loading, flags, reload, the reference and `agent/self` all follow it. */
@@ -10,8 +11,8 @@ export interface Key<T> {
   readonly flag?: string;
   /** True when a reload takes a new value over; otherwise it needs a restart. */
   readonly reloadable: boolean;
-  /** 'none' means: a key of the peer that is accepted and means nothing here. */
-  readonly effect: 'used' | 'none';
+  /** What comes of it: `used`, or what follows from a key of Consul's that is not read here. */
+  readonly effect: 'used' | Consequence;
   /** Never shown. */
   readonly secret: boolean;
   /** An older name of the peer for another key. */
@@ -42,15 +43,15 @@ export function alias<T>(kind: Kind<T>, fallback: NoInfer<T>, aliasOf: string, f
   return { ...base, aliasOf };
 }
 
-/** A key of the peer without meaning here; with a flag where the peer has one (`toggle` when it takes no value). */
-export function without(flag?: string, takesValue = true): Key<null> {
+/** A key of Consul's that is not read here; with a flag where Consul has one (no value: a toggle). */
+export function without(effect: Consequence, why: string, flag?: string, takesValue = true): Key<unknown> {
   return {
     kind: takesValue ? anything : { ...anything, toggle: true },
     fallback: null,
-    doc: 'No effect here.',
+    doc: why,
     ...(flag === undefined ? {} : { flag }),
     reloadable: false,
-    effect: 'none',
+    effect,
     secret: false,
   };
 }

@@ -1,10 +1,10 @@
 import { checks, services } from './definitions.ts';
-import { alias, used } from './key.ts';
+import { used } from './key.ts';
 import { choice, duration, integer, opaqueList, text, textMap, texts, toggle } from './kind.ts';
 
 const reload = { reloadable: true } as const;
 
-/** Services, queries, DNS, HTTP, limits, logs and telemetry. */
+/** Services, queries, DNS, HTTP and logs. */
 export const AGENT_KEYS = {
   services: used(services, [], 'Services of this node.', reload),
   service: used(services, [], 'One service of this node; may be repeated.', reload),
@@ -74,18 +74,4 @@ export const AGENT_KEYS = {
   ),
   'http_config.max_header_bytes': used(integer(), 0, 'Most bytes of request headers; 0 takes 32 KiB.'),
   'http_config.use_cache': used(toggle, true, 'Let `?cached` answer from the agent.'),
-
-  'telemetry.prometheus_retention_time': used(
-    duration,
-    60_000,
-    'Above 0, `/v1/agent/metrics?format=prometheus` answers (the peer leaves this off).',
-  ),
-  'telemetry.metrics_prefix': used(text, 'consul', 'First part of metric names in JSON.'),
-  'telemetry.disable_hostname': used(toggle, false, 'Leave the host name out of metric names.'),
-  'telemetry.prefix_filter': used(texts, [], 'Metric prefixes to keep (`+a`) or leave out (`-a`).'),
-
-  'ui_config.enabled': used(toggle, false, 'Serve the browser UI. `-dev` turns it on.', { flag: 'ui' }),
-  'ui_config.content_path': used(text, '/ui/', 'Path of the browser UI.', { flag: 'ui-content-path' }),
-  ui: alias(toggle, false, 'ui_config.enabled'),
-  ui_content_path: alias(text, '/ui/', 'ui_config.content_path'),
 } as const;

@@ -34,6 +34,4 @@ export const LIMITS_KEYS = {
     100,
     'Connections to the server ports that one address may hold; 0 is any.',
   ),
-  'limits.kv_max_value_size': used(integer(1), 524_288, 'Most bytes of a value.'),
-  'limits.txn_max_req_len': used(integer(1), 524_288, 'Most bytes of a transaction.'),
 } as const;

@@ -83,17 +83,11 @@ export const NETWORK_KEYS = {
   retry_interval: used(duration, 30_000, 'Longest wait between two tries of `retry_join`.', {
     flag: 'retry-interval',
   }),
-  retry_interval_wan: used(duration, 30_000, 'Longest wait between two tries of `retry_join_wan`.', {
-    flag: 'retry-interval-wan',
-  }),
   retry_max: used(integer(), 0, 'Tries of `retry_join` before the process gives up; 0 never gives up.', {
     flag: 'retry-max',
   }),
-  retry_max_wan: used(integer(), 0, 'Tries of `retry_join_wan` before the process gives up; 0 never gives up.', {
-    flag: 'retry-max-wan',
-  }),
   start_join: used(texts, [], 'Servers of this datacenter joined once at the start.', { flag: 'join' }),
-  start_join_wan: used(texts, [], 'Servers of other datacenters joined once at the start.', { flag: 'join-wan' }),
+  start_join_wan: used(texts, [], 'As `retry_join_wan`.', { flag: 'join-wan' }),
   translate_wan_addrs: used(
     toggle,
     false,
@@ -109,7 +103,6 @@ export const NETWORK_KEYS = {
     false,
     'Do not leave the datacenter on SIGINT. Not given: a client agent leaves, a server does not.',
   ),
-  rejoin_after_leave: used(toggle, false, 'Join again at the start although this node left.', { flag: 'rejoin' }),
   node_timeout: used(
     duration,
     10_000,

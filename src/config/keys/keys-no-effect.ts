@@ -1,153 +1,149 @@
 import { type Key, without } from './key.ts';
 
-const GROUPS: Readonly<Record<string, readonly string[]>> = {
-  acl: ['enable_key_list_policy', 'disabled_ttl', 'msp_disable_bootstrap', 'policy_ttl', 'role_ttl'],
-  'acl.tokens': ['managed_service_provider'],
-  auto_config: [
-    'authorization',
-    'dns_sans',
-    'enabled',
-    'intro_token',
-    'intro_token_file',
-    'ip_sans',
-    'server_addresses',
-  ],
-  auto_encrypt: ['allow_tls', 'dns_san', 'ip_san', 'tls'],
-  autopilot: [
-    'cleanup_dead_servers',
-    'disable_upgrade_migration',
-    'last_contact_threshold',
-    'max_trailing_logs',
-    'min_quorum',
-    'redundancy_zone_tag',
-    'server_stabilization_time',
-    'upgrade_version_tag',
-  ],
-  cache: ['entry_fetch_max_burst', 'entry_fetch_rate'],
-  connect: ['enable_mesh_gateway_wan_federation', 'mesh_gateway_wan_federation_enabled'],
-  dns_config: ['cache_max_age', 'prefer_namespace', 'use_cache'],
-  gossip_lan: [
-    'gossip_interval',
-    'gossip_nodes',
-    'probe_interval',
-    'probe_timeout',
-    'retransmit_mult',
-    'suspicion_mult',
-  ],
-  gossip_wan: [
-    'gossip_interval',
-    'gossip_nodes',
-    'probe_interval',
-    'probe_timeout',
-    'retransmit_mult',
-    'suspicion_mult',
-  ],
-  limits: ['rpc_max_burst', 'rpc_rate'],
-  performance: ['leave_drain_time', 'raft_multiplier', 'rpc_hold_timeout'],
-  ports: ['expose_max_port', 'expose_min_port'],
-  rpc: ['enable_streaming'],
-  telemetry: [
-    'circonus_api_app',
-    'circonus_api_token',
-    'circonus_api_url',
-    'circonus_broker_id',
-    'circonus_broker_select_tag',
-    'circonus_check_display_name',
-    'circonus_check_force_metric_activation',
-    'circonus_check_id',
-    'circonus_check_instance_id',
-    'circonus_check_search_tag',
-    'circonus_check_tags',
-    'circonus_submission_interval',
-    'circonus_submission_url',
-    'disable_compat_1.9',
-    'dogstatsd_addr',
-    'dogstatsd_tags',
-    'filter_default',
-    'statsd_address',
-    'statsite_address',
-  ],
-  'tls.grpc': [
-    'ca_file',
-    'ca_path',
-    'cert_file',
-    'key_file',
-    'tls_cipher_suites',
-    'tls_min_version',
-    'use_auto_cert',
-    'verify_incoming',
-  ],
-  ui_config: [
-    'dashboard_url_templates',
-    'dir',
-    'metrics_provider',
-    'metrics_provider_files',
-    'metrics_provider_options_json',
-    'metrics_proxy',
-  ],
-  unix_sockets: ['group', 'mode', 'user'],
-};
+/** What follows from giving a key that nothing here reads. */
+export type Consequence = 'harmless' | 'lost' | 'refused';
 
-const SINGLE: readonly string[] = [
-  'acl_enable_key_list_policy',
-  'acl_enforce_version_8',
-  'advertise_reconnect_timeout',
-  'disable_anonymous_signature',
-  'disable_coordinates',
-  'disable_http_unprintable_char_filter',
-  'disable_remote_exec',
-  'disable_update_check',
-  'discovery_max_stale',
-  'enable_agent_tls_for_checks',
-  'enable_central_service_config',
-  'enable_debug',
-  'encrypt_verify_incoming',
-  'encrypt_verify_outgoing',
-  'license_path',
-  'primary_gateways_interval',
-  'raft_snapshot_interval',
-  'raft_snapshot_threshold',
-  'raft_trailing_logs',
-  'reconnect_timeout_wan',
-  'segments',
-  'server_name',
-  'session_ttl_min',
-  'syslog_facility',
-  'tls_prefer_server_cipher_suites',
-  'use_streaming_backend',
-  'watches',
+export interface NoEffectRow {
+  readonly consequence: Consequence;
+  /** Ends the sentence "… has no effect here: …". */
+  readonly why: string;
+  /** Separated by blanks; `key=flag` where Consul has a flag for it, `key=flag!` when that takes no value. */
+  readonly keys: string;
+}
+
+const row = (consequence: Consequence, why: string, keys: string): NoEffectRow => ({ consequence, why, keys });
+const GOSSIP = 'gossip_interval gossip_nodes probe_interval probe_timeout retransmit_mult suspicion_mult';
+const inside = (group: string, keys: string): string =>
+  keys
+    .trim()
+    .split(/\s+/)
+    .map((key) => `${group}.${key}`)
+    .join(' ');
+
+/** Keys of Consul that are not read here. `refused` is refused only with a value that would turn something on. */
+export const NO_EFFECT_ROWS: readonly NoEffectRow[] = [
+  row(
+    'harmless',
+    'there is no Raft to tune, and servers need no number to wait for',
+    `bootstrap=bootstrap! bootstrap_expect=bootstrap-expect protocol=protocol raft_protocol=raft-protocol
+     raft_snapshot_interval raft_snapshot_threshold raft_trailing_logs performance.raft_multiplier
+     ${inside(
+       'autopilot',
+       `cleanup_dead_servers disable_upgrade_migration last_contact_threshold max_trailing_logs min_quorum
+        redundancy_zone_tag server_stabilization_time upgrade_version_tag`,
+     )}`,
+  ),
+  row(
+    'harmless',
+    'there is no gossip to tune',
+    `${inside('gossip_lan', GOSSIP)} ${inside('gossip_wan', GOSSIP)} disable_keyring_file=disable-keyring-file!
+     reconnect_timeout_wan advertise_reconnect_timeout rejoin_after_leave=rejoin! disable_coordinates`,
+  ),
+  row(
+    'harmless',
+    'links to other datacenters are always tried again, with a growing pause of up to 30 s',
+    'retry_interval_wan=retry-interval-wan retry_max_wan=retry-max-wan',
+  ),
+  row(
+    'harmless',
+    'what it turns on or off is not there, or is always so',
+    `acl.enable_key_list_policy acl.disabled_ttl acl.msp_disable_bootstrap acl.policy_ttl acl.role_ttl
+     acl.tokens.managed_service_provider acl_enable_key_list_policy acl_enforce_version_8
+     cache.entry_fetch_max_burst cache.entry_fetch_rate dns_config.cache_max_age dns_config.prefer_namespace
+     dns_config.use_cache disable_anonymous_signature disable_host_node_id=disable-host-node-id!
+     disable_http_unprintable_char_filter disable_remote_exec disable_update_check discovery_max_stale
+     enable_central_service_config enable_local_script_checks=enable-local-script-checks!
+     enable_script_checks=enable-script-checks! license_path performance.leave_drain_time
+     performance.rpc_hold_timeout rpc.enable_streaming telemetry.disable_compat_1.9
+     telemetry.prometheus_retention_time tls_prefer_server_cipher_suites use_streaming_backend server_name
+     session_ttl_min limits.kv_max_value_size limits.txn_max_req_len ui_content_path=ui-content-path
+     ui_config.content_path ui_config.dashboard_url_templates ui_config.metrics_provider
+     ui_config.metrics_provider_files ui_config.metrics_provider_options_json ui_config.metrics_proxy auto_encrypt.allow_tls
+     auto_encrypt.dns_san auto_encrypt.ip_san auto_config.authorization auto_config.dns_sans auto_config.intro_token
+     auto_config.intro_token_file auto_config.ip_sans auto_config.server_addresses ports.expose_max_port
+     ports.expose_min_port`,
+  ),
+  row(
+    'lost',
+    'gossip keys protect nothing, since there is no gossip; TLS protects servers and agents (docs/secure-transport.md)',
+    'encrypt=encrypt encrypt_verify_incoming encrypt_verify_outgoing',
+  ),
+  row(
+    'lost',
+    'no address is kept away from the server ports; use a firewall, and TLS',
+    'serf_lan_allowed_cidrs=serf-lan-allowed-cidrs serf_wan_allowed_cidrs=serf-wan-allowed-cidrs',
+  ),
+  row(
+    'lost',
+    'log files are not rotated and syslog is not written; use logrotate, or what starts the process',
+    `log_rotate_bytes=log-rotate-bytes log_rotate_duration=log-rotate-duration
+     log_rotate_max_files=log-rotate-max-files enable_syslog=syslog! syslog_facility`,
+  ),
+  row('lost', 'no such file is written; take the process ID from what starts the process', 'pid_file=pid-file'),
+  row(
+    'lost',
+    'a socket gets the owner and mode that the umask gives; put it into a directory that only some may enter',
+    'unix_sockets.group unix_sockets.mode unix_sockets.user',
+  ),
+  row('lost', 'requests between servers are not limited in rate', 'limits.rpc_max_burst limits.rpc_rate'),
+  row('lost', 'HTTP checks present no certificate', 'enable_agent_tls_for_checks'),
+  row('lost', 'profiles are not served', 'enable_debug'),
+  row(
+    'lost',
+    'the names of metrics are fixed, and all of them are there',
+    'telemetry.metrics_prefix telemetry.disable_hostname telemetry.prefix_filter telemetry.filter_default',
+  ),
+  row(
+    'lost',
+    'every server counts, in one pool; there are no segments and no read replicas',
+    `non_voting_server=non-voting-server! read_replica=read-replica! segment=segment segments`,
+  ),
+  row(
+    'lost',
+    'the listener for Envoy takes its TLS settings from nowhere else yet',
+    inside(
+      'tls.grpc',
+      'ca_file ca_path cert_file key_file tls_cipher_suites tls_min_version use_auto_cert verify_incoming',
+    ),
+  ),
+  row(
+    'refused',
+    'there is no browser interface yet; remove the key',
+    'ui=ui! ui_config.enabled ui_dir=ui-dir ui_config.dir',
+  ),
+  row('refused', 'handlers of watches are not run; follow what changes with blocking queries (docs/api.md)', 'watches'),
+  row(
+    'refused',
+    'metrics are sent nowhere; let Prometheus collect /v1/agent/metrics?format=prometheus (docs/metrics.md)',
+    inside(
+      'telemetry',
+      `circonus_api_app circonus_api_token circonus_api_url circonus_broker_id circonus_broker_select_tag
+       circonus_check_display_name circonus_check_force_metric_activation circonus_check_id
+       circonus_check_instance_id circonus_check_search_tag circonus_check_tags circonus_submission_interval
+       circonus_submission_url dogstatsd_addr dogstatsd_tags statsd_address statsite_address`,
+    ),
+  ),
+  row(
+    'refused',
+    'an agent gets its certificate by an invitation: `join_invite` (docs/client-agents.md)',
+    'auto_encrypt.tls auto_config.enabled',
+  ),
+  row(
+    'refused',
+    'datacenters are reached directly, at the addresses of `retry_join_wan`',
+    `connect.enable_mesh_gateway_wan_federation connect.mesh_gateway_wan_federation_enabled
+     primary_gateways=primary-gateway primary_gateways_interval`,
+  ),
 ];
 
-/** Key to the flag that the peer has for it; `!` marks a flag that takes no value. */
-const WITH_FLAG: Readonly<Record<string, string>> = {
-  bootstrap: 'bootstrap!',
-  bootstrap_expect: 'bootstrap-expect',
-  disable_host_node_id: 'disable-host-node-id!',
-  disable_keyring_file: 'disable-keyring-file!',
-  enable_local_script_checks: 'enable-local-script-checks!',
-  enable_script_checks: 'enable-script-checks!',
-  enable_syslog: 'syslog!',
-  encrypt: 'encrypt',
-  log_rotate_bytes: 'log-rotate-bytes',
-  log_rotate_duration: 'log-rotate-duration',
-  log_rotate_max_files: 'log-rotate-max-files',
-  non_voting_server: 'non-voting-server!',
-  pid_file: 'pid-file',
-  primary_gateways: 'primary-gateway',
-  protocol: 'protocol',
-  raft_protocol: 'raft-protocol',
-  read_replica: 'read-replica!',
-  segment: 'segment',
-  serf_lan_allowed_cidrs: 'serf-lan-allowed-cidrs',
-  serf_wan_allowed_cidrs: 'serf-wan-allowed-cidrs',
-  ui_dir: 'ui-dir',
-};
-
-/** Keys of the peer that mean nothing here: there is no gossip and no Raft to tune. */
-export const NO_EFFECT_KEYS: Readonly<Record<string, Key<null>>> = Object.fromEntries([
-  ...Object.entries(GROUPS).flatMap(([group, names]) => names.map((name) => [`${group}.${name}`, without()] as const)),
-  ...SINGLE.map((name) => [name, without()] as const),
-  ...Object.entries(WITH_FLAG).map(
-    ([name, flag]) => [name, without(flag.replace('!', ''), !flag.endsWith('!'))] as const,
+export const NO_EFFECT_KEYS: Readonly<Record<string, Key<unknown>>> = Object.fromEntries(
+  NO_EFFECT_ROWS.flatMap(({ consequence, why, keys }) =>
+    keys
+      .trim()
+      .split(/\s+/)
+      .map((entry) => {
+        const [path = '', flag] = entry.split('=');
+        return [path, without(consequence, why, flag?.replace('!', ''), !entry.endsWith('!'))] as const;
+      }),
   ),
-]);
+);

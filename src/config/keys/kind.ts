@@ -1,5 +1,13 @@
 import { formatDuration, tryParseDuration } from '../../lib/duration.ts';
-import { type ConfigNode, type ObjectNode, type Position, positionError, toPlain } from '../../lib/hcl/node.ts';
+import {
+  type ConfigNode,
+  type Entry,
+  type ObjectNode,
+  type Position,
+  positionError,
+  toPlain,
+} from '../../lib/hcl/node.ts';
+import type { Problems } from '../problems.ts';
 
 /** Where a value is read: what errors name. */
 export interface Place {
@@ -7,6 +15,10 @@ export interface Place {
   readonly file: string;
   /** Key path as written in files, for example `ports.http`. */
   readonly path: string;
+  /** Takes what is wrong inside a value that can be read on; `fail` ends the reading of the value. */
+  readonly problems: Problems;
+  /** Takes sentences about what is accepted, but probably not meant. */
+  readonly warnings: string[];
 }
 
 /** A type of value: how it is read from a file and from a flag, merged, and shown. */
@@ -53,6 +65,12 @@ function scalar<T>(
     label,
     read(nodes, place) {
       const node = unwrap(nodes);
+      const [first, second] = nodes;
+      // Of a value that a file gives twice the last counts, as in every reader of HCL; that is hardly what was meant.
+      if (first !== undefined && second !== undefined)
+        place.warnings.push(
+          `${place.file}:${second.at.line}: "${place.path}" was given in line ${first.at.line} already; the last one counts`,
+        );
       const value = node.kind === 'scalar' ? fromNode(node.value) : undefined;
       return value === undefined ? fail(place, node.at, `must be ${expected}, not ${describe(node)}`) : value;
     },
@@ -73,6 +91,17 @@ export const text: Kind<string> = scalar(
   (value) => value,
   (value) => (value === '' ? '' : JSON.stringify(value)),
 );
+
+/** A namespace, partition or the like: there is one of each here, and its name is `default`. */
+export const defaultOnly: Kind<string> = {
+  ...text,
+  read(nodes, place) {
+    const value = text.read(nodes, place);
+    if (value !== '' && value !== 'default')
+      fail(place, unwrap(nodes).at, `can only be "default": there is one namespace and one partition here`);
+    return value;
+  },
+};
 
 const BOOLEANS: Readonly<Record<string, boolean>> = {
   '1': true,
@@ -152,15 +181,38 @@ export function blocks(nodes: readonly ConfigNode[], place: Place): ObjectNode[]
   );
 }
 
+/**
+ * The one block of a field that takes one. A second block would be merged or lost without a word: it is refused.
+ */
+export function oneBlock(nodes: readonly ConfigNode[], place: Place): ObjectNode {
+  const [first, second] = blocks(nodes, place);
+  if (second !== undefined) {
+    const name = JSON.stringify(place.path.split('.').at(-1));
+    const line = (first as ObjectNode).at.line;
+    fail(place, second.at, `takes one block; the first is in line ${line}. Put everything into one ${name} block`);
+  }
+  return first ?? { kind: 'object', entries: [], at: (nodes.at(-1) as ConfigNode).at };
+}
+
+/** Entries of a map, whose blocks may be repeated as long as no name is (`tagged_addresses "lan" { … }`). */
+export function mapEntries(nodes: readonly ConfigNode[], place: Place): readonly Entry[] {
+  const lines = new Map<string, number>();
+  const entries = blocks(nodes, place).flatMap((block) => block.entries);
+  for (const { key, at } of entries) {
+    const before = lines.get(key);
+    if (before !== undefined) fail(place, at, `has ${JSON.stringify(key)} twice; the first is in line ${before}`);
+    lines.set(key, at.line);
+  }
+  return entries;
+}
+
 export const textMap: Kind<Readonly<Record<string, string>>> = {
   label: 'map of texts',
   read(nodes, place) {
-    const pairs = blocks(nodes, place).flatMap((block) =>
-      block.entries.map((entry) => [
-        entry.key,
-        text.read([entry.value], { ...place, path: `${place.path}.${entry.key}` }),
-      ]),
-    );
+    const pairs = mapEntries(nodes, place).map((entry) => [
+      entry.key,
+      text.read([entry.value], { ...place, path: `${place.path}.${entry.key}` }),
+    ]);
     return Object.fromEntries(pairs);
   },
   parse: (values) =>
@@ -177,8 +229,7 @@ export const textMap: Kind<Readonly<Record<string, string>>> = {
 /** A block whose inside someone else understands (a CA provider, a proxy). */
 export const opaque: Kind<Readonly<Record<string, unknown>>> = {
   label: 'block',
-  read: (nodes, place) =>
-    Object.assign({}, ...blocks(nodes, place).map((block) => toPlain(block) as Record<string, unknown>)),
+  read: (nodes, place) => ({ ...(toPlain(oneBlock(nodes, place)) as Record<string, unknown>) }),
   merge: (earlier, later) => ({ ...earlier, ...later }),
   show: (value) => (Object.keys(value).length === 0 ? '' : JSON.stringify(value)),
 };
@@ -191,9 +242,9 @@ export const opaqueList: Kind<readonly Readonly<Record<string, unknown>>[]> = {
 };
 
 /** For keys without effect: any value is accepted. */
-export const anything: Kind<null> = {
+export const anything: Kind<unknown> = {
   label: '',
-  read: () => null,
-  parse: () => null,
+  read: (nodes) => toPlain(nodes.at(-1) as ConfigNode),
+  parse: (values) => BOOLEANS[(values.at(-1) ?? '').toLowerCase()] ?? values.at(-1),
   show: () => '',
 };

@@ -22,11 +22,7 @@ function hasScript(check: GivenCheck): boolean {
   return (check.Args ?? check.ScriptArgs ?? []).length > 0;
 }
 
-/**
- * Why this agent can't carry out a check that the peer's can; undefined when it can. Whoever asks for one by the API is
- * refused; one in a configuration file stays critical (a warning on the node itself), so that an existing file starts and
- * nobody takes the service for healthy.
- */
+/** Why this agent can't carry out a check that Consul's can; undefined when it can. Such a check is refused. */
 export function unsupportedCheck(check: GivenCheck): string | undefined {
   const kind = checkKind(check);
   if (kind === 'script') return 'Scripts are not run by this agent; use an HTTP, TCP, TTL or alias check';
@@ -47,6 +43,14 @@ export function checkFault(check: GivenCheck): string | undefined {
   if (!ofInterval && !isAlias(check) && ttl <= 0) return 'TTL must be > 0 for TTL checks';
   if ((check.OutputMaxSize ?? 0) < 0) return 'MaxOutputMaxSize must be positive';
   return undefined;
+}
+
+/** What is wrong with a check that is registered on its own, in the order in which Consul looks. */
+export function* checkDefinitionFaults(definition: CheckDefinition): Iterable<string> {
+  if (!definition.Name) yield 'Missing check name';
+  if (definition.Status && !isStatus(definition.Status)) yield 'Bad check status';
+  const fault = checkFault(definition) ?? unsupportedCheck(definition);
+  if (fault !== undefined) yield `Invalid check: ${fault}`;
 }
 
 export function isStatus(text: string): boolean {

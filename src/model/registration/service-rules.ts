@@ -10,29 +10,63 @@ import {
   type ServiceForm,
 } from '../service-form.ts';
 import { badRequest, checkFault, isStatus, unsupportedCheck } from './check-rules.ts';
-import type { CheckType, ServiceDefinition, SidecarDefinition, Source } from './definitions.ts';
+import type { CheckType, ServiceDefinition, SidecarDefinition } from './definitions.ts';
 
 /** The kinds of service that the peer knows. */
 const PROXY_KIND = 'connect-proxy';
 /** Of a service's weight: DNS carries it in 16 bits. */
 const MAX_WEIGHT = 65_535;
+const MAX_PORT = 65_535;
 
-/** Throws `invalid_argument` with the peer's text, in the order in which the peer looks. */
-export function validateServiceDefinition(definition: ServiceDefinition, source: Source): void {
-  if (!definition.Name) throw badRequest('Missing service name');
-  if (isAnyAddress(definition.Address ?? '')) throw badRequest('Invalid service address');
+/** What is wrong with a definition, in the order in which Consul looks; a list is what Consul says in one text. */
+function* faultsInOrder(definition: ServiceDefinition): Iterable<string | readonly string[]> {
+  if (!definition.Name) yield 'Missing service name';
+  if (isAnyAddress(definition.Address ?? '')) yield 'Invalid service address';
   const weights = definition.Weights;
   if (weights !== undefined) {
     const fault = weightFault(weights.Passing ?? 0, weights.Warning ?? 0);
-    if (fault !== undefined) throw badRequest(`Invalid Weights: ${fault}`);
+    if (fault !== undefined) yield `Invalid Weights: ${fault}`;
   }
   const meta = metadataFault(definition.Meta ?? {});
-  if (meta !== undefined) throw badRequest(`Invalid Service Meta: ${meta}`);
-  const faults = [...proxyFaults(toGiven(definition)), ...nestedFaults(definition.Connect?.SidecarService)];
-  if (faults.length > 0) throw badRequest(faultList(faults));
-  validateChecks(checksOf(definition), source, 'Invalid check');
+  if (meta !== undefined) yield `Invalid Service Meta: ${meta}`;
   const sidecar = definition.Connect?.SidecarService;
-  if (sidecar !== undefined) validateChecks(checksOf(sidecar), source, 'Invalid check in sidecar_service');
+  const faults = [...proxyFaults(toGiven(definition)), ...nestedFaults(sidecar)];
+  if (faults.length > 0) yield faults;
+  yield* portFaults(definition);
+  yield* checksFaults(checksOf(definition), 'Invalid check');
+  if (sidecar !== undefined) yield* checksFaults(checksOf(sidecar), 'Invalid check in sidecar_service');
+}
+
+/** Throws `invalid_argument` with Consul's text for the first thing that is wrong. */
+export function validateServiceDefinition(definition: ServiceDefinition): void {
+  for (const fault of faultsInOrder(definition)) throw badRequest(typeof fault === 'string' ? fault : faultList(fault));
+}
+
+/** Everything that is wrong with a definition, and with the sidecar that it brings. */
+export function serviceFaults(definition: ServiceDefinition): readonly string[] {
+  const own = [...faultsInOrder(definition)].flat();
+  // The port that is still to be allocated is no fault.
+  const sidecar = own.length > 0 ? undefined : expandSidecar(definition, () => 1);
+  return sidecar === undefined ? own : proxyFaults(sidecar.form).map((fault) => `sidecar_service: ${fault}`);
+}
+
+/** Every port of a definition: 0 is one that was not given. */
+function* portFaults(definition: ServiceDefinition): Iterable<string> {
+  const sidecar = definition.Connect?.SidecarService;
+  for (const [where, { Port, TaggedAddresses = {}, Proxy: proxy }] of [
+    ['', definition],
+    ['sidecar_service: ', sidecar ?? {}],
+  ] as const) {
+    const ports: readonly (number | undefined)[] = [
+      Port,
+      ...Object.values(TaggedAddresses).map((tagged) => tagged.Port),
+      proxy?.LocalServicePort,
+      ...(proxy?.Upstreams ?? []).map((upstream) => upstream.LocalBindPort),
+    ];
+    for (const port of ports)
+      if (port !== undefined && (port < 0 || port > MAX_PORT))
+        yield `${where}Invalid port ${port}: must be from 0 to ${MAX_PORT}`;
+  }
 }
 
 function weightFault(passing: number, warning: number): string | undefined {
@@ -50,14 +84,13 @@ function nestedFaults(sidecar: SidecarDefinition | undefined): string[] {
   return faults;
 }
 
-function validateChecks(checks: readonly CheckType[], source: Source, prefix: string): void {
+function* checksFaults(checks: readonly CheckType[], prefix: string): Iterable<string> {
   for (const check of checks) {
-    const fault = checkFault(check) ?? (source === 'api' ? unsupportedCheck(check) : undefined);
-    if (fault !== undefined) throw badRequest(`${prefix}: ${fault}`);
+    const fault = checkFault(check) ?? unsupportedCheck(check);
+    if (fault !== undefined) yield `${prefix}: ${fault}`;
   }
-  for (const { Status } of checks) {
-    if (Status && !isStatus(Status)) throw badRequest("Status for checks must 'passing', 'warning', 'critical'");
-  }
+  for (const { Status } of checks)
+    if (Status && !isStatus(Status)) yield "Status for checks must 'passing', 'warning', 'critical'";
 }
 
 /** `Check`, when anything is set in it, then `Checks`. */
@@ -161,12 +194,14 @@ function defaultChecks(sidecar: ServiceForm, serviceId: string): readonly CheckT
   ];
 }
 
+/** `min` 0 gives out none. */
+export interface PortRange {
+  readonly min: number;
+  readonly max: number;
+}
+
 /** The first port of the range that is not in use; a sidecar that is there (`known`) keeps its own. */
-export function allocateSidecarPort(
-  range: { readonly min: number; readonly max: number },
-  inUse: Iterable<number>,
-  known: number | undefined,
-): number {
+export function allocateSidecarPort(range: PortRange, inUse: Iterable<number>, known: number | undefined): number {
   if (known !== undefined && known >= range.min && known <= range.max) return known;
   const used = new Set(inUse);
   if (range.min > 0) {
@@ -175,4 +210,25 @@ export function allocateSidecarPort(
   throw badRequest(
     `Invalid SidecarService: no port provided for sidecar_service and none left to allocate in the configured range [${range.min}, ${range.max}]`,
   );
+}
+
+/** What a definition registers: the service, and its sidecar with a port that is not in use. */
+export function formsOf(
+  definition: ServiceDefinition,
+  range: PortRange,
+  portsInUse: Iterable<number>,
+): readonly ServiceForm[] {
+  const form = serviceForm(definition);
+  const sidecar = expandSidecar(definition, () => allocateSidecarPort(range, [form.Port, ...portsInUse], undefined));
+  return sidecar === undefined ? [form] : [form, sidecar.form];
+}
+
+/** Where a proxy listens by its registration; '' is every address of the node. Undefined for what is no proxy. */
+export function proxyAddress(form: ServiceForm): { readonly host: string; readonly port: number } | undefined {
+  if (form.Kind !== PROXY_KIND) return undefined;
+  const { bind_address: host, bind_port: port } = form.Proxy.Config ?? {};
+  return {
+    host: typeof host === 'string' && host !== '' ? host : form.Address,
+    port: typeof port === 'number' && port > 0 ? port : form.Port,
+  };
 }

@@ -1,0 +1,47 @@
+import { IsthmusError } from '../lib/errors.ts';
+
+/** What is wrong with a configuration: all of it is collected, so that one run lists everything there is to mend. */
+export class Problems {
+  readonly #found: string[] = [];
+  /** Keys with an unusable value: rules about them would only repeat what is known. */
+  readonly #broken = new Set<string>();
+
+  /** Runs `work`; its refusal is kept, and `undefined` returned. @param path key that has no value then. */
+  attempt<T>(work: () => T, path?: string): T | undefined {
+    try {
+      return work();
+    } catch (error) {
+      if (!(error instanceof IsthmusError) || error.code !== 'invalid_argument') throw error;
+      this.add(error.message);
+      if (path !== undefined) this.#broken.add(path);
+      return undefined;
+    }
+  }
+
+  add(text: string): void {
+    if (!this.#found.includes(text)) this.#found.push(text);
+  }
+
+  pourInto(other: Problems): void {
+    for (const text of this.#found) other.add(text);
+  }
+
+  isBroken(path: string): boolean {
+    return this.#broken.has(path);
+  }
+
+  get any(): boolean {
+    return this.#found.length > 0;
+  }
+
+  /** Throws `invalid_argument` when anything was found: one text as it is, several as a list. */
+  throwIfAny(): void {
+    if (this.#found.length === 0) return;
+    const [only] = this.#found;
+    const text =
+      this.#found.length === 1
+        ? (only as string)
+        : `${this.#found.length} problems:\n${this.#found.map((found) => `  ${found}`).join('\n')}`;
+    throw new IsthmusError('invalid_argument', text, { details: { problems: [...this.#found] } });
+  }
+}
