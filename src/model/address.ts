@@ -20,6 +20,18 @@ export interface ServiceAddresses {
   readonly TaggedAddresses?: Readonly<Record<string, ServiceAddress>>;
 }
 
+/** What listens, and what is dialled on its own machine, where no address is given. */
+export interface DefaultAddresses {
+  /** Every address of the machine. */
+  readonly any: string;
+  readonly loopback: string;
+}
+
+/** In the family that the node advertises: others come by it. On most systems `::` takes IPv4 as well. */
+export function defaultAddresses(nodeAddress: string): DefaultAddresses {
+  return nodeAddress.includes(':') ? { any: '::', loopback: '::1' } : { any: '0.0.0.0', loopback: '127.0.0.1' };
+}
+
 /** For those who need an address of one kind: what is tagged so goes before what is not. */
 export type Family = 'ipv4' | 'ipv6';
 

@@ -26,8 +26,14 @@ export interface CheckRunnersDeps {
   readonly tasks: TaskGroup;
   /** Chance in [0, 1). */
   readonly random: () => number;
-  /** The checks of another node, again whenever they change. */
-  readonly watchNodeChecks: (node: string, signal: AbortSignal) => AsyncIterable<readonly HealthCheck[]>;
+  /** The IDs of another node's services, again whenever they change; undefined while there is no such node. */
+  readonly watchNodeServices: (
+    node: string,
+    token: string,
+    signal: AbortSignal,
+  ) => AsyncIterable<ReadonlySet<string> | undefined>;
+  /** The checks of another node, again whenever they change. @param token '' is the agent's own. */
+  readonly watchNodeChecks: (node: string, token: string, signal: AbortSignal) => AsyncIterable<readonly HealthCheck[]>;
 }
 
 /** Pause before another node's checks are asked for again after a failure, milliseconds. */
@@ -66,7 +72,7 @@ export class CheckRunners {
         this.#startTtl(check, type.TTL ?? 0, ttlLeftMs, report);
         return;
       case 'alias':
-        this.#startAlias(id, type, report);
+        this.#startAlias(check, type, report);
         return;
       default:
         this.#startProbe(id, type, report);
@@ -129,11 +135,11 @@ export class CheckRunners {
     this.#runners.set(id, startIntervalCheck(this.#deps, type.Interval ?? 0, probe, counted));
   }
 
-  #startAlias(id: string, type: CheckType, report: ReportResult): void {
+  #startAlias({ form: { CheckID: id }, token }: LocalCheck, type: CheckType, report: ReportResult): void {
     const node = type.AliasNode ?? '';
     const service = type.AliasService ?? '';
     if (node !== '' && node.toLowerCase() !== this.#deps.node.toLowerCase()) {
-      this.#runners.set(id, this.#followNode(node, service, report));
+      this.#runners.set(id, this.#followNode(node, service, token, report));
       return;
     }
     this.#aliases.set(id, { service, refresh: () => report(this.#localAlias(id, service)) });
@@ -179,22 +185,58 @@ export class CheckRunners {
     });
   }
 
-  #followNode(node: string, service: string, report: ReportResult): CheckRunner {
-    const { clock, tasks, watchNodeChecks } = this.#deps;
+  /** What does not exist is critical, since nobody is served by it: no such node, or no such service on it. */
+  #followNode(node: string, service: string, token: string, report: ReportResult): CheckRunner {
+    const { clock, tasks, watchNodeServices, watchNodeChecks } = this.#deps;
     const linked = linkSignals(tasks.signal);
-    tasks.run('alias check of another node', async () => {
-      while (!linked.signal.aborted) {
-        try {
-          for await (const checks of watchNodeChecks(node, linked.signal))
-            report(aliasResult(checks.filter((check) => check.ServiceID === '' || check.ServiceID === service)));
-        } catch {
-          if (linked.signal.aborted) break;
-          report({ status: 'critical', output: `Checks of node ${node} could not be read` });
+    const { signal } = linked;
+    let services: { readonly ids: ReadonlySet<string> | undefined } | undefined;
+    let checks: readonly HealthCheck[] | undefined;
+    const refresh = (): void => {
+      if (services === undefined || checks === undefined) return;
+      if (services.ids === undefined) report({ status: 'critical', output: `Node ${node} could not be found` });
+      else if (service !== '' && !services.ids.has(service))
+        report({ status: 'critical', output: `Service ${service} could not be found on node ${node}` });
+      else report(aliasResult(checks.filter((check) => check.ServiceID === '' || check.ServiceID === service)));
+    };
+    const follow = (task: string, watch: () => Promise<void>, forget: () => void): void =>
+      tasks.run(task, async () => {
+        while (!signal.aborted) {
+          try {
+            await watch();
+          } catch {
+            if (signal.aborted) break;
+            forget();
+            report({ status: 'critical', output: `Checks of node ${node} could not be read` });
+          }
+          await sleep(clock, ALIAS_RETRY_MS, signal).catch(() => undefined); // only an abort rejects it
         }
-        await sleep(clock, ALIAS_RETRY_MS, linked.signal).catch(() => undefined); // only an abort rejects it
-      }
-      linked.release();
-    });
+        linked.release();
+      });
+    follow(
+      'alias check: services of another node',
+      async () => {
+        for await (const ids of watchNodeServices(node, token, signal)) {
+          services = { ids };
+          refresh();
+        }
+      },
+      () => {
+        services = undefined;
+      },
+    );
+    follow(
+      'alias check: checks of another node',
+      async () => {
+        for await (const seen of watchNodeChecks(node, token, signal)) {
+          checks = seen;
+          refresh();
+        }
+      },
+      () => {
+        checks = undefined;
+      },
+    );
     return { stop: () => linked.abort() };
   }
 }

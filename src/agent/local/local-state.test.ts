@@ -70,6 +70,26 @@ describe('TTL checks', () => {
 });
 
 describe('alias checks', () => {
+  it('of another node are critical while the node or its service is not there, and turn when that changes', async () => {
+    await local.registerCheck({ Name: 'service', AliasNode: 'n2', AliasService: 'db' });
+    await local.registerCheck({ Name: 'node', AliasNode: 'n2' });
+    const turns = async (id: string, status: string, output: string): Promise<void> => {
+      for (let turn = 0; turn < 100 && check(id)?.Output !== output; turn += 1) await clock.advance(100);
+      expect(check(id)).toMatchObject({ Status: status, Output: output });
+    };
+    await turns('service', 'critical', 'Node n2 could not be found');
+    await turns('node', 'critical', 'Node n2 could not be found');
+    await datacenter.catalog.register({ Node: 'n2', Address: '10.0.0.2' });
+    await turns('service', 'critical', 'Service db could not be found on node n2');
+    await turns('node', 'passing', 'No checks found.');
+    await datacenter.catalog.register({ Node: 'n2', Address: '10.0.0.2', Service: { ID: 'db', Service: 'db' } });
+    await turns('service', 'passing', 'No checks found.');
+    await datacenter.catalog.deregister({ Node: 'n2', ServiceID: 'db' });
+    await turns('service', 'critical', 'Service db could not be found on node n2');
+    await datacenter.catalog.deregister({ Node: 'n2' });
+    await turns('node', 'critical', 'Node n2 could not be found');
+  });
+
   it('follow the checks of a service and of the node', async () => {
     await local.registerService({ Name: 'web', Check: { TTL: 10_000, Status: 'passing' } });
     await local.registerCheck({ Name: 'alias', AliasService: 'web' });
@@ -279,6 +299,25 @@ describe('definitions from files', () => {
       });
     }
     expect(local.checks()).toEqual([]);
+  });
+
+  it('have the addresses of the family that the node advertises', async () => {
+    const six = create({ node: 'n6', address: 'fd00::6' });
+    const definition = { Name: 'web', Port: 80, Connect: { SidecarService: { Port: 21_000 } } };
+    await six.loadDefinitions([definition], []);
+    await local.loadDefinitions([definition], []);
+    const shown = (of: LocalState): unknown => [
+      of.serviceForm('web-sidecar-proxy')?.Proxy.LocalServiceAddress,
+      check('service:web-sidecar-proxy:1', of)?.Output,
+    ];
+    for (const state of [six, local]) {
+      for (let turn = 0; turn < 100 && check('service:web-sidecar-proxy:1', state)?.Output === ''; turn += 1) {
+        await clock.advance(1_000);
+        await new Promise((resolve) => setImmediate(resolve));
+      }
+    }
+    expect(shown(six)).toEqual(['::1', expect.stringContaining('[::1]:21000')]);
+    expect(shown(local)).toEqual(['127.0.0.1', expect.stringContaining('127.0.0.1:21000')]);
   });
 
   it('change nothing when one of them makes no sense', async () => {

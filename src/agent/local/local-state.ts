@@ -1,5 +1,6 @@
 import { IsthmusError } from '../../lib/errors.ts';
 import { createTaskGroup } from '../../lib/task.ts';
+import { defaultAddresses } from '../../model/address.ts';
 import { badRequest, checkDefinitionFaults } from '../../model/registration/check-rules.ts';
 import {
   type CheckDefinition,
@@ -12,10 +13,12 @@ import {
   allocateSidecarPort,
   checksOf,
   expandSidecar,
+  proxyAddress,
   serviceForm,
   sidecarId,
   validateServiceDefinition,
 } from '../../model/registration/service-rules.ts';
+import type { ServiceForm } from '../../model/service-form.ts';
 import type { Metrics } from '../../telemetry/types.ts';
 import { CheckRunners } from './check-runners.ts';
 import { MAX_OUTPUT, truncateOutput } from './checks/runner.ts';
@@ -51,6 +54,7 @@ export function createLocalState(deps: LocalStateDeps, options: LocalStateOption
   const { clock, contract, log, metrics } = deps;
   const { node, datacenter } = options;
   const random = deps.random ?? Math.random;
+  const addresses = defaultAddresses(options.address);
   const tasks = createTaskGroup({
     clock,
     onError: (task, error) => log.warn('background task failed', { task, error: error.message }),
@@ -65,8 +69,14 @@ export function createLocalState(deps: LocalStateDeps, options: LocalStateOption
     clock,
     tasks,
     random,
-    async *watchNodeChecks(other, signal) {
-      for await (const update of contract.watch('health.node', { node: other }, { signal })) yield update.value;
+    async *watchNodeServices(node, token, signal) {
+      const options = { signal, ...(token === '' ? {} : { token }) };
+      for await (const { value } of contract.watch('catalog.nodeServices', { node }, options))
+        yield value === null ? undefined : new Set(value.Services.map((service) => service.ID));
+    },
+    async *watchNodeChecks(node, token, signal) {
+      const options = { signal, ...(token === '' ? {} : { token }) };
+      for await (const { value } of contract.watch('health.node', { node }, options)) yield value;
     },
   });
   const registrations = new Registrations({ registry, runners, files, clock });
@@ -107,6 +117,28 @@ export function createLocalState(deps: LocalStateDeps, options: LocalStateOption
     return service;
   };
 
+  /** What the catalog takes, and nobody can reach: a registration by the API is not refused for it, as by Consul. */
+  const warnOfListening = (form: ServiceForm): void => {
+    const own = proxyAddress(form);
+    if (own === undefined) return;
+    if (own.port !== form.Port)
+      log.warn('a proxy listens on its bind_port, but others are sent to the port that it is registered with', {
+        proxy: form.ID,
+        bind_port: own.port,
+        port: form.Port,
+      });
+    const other = registry.services().find((known) => {
+      const theirs = known.form.ID === form.ID ? undefined : proxyAddress(known.form);
+      return theirs !== undefined && theirs.host === own.host && theirs.port === own.port;
+    });
+    if (other !== undefined)
+      log.warn('two proxies are registered with the same port: only one of them can listen', {
+        proxy: form.ID,
+        other: other.form.ID,
+        port: own.port,
+      });
+  };
+
   /** Returns the IDs of the checks that came with it. */
   const addDefinition = async (
     definition: ServiceDefinition,
@@ -115,13 +147,14 @@ export function createLocalState(deps: LocalStateDeps, options: LocalStateOption
   ): Promise<readonly string[]> => {
     const form = serviceForm(definition);
     const proxyId = sidecarId(form.ID);
-    const sidecar = expandSidecar(definition, () =>
+    const sidecar = expandSidecar(definition, addresses, () =>
       allocateSidecarPort(
         options.sidecarPorts ?? DEFAULT_SIDECAR_PORTS,
         registry.portsInUse(proxyId),
         registry.service(proxyId)?.form.Port,
       ),
     );
+    for (const each of [form, ...(sidecar === undefined ? [] : [sidecar.form])]) warnOfListening(each);
     const token = definition.Token || given.token || '';
     const replaceChecks = given.replaceExistingChecks === true;
     const checks = checksOf(definition);

@@ -39,9 +39,16 @@ export class Registrations {
   /** Returns the IDs of its checks. */
   async addService(service: NewService): Promise<ReadonlySet<string>> {
     const { registry, files } = this.#deps;
-    const { form, token, source, sidecarOf } = service;
-    const local: LocalService = { form, token, source, ...(sidecarOf === undefined ? {} : { sidecarOf }) };
-    const saved: SavedService = { form, token, ...(sidecarOf === undefined ? {} : { sidecarOf }) };
+    const { token, source, sidecarOf } = service;
+    const { form, ownTags } = withOverriddenTags(service, registry.service(service.form.ID));
+    const local: LocalService = {
+      form,
+      token,
+      source,
+      ...(sidecarOf === undefined ? {} : { sidecarOf }),
+      ...(ownTags === undefined ? {} : { ownTags }),
+    };
+    const saved: SavedService = { form: service.form, token, ...(sidecarOf === undefined ? {} : { sidecarOf }) };
     if (!isDeepStrictEqual(registry.service(form.ID), local)) registry.putService(local);
     const writes = [source === 'api' ? files.saveService(saved) : files.removeService(form.ID)];
     const ids = new Set<string>();
@@ -171,6 +178,17 @@ export class Registrations {
       await this.addCheck(kept, false);
     }
   }
+}
+
+/** A file that is read again is no word about tags that others gave meanwhile, unless its own tags have changed. */
+function withOverriddenTags(
+  { form, source }: NewService,
+  known: LocalService | undefined,
+): Pick<LocalService, 'form' | 'ownTags'> {
+  const { ownTags } = known ?? {};
+  const kept =
+    source === 'file' && form.EnableTagOverride && ownTags !== undefined && isDeepStrictEqual(form.Tags, ownTags);
+  return kept && known !== undefined ? { form: { ...form, Tags: known.form.Tags }, ownTags } : { form };
 }
 
 /** A TTL that has run out is critical, whatever was known; for the rest a restart of the agent is no reason to be. */

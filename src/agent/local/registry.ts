@@ -9,6 +9,8 @@ export interface LocalService {
   readonly source: Source;
   /** The service that this sidecar was registered inside of, and goes with. */
   readonly sidecarOf?: string;
+  /** The tags of its definition, while the form has those that others gave it in the catalog. */
+  readonly ownTags?: readonly string[];
 }
 
 /** A check as it goes to the catalog, without the node's name. */

@@ -160,6 +160,29 @@ describe('sync to the catalog', () => {
     expect(local.service('web').Tags).toEqual(['theirs']);
   });
 
+  it('leaves overridden tags alone over a restart and when the files are read again', async () => {
+    const row = { Service: 'web', Tags: ['theirs'], EnableTagOverride: true, Port: 1 };
+    const Checks = [{ CheckID: 'service:web', ServiceID: 'web', Status: 'passing' }];
+    await datacenter.catalog.register({ Node: 'n1', Address: '10.0.0.1', Service: row, Checks });
+    const own = { Name: 'web', Tags: ['own'], EnableTagOverride: true, Port: 1, Check: { TTL: '1h' } };
+    await local.loadDefinitions([own], []);
+    await local.start(SIGNAL);
+    await settled();
+    expect(services()).toEqual(['web:1:theirs']);
+    await local.loadDefinitions([own], []);
+    await settled();
+    expect(services()).toEqual(['web:1:theirs']);
+    await local.loadDefinitions([{ ...own, Port: 2 }], []);
+    await settled();
+    expect(services()).toEqual(['web:2:theirs']);
+    await local.loadDefinitions([{ ...own, Tags: ['new'] }], []);
+    await settled();
+    expect(services()).toEqual(['web:1:new']);
+    const written = datacenter.writes.length;
+    await clock.advance(200_000);
+    expect(datacenter.writes).toHaveLength(written);
+  });
+
   it('a registration that is refused holds up no other', async () => {
     await local.registerService({
       Name: 'bad',

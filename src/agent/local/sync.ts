@@ -59,6 +59,8 @@ export class CatalogSync {
   readonly #deferred = new Map<string, Timer>();
   readonly #writes;
   #fullWanted = true;
+  /** False until the catalog was compared with for the first time since the start. */
+  #compared = false;
   #wake: (() => void) | undefined;
 
   constructor(deps: CatalogSyncDeps, options: CatalogSyncOptions) {
@@ -176,6 +178,7 @@ export class CatalogSync {
       for (const { form } of registry.checks())
         if (!sameCheck(form, byId.get(form.CheckID), this.#deferred.has(form.CheckID))) this.#checks.add(form.CheckID);
       for (const id of byId.keys()) if (id !== SERVER_CHECK && registry.check(id) === undefined) this.#checks.add(id);
+      this.#compared = true;
     } catch (error) {
       this.#fullWanted = true;
       throw error;
@@ -206,13 +209,22 @@ export class CatalogSync {
     }
   }
 
-  /** Where a service lets others override its tags, the catalog's tags are taken over. */
+  /**
+   * Where a service lets others override its tags, the catalog's tags are taken over. A change that is not written yet is
+   * newer than the catalog's tags, but not at the first comparison: then every service is new, and the tags are as before.
+   */
   #adoptTags(known: ReadonlyMap<string, NodeService>): void {
-    for (const service of this.#deps.registry.services()) {
-      const row = known.get(service.form.ID);
-      if (!service.form.EnableTagOverride || row === undefined || this.#services.has(service.form.ID)) continue;
-      if (isDeepStrictEqual(row.Tags ?? [], service.form.Tags ?? [])) continue;
-      this.#deps.registry.putService({ ...service, form: { ...service.form, Tags: row.Tags } });
+    const { registry } = this.#deps;
+    for (const service of registry.services()) {
+      const { ID: id, EnableTagOverride, Tags: own } = service.form;
+      const row = known.get(id);
+      if (!EnableTagOverride || row === undefined || (this.#compared && this.#services.has(id))) continue;
+      if (isDeepStrictEqual(row.Tags ?? [], own ?? [])) continue;
+      const form = { ...service.form, Tags: row.Tags };
+      registry.putService({ ...service, form, ownTags: service.ownTags ?? own ?? [] });
+      for (const check of registry.checksOf(id))
+        registry.putCheck({ ...check, form: { ...check.form, ServiceTags: row.Tags } });
+      if (sameRow(form, row)) this.#services.delete(id);
     }
   }
 

@@ -4,6 +4,7 @@ import type { Service } from '../../lib/service.ts';
 import { linkSignals, throwIfAborted } from '../../lib/signals.ts';
 import { createTaskGroup } from '../../lib/task.ts';
 import type { WatchPool } from '../../rpc/subscribe/watch-pool.ts';
+import { defaultAddresses } from '../../model/address.ts';
 import type { Logger, Metrics } from '../../telemetry/types.ts';
 import type { LeafManager } from '../cache/leaf-manager.ts';
 import type { RootsSource } from '../cache/roots-cache.ts';
@@ -22,6 +23,8 @@ export interface ProxyConfigsDeps {
   readonly roots: RootsSource;
   readonly datacenter: string;
   readonly node: string;
+  /** That the node advertises. */
+  readonly address: string;
   readonly clock: Clock;
   readonly log: Logger;
   readonly metrics: Metrics;
@@ -57,6 +60,7 @@ const MAX_SESSIONS = 4_096;
 
 export function createProxyConfigs(deps: ProxyConfigsDeps): ProxyConfigs {
   const { pool, local, leaves, roots, datacenter, node, clock, log } = deps;
+  const addresses = defaultAddresses(deps.address);
   const verifiers = new Verifiers(clock);
   const resolver = createUpstreamResolver({ pool, datacenter, node, clock });
   const tasks = createTaskGroup({
@@ -93,6 +97,7 @@ export function createProxyConfigs(deps: ProxyConfigsDeps): ProxyConfigs {
             proxyId,
             datacenter,
             node,
+            addresses,
             registered: request.kind !== 'standalone',
             registration,
             pool,

@@ -89,6 +89,7 @@ export function createNodeAgent(deps: NodeAgentDeps): NodeAgent {
     roots,
     datacenter,
     node,
+    address: config.advertiseAddr,
     clock,
     log,
     metrics,

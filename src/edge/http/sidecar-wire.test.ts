@@ -209,6 +209,7 @@ function start() {
     roots: { held: roots },
     datacenter: 'dc1',
     node: 'n0',
+    address: '10.0.0.1',
     clock,
     log: { ...noLog, warn: (message, fields = {}) => warnings.push({ message, ...fields }) },
     metrics: noMetrics,

@@ -1,4 +1,5 @@
 import { isIPv4, isIPv6 } from 'node:net';
+import { type DefaultAddresses, defaultAddresses } from '../address.ts';
 import type { ServiceAddress } from '../catalog.ts';
 import { metadataFault } from '../metadata.ts';
 import {
@@ -17,6 +18,8 @@ const PROXY_KIND = 'connect-proxy';
 /** Of a service's weight: DNS carries it in 16 bits. */
 const MAX_WEIGHT = 65_535;
 const MAX_PORT = 65_535;
+/** Where only the rules are looked at, the family of the node does not matter. */
+const ANY_NODE = defaultAddresses('');
 
 /** What is wrong with a definition, in the order in which Consul looks; a list is what Consul says in one text. */
 function* faultsInOrder(definition: ServiceDefinition): Iterable<string | readonly string[]> {
@@ -46,7 +49,7 @@ export function validateServiceDefinition(definition: ServiceDefinition): void {
 export function serviceFaults(definition: ServiceDefinition): readonly string[] {
   const own = [...faultsInOrder(definition)].flat();
   // The port that is still to be allocated is no fault.
-  const sidecar = own.length > 0 ? undefined : expandSidecar(definition, () => 1);
+  const sidecar = own.length > 0 ? undefined : expandSidecar(definition, ANY_NODE, () => 1);
   return sidecar === undefined ? own : proxyFaults(sidecar.form).map((fault) => `sidecar_service: ${fault}`);
 }
 
@@ -152,7 +155,11 @@ export function sidecarId(serviceId: string): string {
  * What a service's `Connect.SidecarService` stands for: a proxy registration of its own, with all that was not given
  * taken from the service. Undefined when it has none.
  */
-export function expandSidecar(definition: ServiceDefinition, allocatePort: () => number): SidecarExpansion | undefined {
+export function expandSidecar(
+  definition: ServiceDefinition,
+  addresses: DefaultAddresses,
+  allocatePort: () => number,
+): SidecarExpansion | undefined {
   const sidecar = definition.Connect?.SidecarService;
   if (sidecar === undefined) return undefined;
   const name = definition.Name ?? '';
@@ -173,17 +180,17 @@ export function expandSidecar(definition: ServiceDefinition, allocatePort: () =>
       ...proxy,
       DestinationServiceName: proxy.DestinationServiceName || name,
       DestinationServiceID: proxy.DestinationServiceID || id,
-      LocalServiceAddress: proxy.LocalServiceAddress || '127.0.0.1',
+      LocalServiceAddress: proxy.LocalServiceAddress || addresses.loopback,
       LocalServicePort: proxy.LocalServicePort || definition.Port || 0,
     },
   });
   const given = checksOf(sidecar);
-  return { form, checks: given.length > 0 ? given : defaultChecks(form, id), token: sidecar.Token };
+  return { form, checks: given.length > 0 ? given : defaultChecks(form, id, addresses), token: sidecar.Token };
 }
 
 /** Is the proxy listening, and is the service behind it well? */
-function defaultChecks(sidecar: ServiceForm, serviceId: string): readonly CheckType[] {
-  const host = sidecar.Address || sidecar.Proxy.LocalServiceAddress || '127.0.0.1';
+function defaultChecks(sidecar: ServiceForm, serviceId: string, addresses: DefaultAddresses): readonly CheckType[] {
+  const host = sidecar.Address || sidecar.Proxy.LocalServiceAddress || addresses.loopback;
   return [
     {
       Name: 'Connect Sidecar Listening',
@@ -219,7 +226,9 @@ export function formsOf(
   portsInUse: Iterable<number>,
 ): readonly ServiceForm[] {
   const form = serviceForm(definition);
-  const sidecar = expandSidecar(definition, () => allocateSidecarPort(range, [form.Port, ...portsInUse], undefined));
+  const sidecar = expandSidecar(definition, ANY_NODE, () =>
+    allocateSidecarPort(range, [form.Port, ...portsInUse], undefined),
+  );
   return sidecar === undefined ? [form] : [form, sidecar.form];
 }
 

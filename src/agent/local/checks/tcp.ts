@@ -14,7 +14,7 @@ export function probeTcp(clock: Clock, address: string, timeoutMs: number, signa
       resolve({ status: 'critical', output: `dial tcp: address ${address}: ${fault}` });
       return;
     }
-    const socket = connect({ host: host === '' ? '127.0.0.1' : host, port });
+    const socket = connect({ host: host === '' ? 'localhost' : host, port });
     const finish = (result: CheckResult): void => {
       timer.cancel();
       signal.removeEventListener('abort', onAbort);

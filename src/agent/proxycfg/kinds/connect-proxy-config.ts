@@ -1,3 +1,4 @@
+import type { DefaultAddresses } from '../../../model/address.ts';
 import type { NodeService, Upstream } from '../../../model/catalog.ts';
 import type { SidecarConfig, SidecarUpstream } from '../../../model/sidecar.ts';
 
@@ -6,6 +7,7 @@ export interface Whereabouts {
   readonly datacenter: string;
   readonly node: string;
   readonly registered: boolean;
+  readonly addresses: DefaultAddresses;
 }
 
 /**
@@ -14,12 +16,12 @@ export interface Whereabouts {
  */
 export function sidecarConfig(
   proxy: NodeService,
-  { datacenter, node, registered }: Whereabouts,
+  { datacenter, node, registered, addresses }: Whereabouts,
   defaults: Readonly<Record<string, unknown>>,
 ): SidecarConfig {
   const { Proxy: settings } = proxy;
   const config = { ...defaults, ...settings.Config };
-  const address = textOf(config.bind_address) ?? (proxy.Address || '0.0.0.0');
+  const address = textOf(config.bind_address) ?? (proxy.Address || addresses.any);
   const port = numberOf(config.bind_port) ?? proxy.Port;
   return {
     proxyId: proxy.ID,
@@ -28,9 +30,9 @@ export function sidecarConfig(
     node,
     ...(registered ? { listen: { address, port } } : {}),
     ...(settings.LocalServicePort
-      ? { local: { address: settings.LocalServiceAddress || '127.0.0.1', port: settings.LocalServicePort } }
+      ? { local: { address: settings.LocalServiceAddress || addresses.loopback, port: settings.LocalServicePort } }
       : {}),
-    upstreams: (settings.Upstreams ?? []).map((upstream) => sidecarUpstream(upstream, datacenter)),
+    upstreams: (settings.Upstreams ?? []).map((upstream) => sidecarUpstream(upstream, datacenter, addresses)),
     config,
   };
 }
@@ -43,7 +45,7 @@ export function gatewayModes({ Proxy: proxy }: NodeService): readonly (readonly 
   });
 }
 
-function sidecarUpstream(upstream: Upstream, ownDatacenter: string): SidecarUpstream {
+function sidecarUpstream(upstream: Upstream, ownDatacenter: string, addresses: DefaultAddresses): SidecarUpstream {
   const type = upstream.DestinationType || 'service';
   const datacenter = upstream.Datacenter || ownDatacenter;
   const bindPort = upstream.LocalBindPort ?? 0;
@@ -52,7 +54,7 @@ function sidecarUpstream(upstream: Upstream, ownDatacenter: string): SidecarUpst
     type,
     name: upstream.DestinationName,
     datacenter,
-    bindAddress: upstream.LocalBindAddress || '127.0.0.1',
+    bindAddress: upstream.LocalBindAddress || addresses.loopback,
     bindPort,
     config: upstream.Config ?? {},
   };

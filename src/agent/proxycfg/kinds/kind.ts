@@ -1,3 +1,4 @@
+import type { DefaultAddresses } from '../../../model/address.ts';
 import type { NodeService } from '../../../model/catalog.ts';
 import type { WatchPool } from '../../../rpc/subscribe/watch-pool.ts';
 import type { CommonSnapshot, ProxySnapshot } from '../snapshot.ts';
@@ -21,6 +22,7 @@ export interface KindContext {
   readonly proxyId: string;
   readonly datacenter: string;
   readonly node: string;
+  readonly addresses: DefaultAddresses;
   /** False for one that is described by its request alone. */
   readonly registered: boolean;
   /** The registration now; throws when the proxy is gone. */
