@@ -1,12 +1,16 @@
 import { readFileSync } from 'node:fs';
-import { createServer, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
-import { systemClock } from '../lib/clock.ts';
-import type { Io } from './command.ts';
-import { COMMANDS } from './commands.ts';
-import { runCli } from './run.ts';
+import {
+  type Answers,
+  fakeAgent,
+  Refusal,
+  runCommand as run,
+  serve,
+  stopFakeAgents,
+} from '../../test/fakes/command-line.ts';
+
+afterEach(stopFakeAgents);
 
 interface Recorded {
   readonly args: readonly string[];
@@ -18,81 +22,6 @@ interface Recorded {
 const golden: readonly Recorded[] = JSON.parse(
   readFileSync(join(import.meta.dirname, '../../test/conformance/golden/cli.json'), 'utf8'),
 );
-
-type Answers = Readonly<Record<string, unknown>>;
-
-const servers: Server[] = [];
-afterEach(async () => {
-  for (const server of servers.splice(0)) {
-    server.closeAllConnections();
-    await new Promise((resolve) => server.close(resolve));
-  }
-});
-
-/** Answers `METHOD /path?query`: a number is a status of its own, a text goes as it is, the rest as JSON. */
-async function fakeAgent(answers: Answers): Promise<{ address: string; seen: string[] }> {
-  const seen: string[] = [];
-  const server = createServer((request, response) => {
-    const chunks: Buffer[] = [];
-    request.on('data', (chunk: Buffer) => chunks.push(chunk));
-    request.on('end', () => {
-      const line = `${request.method} ${request.url}`;
-      const body = Buffer.concat(chunks).toString();
-      seen.push(body === '' ? line : `${line} ${body}`);
-      const answer = answers[line];
-      if (answer === undefined) response.writeHead(404).end(`no answer to ${line}`);
-      else if (answer instanceof Refusal) response.writeHead(answer.status).end(answer.body);
-      else response.setHeader('x-consul-index', '9').end(typeof answer === 'string' ? answer : JSON.stringify(answer));
-    });
-  });
-  servers.push(server);
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  return { address: `127.0.0.1:${(server.address() as AddressInfo).port}`, seen };
-}
-
-class Refusal {
-  readonly status: number;
-  readonly body: string;
-  constructor(status: number, body: string) {
-    this.status = status;
-    this.body = body;
-  }
-}
-
-interface Ran {
-  readonly status: number;
-  readonly stdout: string;
-  readonly stderr: string;
-}
-
-async function run(args: readonly string[], io: Partial<Io> & { files?: Record<string, string> } = {}): Promise<Ran> {
-  let stdout = '';
-  let stderr = '';
-  const status = await runCli(args, COMMANDS, {
-    out: (text) => {
-      stdout += text;
-    },
-    err: (text) => {
-      stderr += text;
-    },
-    env: {},
-    readFile: (path) => {
-      const text = io.files?.[path];
-      if (text === undefined) throw Object.assign(new Error('gone'), { code: 'ENOENT' });
-      return text;
-    },
-    listFiles: () => [],
-    exists: (path) => io.files?.[path] !== undefined,
-    createFile: () => undefined,
-    readStdin: async () => io.files?.['-'] ?? '',
-    outIsTerminal: false,
-    errIsTerminal: false,
-    clock: systemClock,
-    stopSignal: () => new AbortController().signal,
-    ...io,
-  });
-  return { status, stdout, stderr };
-}
 
 const member = (name: string, port: number, dc: string) => ({
   Name: name,
@@ -275,7 +204,10 @@ const ANSWERS: readonly { readonly command: string; readonly nth?: number; reado
     command: 'config delete -kind service-defaults -name web',
     answers: { 'DELETE /v1/config/service-defaults/web': {} },
   },
-  { command: 'services deregister -id=web', answers: { 'PUT /v1/agent/service/deregister/web': '' } },
+  {
+    command: 'services deregister -id=web',
+    answers: { 'GET /v1/agent/service/web': { ID: 'web' }, 'PUT /v1/agent/service/deregister/web': '' },
+  },
   {
     command: 'operator raft list-peers',
     answers: {
@@ -350,31 +282,6 @@ describe('commands print what was recorded', () => {
 });
 
 describe('the command line', () => {
-  it('refuses unknown flags and commands', async () => {
-    const flag = await run(['leave', '-bogus']);
-    expect(flag.status).toBe(1);
-    expect(flag.stderr).toMatch(/^flag provided but not defined: -bogus\nUsage: isthmus leave \[options\]\n/);
-    const command = await run(['nonsense']);
-    expect(command.status).toBe(127);
-    expect(command.stderr).toMatch(/^Usage: isthmus <command>/);
-    expect((await run([])).status).toBe(127);
-    expect((await run(['catalog'])).status).toBe(1);
-    expect((await run(['catalog', 'bogus'])).stderr).toMatch(/^Usage: isthmus catalog <command>/);
-  });
-
-  it('has help for each command and group', async () => {
-    for (const command of COMMANDS) {
-      for (const flag of ['-h', '-help', '--help']) {
-        const { status, stdout, stderr } = await run([...command.path, flag]);
-        expect({ status, stderr }, command.path.join(' ')).toEqual({ status: 0, stderr: '' });
-        expect(stdout).toContain(`Usage: isthmus ${command.path.join(' ')} [options]`);
-        expect(Math.max(...stdout.split('\n').map((line) => line.length))).toBeLessThanOrEqual(100);
-      }
-    }
-    expect((await run(['-h'])).stdout).toContain('\n    intention ');
-    expect((await run(['connect', 'ca', '-h'])).stdout).toContain('\n    rotate ');
-  });
-
   it.each([
     [['members', '-wan=maybe'], 'invalid boolean value "maybe" for -wan: parse error'],
     [['members', '-status'], 'flag needs an argument: -status'],
@@ -382,7 +289,6 @@ describe('the command line', () => {
     [['members', '-format=xml'], 'invalid value "xml" for flag -format: must be pretty or json'],
     [['members', '---wan'], 'bad flag syntax: ---wan'],
     [['agent', '-http-port=x', '-dev'], 'flag -http-port: must be a whole number from -1 to 65535, not "x"'],
-    [['agent', 'extra'], 'Unexpected extra arguments: [extra]'],
     [['validate'], 'Must specify at least one config file or directory'],
     [['connect', 'proxy', '-service=a', '-listen=:1'], '-listen and -service-addr go together'],
     [['connect', 'proxy', '-service=a', '-upstream=b'], 'invalid value "b" for flag -upstream'],
@@ -481,7 +387,8 @@ describe('connect ca rotate -watch', () => {
   });
 
   async function rotating(states: readonly unknown[]): Promise<string> {
-    const server = createServer((request, response) => {
+    let at = 0;
+    return serve((request, response) => {
       if (request.method === 'PUT') {
         at = 1;
         response.end();
@@ -491,10 +398,6 @@ describe('connect ca rotate -watch', () => {
       if (at > 0) at++;
       response.setHeader('x-consul-index', String(index + 1)).end(JSON.stringify(states[index]));
     });
-    let at = 0;
-    servers.push(server);
-    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-    return `127.0.0.1:${(server.address() as AddressInfo).port}`;
   }
 
   it('shows the progress until every certificate has moved', async () => {
@@ -516,6 +419,21 @@ describe('connect ca rotate -watch', () => {
       'The old root is still trusted: it is removed shortly. See "isthmus connect ca rotate -status".',
       '',
     ]);
+  });
+
+  it.each([20, 40, 60, 80, 200])('stays in one line of a terminal of %d columns', async (width) => {
+    const hold = { ...rotation('moving', 0.5, 2), Holds: ['dc3 was not heard of for an hour, and its agents neither'] };
+    const address = await rotating([rotation('idle', 0, 0, ''), hold, rotation('draining', 1, 4)]);
+    const args = ['connect', 'ca', 'rotate', '-watch', `-http-addr=${address}`];
+    const { stdout } = await run(args, { outIsTerminal: true, outWidth: () => width });
+    const lines = stdout
+      .split('\r')
+      .slice(1)
+      .map((line) => line.split('\x1b[K')[0] ?? '');
+    expect(lines).toHaveLength(2);
+    for (const line of lines) expect(line.length).toBeLessThan(width);
+    expect(lines[0]).toMatch(/50% {2}moving/);
+    expect(lines[0]?.startsWith('[')).toBe(width > 100);
   });
 
   it('goes away when interrupted, and says that the rotation goes on', async () => {

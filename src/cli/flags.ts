@@ -3,7 +3,7 @@ import { tryParseDuration } from '../lib/duration.ts';
 /** A flag of a command, spelled as Go's flag package spells it: `-name value`, `-name=value`, `--name`. */
 export interface FlagSpec {
   readonly name: string;
-  /** bool takes no value; list may be repeated. */
+  /** bool takes no value; list may be repeated, and all its values count; of the others the last one does. */
   readonly kind: 'bool' | 'text' | 'number' | 'duration' | 'list';
   readonly about: string;
   /** Stands for the value in the help. */

@@ -1,5 +1,6 @@
 import { type Client, createClient } from '../client/client.ts';
 import { IsthmusError } from '../lib/errors.ts';
+import { suggest } from '../lib/suggest.ts';
 import { optionsFromFlags, sharedFlags } from './api-flags.ts';
 import { type Command, type CommandContext, CommandFailure, type Io } from './command.ts';
 import { parseArguments, UsageError } from './flags.ts';
@@ -10,35 +11,58 @@ const UNKNOWN_COMMAND = 127;
 
 /** Finds and runs a command; resolves with the exit code and never rejects. */
 export async function runCli(args: readonly string[], commands: readonly Command[], io: Io): Promise<number> {
-  const [first] = args;
-  if (first === undefined) return unknown([], commands, io);
-  if (/^--?(h|help)$/.test(first)) {
-    io.out(groupHelp([], commands));
-    return 0;
-  }
-  if (/^--?(v|version)$/.test(first)) return runCli(['version', ...args.slice(1)], commands, io);
+  const [first, ...rest] = args;
+  if (first === undefined) return unknown([], undefined, commands, io);
+  if (/^--?(v|version)$/.test(first)) return runCli(['version', ...rest], commands, io);
+  if (isHelp(first) || first === 'help') return showHelp(rest, commands, io);
 
   const command = longestMatch(args, commands);
   if (command !== undefined) return runCommand(command, args.slice(command.path.length), io);
+  const group = groupOf(args, commands);
+  const next = args[group.length];
+  if (next !== undefined && (isHelp(next) || next === 'help')) return showHelp(group, commands, io);
+  return unknown(group, next, commands, io);
+}
 
+function isHelp(word: string): boolean {
+  return /^--?(h|help)$/.test(word);
+}
+
+/** `isthmus help [command]`. */
+function showHelp(words: readonly string[], commands: readonly Command[], io: Io): number {
+  const path = words.filter((word) => !word.startsWith('-'));
+  const command = commands.find((candidate) => candidate.path.join(' ') === path.join(' '));
+  const group = groupOf(path, commands);
+  if (command === undefined && group.length < path.length) return unknown(group, path[group.length], commands, io);
+  io.out(command === undefined ? groupHelp(group, commands) : commandHelp(command));
+  return 0;
+}
+
+/** The words at the start of a line that name a group of commands. */
+function groupOf(args: readonly string[], commands: readonly Command[]): readonly string[] {
   let depth = 0;
   while (depth < args.length && commands.some((candidate) => startsWith(candidate.path, args.slice(0, depth + 1)))) {
     depth++;
   }
-  const prefix = args.slice(0, depth);
-  if (depth === 0) return unknown(prefix, commands, io);
-  const next = args[depth];
-  if (next !== undefined && /^--?(h|help)$/.test(next)) {
-    io.out(groupHelp(prefix, commands));
-    return 0;
-  }
-  io.err(groupHelp(prefix, commands));
-  return 1;
+  return args.slice(0, depth);
 }
 
-function unknown(prefix: readonly string[], commands: readonly Command[], io: Io): number {
-  io.err(groupHelp(prefix, commands));
-  return UNKNOWN_COMMAND;
+/** Says what is not known, and what there is. @param word what stands where a command should; absent when nothing does. */
+function unknown(group: readonly string[], word: string | undefined, commands: readonly Command[], io: Io): number {
+  if (word !== undefined) {
+    const names = commands.flatMap(({ path }) => (startsWith(path, group) ? [path[group.length] ?? ''] : []));
+    const near = suggest(word, new Set(names)) ?? elsewhere(word, commands);
+    const text = `unknown command ${JSON.stringify([...group, word].join(' '))}`;
+    io.err(near === undefined ? `${text}\n\n` : `${text}; did you mean ${JSON.stringify(near)}?\n\n`);
+  }
+  io.err(groupHelp(group, commands));
+  return group.length === 0 ? UNKNOWN_COMMAND : 1;
+}
+
+/** The only command that ends with the word: `rotate` for `connect ca rotate`. */
+function elsewhere(word: string, commands: readonly Command[]): string | undefined {
+  const [only, ...others] = commands.filter(({ path }) => path.length > 1 && path.at(-1) === word);
+  return others.length === 0 ? only?.path.join(' ') : undefined;
 }
 
 function startsWith(path: readonly string[], prefix: readonly string[]): boolean {
@@ -69,6 +93,11 @@ async function runCommand(command: Command, args: readonly string[], io: Io): Pr
     io.out(commandHelp(command));
     return 0;
   }
+  const most = mostArguments(command);
+  if (parsed.rest.length > most) {
+    io.err(`Too many arguments (expected ${most}, got ${parsed.rest.length})\n${commandHelp(command)}`);
+    return command.failureCode ?? 1;
+  }
   let client: Client | undefined;
   const context: CommandContext = {
     io,
@@ -91,6 +120,12 @@ async function runCommand(command: Command, args: readonly string[], io: Io): Pr
   } finally {
     client?.close();
   }
+}
+
+/** As its usage says: `SRC DST | ID` takes two at most, `FILE…` any number. */
+function mostArguments({ argsUsage = '' }: Command): number {
+  if (argsUsage.includes('…')) return Number.POSITIVE_INFINITY;
+  return Math.max(...argsUsage.split('|').map((form) => form.trim().split(/\s+/).filter(Boolean).length));
 }
 
 function report(error: unknown, io: Io): void {

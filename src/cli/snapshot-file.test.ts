@@ -55,6 +55,7 @@ async function inspect(...args: string[]): Promise<{ status: number; out: string
     readStdin: async () => '',
     outIsTerminal: false,
     errIsTerminal: false,
+    outWidth: () => 80,
     clock: systemClock,
     stopSignal: () => new AbortController().signal,
   });

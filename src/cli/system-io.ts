@@ -40,6 +40,7 @@ export function systemIo(): Io {
     readStdin: () => text(process.stdin),
     outIsTerminal: process.stdout.isTTY === true,
     errIsTerminal: process.stderr.isTTY === true,
+    outWidth: () => process.stdout.columns || 80,
     clock: systemClock,
     stopSignal() {
       if (stop === undefined) {

@@ -1,6 +1,6 @@
 import type { ConfigNode, ObjectNode } from '../lib/hcl/node.ts';
+import { unknownKey } from '../lib/suggest.ts';
 import { oneBlock, type Place } from './keys/kind.ts';
-import { unknownKey } from './keys/suggest.ts';
 import { KEY_TREE, type KeyGroup } from './keys/table.ts';
 import { Problems } from './problems.ts';
 

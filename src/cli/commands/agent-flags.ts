@@ -15,10 +15,16 @@ export const AGENT_FLAGS: readonly FlagSpec[] = [
   ...SOURCE_FLAGS,
   ...KEY_FLAGS.map(({ name, key }) => ({
     name,
-    kind: key.kind.toggle === true ? ('bool' as const) : ('list' as const),
+    kind: kindOf(key),
     about: about(key),
   })),
 ];
+
+/** Only values that add up may be repeated. */
+function kindOf({ kind }: Key<unknown>): FlagSpec['kind'] {
+  if (kind.toggle === true) return 'bool';
+  return kind.merge === undefined ? 'text' : 'list';
+}
 
 function about(key: Key<unknown>): string {
   if (key.effect === 'used') return key.doc.replaceAll('`', '');

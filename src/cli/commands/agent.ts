@@ -1,5 +1,4 @@
 import type { Command } from '../command.ts';
-import { UsageError } from '../flags.ts';
 import { AGENT_FLAGS, loadInput } from './agent-flags.ts';
 
 export const agent: Command = {
@@ -11,8 +10,7 @@ export const agent: Command = {
     'docs/configuration.md lists every key and flag.',
   flags: AGENT_FLAGS,
   api: 'none',
-  async run({ args, flags }) {
-    if (args.length > 0) throw new UsageError(`Unexpected extra arguments: [${args.join(' ')}]`);
+  async run({ flags }) {
     const input = loadInput(flags);
     const { runAgent } = await import('../../daemon/main.ts');
     return runAgent({ input });

@@ -4,6 +4,8 @@ import { type Command, type CommandContext, doing } from '../command.ts';
 import { columns } from '../output.ts';
 
 const BAR_WIDTH = 30;
+/** A shorter one says nothing. */
+const SHORTEST_BAR = 5;
 /** As shells report an end by SIGINT. */
 const INTERRUPTED = 130;
 
@@ -69,9 +71,10 @@ async function follow(context: CommandContext, before: RotationStatus | undefine
   }
 
   function show(status: RotationStatus): void {
-    const line = progressLine(status);
+    // The last column stays free: a terminal that wraps there would start a new line with each change.
+    const line = io.outIsTerminal ? progressLine(status, io.outWidth() - 1) : progressLine(status);
     if (line === lastLine) return;
-    if (io.outIsTerminal) io.out(`\r${line.padEnd(lastLine.length)}`);
+    if (io.outIsTerminal) io.out(`\r${line}\x1b[K`);
     else io.out(`${line}\n`);
     lastLine = line;
   }
@@ -85,10 +88,9 @@ function summary(status: RotationStatus): string {
   return `${moved}\nThe old root is still trusted: ${why}. See "isthmus connect ca rotate -status".`;
 }
 
-function progressLine(status: RotationStatus): string {
+/** @param width most characters; the bar shrinks first, then the notes are cut. */
+function progressLine(status: RotationStatus, width = Number.POSITIVE_INFINITY): string {
   const share = Math.min(1, Math.max(0, status.Progress));
-  const filled = Math.round(share * BAR_WIDTH);
-  const bar = '#'.repeat(filled) + '-'.repeat(BAR_WIDTH - filled);
   const percent = String(Math.floor(share * 100)).padStart(3);
   const waiting = status.Datacenters.flatMap((datacenter) =>
     datacenter.Pending.length === 0 ? [] : [`${datacenter.Datacenter} waits for ${datacenter.Pending.length}`],
@@ -96,7 +98,12 @@ function progressLine(status: RotationStatus): string {
   const [hold] = status.Holds;
   const notes = hold === undefined ? waiting : [...waiting, hold];
   const counts = `${status.LeavesMoved}/${status.LeavesTotal} certificates`;
-  return [`[${bar}] ${percent}%`, status.Phase, counts, ...notes].join('  ');
+  const rest = [`${percent}%`, status.Phase, counts, ...notes].join('  ');
+  const room = Math.min(BAR_WIDTH, width - rest.length - 3);
+  const filled = Math.round(share * room);
+  const bar = room < SHORTEST_BAR ? '' : `[${'#'.repeat(filled)}${'-'.repeat(room - filled)}] `;
+  const line = bar + rest;
+  return line.length <= width ? line : `${line.slice(0, Math.max(0, width - 1))}…`;
 }
 
 function describe(status: RotationStatus): string {

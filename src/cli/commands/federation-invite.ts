@@ -31,8 +31,7 @@ export const federationInvite: Command = {
   ],
   api: 'server',
   async run(context) {
-    const { args, flags } = context;
-    if (args.length > 0) throw new UsageError(`Too many arguments: ${args.join(' ')}`);
+    const { flags } = context;
     if (flags.bool('list')) return list(context);
     if (flags.has('revoke')) return revoke(context, flags.text('revoke'));
     return invite(context);

@@ -15,9 +15,18 @@ export const DATACENTER_FLAGS: readonly FlagSpec[] = [
   },
 ];
 
+/** `web` or `web@dc1`; `default/web` is Consul's way to name the namespace. */
 function splitName(text: string): { name: string; datacenter?: string } {
   const at = text.lastIndexOf('@');
-  return at < 1 ? { name: text } : { name: text.slice(0, at), datacenter: text.slice(at + 1) };
+  const given = at < 1 ? text : text.slice(0, at);
+  const slash = given.indexOf('/');
+  const name = given.slice(slash + 1);
+  if (slash >= 0 && given.slice(0, slash) !== 'default')
+    throw new UsageError(
+      `${JSON.stringify(text)} would be ${JSON.stringify(name)} in the namespace ${JSON.stringify(given.slice(0, slash))}, ` +
+        `and there is only the namespace "default". A service of one datacenter is written ${JSON.stringify(`${name}@dc2`)}.`,
+    );
+  return at < 1 ? { name } : { name, datacenter: text.slice(at + 1) };
 }
 
 /** The pair that two arguments and the datacenter flags name. */

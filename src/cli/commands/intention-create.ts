@@ -3,13 +3,13 @@ import { IsthmusError } from '../../lib/errors.ts';
 import { toPlain } from '../../lib/hcl/node.ts';
 import { type Command, type CommandContext, doing } from '../command.ts';
 import { UsageError } from '../flags.ts';
-import { DATACENTER_FLAGS, intentionText, pairOf, twoNames } from './intention-common.ts';
+import { DATACENTER_FLAGS, intentionText, twoNames } from './intention-common.ts';
 import { parseInput, readInput } from './read-definitions.ts';
 
 export const intentionCreate: Command = {
   path: ['intention', 'create'],
   synopsis: 'Create intentions',
-  argsUsage: 'SRC DST',
+  argsUsage: 'SRC DST | FILE…',
   about:
     'Allows or denies connections from SRC to DST; * is any service, and web@dc1 is web in datacenter dc1 only.\n\n' +
     'With -file, the arguments are JSON files, each with one intention as the API takes it.',
@@ -32,7 +32,12 @@ export const intentionCreate: Command = {
     const created: IntentionInput[] = [];
     for (const intention of await inputs(context)) {
       const failed = `Error creating intention ${JSON.stringify(intentionText(intention))}`;
-      const pair = pairOf(intention.SourceName, intention.DestinationName, flags);
+      const pair = {
+        source: intention.SourceName,
+        destination: intention.DestinationName,
+        ...(intention.SourceDatacenter ? { sourceDatacenter: intention.SourceDatacenter } : {}),
+        ...(intention.DestinationDatacenter ? { destinationDatacenter: intention.DestinationDatacenter } : {}),
+      };
       if (flags.bool('replace')) {
         const old = await doing(failed, intentions.getExact(pair));
         if (old !== undefined) {
@@ -55,6 +60,9 @@ async function inputs(context: CommandContext): Promise<IntentionInput[]> {
   const { flags, args } = context;
   if (flags.bool('file')) {
     if (args.length === 0) throw new UsageError('Error: Must specify at least one file');
+    for (const name of ['allow', 'deny', 'meta', 'description', 'source-datacenter', 'destination-datacenter'])
+      if (flags.has(name))
+        throw new UsageError(`-${name} has no effect on an intention of a file: write it into the file.`);
     return Promise.all(args.map((path) => doing('Error', readIntention(path, context))));
   }
   const pair = twoNames(context, 'Error: Must specify two arguments: source and destination');

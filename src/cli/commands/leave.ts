@@ -1,13 +1,11 @@
 import { type Command, doing } from '../command.ts';
-import { UsageError } from '../flags.ts';
 
 export const leave: Command = {
   path: ['leave'],
   synopsis: 'Make the agent leave its datacenter and stop',
   flags: [],
   api: 'agent',
-  async run({ args, client, json, printJson, print }) {
-    if (args.length > 0) throw new UsageError(`Too many arguments (expected 0, got ${args.length})`);
+  async run({ client, json, printJson, print }) {
     await doing('Error leaving', client().agent.leave());
     if (json) printJson({ Left: true });
     else print('Graceful leave complete');

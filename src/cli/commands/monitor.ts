@@ -1,4 +1,3 @@
-import { hasCode } from '../../lib/errors.ts';
 import { type Command, CommandFailure } from '../command.ts';
 
 export const monitor: Command = {
@@ -7,7 +6,7 @@ export const monitor: Command = {
   about: 'Until it is interrupted. Shows no more than the agent’s own log_level lets through.',
   flags: [
     { name: 'log-level', kind: 'text', placeholder: 'level', about: 'Least level; default info.' },
-    { name: 'log-json', kind: 'bool', about: 'As in the peer; lines are always JSON.' },
+    { name: 'log-json', kind: 'bool', about: 'Accepted, as by Consul; lines are always JSON.' },
   ],
   api: 'agent',
   async run({ client, flags, io }) {
@@ -16,7 +15,8 @@ export const monitor: Command = {
       const lines = await client().agent.monitor(flags.text('log-level') || 'info', { signal });
       for await (const part of lines) io.out(Buffer.from(part).toString());
     } catch (error) {
-      if (!signal.aborted || !hasCode(error, 'cancelled')) throw new CommandFailure('Error starting monitor', error);
+      // However the stream ends then: it was the reader who had enough.
+      if (!signal.aborted) throw new CommandFailure('Error starting monitor', error);
     }
     return 0;
   },

@@ -1,3 +1,4 @@
+import { hasCode } from '../../lib/errors.ts';
 import { type Command, doing } from '../command.ts';
 import { UsageError } from '../flags.ts';
 import { readServices } from './read-definitions.ts';
@@ -17,10 +18,15 @@ export const servicesDeregister: Command = {
     const services = id === '' ? await readServices(args, io) : [{ ID: id }];
     const ids = services.map((service) => String(service.ID ?? ('Name' in service ? service.Name : '')));
     for (const instance of ids) {
-      await doing(
-        `Error deregistering service ${JSON.stringify(instance)}`,
-        client().agent.deregisterService(instance),
-      );
+      const failed = `Error deregistering service ${JSON.stringify(instance)}`;
+      // The API takes any ID, as Consul's does; a person who mistyped one wants to know.
+      await client()
+        .agent.service(instance)
+        .catch((error: unknown) => {
+          if (!hasCode(error, 'not_found')) return; // a token that may not read it may remove it
+          throw new UsageError(`${failed}: this agent has no service with the ID ${JSON.stringify(instance)}`);
+        });
+      await doing(failed, client().agent.deregisterService(instance));
       if (!json) print(`Deregistered service: ${instance}`);
     }
     if (json) printJson({ Deregistered: ids });

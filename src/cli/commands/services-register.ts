@@ -1,7 +1,19 @@
 import type { Definition } from '../../config/types.ts';
 import { type Command, doing } from '../command.ts';
-import { type Flags, UsageError } from '../flags.ts';
+import { type FlagSpec, type Flags, UsageError } from '../flags.ts';
 import { readServices } from './read-definitions.ts';
+
+/** Each describes the one service of the command line. */
+const SERVICE_FLAGS: readonly FlagSpec[] = [
+  { name: 'id', kind: 'text', placeholder: 'id', about: 'ID of the instance; the name when absent.' },
+  { name: 'name', kind: 'text', placeholder: 'name', about: 'Name of the service.' },
+  { name: 'address', kind: 'text', placeholder: 'address', about: "Its address; the node's when absent." },
+  { name: 'port', kind: 'number', placeholder: 'port', about: 'Its port.' },
+  { name: 'tag', kind: 'list', placeholder: 'tag', about: 'A tag.' },
+  { name: 'meta', kind: 'list', placeholder: 'key=value', about: 'Metadata.' },
+  { name: 'tagged-address', kind: 'list', placeholder: 'tag=host:port', about: 'A further address.' },
+  { name: 'kind', kind: 'text', placeholder: 'kind', about: 'connect-proxy for a proxy.' },
+];
 
 export const servicesRegister: Command = {
   path: ['services', 'register'],
@@ -10,22 +22,17 @@ export const servicesRegister: Command = {
   about:
     'Registers the services of the files (HCL or JSON, `service { … }` as in a configuration), or the one that the flags describe. ' +
     'A file named - is standard input.',
-  flags: [
-    { name: 'id', kind: 'text', placeholder: 'id', about: 'ID of the instance; the name when absent.' },
-    { name: 'name', kind: 'text', placeholder: 'name', about: 'Name of the service.' },
-    { name: 'address', kind: 'text', placeholder: 'address', about: "Its address; the node's when absent." },
-    { name: 'port', kind: 'number', placeholder: 'port', about: 'Its port.' },
-    { name: 'tag', kind: 'list', placeholder: 'tag', about: 'A tag.' },
-    { name: 'meta', kind: 'list', placeholder: 'key=value', about: 'Metadata.' },
-    { name: 'tagged-address', kind: 'list', placeholder: 'tag=host:port', about: 'A further address.' },
-    { name: 'kind', kind: 'text', placeholder: 'kind', about: 'connect-proxy for a proxy.' },
-  ],
+  flags: SERVICE_FLAGS,
   api: 'agent',
   async run({ args, client, flags, io, json, printJson, print }) {
     if (args.length === 0 && !flags.has('name') && !flags.has('id')) {
       throw new UsageError('Service registration requires at least one argument or flag.');
     }
-    if (args.length > 0 && flags.has('name')) throw new UsageError('Give either files or flags, not both.');
+    const described = SERVICE_FLAGS.find(({ name }) => flags.has(name));
+    if (args.length > 0 && described !== undefined)
+      throw new UsageError(
+        `-${described.name} has no effect on services of files. Give either files or flags, not both.`,
+      );
     const services = args.length > 0 ? await readServices(args, io) : [fromFlags(flags)];
     for (const service of services) {
       const name = String(service.Name);

@@ -25,8 +25,7 @@ export const storeMigrate: Command = {
   ],
   api: 'none',
   async run(context) {
-    const { args, flags, io, json, print, printJson, complain } = context;
-    if (args.length > 0) throw new UsageError(`Unexpected extra arguments: [${args.join(' ')}]`);
+    const { flags, io, json, print, printJson, complain } = context;
     const [from, to] = [kind(flags, 'from'), kind(flags, 'to')];
     const given = flags.given.filter(([name]) => CONFIG_FLAGS.includes(name));
     const loaded = loadConfig(loadInput(new Flags(given)), systemConfigDeps);

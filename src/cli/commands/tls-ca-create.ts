@@ -24,8 +24,7 @@ export const tlsCaCreate: Command = {
     },
   ],
   api: 'none',
-  async run({ io, flags, args, json, print, printJson }) {
-    if (args.length > 0) throw new UsageError(`Too many arguments: ${args.join(' ')}`);
+  async run({ io, flags, json, print, printJson }) {
     const domain = flags.text('domain') || 'consul';
     const days = flags.number('days', DEFAULT_DAYS);
     if (days < 1) throw new UsageError('-days must be at least 1');

@@ -50,8 +50,7 @@ export const tlsCertCreate: Command = {
     },
   ],
   api: 'none',
-  async run({ io, flags, args, json, print, complain, printJson }) {
-    if (args.length > 0) throw new UsageError(`Too many arguments: ${args.join(' ')}`);
+  async run({ io, flags, json, print, complain, printJson }) {
     const role = roleOf(flags);
     const datacenter = flags.text('dc') || 'dc1';
     const domain = flags.text('domain') || 'consul';

@@ -1,7 +1,7 @@
 import type { ConfigNode } from '../../lib/hcl/node.ts';
+import { unknownKey } from '../../lib/suggest.ts';
 import type { AuditSink } from '../types.ts';
 import { choice, duration, fail, integer, type Kind, mapEntries, oneBlock, type Place, text } from './kind.ts';
-import { unknownKey } from './suggest.ts';
 
 /** 24 MiB, as the peer. */
 const ROTATE_BYTES = 25_165_824;

@@ -1,5 +1,6 @@
 import { tryParseDuration } from '../../lib/duration.ts';
 import type { ConfigNode, ObjectNode } from '../../lib/hcl/node.ts';
+import { unknownKey } from '../../lib/suggest.ts';
 import { checkDefinitionFaults } from '../../model/registration/check-rules.ts';
 import { decodeCheckDefinition, decodeServiceDefinition } from '../../model/registration/definitions.ts';
 import { serviceFaults } from '../../model/registration/service-rules.ts';
@@ -23,7 +24,6 @@ import {
   toggle,
   unwrap,
 } from './kind.ts';
-import { unknownKey } from './suggest.ts';
 
 const wholeNumber = integer(Number.MIN_SAFE_INTEGER);
 /** 0 is a service without a port. */
