@@ -2,10 +2,12 @@ import { createHash, type KeyObject, verify } from 'node:crypto';
 import { contextTag, DerReader, malformed, TAG } from './der.ts';
 import {
   type Extension,
+  type NameConstraints,
   readAltNames,
   readAuthorityKeyId,
   readBasicConstraints,
   readExtensions,
+  readNameConstraints,
   readSubjectKeyId,
 } from './extensions.ts';
 import { colonHex, hashOfAlgorithm, publicKeyFromSpki } from './keys.ts';
@@ -33,6 +35,9 @@ export interface Certificate {
   /** `KEY_USAGE` bits; undefined when the extension is absent. */
   readonly keyUsage: number | undefined;
   readonly uris: readonly string[];
+  readonly dnsNames: readonly string[];
+  /** What names certificates below it may have; undefined: any. */
+  readonly nameConstraints: NameConstraints | undefined;
   /** Names in the SubjectAltName that are not URIs. */
   readonly otherNames: number;
   readonly subjectKeyId: Buffer | undefined;
@@ -48,6 +53,7 @@ const UNDERSTOOD: ReadonlySet<string> = new Set([
   OID.basicConstraints,
   OID.authorityKeyId,
   OID.extKeyUsage,
+  OID.nameConstraints,
 ]);
 
 /** Reads one certificate strictly; throws `invalid_argument`. Its signature is not verified here. */
@@ -84,6 +90,7 @@ export function parseCertificateDer(bytes: Buffer): Certificate {
   };
   const constraints = read(OID.basicConstraints, readBasicConstraints);
   const names = read(OID.subjectAltName, readAltNames);
+  const nameConstraints = read(OID.nameConstraints, readNameConstraints);
   commonNameOf(issuer); // refuses what is not a name
   return {
     der: bytes,
@@ -101,6 +108,8 @@ export function parseCertificateDer(bytes: Buffer): Certificate {
     pathLength: constraints?.pathLength,
     keyUsage: read(OID.keyUsage, readKeyUsage),
     uris: names?.uris ?? [],
+    dnsNames: names?.dns ?? [],
+    nameConstraints,
     otherNames: names?.others ?? 0,
     subjectKeyId: read(OID.subjectKeyId, readSubjectKeyId),
     authorityKeyId: read(OID.authorityKeyId, readAuthorityKeyId),

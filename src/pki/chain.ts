@@ -1,4 +1,5 @@
 import { IsthmusError } from '../lib/errors.ts';
+import { tryParseSpiffe } from '../model/spiffe.ts';
 import { type Certificate, isSignedBy } from './certificate.ts';
 import { KEY_USAGE } from './oids.ts';
 
@@ -28,7 +29,7 @@ export function verifyChain(chain: readonly Certificate[], roots: readonly Certi
     for (const candidates of [roots, others]) {
       for (const issuer of candidates) {
         if (!names(issuer, last) || path.includes(issuer)) continue;
-        const reason = checkIssuer(issuer, last, path.length - 1, at);
+        const reason = checkIssuer(issuer, last, path.length - 1, at) ?? checkNames(issuer, path);
         if (reason !== undefined) {
           reasons.push(reason);
           continue;
@@ -50,7 +51,8 @@ export function verifyChain(chain: readonly Certificate[], roots: readonly Certi
 function checkOne(certificate: Certificate, at: number): string | undefined {
   if (at < certificate.notBefore) return 'it is not valid yet';
   if (at > certificate.notAfter + 999) return 'it has expired'; // the last second is valid as a whole
-  if (certificate.unknownCritical.length > 0) return 'it has a critical extension that is not understood';
+  if (certificate.unknownCritical.length > 0 || certificate.nameConstraints?.more === true)
+    return 'it has a critical extension that is not understood';
   return undefined;
 }
 
@@ -64,6 +66,60 @@ function checkIssuer(issuer: Certificate, subject: Certificate, below: number, a
   if (issuer.pathLength !== undefined && issuer.pathLength < below) return 'the chain is longer than its issuer allows';
   if (!isSignedBy(subject, issuer)) return 'its signature is not that of its issuer';
   return undefined;
+}
+
+/**
+ * The names of all certificates below an issuer are those that it may give: by its name constraints (RFC 5280, 4.2.1.10),
+ * and, where it is the intermediate of one datacenter, identities of that datacenter alone.
+ */
+function checkNames(issuer: Certificate, below: readonly Certificate[]): string | undefined {
+  return foreignDatacenter(issuer, below) ?? forbiddenName(issuer, below);
+}
+
+/** Name constraints can't say it: they match the host of a URI, and the datacenter stands in its path. */
+function foreignDatacenter(issuer: Certificate, below: readonly Certificate[]): string | undefined {
+  const own = signsFor(issuer);
+  if (own === undefined) return undefined;
+  for (const { uris } of below)
+    for (const uri of uris) {
+      const datacenter = tryParseSpiffe(uri)?.datacenter;
+      if (datacenter !== own)
+        return datacenter === undefined
+          ? `its identity is of no datacenter, and its issuer may sign for "${own}" alone`
+          : `its identity is of datacenter "${datacenter}", and its issuer may sign for "${own}" alone`;
+    }
+  return undefined;
+}
+
+/** The only datacenter that a CA certificate may sign for; undefined: any, as a root may. */
+export function signsFor(certificate: Certificate): string | undefined {
+  for (const uri of certificate.uris) {
+    const identity = tryParseSpiffe(uri);
+    if (identity?.kind === 'signing' && identity.datacenter !== undefined) return identity.datacenter;
+  }
+  return undefined;
+}
+
+function forbiddenName({ nameConstraints }: Certificate, below: readonly Certificate[]): string | undefined {
+  if (nameConstraints === undefined) return undefined;
+  const { dns, uriHosts } = nameConstraints;
+  const permitted = below.every(
+    (certificate) =>
+      (dns === undefined || certificate.dnsNames.every((name) => dns.some((one) => isWithin(name, one)))) &&
+      (uriHosts === undefined || certificate.uris.every((uri) => permitsUri(uriHosts, uri))),
+  );
+  return permitted ? undefined : 'it has a name that its issuer may not give';
+}
+
+function isWithin(name: string, domain: string): boolean {
+  const folded = name.toLowerCase();
+  return folded === domain || folded.endsWith(`.${domain}`);
+}
+
+/** A host of a constraint is that host alone; one that begins with a dot is everything below it. */
+export function permitsUri(hosts: readonly string[], uri: string): boolean {
+  const host = /^[a-z][a-z0-9+.-]*:\/\/([^/?#@:]+)(?:[/?#]|$)/i.exec(uri)?.[1]?.toLowerCase() ?? '';
+  return hosts.some((one) => (one.startsWith('.') ? host.endsWith(one) : host === one));
 }
 
 function names(issuer: Certificate, subject: Certificate): boolean {

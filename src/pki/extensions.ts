@@ -105,6 +105,48 @@ export function encodePermittedDomains(permitted: readonly string[]): Buffer {
   return encodeExtension(OID.nameConstraints, true, sequence(der(contextTag(0), Buffer.concat(subtrees))));
 }
 
+/**
+ * NameConstraints for URIs: those below must be of this host. They match hosts alone, never paths (RFC 5280, 4.2.1.10).
+ * Not critical, against the letter of the RFC: verifiers that know them enforce them all the same (OpenSSL, BoringSSL, Go),
+ * and sidecars of earlier versions, which do not, go on trusting the chain.
+ */
+export function encodePermittedUriHost(host: string): Buffer {
+  const subtree = sequence(der(URI_TAG, Buffer.from(host, 'latin1')));
+  return encodeExtension(OID.nameConstraints, false, sequence(der(contextTag(0), subtree)));
+}
+
+/** What a CA certificate permits below it. */
+export interface NameConstraints {
+  /** Absent: any host name. */
+  readonly dns?: readonly string[];
+  /** Hosts of URIs; absent: any. */
+  readonly uriHosts?: readonly string[];
+  /** True when it also constrains in ways that are not understood here. */
+  readonly more: boolean;
+}
+
+export function readNameConstraints(value: Buffer): NameConstraints {
+  const whole = new DerReader(value);
+  const inside = whole.enter(TAG.sequence);
+  whole.finish();
+  const dns: string[] = [];
+  const uriHosts: string[] = [];
+  let more = false;
+  if (inside.peek() === contextTag(0)) {
+    const subtrees = inside.enter(contextTag(0));
+    while (!subtrees.done) {
+      const subtree = subtrees.enter(TAG.sequence);
+      const tag = subtree.peek();
+      const text = subtree.read(tag).toString('latin1').toLowerCase();
+      if (tag === DNS_TAG) dns.push(text);
+      else if (tag === URI_TAG) uriHosts.push(text);
+      if ((tag !== DNS_TAG && tag !== URI_TAG) || !subtree.done) more = true;
+    }
+  }
+  if (!inside.done) more = true; // excluded subtrees
+  return { more, ...(dns.length === 0 ? {} : { dns }), ...(uriHosts.length === 0 ? {} : { uriHosts }) };
+}
+
 /** 4 or 16 octets. */
 function ipBytes(ip: string): Buffer {
   if (isIPv4(ip)) return Buffer.from(ip.split('.').map(Number));
@@ -116,21 +158,31 @@ function ipBytes(ip: string): Buffer {
   return Buffer.from(all.map((word) => word.padStart(4, '0')).join(''), 'hex');
 }
 
-/** The names of a SubjectAltName: URIs, and how many names of other kinds there are. */
-export function readAltNames(value: Buffer): { readonly uris: readonly string[]; readonly others: number } {
+export interface AltNames {
+  readonly uris: readonly string[];
+  /** Host names, as written. */
+  readonly dns: readonly string[];
+  /** Names that are not URIs. */
+  readonly others: number;
+}
+
+/** The names of a SubjectAltName. */
+export function readAltNames(value: Buffer): AltNames {
   const whole = new DerReader(value);
   const names = whole.enter(TAG.sequence);
   whole.finish();
   const uris: string[] = [];
+  const dns: string[] = [];
   let others = 0;
   if (names.done) throw malformed('an empty list of names');
   while (!names.done) {
     const tag = names.peek();
     if (tag < 0x80 || (tag & 0x1f) > 8) throw malformed('a name of an unknown kind');
     const bytes = names.read(tag);
+    if (tag === DNS_TAG) dns.push(bytes.toString('latin1'));
     if (tag !== URI_TAG) others += 1;
     else if (bytes.some((byte) => byte < 0x20 || byte > 0x7e)) throw malformed('a URI');
     else uris.push(bytes.toString('latin1'));
   }
-  return { uris, others };
+  return { uris, dns, others };
 }

@@ -7,6 +7,7 @@ import {
   encodeBasicConstraints,
   encodeExtKeyUsage,
   encodeKeyUsage,
+  encodePermittedUriHost,
   encodeSubjectKeyId,
   encodeUriName,
 } from './extensions.ts';
@@ -30,6 +31,8 @@ export interface LeafRequest {
 export interface CaRequest extends LeafRequest {
   /** CA certificates allowed below this one; undefined: any number. */
   readonly pathLength?: number;
+  /** URIs below it must be of this host; absent: of any. */
+  readonly permittedUriHost?: string;
 }
 
 export interface Signed {
@@ -83,6 +86,7 @@ export class Issuer {
       encodeSubjectKeyId(keyIdOf(request.spki)),
       this.#authorityKeyId,
       encodeUriName(request.uri),
+      ...(request.permittedUriHost === undefined ? [] : [encodePermittedUriHost(request.permittedUriHost)]),
     ]);
   }
 

@@ -6,10 +6,18 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import * as x509 from '@peculiar/x509';
 import { describe, expect, it } from 'vitest';
-import { certificateToPem, fingerprintOf, parseCertificate, parseChain, serialOf } from './certificate.ts';
+import {
+  type Certificate,
+  certificateToPem,
+  fingerprintOf,
+  parseCertificate,
+  parseChain,
+  serialOf,
+} from './certificate.ts';
 import { verifyChain } from './chain.ts';
 import { createCsr, parseCsr } from './csr.ts';
-import { createIssuer, createRoot, type Issuer } from './issuer.ts';
+import { encodeUriName } from './extensions.ts';
+import { createIssuer, createRoot, type Issuer, selfSign } from './issuer.ts';
 import {
   generateKey,
   generateLeafKey,
@@ -217,6 +225,37 @@ describe('verifyChain', () => {
     expect(() => verifyChain([forged, genuine], [parseCertificate(chain.rootPem)], NOW)).toThrow(
       'its signature is not that of its issuer',
     );
+  });
+
+  it('refuses an identity of another datacenter than the one that its intermediate may sign for', async () => {
+    const { root, rootPem } = await makeRoot({ type: 'ec', bits: 256 }, 'a');
+    const roots = parseChain(rootPem);
+    const validity = { notBefore: NOW - 60_000, notAfter: NOW + 365 * DAY };
+    const key = generateLeafKey();
+    const common = { spki: spkiOf(key), commonName: 'sec', pathLength: 0, permittedUriHost: DOMAIN, ...validity };
+    const { pem } = root.signCa({ ...common, uri: `${CA_URI}/ca/dc/dc2` });
+    const intermediate = createIssuer(pem, key);
+    const chainOf = (uri: string, issuerPem = pem) =>
+      parseChain(
+        intermediate.signLeaf({ spki: spkiOf(generateLeafKey()), uri, commonName: 'x', ...validity }).pem + issuerPem,
+      );
+    expect(verifyChain(chainOf(LEAF_URI), roots, NOW).path).toHaveLength(3);
+    expect(verifyChain(chainOf(`${CA_URI}/agent/client/dc/dc2/id/n`), roots, NOW).path).toHaveLength(3);
+    for (const uri of [LEAF_URI.replace('dc2', 'dc1'), `${CA_URI}/agent/client/dc/dc1/id/n`])
+      expect(() => verifyChain(chainOf(uri), roots, NOW)).toThrow(
+        'its identity is of datacenter "dc1", and its issuer may sign for "dc2" alone',
+      );
+    expect(() => verifyChain(chainOf(CA_URI), roots, NOW)).toThrow(/of no datacenter/);
+    // Its own word about itself does not help: a certificate of the same key and name that the root has not signed.
+    const forged = selfSign({ key, commonName: 'sec', ...validity }, [encodeUriName(`${CA_URI}/ca/dc/dc1`)]);
+    for (const others of [forged + pem, pem + forged])
+      expect(() => verifyChain(chainOf(LEAF_URI.replace('dc2', 'dc1'), others), roots, NOW)).toThrow(/not trusted/);
+    // The name constraint, which every TLS library enforces, keeps it within the trust domain.
+    const elsewhere = 'spiffe://11111111-2222-3333-4444-555555555555.consul/ns/default/dc/dc2/svc/web';
+    expect(() => verifyChain(chainOf(elsewhere), roots, NOW)).toThrow('it has a name that its issuer may not give');
+    const [leaf] = chainOf(elsewhere);
+    expect(() => openssl(rootPem, pem, certificateToPem(leaf as Certificate))).toThrow(/permitted subtree violation/);
+    openssl(rootPem, pem, certificateToPem(chainOf(LEAF_URI)[0] as Certificate));
   });
 
   it('refuses a CA below a certificate that allows none, and an issuer that is no CA', async () => {

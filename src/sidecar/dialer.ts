@@ -107,7 +107,7 @@ export class Dialer {
         rejectUnauthorized: true,
         checkServerIdentity: (_host: string, certificate: PeerCertificate): Error | undefined => {
           try {
-            peer = peers.ofDialled(certificate as DetailedPeerCertificate, trustDomain, endpoint.address); // Node passes the detailed one
+            peer = peers.ofDialled(certificate as DetailedPeerCertificate, before, clock.now(), endpoint.address); // Node passes the detailed one
             checkService(peer, endpoint);
             return undefined;
           } catch (error) {

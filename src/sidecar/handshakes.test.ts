@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { connect as connectTcp } from 'node:net';
+import { connect as connectTcp, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import {
@@ -160,6 +160,22 @@ describe('inbound, one connection each', () => {
     expect(db.log.refusals()[0]).toMatchObject({ reason: 'untrusted', source: stranger.uri });
   });
 
+  it('refuses what another datacenter than its own has signed', async () => {
+    const db = await bench.db(await bench.echo());
+    const good = proxy(db.address, bench.ca.leaf('web', 'dc1', { signedBy: 'dc1' }));
+    good.end('hello');
+    expect(await read(good)).toBe('hello');
+    const forged = bench.ca.leaf('web', 'dc1', { signedBy: 'dc2' });
+    await ended(proxy(db.address, forged));
+    await ended(proxy(db.address, forged, { tls12: true }));
+    expect(db.sidecar.stats().refused).toEqual({ untrusted: 2 });
+    expect(db.log.refusals()[0]).toMatchObject({
+      reason: 'untrusted',
+      source: forged.uri,
+      error: expect.stringContaining('its identity is of datacenter "dc1", and its issuer may sign for "dc2" alone'),
+    });
+  });
+
   it('refuses plain text, notices who hangs up, and bounds slow handshakes', async () => {
     const db = await bench.db(await bench.echo(), { limits: { handshakeTimeoutMs: 100, maxPendingHandshakes: 2 } });
     const talk = async (text: string): Promise<void> => {
@@ -192,8 +208,7 @@ describe('inbound, one connection each', () => {
 });
 
 describe('outbound to a TLS server that knows no tunnels', () => {
-  async function server(alpn?: string[]): Promise<string> {
-    const leaf = bench.ca.leaf('db', 'dc2');
+  async function server(alpn?: string[], leaf = bench.ca.leaf('db', 'dc2')): Promise<string> {
     const tls = createTlsServer(
       {
         cert: leaf.certPem,
@@ -208,8 +223,13 @@ describe('outbound to a TLS server that knows no tunnels', () => {
         socket.pipe(socket);
       },
     );
+    const sockets = new Set<Socket>();
+    tls.on('connection', (socket: Socket) => sockets.add(socket));
     const port = await listening(tls);
-    bench.defer(() => new Promise((resolve) => void tls.close(() => resolve())));
+    bench.defer(() => {
+      for (const socket of sockets) socket.destroy(); // half-open ones of refused handshakes among them
+      return new Promise((resolve) => void tls.close(() => resolve()));
+    });
     return `127.0.0.1:${port}`;
   }
 
@@ -222,6 +242,14 @@ describe('outbound to a TLS server that knows no tunnels', () => {
     expect((await Promise.all(texts.map((text) => exchange(web.address, text)))).map(String)).toEqual(texts);
     expect(web.sidecar.stats().outbound).toEqual({ connections: 0, tunnels: 0 });
     expect(web.sidecar.stats().refused).toEqual({});
+  });
+
+  it('refuses one that another datacenter than its own has signed', async () => {
+    const good = await bench.web([await server(undefined, bench.ca.leaf('db', 'dc2', { signedBy: 'dc2' }))]);
+    expect(String(await exchange(good.address, 'hello'))).toBe('hello');
+    const web = await bench.web([await server(undefined, bench.ca.leaf('db', 'dc2', { signedBy: 'dc3' }))]);
+    expect(await ending(dial(web.address))).toBe('reset');
+    expect(web.log.refusals()[0]).toMatchObject({ reason: 'untrusted', direction: 'outbound' });
   });
 
   it('reaches openssl s_server', async () => {

@@ -145,9 +145,8 @@ export class Inbound {
     this.#pending.delete(key);
     let peer: Peer;
     try {
-      const { roots, trustDomain } = trust();
-      peer = peers.ofAccepted(tls, trustDomain);
-      if (trust() !== accepted.trust && !isTrusted(peer, roots, clock.now()))
+      peer = peers.ofAccepted(tls, accepted.trust, clock.now());
+      if (trust() !== accepted.trust && !isTrusted(peer, trust().roots, clock.now()))
         throw new PeerRefused('untrusted', 'its root is no longer trusted', peer.uri);
     } catch (error) {
       const refused = error instanceof PeerRefused ? error : undefined;

@@ -1,10 +1,14 @@
 import { createHash } from 'node:crypto';
-import type { DetailedPeerCertificate, TLSSocket } from 'node:tls';
+import type { TLSSocket } from 'node:tls';
 import { IsthmusError } from '../lib/errors.ts';
 import { type ServiceIdentity, tryParseSpiffe } from '../model/spiffe.ts';
 import { type Certificate, parseCertificateDer } from '../pki/certificate.ts';
 import { verifyChain } from '../pki/chain.ts';
 import type { RefusalReason } from './refusals.ts';
+import type { Trust } from './trust.ts';
+
+/** What peers are checked against. */
+export type PeerTrust = Pick<Trust, 'trustDomain' | 'roots'>;
 
 /** Who is at the other end, read from a certificate. One object for each certificate and address while remembered. */
 export interface Peer {
@@ -15,6 +19,15 @@ export interface Peer {
   readonly address: string;
   /** The leaf and what came with it. */
   readonly chain: readonly Certificate[];
+}
+
+/**
+ * A certificate as Node hands it over, of either of its kinds: with those that were shown above it. Once Node 20 has made
+ * one kind, the other one holds no more than the leaf, so only one is ever asked for.
+ */
+export interface ShownCertificate {
+  readonly raw: Buffer;
+  readonly issuerCertificate?: ShownCertificate | undefined;
 }
 
 /** The peer's certificate is none that the mesh accepts. */
@@ -43,17 +56,17 @@ export class PeerReader {
   readonly #newest = new Map<string, Peer>();
 
   /** After a handshake on the accepting side, where TLS was told not to decide by itself. */
-  ofAccepted(socket: TLSSocket, trustDomain: string): Peer {
+  ofAccepted(socket: TLSSocket, trust: PeerTrust, at: number): Peer {
     const certificate = socket.getPeerX509Certificate();
     if (certificate === undefined) throw new PeerRefused('no_certificate', 'the client sent no certificate');
     if (!socket.authorized) throw this.#unauthorized(socket, certificate.raw);
     const { remoteAddress = '' } = socket;
-    return this.#read(certificate.raw, trustDomain, remoteAddress, () => socket.getPeerCertificate(true));
+    return this.#read(certificate, trust, at, remoteAddress);
   }
 
   /** Inside the dialling side's identity check. */
-  ofDialled(certificate: DetailedPeerCertificate, trustDomain: string, address: string): Peer {
-    return this.#read(certificate.raw, trustDomain, address, () => certificate);
+  ofDialled(certificate: ShownCertificate, trust: PeerTrust, at: number, address: string): Peer {
+    return this.#read(certificate, trust, at, address);
   }
 
   /**
@@ -67,15 +80,16 @@ export class PeerReader {
     return newest !== undefined && newest !== peer && isTrusted(newest, roots, at);
   }
 
-  #read(raw: Buffer, trustDomain: string, address: string, detailed: () => DetailedPeerCertificate): Peer {
-    const key = `${createHash('sha256').update(raw).digest('base64')} ${address}`;
+  #read(shown: ShownCertificate, trust: PeerTrust, at: number, address: string): Peer {
+    const key = `${createHash('sha256').update(shown.raw).digest('base64')} ${address}`;
     let peer = this.#peers.get(key);
     if (peer === undefined) {
-      peer = readPeer(raw, address, detailed());
+      peer = readPeer(shown, address);
+      checkTrustDomain(peer, trust);
+      checkIssuers(peer, trust, at);
       remember(this.#peers, key, peer);
     }
-    if (peer.identity.trustDomain !== trustDomain)
-      throw new PeerRefused('wrong_trust_domain', 'the certificate is of another trust domain', peer.uri);
+    checkTrustDomain(peer, trust);
     if (this.#newest.get(nameOf(peer)) !== peer) remember(this.#newest, nameOf(peer), peer);
     return peer;
   }
@@ -109,6 +123,23 @@ export function isTrusted(peer: Peer, roots: readonly Certificate[], at: number)
   }
 }
 
+function checkTrustDomain(peer: Peer, { trustDomain }: PeerTrust): void {
+  if (peer.identity.trustDomain !== trustDomain)
+    throw new PeerRefused('wrong_trust_domain', 'the certificate is of another trust domain', peer.uri);
+}
+
+/**
+ * TLS has verified the chain but does not know that an intermediate may sign for its own datacenter alone. Only who has
+ * signed what it may is remembered.
+ */
+function checkIssuers(peer: Peer, { roots }: PeerTrust, at: number): void {
+  try {
+    verifyChain(peer.chain, roots, Math.min(at, peer.notAfter));
+  } catch (error) {
+    throw new PeerRefused('untrusted', IsthmusError.from(error).message, peer.uri);
+  }
+}
+
 function nameOf(peer: Peer): string {
   return `${peer.uri} ${peer.address}`;
 }
@@ -120,10 +151,10 @@ function remember(peers: Map<string, Peer>, key: string, peer: Peer): void {
   peers.set(key, peer);
 }
 
-function readPeer(raw: Buffer, address: string, detailed: DetailedPeerCertificate): Peer {
+function readPeer(shown: ShownCertificate, address: string): Peer {
   let leaf: Certificate;
   try {
-    leaf = parseCertificateDer(Buffer.from(raw));
+    leaf = parseCertificateDer(Buffer.from(shown.raw));
   } catch (error) {
     throw new PeerRefused('bad_identity', `the certificate cannot be read: ${IsthmusError.from(error).message}`);
   }
@@ -134,14 +165,14 @@ function readPeer(raw: Buffer, address: string, detailed: DetailedPeerCertificat
   if (identity?.kind !== 'service' || identity.namespace !== NAMESPACE)
     throw new PeerRefused('bad_identity', 'the certificate is not that of a service', uri);
   const chain = [leaf];
-  let above: DetailedPeerCertificate | undefined = detailed.issuerCertificate;
+  let above = shown.issuerCertificate;
   for (let n = 0; n < MAX_CHAIN && above?.raw !== undefined; n += 1) {
     const { raw: der } = above;
     if (chain.some((known) => known.der.equals(der))) break; // a root is its own issuer
     try {
       chain.push(parseCertificateDer(Buffer.from(der)));
     } catch {
-      break; // TLS accepted it, so nothing but the check after a change of roots depends on it
+      break; // what is left does not verify, unless it needs no more
     }
     above = above.issuerCertificate;
   }

@@ -22,6 +22,8 @@ export interface LeafOptions {
   readonly trustDomain?: string;
   /** Instead of the service's identity. */
   readonly uri?: string;
+  /** Signed by the intermediate of this datacenter instead of the root. */
+  readonly signedBy?: string;
 }
 
 /** A certificate authority with real keys and certificates: one root at a time, which can be rotated. */
@@ -64,7 +66,9 @@ export class FakeAuthority {
     const trustDomain = options.trustDomain ?? this.trustDomain;
     const uri =
       options.uri ?? formatSpiffe({ kind: 'service', trustDomain, namespace: 'default', datacenter, service });
-    const signed = this.#issuer.signLeaf({
+    const { issuer, chain } =
+      options.signedBy === undefined ? { issuer: this.#issuer, chain: '' } : this.#intermediate(options.signedBy);
+    const signed = issuer.signLeaf({
       spki: spkiOf(key),
       uri,
       commonName: service,
@@ -72,12 +76,26 @@ export class FakeAuthority {
       notAfter: options.notAfter ?? Date.now() + HOUR_MS,
     });
     return {
-      certPem: signed.pem,
+      certPem: signed.pem + chain,
       keyPem: privateKeyToPem(key),
       uri,
       validAfter: new Date(signed.notBefore).toISOString(),
       validBefore: new Date(signed.notAfter).toISOString(),
     };
+  }
+
+  #intermediate(datacenter: string): { issuer: Issuer; chain: string } {
+    const key = generateLeafKey();
+    const { pem: chain } = this.#issuer.signCa({
+      spki: spkiOf(key),
+      uri: formatSpiffe({ kind: 'signing', trustDomain: this.trustDomain, datacenter }),
+      commonName: `Fake intermediate of ${datacenter}`,
+      notBefore: Date.now() - HOUR_MS,
+      notAfter: Date.now() + 24 * HOUR_MS,
+      pathLength: 0,
+      permittedUriHost: this.trustDomain,
+    });
+    return { issuer: createIssuer(chain, key), chain };
   }
 
   #newRoot(): { issuer: Issuer; pem: string } {

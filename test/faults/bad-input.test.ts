@@ -4,7 +4,9 @@ import { connect as connectTcp, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { formatSpiffe, trustDomainOf } from '../../src/model/spiffe.ts';
-import { createIssuer, createRoot, type Issuer } from '../../src/pki/issuer.ts';
+import { parseChain } from '../../src/pki/certificate.ts';
+import { encodeUriName } from '../../src/pki/extensions.ts';
+import { createIssuer, createRoot, type Issuer, selfSign } from '../../src/pki/issuer.ts';
 import { generateLeafKey, privateKeyToPem, spkiOf } from '../../src/pki/keys.ts';
 import {
   type AgentProcess,
@@ -54,6 +56,8 @@ describe('bad input to running processes', () => {
     clusterId?: string;
     notBefore?: number;
     notAfter?: number;
+    /** Certificates that are shown after the leaf. */
+    above?: string;
   }): Promise<string> {
     const key = generateLeafKey();
     const trustDomain = trustDomainOf(options.clusterId ?? CLUSTER_ID);
@@ -68,7 +72,7 @@ describe('bad input to running processes', () => {
       port: db.port,
       host: '127.0.0.1',
       rejectUnauthorized: false,
-      cert: pem,
+      cert: pem + (options.above ?? ''),
       key: privateKeyToPem(key),
     });
     return answerOf(socket, 'hello\n');
@@ -105,6 +109,35 @@ describe('bad input to running processes', () => {
       expect(await ask(web.upstreamPort, 'and the others?')).toContain('db:');
     },
   );
+
+  it("a datacenter's intermediate names services of its own datacenter alone", async () => {
+    const trustDomain = trustDomainOf(CLUSTER_ID);
+    const key = generateLeafKey();
+    const validity = { notBefore: Date.now() - 60_000, notAfter: Date.now() + DAY };
+    const intermediate = (datacenter: string): string =>
+      root.issuer.signCa({
+        spki: spkiOf(key),
+        uri: formatSpiffe({ kind: 'signing', trustDomain, datacenter }),
+        commonName: 'sec-test',
+        pathLength: 0,
+        permittedUriHost: trustDomain,
+        ...validity,
+      }).pem;
+    const [own, other] = [intermediate('dc1'), intermediate('dc2')];
+    expect(await askWith({ issuer: createIssuer(own, key), above: own })).toContain('db:');
+    // Signed by dc2 for dc1/web; also with a certificate of the same key before it that claims to be of dc1.
+    const claim = selfSign({ key, commonName: 'sec-test', ...validity }, [
+      encodeUriName(formatSpiffe({ kind: 'signing', trustDomain, datacenter: 'dc1' })),
+    ]);
+    const before = await refusals('untrusted');
+    for (const above of [other, claim + other, other + claim])
+      expect(await askWith({ issuer: createIssuer(other, key), above })).toBe('');
+    await waitFor(async () => (await refusals('untrusted')) === before + 3, { what: '3 refusals' });
+
+    const leaf = await callAgent<{ CertPEM: string }>(bed.dc2, 'GET', '/v1/agent/connect/ca/leaf/db');
+    expect(parseChain(leaf.CertPEM)[1]?.uris).toEqual([`spiffe://${trustDomain}/ca/dc/dc2`]);
+    expect(await ask(web.upstreamPort, 'and the others?')).toContain('db:');
+  });
 
   it('a client without a certificate, one that speaks plain text, and one that only looks, are refused', async () => {
     const bare = connectTls({ port: db.port, host: '127.0.0.1', rejectUnauthorized: false });

@@ -7,8 +7,9 @@ import { FakeCaLink, holderReport, startCa, verifyAgainst } from '../../../test/
 import { FakeClock, settle } from '../../../test/fakes/fake-clock.ts';
 import type { CaRoots, IssuedCert } from '../../model/ca.ts';
 import { parseCertificate, parseChain } from '../../pki/certificate.ts';
-import { createCsr } from '../../pki/csr.ts';
-import { generateLeafKey } from '../../pki/keys.ts';
+import { createCsr, parseCsr } from '../../pki/csr.ts';
+import { createIssuer } from '../../pki/issuer.ts';
+import { generateLeafKey, privateKeyToPem } from '../../pki/keys.ts';
 import { splitPem } from '../../pki/pem.ts';
 
 const SECOND = 1_000;
@@ -105,6 +106,14 @@ describe('the primary', () => {
     await dc1.stop();
   });
 
+  it('writes names into certificates in their one form', async () => {
+    const dc1 = await startCa('dc1', new FakeClock());
+    const leaf = await dc1.leaf('MALLORY');
+    expect(leaf).toMatchObject({ Service: 'mallory', ServiceURI: expect.stringMatching(/\/dc\/dc1\/svc\/mallory$/) });
+    expect(parseCertificate(leaf.CertPEM).uris).toEqual([leaf.ServiceURI]);
+    await dc1.stop();
+  });
+
   it.each([
     [
       'another trust domain',
@@ -112,6 +121,7 @@ describe('the primary', () => {
       /different trust domain/,
     ],
     ['another datacenter', 'spiffe://DOMAIN/ns/default/dc/dc2/svc/web', /different datacenter: "dc2", we are "dc1"/],
+    ['an intermediate', 'spiffe://DOMAIN/ca/dc/dc1', /URI must be either service or agent/],
     ['a CA', 'spiffe://DOMAIN', /URI must be either service or agent/],
     ['another namespace', 'spiffe://DOMAIN/ns/other/dc/dc1/svc/web', /URI must be either service or agent/],
     ['no service', 'spiffe://DOMAIN/ns/default/dc/dc1/svc/', /URI must be either service or agent/],
@@ -146,7 +156,12 @@ describe('a secondary', () => {
     const leaf = await dc2.leaf('db');
     const chain = parseChain(leaf.CertPEM);
     expect(chain).toHaveLength(2);
-    expect(chain[1]).toMatchObject({ ca: true, pathLength: 0, uris: [`spiffe://${dc1.ca.trustDomain()}`] });
+    expect(chain[1]).toMatchObject({
+      ca: true,
+      pathLength: 0,
+      uris: [`spiffe://${dc1.ca.trustDomain()}/ca/dc/dc2`],
+      nameConstraints: { uriHosts: [dc1.ca.trustDomain()], more: false },
+    });
     verifyAgainst(leaf, dc1.roots(), clock.now());
     expect(dc2.ca.reads['ca.config'].produce({}).Config).toEqual(dc1.ca.reads['ca.config'].produce({}).Config);
     await dc2.stop();
@@ -173,6 +188,84 @@ describe('a secondary', () => {
     await clock.advance(5 * SECOND);
     expect(dc2.ca.status().State).toBe('ready');
     verifyAgainst(await dc2.leaf(), dc1.roots(), clock.now());
+    await dc2.stop();
+    await dc1.stop();
+  });
+
+  it('has the only intermediate that names its datacenter: the primary signs for who asks, and not for itself', async () => {
+    const dc1 = await startCa('dc1', new FakeClock());
+    const uri = `spiffe://${dc1.ca.trustDomain()}`;
+    const sign = (asking: string, claim = '') =>
+      dc1.ca.signIntermediate({ csr: createCsr(generateLeafKey(), { uri: `${uri}${claim}` }), datacenter: asking });
+    for (const claim of ['', '/ca/dc/dc2', '/ca/dc/DC2'])
+      expect(parseCertificate((await sign('DC2', claim)).certPem).uris).toEqual([`${uri}/ca/dc/dc2`]);
+    const denied = { code: 'permission_denied' };
+    await expect(sign('dc2', '/ca/dc/dc1')).rejects.toMatchObject(denied);
+    await expect(sign('dc1')).rejects.toMatchObject(denied);
+    await expect(sign('DC1', '/ca/dc/dc1')).rejects.toMatchObject(denied);
+    await expect(sign('../x\n')).rejects.toMatchObject({ code: 'invalid_argument' });
+    await dc1.stop();
+  });
+
+  it('asks again for an intermediate that names no datacenter, once for each contact, and takes none of another', async () => {
+    const clock = new FakeClock();
+    const dc1 = await startCa('dc1', clock);
+    /** A primary of an earlier version, or one that mixes datacenters up. */
+    class OtherLink extends FakeCaLink {
+      asked = 0;
+      answer: string | undefined = '';
+      override async signIntermediate(csr: string, datacenter: string) {
+        this.asked += 1;
+        if (this.answer === undefined) return super.signIntermediate(csr, datacenter);
+        const root = createIssuer(rootPem, rootKey);
+        const { pem: certPem } = root.signCa({
+          spki: parseCsr(csr).spki,
+          uri: `spiffe://${dc1.ca.trustDomain()}${this.answer}`,
+          commonName: 'sec',
+          notBefore: clock.now(),
+          notAfter: clock.now() + 90 * 24 * HOUR,
+          pathLength: 0,
+        });
+        return { certPem, rootId: dc1.roots().ActiveRootID };
+      }
+    }
+    const rootKey = generateLeafKey();
+    await dc1.ca.setConfig({ config: { Provider: 'consul', Config: { PrivateKey: privateKeyToPem(rootKey) } } });
+    await clock.advance(12 * SECOND);
+    const rootPem = dc1.roots().Roots[0]?.RootCert as string;
+    const link = new OtherLink(dc1);
+    const dc2 = await startCa('dc2', clock, { primary: link });
+    const intermediate = async () => parseChain((await dc2.leaf()).CertPEM)[1]?.uris[0];
+    await clock.advance(10 * 60 * SECOND);
+    expect(link.asked).toBe(1);
+    expect(await intermediate()).toBe(`spiffe://${dc1.ca.trustDomain()}`);
+    link.answer = '/ca/dc/dc3';
+    link.cut();
+    link.heal();
+    await clock.advance(10 * SECOND);
+    expect(link.asked).toBeGreaterThan(1);
+    expect(dc2.ca.status().LastRenewalError).toMatch(/it is for datacenter "dc3", we are "dc2"/);
+    expect(await intermediate()).toBe(`spiffe://${dc1.ca.trustDomain()}`);
+    link.answer = undefined;
+    await clock.advance(60 * SECOND);
+    expect(await intermediate()).toBe(`spiffe://${dc1.ca.trustDomain()}/ca/dc/dc2`);
+    await dc2.stop();
+    await dc1.stop();
+  });
+
+  it('signs nothing that would not verify: with an intermediate that has ended, or is not valid yet', async () => {
+    const clock = new FakeClock();
+    const dc1 = await startCa('dc1', clock);
+    const link = new FakeCaLink(dc1);
+    const dc2 = await startCa('dc2', clock, { primary: link });
+    await clock.advance(1 * SECOND);
+    link.cut();
+    clock.jump(-2 * HOUR);
+    await expect(dc2.leaf()).rejects.toThrow(/does not verify: .*not valid yet/);
+    clock.jump(2 * HOUR);
+    verifyAgainst(await dc2.leaf(), dc1.roots(), clock.now());
+    clock.jump(8_761 * HOUR);
+    await expect(dc2.leaf()).rejects.toThrow(/does not verify: .*has expired/);
     await dc2.stop();
     await dc1.stop();
   });

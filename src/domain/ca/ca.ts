@@ -107,7 +107,7 @@ export function createCa(deps: CaDeps, options: CaOptions = {}): Ca {
   const now = (): number => clock.now();
   const tables = declareTables(store);
   const keys = createKeyStore(store, tables, deps.keyEncryptionKey);
-  const signer = new Signer(tables, keys, isPrimary);
+  const signer = new Signer(tables, keys, { datacenter, isPrimary });
   const inventory = new Inventory(
     { store, tables, datacenter, now },
     { holderTtlMs: options.holderTtlMs ?? 5 * MINUTE },
@@ -130,6 +130,7 @@ export function createCa(deps: CaDeps, options: CaOptions = {}): Ca {
     {
       store: leadership.fenced,
       clock,
+      datacenter,
       tables,
       keys,
       signer,
@@ -238,10 +239,11 @@ export function createCa(deps: CaDeps, options: CaOptions = {}): Ca {
     const at = now();
     refuseWhenBlind();
     let authority = signer.current;
-    if (authority !== undefined && at > authority.chainGoodUntil) {
+    if (authority !== undefined && (at > authority.goodUntil || at < authority.goodFrom || authority.problem !== '')) {
       signer.refresh(at);
       authority = signer.current;
     }
+    if (authority?.problem) throw new IsthmusError('unavailable', authority.problem);
     if (authority === undefined)
       throw new IsthmusError('unavailable', `CA is uninitialized and unable to sign certificates yet: ${blocker()}`);
     const { root, issuer, chain } = authority;

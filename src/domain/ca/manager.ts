@@ -31,6 +31,7 @@ export interface ManagerDeps {
   /** Writes as the datacenter's leader. */
   readonly store: Pick<Store, 'transact'>;
   readonly clock: Clock;
+  readonly datacenter: string;
   readonly tables: CaTables;
   readonly keys: KeyStore;
   readonly signer: Signer;
@@ -160,16 +161,17 @@ export class PrimaryManager {
     return row;
   }
 
-  /** Signs a secondary's intermediate under the active root. */
-  signIntermediate(csrPem: string, datacenter: string): Promise<{ certPem: string; rootId: string }> {
+  /** Signs a secondary's intermediate under the active root. @param asking the datacenter of the caller */
+  signIntermediate(csrPem: string, asking: string): Promise<{ certPem: string; rootId: string }> {
     return this.#mutex.run(async () => {
       const { store, tables, signer, clock } = this.#deps;
       const root = this.#active();
       const now = clock.now();
-      const csr = validateIntermediate(csrPem, root.clusterId);
+      const subject = validateIntermediate(csrPem, root.clusterId, asking, this.#deps.datacenter);
+      const { datacenter } = subject;
       const { intermediateTtlMs } = readSettings(this.config().config);
       const issuer = signer.ofRoot(root);
-      const signed = await issuer.signCa(intermediateTemplate(csr, root.clusterId, now, intermediateTtlMs));
+      const signed = await issuer.signCa(intermediateTemplate(subject, root.clusterId, now, intermediateTtlMs));
       const serial = colonHex(signed.serial);
       await store.transact((tx) => {
         for (const { value, key } of tables.issued.list()) if (value.notAfter < now) tx.delete(tables.issued, key);

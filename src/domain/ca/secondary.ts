@@ -7,6 +7,7 @@ import { Trigger } from '../../lib/trigger.ts';
 import type { CaConfiguration, CaRoots, DatacenterRotation } from '../../model/ca.ts';
 import { formatSpiffe, trustDomainOf } from '../../model/spiffe.ts';
 import { parseCertificate } from '../../pki/certificate.ts';
+import { signsFor } from '../../pki/chain.ts';
 import { colonHex, keyIdOf } from '../../pki/keys.ts';
 import type { Store } from '../../store/store.ts';
 import { readSettings } from './config.ts';
@@ -68,6 +69,8 @@ export class SecondaryManager {
   #lostAt: number;
   #linkError = '';
   #renewalError = '';
+  /** Key of the intermediate that names no datacenter although it was asked for during this contact. */
+  #unnamed = '';
 
   constructor(deps: SecondaryDeps) {
     this.#deps = deps;
@@ -150,6 +153,7 @@ export class SecondaryManager {
   #contact(): void {
     this.#linked = true;
     this.#linkError = '';
+    this.#unnamed = '';
     this.#sent = undefined; // the primary may have forgotten: tell it again
     this.#deps.onStep('primary reached', { datacenter: this.#deps.primaryDatacenter });
   }
@@ -227,6 +231,8 @@ export class SecondaryManager {
     const current = this.#deps.tables.intermediate.get(ONLY)?.value;
     if (current === undefined) return this.#target !== '';
     if (this.#target !== '' && this.#target !== current.rootId) return true;
+    if (this.#linked && this.#unnamed !== current.keyId && signsFor(parseCertificate(current.pem)) === undefined)
+      return true; // of an earlier version
     const renewsAt = this.renewsAt;
     return renewsAt !== undefined && this.#deps.clock.now() >= renewsAt;
   }
@@ -244,7 +250,12 @@ export class SecondaryManager {
     const root = tables.roots.get(rootKey(answer.rootId))?.value;
     if (root === undefined)
       throw new IsthmusError('unavailable', 'the primary signed under a root that has not arrived yet');
-    const certificate = validateSignedIntermediate(answer.certPem, root.pem, request.spki, clock.now());
+    const certificate = validateSignedIntermediate(
+      answer.certPem,
+      root.pem,
+      { spki: request.spki, datacenter },
+      clock.now(),
+    );
     const keyId = colonHex(keyIdOf(certificate.spki));
     const signingKeyId = certificate.subjectKeyId === undefined ? keyId : colonHex(certificate.subjectKeyId);
     const now = clock.now();
@@ -270,6 +281,8 @@ export class SecondaryManager {
         else if (row.state === 'active') tx.put(tables.roots, { ...row, state: 'old', supersededAt: now });
       }
     });
+    // A primary of an earlier version names no datacenter in it: asked again after the next contact.
+    this.#unnamed = signsFor(certificate) === undefined ? keyId : '';
     if (!changed) return;
     this.#deps.onStep('intermediate activated', {
       root: root.id,

@@ -5,6 +5,7 @@ import type { KeyStore } from './keystore.ts';
 import { findProvider } from './providers/builtin.ts';
 import type { CertificateIssuer } from './providers/provider.ts';
 import { activeRoot, type CaTables, ONLY, type RootRow } from './tables.ts';
+import { intermediateProblem } from './validate.ts';
 
 /** What leaves are signed with now. */
 export interface SigningAuthority {
@@ -12,8 +13,11 @@ export interface SigningAuthority {
   readonly issuer: CertificateIssuer;
   /** The certificates that follow a leaf: this datacenter's intermediate, then cross-signed roots. */
   readonly chain: string;
-  /** The first time at which `chain` holds an expired certificate. */
-  readonly chainGoodUntil: number;
+  /** What is signed between these verifies: no certificate of the chain is valid later, or has expired. */
+  readonly goodFrom: number;
+  readonly goodUntil: number;
+  /** Why nothing that it signs would verify; '' when it would. */
+  readonly problem: string;
 }
 
 /** Certificates after the leaf at most: an intermediate and two cross-signed roots. */
@@ -23,15 +27,15 @@ const MAX_CROSS_SIGNED = 2;
 export class Signer {
   readonly #tables: CaTables;
   readonly #keys: KeyStore;
-  readonly #primary: boolean;
+  readonly #place: { readonly datacenter: string; readonly isPrimary: boolean };
   readonly #issuers = new Map<string, CertificateIssuer>();
   #current: SigningAuthority | undefined;
   #failure: IsthmusError | undefined;
 
-  constructor(tables: CaTables, keys: KeyStore, primary: boolean) {
+  constructor(tables: CaTables, keys: KeyStore, place: { readonly datacenter: string; readonly isPrimary: boolean }) {
     this.#tables = tables;
     this.#keys = keys;
-    this.#primary = primary;
+    this.#place = place;
   }
 
   /** Throws when the key can't be read. */
@@ -58,14 +62,21 @@ export class Signer {
 
   #read(now: number): SigningAuthority | undefined {
     const intermediate = this.#tables.intermediate.get(ONLY)?.value;
-    const root = this.#primary ? activeRoot(this.#tables) : this.#rootOf(intermediate?.rootId);
+    const root = this.#place.isPrimary ? activeRoot(this.#tables) : this.#rootOf(intermediate?.rootId);
     if (root === undefined) return undefined;
     const cross = root.crossSigned.filter((pem) => parseCertificate(pem).notAfter > now).slice(0, MAX_CROSS_SIGNED);
     const ends = cross.map((pem) => parseCertificate(pem).notAfter);
-    if (this.#primary) {
+    if (this.#place.isPrimary) {
       const issuer = this.ofRoot(root);
       this.#forgetAllBut(root.keyId + root.pem);
-      return { root, issuer, chain: joinPem(cross), chainGoodUntil: Math.min(...ends) };
+      return {
+        root,
+        issuer,
+        chain: joinPem(cross),
+        goodFrom: root.notBefore,
+        goodUntil: Math.min(root.notAfter, ...ends),
+        problem: now < root.notBefore ? 'the root is not valid yet: is the clock right?' : '',
+      };
     }
     if (intermediate === undefined) return undefined;
     const issuer = this.#issuer(intermediate.provider, intermediate.pem, intermediate.keyId);
@@ -74,8 +85,16 @@ export class Signer {
       root,
       issuer,
       chain: joinPem([intermediate.pem, ...cross]),
-      chainGoodUntil: Math.min(intermediate.notAfter, ...ends),
+      goodFrom: intermediate.notBefore,
+      goodUntil: Math.min(intermediate.notAfter, ...ends),
+      problem: this.#problem(intermediate.pem, root.pem, now),
     };
+  }
+
+  #problem(intermediatePem: string, rootPem: string, now: number): string {
+    const [intermediate, root] = [parseCertificate(intermediatePem), parseCertificate(rootPem)];
+    const problem = intermediateProblem(intermediate, root, this.#place.datacenter, now);
+    return problem === undefined ? '' : `the intermediate of this datacenter does not verify: ${problem}`;
   }
 
   #rootOf(id: string | undefined): RootRow | undefined {

@@ -3,6 +3,7 @@ import { formatSpiffe, type SpiffeIdentity, trustDomainOf } from '../../model/sp
 import type { Csr } from '../../pki/csr.ts';
 import type { CaRequest, LeafRequest } from '../../pki/issuer.ts';
 import { agentCommonName, caCommonName, leafCommonName } from '../../pki/names.ts';
+import type { IntermediateSubject } from './validate.ts';
 
 /** Certificates are valid from a minute ago: clocks of machines differ. */
 const BACKDATE_MS = 60_000;
@@ -31,16 +32,22 @@ export function leafTemplate(csr: Csr, identity: SpiffeIdentity, now: number, tt
   };
 }
 
-/** A datacenter's intermediate: it signs leaves and nothing else. */
-export function intermediateTemplate(csr: Csr, clusterId: string, now: number, ttlMs: number): CaRequest {
+/** A datacenter's intermediate: it signs leaves of that datacenter and nothing else, and says so. */
+export function intermediateTemplate(
+  { csr, datacenter }: IntermediateSubject,
+  clusterId: string,
+  now: number,
+  ttlMs: number,
+): CaRequest {
   const trustDomain = trustDomainOf(clusterId);
   return {
     spki: csr.spki,
-    uri: formatSpiffe({ kind: 'signing', trustDomain }),
+    uri: formatSpiffe({ kind: 'signing', trustDomain, datacenter }),
     commonName: caCommonName('sec', randomLabel(), trustDomain),
     notBefore: now - BACKDATE_MS,
     notAfter: now + ttlMs,
     pathLength: 0,
+    permittedUriHost: trustDomain,
   };
 }
 

@@ -1,6 +1,8 @@
 import { IsthmusError } from '../../lib/errors.ts';
+import { canonicalDatacenter } from '../../model/names.ts';
 import { type AgentIdentity, type ServiceIdentity, trustDomainOf, tryParseSpiffe } from '../../model/spiffe.ts';
 import { type Certificate, isSignedBy, parseCertificate } from '../../pki/certificate.ts';
+import { permitsUri, signsFor, verifyChain } from '../../pki/chain.ts';
 import { type Csr, type OwnCsrs, parseCsr } from '../../pki/csr.ts';
 import { KEY_USAGE } from '../../pki/oids.ts';
 
@@ -33,9 +35,20 @@ export function validateLeaf(pem: string, clusterId: string, datacenter: string,
   return { csr, identity };
 }
 
-/** Checks a secondary's request for its intermediate. */
-export function validateIntermediate(pem: string, clusterId: string): Csr {
+export interface IntermediateSubject {
+  readonly csr: Csr;
+  readonly datacenter: string;
+}
+
+/** Checks a secondary's request for its intermediate: it is for the datacenter that asks, and not for the primary's. */
+export function validateIntermediate(
+  pem: string,
+  clusterId: string,
+  asking: string,
+  primary: string,
+): IntermediateSubject {
   const csr = parseCsr(pem);
+  const datacenter = canonicalDatacenter(asking);
   const identity = tryParseSpiffe(csr.uri);
   if (identity?.kind !== 'signing')
     throw new IsthmusError('rejected', 'the signing request is not for the certificate of a CA');
@@ -44,7 +57,17 @@ export function validateIntermediate(pem: string, clusterId: string): Csr {
       'rejected',
       `the signing request is for trust domain ${identity.trustDomain}, we are ${trustDomainOf(clusterId)}`,
     );
-  return csr;
+  if (datacenter === primary)
+    throw new IsthmusError(
+      'permission_denied',
+      `${JSON.stringify(primary)} signs under its root and has no intermediate`,
+    );
+  if (identity.datacenter !== undefined && identity.datacenter !== datacenter)
+    throw new IsthmusError(
+      'permission_denied',
+      `the signing request is for datacenter ${JSON.stringify(identity.datacenter)}, and ${JSON.stringify(datacenter)} asks`,
+    );
+  return { csr, datacenter };
 }
 
 /** Checks a root certificate before anything is signed under it. */
@@ -56,18 +79,37 @@ export function validateRoot(pem: string, clusterId: string, now: number): Certi
 }
 
 /** Checks what the primary answered to a request: nothing is activated that would not verify. */
-export function validateSignedIntermediate(certPem: string, rootPem: string, spki: Buffer, now: number): Certificate {
+export function validateSignedIntermediate(
+  certPem: string,
+  rootPem: string,
+  wanted: { readonly spki: Buffer; readonly datacenter: string },
+  now: number,
+): Certificate {
   const certificate = parseCertificate(certPem);
-  const root = parseCertificate(rootPem);
-  const usable =
-    certificate.spki.equals(spki) &&
-    certificate.ca &&
-    certificate.issuer.equals(root.subject) &&
-    certificate.notAfter > now &&
-    isSignedBy(certificate, root);
-  if (!usable)
-    throw new IsthmusError('unavailable', 'the primary returned an intermediate that its root does not verify');
+  const problem = certificate.spki.equals(wanted.spki)
+    ? intermediateProblem(certificate, parseCertificate(rootPem), wanted.datacenter, now)
+    : 'it is for another key';
+  if (problem !== undefined)
+    throw new IsthmusError('unavailable', `the primary returned an intermediate that does not verify: ${problem}`);
   return certificate;
+}
+
+/** Why leaves of this datacenter that it signs would not verify; undefined when they will. */
+export function intermediateProblem(
+  certificate: Certificate,
+  root: Certificate,
+  datacenter: string,
+  now: number,
+): string | undefined {
+  if (!certificate.ca) return 'it is not that of a CA';
+  const named = signsFor(certificate); // those of earlier versions name none
+  if (named !== undefined && named !== datacenter) return `it is for datacenter "${named}", we are "${datacenter}"`;
+  try {
+    verifyChain([certificate], [root], now);
+    return undefined;
+  } catch (error) {
+    return IsthmusError.from(error).message;
+  }
 }
 
 function rootProblem(root: Certificate, trustDomain: string, now: number): string | undefined {
@@ -75,6 +117,9 @@ function rootProblem(root: Certificate, trustDomain: string, now: number): strin
     return 'it is not that of a CA';
   if (root.pathLength === 0) return 'it allows no intermediates';
   if (!root.subject.equals(root.issuer) || !isSignedBy(root, root)) return 'it is not self-signed';
+  const { uriHosts, more } = root.nameConstraints ?? { more: false };
+  if (more || (uriHosts !== undefined && !permitsUri(uriHosts, `spiffe://${trustDomain}/`)))
+    return 'it constrains the names below it to others than those of services here';
   if (root.unknownCritical.length > 0) return 'it has a critical extension that is not understood';
   if (now < root.notBefore) return 'it is not valid yet';
   if (now > root.notAfter) return 'it has expired';
