@@ -43,7 +43,7 @@ export const LAYERS = [
     folder: 'edge/http',
     floor: 6,
     holds: 'the HTTP API: routes as data',
-    may: ['rpc/contract', 'rpc/subscribe', 'agent/*'],
+    may: ['rpc/contract', 'agent/*'],
   },
   { folder: 'edge/dns', floor: 6, holds: 'DNS', may: ['rpc/contract', 'rpc/subscribe', 'agent/*'] },
   { folder: 'edge/xds', floor: 6, holds: 'Envoy', may: ['rpc/contract', 'agent/*'] },

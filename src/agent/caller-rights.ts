@@ -1,8 +1,10 @@
 import type { Clock } from '../lib/clock.ts';
 import { IsthmusError } from '../lib/errors.ts';
 import { type Caller, type Callers, type Grants, NO_RIGHTS, type Rights } from '../model/rights.ts';
+import type { CacheEntry } from '../rpc/subscribe/cache-entry.ts';
+import type { Question } from '../rpc/subscribe/question.ts';
+import { SubscriptionCache } from '../rpc/subscribe/subscription-cache.ts';
 import type { Followed, WatchPool } from '../rpc/subscribe/watch-pool.ts';
-import { FollowedQuestion, FollowedQuestions } from './cache/followed-questions.ts';
 
 export interface CallerRightsDeps {
   readonly pool: Pick<WatchPool, 'follow'>;
@@ -15,11 +17,9 @@ export interface CallerRightsDeps {
   readonly compile: (grants: Grants) => Rights;
 }
 
-class Entry extends FollowedQuestion<Grants> {
-  caller: Caller | undefined;
-}
-
-/** Longest wait for a server's word on a token, milliseconds. */
+/** Tokens whose rights are followed at most. */
+const MAX_TOKENS = 4_096;
+/** Longest wait for what servers say of a token, milliseconds. */
 const ASK_MS = 3_000;
 
 const ANY: Grants = { AccessorID: '', Everything: false, Replication: false, DefaultAllow: true, Rules: [] };
@@ -30,12 +30,12 @@ const ANY: Grants = { AccessorID: '', Everything: false, Replication: false, Def
  */
 export class CallerRights implements Callers {
   readonly #deps: CallerRightsDeps;
-  readonly #entries: FollowedQuestions<Entry>;
+  readonly #cache: SubscriptionCache;
   readonly #listeners = new Set<() => void>();
 
   constructor(deps: CallerRightsDeps) {
     this.#deps = deps;
-    this.#entries = new FollowedQuestions(deps.clock);
+    this.#cache = new SubscriptionCache(deps, { max: MAX_TOKENS });
   }
 
   onChange(listener: () => void): () => void {
@@ -46,28 +46,35 @@ export class CallerRights implements Callers {
   peek(secret: string): Caller | undefined {
     const own = this.#deps.own(secret);
     if (own !== undefined) return { accessor: '', rights: own };
-    const entry = this.#entries.get(secret);
-    return entry === undefined ? undefined : this.#judge(entry);
+    const entry = this.#cache.get(questionOf(secret));
+    return entry === undefined ? undefined : this.#known(entry);
   }
 
   async resolve(secret: string, signal: AbortSignal): Promise<Caller> {
     const known = this.peek(secret);
     if (known !== undefined) return known;
-    const entry = this.#entries.get(secret) ?? this.#begin(secret);
-    await entry.first(this.#deps.clock, ASK_MS, signal);
+    const entry = this.#cache.ask(questionOf(secret), (begun) => this.#follow(begun));
+    await entry.first(ASK_MS, signal);
     if (isUnknown(entry.state)) throw new IsthmusError('permission_denied', 'ACL not found');
-    return this.#judge(entry) ?? { accessor: '', rights: this.#whileDown() };
+    return this.#known(entry) ?? { accessor: '', rights: this.#whileDown() };
   }
 
   close(): void {
-    this.#entries.close();
+    this.#cache.close();
   }
 
-  /** Undefined while nothing was told of the token. */
-  #judge({ caller, state }: Entry): Caller | undefined {
+  /** Undefined before servers have said what the token may do. */
+  #known(entry: CacheEntry<Grants>): Caller | undefined {
+    const { value, state } = entry;
+    if (value === undefined) return undefined;
+    const { clock, ttlMs, downPolicy, compile } = this.#deps;
+    let caller = entry.derived<Caller>(CALLER);
+    if (caller === undefined) {
+      caller = { accessor: value.AccessorID, rights: compile(value) };
+      entry.keep(CALLER, caller);
+    }
     const lostAt = state?.lostAt;
-    const { clock, ttlMs, downPolicy } = this.#deps;
-    if (caller === undefined || lostAt === undefined || clock.now() - lostAt < ttlMs) return caller;
+    if (lostAt === undefined || clock.now() - lostAt < ttlMs) return caller;
     if (downPolicy === 'extend-cache' || downPolicy === 'async-cache') return caller;
     return { accessor: caller.accessor, rights: this.#whileDown() };
   }
@@ -76,25 +83,25 @@ export class CallerRights implements Callers {
     return this.#deps.downPolicy === 'allow' ? this.#deps.compile(ANY) : NO_RIGHTS;
   }
 
-  #begin(secret: string): Entry {
-    const { pool, compile } = this.#deps;
-    const entry = new Entry();
-    let told: Grants | undefined;
-    this.#entries.add(secret, entry);
-    entry.begin(
-      (onState) => pool.follow('acl.grants', {}, secret === '' ? {} : { token: secret }, onState),
-      () => {
-        const { state } = entry;
-        const gone = isUnknown(state);
-        if (gone) this.#entries.end(secret, entry);
-        if (state?.value === told && !gone) return;
-        told = state?.value;
-        if (told !== undefined) entry.caller = { accessor: told.AccessorID, rights: compile(told) };
-        for (const listener of [...this.#listeners]) listener();
-      },
-    );
-    return entry;
+  /** Those who listen hear of new rights, and of a token that is gone. */
+  #follow(entry: CacheEntry<Grants>): void {
+    let last: Grants | undefined;
+    entry.onChange(() => {
+      if (!entry.open) return;
+      const gone = isUnknown(entry.state);
+      if (gone) this.#cache.drop(entry);
+      if (entry.value === last && !gone) return;
+      last = entry.value;
+      for (const listener of [...this.#listeners]) listener();
+    });
   }
+}
+
+/** The name under which an entry keeps what its answer compiles to. */
+const CALLER = 'caller';
+
+function questionOf(secret: string): Question<'acl.grants'> {
+  return { name: 'acl.grants', args: {}, ...(secret === '' ? {} : { token: secret }) };
 }
 
 /** The servers know no such token. */

@@ -3,7 +3,6 @@ import { describe, expect, it } from 'vitest';
 import { endpointsOf } from '../../src/agent/proxycfg/endpoints.ts';
 import { createEntries } from '../../src/domain/entries/entries.ts';
 import { createQueries } from '../../src/domain/queries/queries.ts';
-import { KnownAnswer } from '../../src/edge/dns/known-answer.ts';
 import { Recursors } from '../../src/edge/dns/recursors.ts';
 import { Resolver } from '../../src/edge/dns/resolver.ts';
 import type { DnsRecord } from '../../src/edge/dns/types.ts';
@@ -171,12 +170,9 @@ async function dns(tags: Tags, where: Where, type: 'A' | 'SRV'): Promise<readonl
   const { read } = setting(tags, where);
   const resolver = new Resolver(
     {
-      known: {
-        ask: async (name: string) => {
-          const answer = new KnownAnswer<unknown>(systemClock, Number.POSITIVE_INFINITY);
-          answer.tell({ index: 1, value: read(name) });
-          return answer as never;
-        },
+      answers: {
+        ask: async ({ name }) => ({ value: read(name) as never, problem: undefined }),
+        fresh: () => false,
       },
       recursors: new Recursors(systemClock, { addresses: [], timeoutMs: 1 }),
       contract: { read: async (name: string) => makeResult({ index: 1, value: read(name) }) } as never,

@@ -1,6 +1,8 @@
 import { IsthmusError } from '../../src/lib/errors.ts';
 import type { ServiceInstance } from '../../src/model/catalog.ts';
 import type { QueryInstance, QuerySelection } from '../../src/model/prepared-query.ts';
+import type { CallOptions, WatchUpdate } from '../../src/rpc/contract/contract.ts';
+import { makeResult } from '../../src/rpc/contract/result.ts';
 import type { Mesh } from '../../src/server/resolve/mesh.ts';
 
 /** Other datacenters, of which the test decides everything. */
@@ -55,18 +57,22 @@ export class FakeQueryMesh implements Mesh {
     return () => this.#listeners.delete(listener);
   }
 
-  ask(datacenter: string, selection: QuerySelection): Promise<readonly QueryInstance[]> {
-    this.asked.push(datacenter);
-    if (this.silent.has(datacenter)) return new Promise(() => undefined);
-    if (this.away.has(datacenter)) throw new IsthmusError('no_path', 'No path to datacenter');
-    return Promise.resolve(this.#services.get(`${datacenter}/${selection.service}`) ?? []);
-  }
+  /** Answers `queries.candidates`. */
+  readonly contract = {
+    read: async (_name: string, { service }: QuerySelection, { datacenter = this.datacenter }: CallOptions) => {
+      this.asked.push(datacenter);
+      if (this.silent.has(datacenter)) return new Promise(() => undefined);
+      if (this.away.has(datacenter)) throw new IsthmusError('no_path', 'No path to datacenter');
+      return makeResult({ index: 1, value: this.#services.get(`${datacenter}/${service}`) ?? [] });
+    },
+    watch: (_name: string, args: QuerySelection, options: CallOptions) => this.#follow(args, options),
+  } as unknown as Mesh['contract'];
 
-  async *follow(
-    datacenter: string,
+  async *#follow(
     { service }: QuerySelection,
-    { signal }: { readonly signal: AbortSignal },
-  ): AsyncGenerator<readonly QueryInstance[]> {
+    { datacenter = this.datacenter, signal }: CallOptions,
+  ): AsyncGenerator<WatchUpdate<readonly QueryInstance[]>> {
+    let index = 0;
     let told: unknown;
     this.following += 1;
     signal.addEventListener(
@@ -80,7 +86,7 @@ export class FakeQueryMesh implements Mesh {
       const now = this.#services.get(`${datacenter}/${service}`) ?? NOBODY;
       if (now !== told && !this.silent.has(datacenter) && !this.away.has(datacenter)) {
         told = now;
-        yield now;
+        yield { index: ++index, value: now };
         continue;
       }
       await new Promise<void>((resolve) => {

@@ -3,9 +3,9 @@ import { IsthmusError } from '../../lib/errors.ts';
 import type { ReadOptions, ReadResult, ServerContract } from '../../rpc/contract/contract.ts';
 import type { ReadArgs, ReadName, ReadValue } from '../../rpc/contract/reads.ts';
 import { makeResult } from '../../rpc/contract/result.ts';
-import { questionKey } from '../../rpc/subscribe/question.ts';
+import type { CacheEntry } from '../../rpc/subscribe/cache-entry.ts';
+import { SubscriptionCache } from '../../rpc/subscribe/subscription-cache.ts';
 import type { WatchPool } from '../../rpc/subscribe/watch-pool.ts';
-import { FollowedQuestion, FollowedQuestions } from './followed-questions.ts';
 import { Held } from './held.ts';
 
 export interface CachedReadsDeps {
@@ -15,28 +15,12 @@ export interface CachedReadsDeps {
   readonly clock: Clock;
 }
 
-class Entry extends FollowedQuestion<unknown> {
-  readonly held: Held<unknown>;
-  /** The answer while it is followed: the same for all who ask. */
-  fresh: ReadResult<unknown> | undefined;
-
-  constructor(clock: Clock) {
-    super();
-    this.held = new Held(clock);
-  }
-
-  /** Takes over the answer of a new state, if it is one. */
-  take(): void {
-    const { value, index, problem } = this.state ?? { index: 0, problem: '' };
-    const { current } = this.held;
-    if (problem !== undefined || (current?.index === index && current.value === value)) return;
-    this.fresh = undefined;
-    this.held.set(value, index);
-  }
-}
-
+/** Questions followed at most. */
+const MAX_QUESTIONS = 4_096;
 /** How long the first asker waits, milliseconds. */
 const FIRST_ANSWER_MS = 7_000;
+/** The name under which an entry keeps the result that all who ask get. */
+const SHARED_RESULT = 'result';
 
 /**
  * The contract of an agent that may answer `?cached` reads by itself: what is asked for once is followed from then on. While no
@@ -46,56 +30,65 @@ export class CachedReads implements ServerContract {
   readonly write: ServerContract['write'];
   readonly watch: ServerContract['watch'];
   readonly #deps: CachedReadsDeps;
-  readonly #entries: FollowedQuestions<Entry>;
+  readonly #cache: SubscriptionCache;
+  /** The answers as blocking queries count them. */
+  readonly #held = new WeakMap<CacheEntry<unknown>, Held<unknown>>();
 
   constructor(deps: CachedReadsDeps) {
     this.#deps = deps;
-    this.#entries = new FollowedQuestions(deps.clock);
+    this.#cache = new SubscriptionCache(deps, { max: MAX_QUESTIONS });
     this.write = (name, args, options) => deps.contract.write(name, args, options);
     this.watch = (name, args, options) => deps.contract.watch(name, args, options);
   }
 
   async read<N extends ReadName>(name: N, args: ReadArgs<N>, options: ReadOptions): Promise<ReadResult<ReadValue<N>>> {
     if (options.cached !== true) return this.#deps.contract.read(name, args, options);
-    const { signal } = options;
-    const key = questionKey({ name, args, ...options });
-    const known = this.#entries.get(key);
-    const entry = known ?? this.#begin(key, name, args, options);
-    await entry.first(this.#deps.clock, FIRST_ANSWER_MS, signal);
-    if (entry.state?.value === undefined) {
-      this.#entries.end(key, entry); // what can't be followed is asked for anew each time
-      throw new IsthmusError(entry.state?.code ?? 'unavailable', entry.state?.problem ?? 'no answer came in time');
+    const { datacenter, token, index, signal } = options;
+    let hit = true;
+    const entry = this.#cache.ask({ name, args, datacenter, token }, (begun) => {
+      hit = false;
+      this.#hold(begun);
+    });
+    await entry.first(FIRST_ANSWER_MS, signal);
+    if (entry.value === undefined) {
+      this.#cache.drop(entry); // what can't be followed is asked for anew each time
+      throw new IsthmusError(entry.state?.code ?? 'unavailable', entry.problem ?? 'no answer came in time');
     }
-    if (options.index !== undefined) await entry.held.wait(options);
-    entry.usedAt = this.#deps.clock.now(); // it may have waited long
-    return this.#answer(entry, known !== undefined) as ReadResult<ReadValue<N>>;
+    if (index !== undefined) await this.#heldOf(entry).wait(options);
+    entry.use(); // it may have waited long
+    return this.#answer(entry, hit) as ReadResult<ReadValue<N>>;
   }
 
   close(): void {
-    this.#entries.close();
+    this.#cache.close();
   }
 
-  #answer(entry: Entry, hit: boolean): ReadResult<unknown> {
-    const { value, index } = entry.held.current as { value: unknown; index: number };
+  #heldOf(entry: CacheEntry<unknown>): Held<unknown> {
+    return this.#held.get(entry) as Held<unknown>;
+  }
+
+  #hold(entry: CacheEntry<unknown>): void {
+    const held = new Held<unknown>(this.#deps.clock);
+    this.#held.set(entry, held);
+    entry.onChange(() => {
+      const { value, index = 0, problem } = entry.state ?? {};
+      const { current } = held;
+      if (value === undefined || problem !== undefined) return;
+      if (current?.index !== index || current.value !== value) held.set(value, index);
+    });
+  }
+
+  #answer(entry: CacheEntry<unknown>, hit: boolean): ReadResult<unknown> {
+    const { value, index } = this.#heldOf(entry).current as { value: unknown; index: number };
     const lostAt = entry.state?.lostAt;
-    if (hit && lostAt === undefined) {
-      entry.fresh ??= makeResult({ value, index, cache: { hit, ageMs: 0 } });
-      return entry.fresh;
+    if (!hit || lostAt !== undefined) {
+      const ageMs = lostAt === undefined ? 0 : this.#deps.clock.now() - lostAt;
+      return makeResult({ value, index, lastContactMs: ageMs, cache: { hit, ageMs } });
     }
-    const ageMs = lostAt === undefined ? 0 : this.#deps.clock.now() - lostAt;
-    return makeResult({ value, index, lastContactMs: ageMs, cache: { hit, ageMs } });
-  }
-
-  #begin<N extends ReadName>(key: string, name: N, args: ReadArgs<N>, options: ReadOptions): Entry {
-    const { clock, pool } = this.#deps;
-    const { datacenter, token } = options;
-    const where = { ...(datacenter === undefined ? {} : { datacenter }), ...(token === undefined ? {} : { token }) };
-    const entry = new Entry(clock);
-    this.#entries.add(key, entry);
-    entry.begin(
-      (onState) => pool.follow(name, args, where, onState),
-      () => entry.take(),
-    );
-    return entry;
+    const shared = entry.derived<ReadResult<unknown>>(SHARED_RESULT);
+    if (shared?.index === index) return shared;
+    const result = makeResult({ value, index, cache: { hit, ageMs: 0 } });
+    entry.keep(SHARED_RESULT, result);
+    return result;
   }
 }

@@ -1,6 +1,6 @@
 import type { LoadedConfig, RuntimeConfig } from '../../config/types.ts';
+import { Answers } from '../../edge/dns/answers.ts';
 import { createDnsServer, type DnsServer } from '../../edge/dns/dns-server.ts';
-import { KnownAnswers } from '../../edge/dns/known-answers.ts';
 import { Recursors } from '../../edge/dns/recursors.ts';
 import { Resolver } from '../../edge/dns/resolver.ts';
 import type { Clock } from '../../lib/clock.ts';
@@ -31,14 +31,14 @@ export function createDns(deps: DnsDeps): Dns {
   // Its own: what is asked here comes and goes with the questions, the agent's watches are few and stay.
   const pool = new WatchPool({ contract, clock, log, metrics: noMetrics });
   const partsOf = ({ dns, datacenter, nodeName, translateWanAddrs }: RuntimeConfig) => {
-    const known = new KnownAnswers({ pool, contract, clock }, dns.allowStale ? dns.maxStaleMs : 0);
+    const answers = new Answers({ pool, contract, clock }, dns.allowStale ? dns.maxStaleMs : 0);
     const recursors = new Recursors(clock, { addresses: dns.recursors, timeoutMs: dns.recursorTimeoutMs });
     const resolver = new Resolver(
-      { known, contract, recursors, token: deps.token, now: () => clock.now(), random: Math.random },
+      { answers, contract, recursors, token: deps.token, now: () => clock.now(), random: Math.random },
       { ...dns, datacenter, node: nodeName, translateWanAddrs },
     );
     const { udpAnswerLimit, enableTruncate, disableCompression } = dns;
-    return { known, recursors, resolver, limits: { udpAnswerLimit, enableTruncate, compress: !disableCompression } };
+    return { answers, recursors, resolver, limits: { udpAnswerLimit, enableTruncate, compress: !disableCompression } };
   };
   let parts = partsOf(started);
   const server = createDnsServer(
@@ -57,13 +57,13 @@ export function createDns(deps: DnsDeps): Dns {
     addresses: server.addresses,
     configure({ dns }) {
       const { domain, altDomain } = started.dns;
-      parts.known.close();
+      parts.answers.close();
       parts = partsOf({ ...started, dns: { ...dns, domain, altDomain } });
     },
     start: (signal) => server.start(signal),
     async stop() {
       await server.stop();
-      parts.known.close();
+      parts.answers.close();
       await pool.stop();
     },
   };

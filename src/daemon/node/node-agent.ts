@@ -1,7 +1,7 @@
-import { Authorizer } from '../../agent/authorizer.ts';
 import { HolderReporter } from '../../agent/cache/holder-reporter.ts';
 import { LeafManager } from '../../agent/cache/leaf-manager.ts';
 import { RootsCache } from '../../agent/cache/roots-cache.ts';
+import { ConnectionAuthorizer } from '../../agent/connection-authorizer.ts';
 import { createLocalState, type LocalState } from '../../agent/local/local-state.ts';
 import type { LocalServices } from '../../agent/proxycfg/local-services.ts';
 import { createProxyConfigs, type ProxyConfigs } from '../../agent/proxycfg/proxy-configs.ts';
@@ -23,7 +23,7 @@ export interface NodeAgent {
   readonly tokens: AgentTokens;
   readonly leaves: LeafManager;
   readonly roots: RootsCache;
-  readonly authorizer: Authorizer;
+  readonly authorizer: ConnectionAuthorizer;
   readonly proxies: ProxyConfigs;
   /** In the order of starting. */
   readonly services: readonly Service[];
@@ -64,7 +64,7 @@ export function createNodeAgent(deps: NodeAgentDeps): NodeAgent {
     metrics,
     ownCsrs,
   });
-  const authorizer = new Authorizer({ pool, clock, aclsEnabled: config.acl.enabled });
+  const authorizer = new ConnectionAuthorizer({ pool, clock, aclsEnabled: config.acl.enabled });
   const local = createLocalState(
     { contract: withToken(contract, token), clock, log, metrics, token },
     {

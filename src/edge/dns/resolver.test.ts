@@ -3,7 +3,8 @@ import { DnsBed } from '../../../test/fakes/dns.ts';
 import { systemClock } from '../../lib/clock.ts';
 import type { ServerContract } from '../../rpc/contract/contract.ts';
 import { makeResult } from '../../rpc/contract/result.ts';
-import { KnownAnswer } from './known-answer.ts';
+import { CacheEntry } from '../../rpc/subscribe/cache-entry.ts';
+import type { Answer, Answers } from './answers.ts';
 import { Recursors } from './recursors.ts';
 import { Resolver, type ResolverOptions } from './resolver.ts';
 
@@ -29,11 +30,37 @@ function instance(node: string, address: string, status = 'passing') {
   };
 }
 
-/** An answer that is followed; an empty state is one that did not come. */
-function knownTo(state: object): KnownAnswer<unknown> {
-  const answer = new KnownAnswer<unknown>(systemClock, Number.POSITIVE_INFINITY);
-  if (Object.keys(state).length > 0) answer.tell({ index: 1, ...state });
-  return answer;
+/** Servers that answer each question with a state; an empty one is an answer that did not come. */
+function answering(state: (name: string, args: { readonly service?: string }) => object): Answers {
+  const ask = async ({ name, args }: { readonly name: string; readonly args: object }): Promise<Answer<unknown>> => ({
+    value: undefined,
+    problem: undefined,
+    ...state(name, args),
+  });
+  return { ask, fresh: () => true } as unknown as Answers;
+}
+
+/** A question that is followed, and what changes its answer. */
+function followed(value: unknown): { readonly answers: Answers; set(value: unknown): void; asks: number } {
+  const entry = new CacheEntry<unknown>('', systemClock);
+  const bed = {
+    asks: 0,
+    answers: {
+      ask: async () => {
+        bed.asks += 1;
+        return { value: entry.value, problem: undefined, entry };
+      },
+      fresh: () => true,
+    } as unknown as Answers,
+    set: (_value: unknown): void => undefined,
+  };
+  entry.begin((onState) => {
+    let index = 0;
+    bed.set = (next) => onState({ index: ++index, value: next });
+    return () => undefined;
+  });
+  bed.set(value);
+  return bed;
 }
 
 describe('the resolver', () => {
@@ -44,7 +71,7 @@ describe('the resolver', () => {
   ) =>
     new Resolver(
       {
-        known: { ask: async (name: string, args: object) => knownTo(answer(name, args)) as never },
+        answers: answering(answer),
         recursors: new Recursors(systemClock, { addresses: recursors, timeoutMs: 500 }),
         contract: { read: async () => makeResult({ index: 1, value: ['dc1', 'dc2'] }) } as unknown as ServerContract,
         token: () => '',
@@ -201,12 +228,10 @@ describe('the resolver', () => {
     const asked: unknown[] = [];
     const sorting = new Resolver(
       {
-        known: {
-          ask: async (_name: string, args: object) => {
-            const near = 'near' in args ? args.near : '_ip';
-            return knownTo({ value: { ...query, Near: near, Nodes: near === 'b' ? [b, a] : [a, b] } }) as never;
-          },
-        },
+        answers: answering((_name, args) => {
+          const near = 'near' in args ? args.near : '_ip';
+          return { value: { ...query, Near: near, Nodes: near === 'b' ? [b, a] : [a, b] } };
+        }),
         recursors: new Recursors(systemClock, { addresses: [], timeoutMs: 1 }),
         contract: {
           read: async (_name: string, { address }: { readonly address: string }) => {
@@ -240,10 +265,9 @@ describe('the resolver', () => {
     let turn = 0;
     const seen = new Map<string, number>();
     const many = Array.from({ length: 4 }, (_, at) => instance(`n${at}`, `10.0.0.${at}`));
-    const answer = knownTo({ value: many });
     const fair = new Resolver(
       {
-        known: { ask: async () => answer as never },
+        answers: followed(many).answers,
         contract: {} as never,
         recursors: new Recursors(systemClock, { addresses: [], timeoutMs: 1 }),
         token: () => '',
@@ -263,17 +287,11 @@ describe('the resolver', () => {
   });
 
   it('knows at once what was asked before, until it changes', async () => {
-    const answer = knownTo({ value: hosts });
+    const question = followed(hosts);
     let token = 'one';
-    let asks = 0;
     const quick = new Resolver(
       {
-        known: {
-          ask: async () => {
-            asks += 1;
-            return answer as never;
-          },
-        },
+        answers: question.answers,
         contract: {} as never,
         recursors: new Recursors(systemClock, { addresses: [], timeoutMs: 1 }),
         token: () => token,
@@ -285,13 +303,13 @@ describe('the resolver', () => {
     const again = () => quick.resolve({ name: 'DB.service.consul', type: 'A', limit: 8 }, signal);
     await again();
     expect(again()).toMatchObject({ answers: [{ data: { address: '10.0.0.1' } }, {}] });
-    expect(asks).toBe(1);
-    answer.tell({ index: 2, value: [] });
+    expect(question.asks).toBe(1);
+    question.set([]);
     expect(await again()).toMatchObject({ rcode: 3 });
     expect(again()).toMatchObject({ rcode: 3 });
     token = 'two';
     expect(again()).toBeInstanceOf(Promise);
-    expect(asks).toBe(3);
+    expect(question.asks).toBe(3);
   });
 
   it('keeps the order of a query that is sorted by distance', async () => {

@@ -2,11 +2,11 @@ import { tryParseDuration } from '../../lib/duration.ts';
 import type { QueryInstance } from '../../model/prepared-query.ts';
 import type { ServerContract } from '../../rpc/contract/contract.ts';
 import type { ReadArgs, ReadName, ReadValue } from '../../rpc/contract/reads.ts';
+import type { CacheEntry } from '../../rpc/subscribe/cache-entry.ts';
 import type { FollowOptions } from '../../rpc/subscribe/watch-pool.ts';
 import { Aliases, isAlias } from './aliases.ts';
 import { AnswerSet, drawn } from './answer-set.ts';
-import type { KnownAnswer } from './known-answer.ts';
-import type { KnownAnswers } from './known-answers.ts';
+import type { Answer, Answers } from './answers.ts';
 import { type Lookup, parseName } from './names.ts';
 import { addressRecord, instanceRecords, metaRecords, nodeName, nodeRecords, type RecordContext } from './records.ts';
 import type { Recursors } from './recursors.ts';
@@ -30,7 +30,7 @@ export interface ResolverOptions extends ZoneOptions {
 }
 
 export interface ResolverDeps {
-  readonly known: Pick<KnownAnswers, 'ask'>;
+  readonly answers: Pick<Answers, 'ask' | 'fresh'>;
   readonly contract: Pick<ServerContract, 'read'>;
   readonly recursors: Recursors;
   readonly token: () => string;
@@ -71,7 +71,7 @@ export class Resolver {
   readonly #domains: readonly string[];
   readonly #serviceTtlMs: (service: string) => number;
   readonly #aliases: Aliases;
-  readonly #recent = new Map<string, KnownAnswer<unknown>>();
+  readonly #recent = new Map<string, CacheEntry<unknown>>();
   #recentToken = '';
 
   constructor(deps: ResolverDeps, options: ResolverOptions) {
@@ -93,10 +93,10 @@ export class Resolver {
     const name = question.name.toLowerCase();
     const key = planKey(question.type, name);
     this.#forgetOthers();
-    const answer = this.#recent.get(key);
-    const plan = answer?.fresh === true ? answer.derived<Plan>(key) : undefined;
-    if (answer === undefined || plan === undefined) return this.#find(question, name, 0, signal);
-    answer.use();
+    const entry = this.#recent.get(key);
+    const plan = entry !== undefined && this.#deps.answers.fresh(entry) ? entry.derived<Plan>(key) : undefined;
+    if (entry === undefined || plan === undefined) return this.#find(question, name, 0, signal);
+    entry.use();
     return plan(question.limit);
   }
 
@@ -182,7 +182,7 @@ export class Resolver {
     }
   }
 
-  #queried(answer: KnownAnswer<ReadValue<'queries.execute'>>, asked: Asked): Promise<Reply> | Reply {
+  #queried(answer: Answer<ReadValue<'queries.execute'>>, asked: Asked): Promise<Reply> | Reply {
     const { value, problem } = answer;
     if (problem === 'Query not found') return this.#nothing(asked.domain, RCODE.nxDomain); // it may have been known before
     if (value === undefined) return this.#unknown(asked);
@@ -196,7 +196,7 @@ export class Resolver {
   }
 
   #instances(
-    answer: KnownAnswer<unknown>,
+    answer: Answer<unknown>,
     instances: readonly QueryInstance[],
     asked: Asked,
     where: Pick<RecordContext, 'datacenter' | 'ttl'> & { readonly ordered?: boolean },
@@ -237,14 +237,14 @@ export class Resolver {
   }
 
   /** Replies, and keeps how for those who ask the same. What other names lead to is found out each time. */
-  #planned(answer: KnownAnswer<unknown>, asked: Asked, plan: Plan, aliases = false): Promise<Reply> | Reply {
+  #planned(answer: Answer<unknown>, asked: Asked, plan: Plan, aliases = false): Promise<Reply> | Reply {
     const { question, name, depth, signal } = asked;
     if (aliases) return this.#aliases.complete(plan(question.limit), question.type, depth, signal);
-    if (asked.personal === true) return plan(question.limit);
+    if (asked.personal === true || answer.entry === undefined) return plan(question.limit);
     const key = planKey(question.type, name);
-    answer.keep(key, plan);
+    answer.entry.keep(key, plan);
     this.#recent.delete(key);
-    this.#recent.set(key, answer);
+    this.#recent.set(key, answer.entry);
     if (this.#recent.size > MAX_RECENT) this.#recent.delete(this.#recent.keys().next().value as string);
     return plan(question.limit);
   }
@@ -285,8 +285,8 @@ export class Resolver {
     return soaRecord(domain, this.#options, this.#deps.now());
   }
 
-  #ask<N extends ReadName>(name: N, args: ReadArgs<N>, asked: Asked): Promise<KnownAnswer<ReadValue<N>>> {
-    return this.#deps.known.ask(name, args, this.#followOptions(asked.datacenter), asked.signal);
+  #ask<N extends ReadName>(name: N, args: ReadArgs<N>, asked: Asked): Promise<Answer<ReadValue<N>>> {
+    return this.#deps.answers.ask({ name, args, ...this.#followOptions(asked.datacenter) }, asked.signal);
   }
 
   #followOptions(datacenter: string): FollowOptions {

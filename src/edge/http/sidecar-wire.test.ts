@@ -1,8 +1,8 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import { makeRoots } from '../../../test/fakes/ca-roots.ts';
 import { FakeClock, settle } from '../../../test/fakes/fake-clock.ts';
-import { Authorizer } from '../../agent/authorizer.ts';
 import { Held } from '../../agent/cache/held.ts';
+import { ConnectionAuthorizer } from '../../agent/connection-authorizer.ts';
 import { createProxyConfigs, type ProxyConfigs } from '../../agent/proxycfg/proxy-configs.ts';
 import type { ProxyRequest } from '../../agent/proxycfg/request.ts';
 import { IsthmusError } from '../../lib/errors.ts';
@@ -628,7 +628,7 @@ describe('authorizer', () => {
 
   it('decides from followed verdicts, with the peer’s texts', async () => {
     const { contract, pool } = start();
-    const authorizer = new Authorizer({ pool, clock: new FakeClock(), aclsEnabled: false });
+    const authorizer = new ConnectionAuthorizer({ pool, clock: new FakeClock(), aclsEnabled: false });
     stops.push(async () => authorizer.close());
     const { signal } = new AbortController();
     const ask = (Target: string, ClientCertURI: string) =>
@@ -659,7 +659,7 @@ describe('authorizer', () => {
   it('fails when the intentions are not known', async () => {
     const { contract, pool } = start();
     contract.break(VERDICTS, 'no leader');
-    const authorizer = new Authorizer({ pool, clock: new FakeClock(), aclsEnabled: true });
+    const authorizer = new ConnectionAuthorizer({ pool, clock: new FakeClock(), aclsEnabled: true });
     stops.push(async () => authorizer.close());
     const question = { Target: 'web', ClientCertURI: URI, ClientCertSerial: '' };
     await expect(authorizer.authorize(question, { signal: new AbortController().signal })).rejects.toMatchObject({

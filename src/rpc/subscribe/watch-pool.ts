@@ -1,6 +1,7 @@
 import type { Clock } from '../../lib/clock.ts';
 import { type ErrorCode, IsthmusError } from '../../lib/errors.ts';
 import type { Service } from '../../lib/service.ts';
+import { sleep } from '../../lib/signals.ts';
 import { createTaskGroup, type TaskGroup } from '../../lib/task.ts';
 import type { Logger, Metrics } from '../../telemetry/types.ts';
 import type { ServerContract } from '../contract/contract.ts';
@@ -28,6 +29,8 @@ export interface WatchPoolDeps {
   readonly clock: Clock;
   readonly log: Logger;
   readonly metrics: Metrics;
+  /** A question without an answer for this long is one with a problem, milliseconds; absent: when its watch breaks. */
+  readonly answerWithinMs?: number;
 }
 
 interface Shared {
@@ -96,6 +99,13 @@ export class WatchPool implements Service {
       for (const listener of [...shared.listeners]) listener(state);
     };
     const { datacenter, token } = options;
+    const { answerWithinMs } = this.#deps;
+    if (answerWithinMs !== undefined)
+      tasks.run('first answer', async (signal) => {
+        await sleep(clock, answerWithinMs, signal);
+        const problem = `no answer within ${answerWithinMs / 1_000} s`;
+        if (shared.state === undefined) tell({ index: 0, problem, code: 'deadline', lostAt: clock.now() });
+      });
     tasks.loop(name, { backoff: { baseMs: 100, maxMs: 5_000 } }, async (signal, progress) => {
       const updates = contract.watch(name, args, {
         signal,

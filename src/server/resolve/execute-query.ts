@@ -4,12 +4,12 @@ import type { Clock } from '../../lib/clock.ts';
 import { abortable, throwIfAborted, withDeadline } from '../../lib/signals.ts';
 import type { ExecuteArgs, QueryExecution, QueryInstance } from '../../model/prepared-query.ts';
 import type { Logger } from '../../telemetry/types.ts';
-import type { AskedSubscriptions } from './asked-subscriptions.ts';
-import type { Mesh } from './mesh.ts';
+import { candidatesOf, type Mesh, PATIENCE_MS } from './mesh.ts';
+import type { RepeatedQuestions } from './repeated-questions.ts';
 
 export interface ExecuteDeps {
-  readonly mesh: Mesh;
-  readonly asked: Pick<AskedSubscriptions, 'instances'>;
+  readonly mesh: Pick<Mesh, 'datacenter' | 'datacenters' | 'reaches' | 'contract'>;
+  readonly repeated: Pick<RepeatedQuestions, 'instances'>;
   readonly clock: Clock;
   /** Between two nodes of this datacenter, in any unit; Infinity when it is not known. */
   readonly distance: (nodeA: string, nodeB: string) => number;
@@ -25,10 +25,7 @@ export interface ExecuteOptions {
   readonly token?: string;
 }
 
-/** Another datacenter that does not answer within this counts as one without healthy instances, milliseconds. */
-export const PATIENCE_MS = 3_000;
-
-/** Asks one place after the other until one has healthy instances. */
+/** Asks one datacenter after the other until one has healthy instances. */
 export async function executeQuery(
   deps: ExecuteDeps,
   query: QueryEntity,
@@ -53,21 +50,24 @@ export async function executeQuery(
 
 /** Undefined when it could not be asked. */
 async function ask(
-  { mesh, asked, clock, log }: ExecuteDeps,
+  { mesh, repeated, clock, log }: ExecuteDeps,
   query: QueryEntity,
   step: Step,
   options: ExecuteOptions,
 ): Promise<readonly QueryInstance[] | undefined> {
-  const { datacenter, selection } = step;
-  const token = query.Token || options.token;
-  const secret = token === undefined ? {} : { token };
-  if (datacenter === mesh.datacenter) return mesh.ask(datacenter, selection, { signal: options.signal, ...secret });
+  const { datacenter } = step;
   if (!mesh.reaches(datacenter)) return undefined;
-  const followed = asked.instances(step, token ?? '');
+  const question = candidatesOf(step, query.Token || options.token);
+  const read = async (signal: AbortSignal): Promise<readonly QueryInstance[]> => {
+    const { name, args, ...where } = question;
+    return (await mesh.contract.read(name, args, { ...where, signal })).value;
+  };
+  if (datacenter === mesh.datacenter) return read(options.signal);
+  const followed = repeated.instances(question);
   if (followed !== undefined) return followed;
   const limit = withDeadline(clock, PATIENCE_MS, `asking ${datacenter}`, options.signal);
   try {
-    return await abortable(mesh.ask(datacenter, selection, { signal: limit.signal, ...secret }), limit.signal);
+    return await abortable(read(limit.signal), limit.signal);
   } catch (error) {
     throwIfAborted(options.signal);
     log.warn('a datacenter could not be asked for a prepared query', {
@@ -129,7 +129,7 @@ function arrange(
   return node === '' ? shuffled : nearFirst(shuffled, node, distance);
 }
 
-/** What runs on the node itself, then by distance from it, then what nobody has measured. */
+/** What runs on the node itself, then by distance from it, then what is not measured. */
 export function nearFirst(
   nodes: readonly QueryInstance[],
   node: string,

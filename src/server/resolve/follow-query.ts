@@ -13,7 +13,7 @@ import {
 import type { Mesh } from './mesh.ts';
 import { PlanFollower, type PlanFollowerDeps } from './plan-follower.ts';
 
-interface Verdict {
+interface Found {
   readonly step: Step | undefined;
   readonly failovers: number;
   readonly nodes: readonly QueryInstance[];
@@ -31,7 +31,7 @@ export interface FollowDeps extends PlanFollowerDeps {
 
 /**
  * What the query leads to now, and after every change: of the query, of instances, of datacenters that come and go.
- * Only the places up to the first healthy one are followed.
+ * Only the datacenters up to the first healthy one are followed.
  */
 export async function* followQuery(
   deps: FollowDeps,
@@ -39,24 +39,24 @@ export async function* followQuery(
   options: ExecuteOptions,
 ): AsyncGenerator<QueryExecution, never, void> {
   const follower = new PlanFollower(deps);
-  let told = '';
-  let toldNodes: unknown;
+  let sent = '';
+  let sentNodes: unknown;
   try {
     for (;;) {
       follower.begin();
       const query = deps.query();
       const token = query.Token || options.token || '';
-      const verdict = judge(deps.mesh, follower, planOf(query, deps.mesh, args.connect === true), token);
+      const found = searchIn(deps.mesh, follower, planOf(query, deps.mesh, args.connect === true), token);
       follower.end(deps.topics);
-      if (verdict !== undefined) {
-        const state = JSON.stringify([verdict.step, verdict.failovers, query.DNS, query.Service.Near]);
-        if (state !== told || verdict.nodes !== toldNodes) {
-          told = state;
-          toldNodes = verdict.nodes;
-          const here = verdict.step?.datacenter === deps.mesh.datacenter;
+      if (found !== undefined) {
+        const state = JSON.stringify([found.step, found.failovers, query.DNS, query.Service.Near]);
+        if (state !== sent || found.nodes !== sentNodes) {
+          sent = state;
+          sentNodes = found.nodes;
+          const here = found.step?.datacenter === deps.mesh.datacenter;
           const node = here ? nearNode(query, args, deps.nodeAt) : '';
-          const nodes = node === '' ? verdict.nodes : nearFirst(verdict.nodes, node, deps.distance);
-          const execution = executionOf(deps.mesh, query, verdict, limited(nodes, args));
+          const nodes = node === '' ? found.nodes : nearFirst(found.nodes, node, deps.distance);
+          const execution = executionOf(deps.mesh, query, found, limited(nodes, args));
           const unplaced = here && args.source === undefined && (args.near || query.Service.Near) === BY_ADDRESS;
           const near = unplaced ? BY_ADDRESS : node;
           yield near === '' ? execution : { ...execution, Near: near };
@@ -65,25 +65,25 @@ export async function* followQuery(
       await follower.changed(options.signal);
     }
   } finally {
-    await follower.close();
+    follower.close();
   }
 }
 
-/** Undefined as long as a place that comes first has not answered. */
-function judge(mesh: Mesh, follower: PlanFollower, steps: readonly Step[], token: string): Verdict | undefined {
+/** The first step with healthy instances; undefined as long as a datacenter that comes before it may still answer. */
+function searchIn(mesh: Mesh, follower: PlanFollower, steps: readonly Step[], token: string): Found | undefined {
   let answered: Step | undefined;
   let nodes: readonly QueryInstance[] = [];
   let tried = 0;
   for (const step of steps) {
     tried += 1;
-    const subscription = follower.subscription(step, token);
+    const state = follower.step(step, token);
     if (!mesh.reaches(step.datacenter)) continue;
-    if (!subscription.current) {
-      if (subscription.late) continue;
+    if (!state.current) {
+      if (state.late) continue;
       return undefined;
     }
     answered = step;
-    nodes = subscription.instances ?? [];
+    nodes = state.instances ?? [];
     if (nodes.length > 0) break;
   }
   return { step: answered, failovers: tried - 1, nodes };

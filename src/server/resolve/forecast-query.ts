@@ -2,7 +2,6 @@ import type { QueryEntity } from '../../domain/queries/definition.ts';
 import { planOf } from '../../domain/queries/plan.ts';
 import type { ExecuteArgs, QueryForecast, QueryOutcome } from '../../model/prepared-query.ts';
 import { type ExecuteDeps, type ExecuteOptions, executeQuery } from './execute-query.ts';
-import type { Mesh } from './mesh.ts';
 
 /** Who serves a query now, and who would if each of the datacenters that it may lead to were lost. */
 export async function forecastQuery(
@@ -21,15 +20,12 @@ export async function forecastQuery(
   return { Name: query.Name, Service: query.Service.Service, Now: await outcome(), Lost: await Promise.all(lost) };
 }
 
-/** The datacenters as they would be if none of the instances in one of them could be reached. */
-function without(mesh: Mesh, lost: string): Mesh {
+/** The datacenters as they would be if one of them could not be reached. */
+function without(mesh: ExecuteDeps['mesh'], lost: string): ExecuteDeps['mesh'] {
   return {
     datacenter: mesh.datacenter,
     datacenters: () => mesh.datacenters(),
     reaches: (datacenter) => datacenter !== lost && mesh.reaches(datacenter),
-    onChange: (listener) => mesh.onChange(listener),
-    ask: async (datacenter, selection, options) =>
-      datacenter === lost ? [] : mesh.ask(datacenter, selection, options),
-    follow: (datacenter, selection, options) => mesh.follow(datacenter, selection, options),
+    contract: mesh.contract,
   };
 }

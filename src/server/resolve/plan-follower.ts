@@ -1,22 +1,39 @@
 import type { Step } from '../../domain/queries/plan.ts';
 import { abortReason } from '../../lib/signals.ts';
-import type { Mesh } from './mesh.ts';
-import type { Subscription, Subscriptions } from './subscriptions.ts';
+import type { QueryInstance } from '../../model/prepared-query.ts';
+import { questionKey } from '../../rpc/subscribe/question.ts';
+import type { Followed, WatchPool } from '../../rpc/subscribe/watch-pool.ts';
+import { candidatesOf, type Mesh } from './mesh.ts';
 
 export interface PlanFollowerDeps {
   readonly mesh: Pick<Mesh, 'onChange'>;
-  readonly subscriptions: Subscriptions;
+  readonly pool: Pick<WatchPool, 'follow'>;
   /** Calls `listener` after every change of one of `topics`; returns what ends it. */
   readonly subscribe: (topics: readonly string[], listener: () => void) => () => void;
 }
 
+/** What is known of the instances of one step. */
+export interface StepState {
+  /** The newest that are known, however old; undefined before the first answer. */
+  readonly instances: readonly QueryInstance[] | undefined;
+  /** They are those of a watch that goes on. */
+  readonly current: boolean;
+  /** There was no answer in time, or the watch broke. */
+  readonly late: boolean;
+}
+
+interface Subscription {
+  state: Followed<readonly QueryInstance[]> | undefined;
+  end(): void;
+}
+
 /**
- * What one follower looks at: in rounds, each of which names the topics that its plan came from and the subscriptions that it
- * wants. What a round no longer names is let go.
+ * What one follower subscribes to, in rounds: each round names the topics that its plan came from and the steps that it
+ * needs. What a round no longer names is unsubscribed.
  */
 export class PlanFollower {
   readonly #deps: PlanFollowerDeps;
-  readonly #held = new Map<string, { readonly subscription: Subscription; release(): void }>();
+  readonly #subscriptions = new Map<string, Subscription>();
   readonly #wanted = new Set<string>();
   readonly #endMesh: () => void;
   #topics: readonly string[] = [];
@@ -34,24 +51,26 @@ export class PlanFollower {
     this.#wanted.clear();
   }
 
-  /** The subscription, followed from now on. */
-  subscription(step: Step, token: string): Subscription {
-    const { datacenter, selection } = step;
-    const key = JSON.stringify([datacenter, selection, token]);
+  /** The state of a step, which is followed from now on. */
+  step(step: Step, token: string): StepState {
+    const question = candidatesOf(step, token);
+    const key = questionKey(question);
     this.#wanted.add(key);
-    let held = this.#held.get(key);
-    if (held === undefined) {
-      held = this.#deps.subscriptions.hold(step, token, () => this.#poke());
-      this.#held.set(key, held);
+    let subscription = this.#subscriptions.get(key);
+    if (subscription === undefined) {
+      subscription = this.#follow(question);
+      this.#subscriptions.set(key, subscription);
     }
-    return held.subscription;
+    const { value, problem } = subscription.state ?? {};
+    const late = problem !== undefined;
+    return { instances: value, current: value !== undefined && !late, late };
   }
 
   end(topics: readonly string[]): void {
-    for (const [key, held] of this.#held) {
+    for (const [key, subscription] of this.#subscriptions) {
       if (this.#wanted.has(key)) continue;
-      this.#held.delete(key);
-      held.release();
+      this.#subscriptions.delete(key);
+      subscription.end();
     }
     if (topics.length === this.#topics.length && topics.every((topic, n) => topic === this.#topics[n])) return;
     const before = this.#endTopics;
@@ -74,12 +93,22 @@ export class PlanFollower {
     });
   }
 
-  async close(): Promise<void> {
+  close(): void {
     this.#endMesh();
     this.#endTopics();
-    for (const { release } of this.#held.values()) release();
-    this.#held.clear();
-    await this.#deps.subscriptions.settled();
+    for (const subscription of this.#subscriptions.values()) subscription.end();
+    this.#subscriptions.clear();
+  }
+
+  #follow({ name, args, ...where }: ReturnType<typeof candidatesOf>): Subscription {
+    const subscription: Subscription = { state: undefined, end: () => undefined };
+    let begun = false; // what is known already comes at once: the round that asks for it sees it
+    subscription.end = this.#deps.pool.follow(name, args, where, (state) => {
+      subscription.state = state;
+      if (begun) this.#poke();
+    });
+    begun = true;
+    return subscription;
   }
 
   #poke(): void {

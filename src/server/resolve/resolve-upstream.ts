@@ -3,7 +3,7 @@ import type { ResolvedTarget, ResolvedUpstream } from '../../model/upstream.ts';
 import type { Mesh } from './mesh.ts';
 import { PlanFollower, type PlanFollowerDeps } from './plan-follower.ts';
 
-/** Where an upstream leads, as what is written down says. */
+/** Where an upstream leads, as its configuration says. */
 export interface UpstreamPlan {
   /** In the order of preference. */
   readonly steps: readonly UpstreamStep[];
@@ -18,8 +18,8 @@ export interface UpstreamDeps extends PlanFollowerDeps {
 }
 
 /**
- * All targets of an upstream with their instances, now and after every change. A sidecar knows by itself what can't be
- * reached at this moment, so it is told of every place it may go to.
+ * All targets of an upstream with their instances, now and after every change. A sidecar finds out by itself what can't
+ * be reached at this moment, so it gets every target that it may go to.
  */
 export async function* resolveUpstream(
   deps: UpstreamDeps,
@@ -27,7 +27,7 @@ export async function* resolveUpstream(
   signal: AbortSignal,
 ): AsyncGenerator<ResolvedUpstream, never, void> {
   const follower = new PlanFollower(deps);
-  let told: ResolvedUpstream | undefined;
+  let sent: ResolvedUpstream | undefined;
   try {
     for (;;) {
       follower.begin();
@@ -37,15 +37,15 @@ export async function* resolveUpstream(
       if (targets !== undefined) {
         const { connectTimeoutMs } = now;
         const upstream = { ...(connectTimeoutMs === undefined ? {} : { connectTimeoutMs }), targets };
-        if (told === undefined || !same(told, upstream)) {
-          told = upstream;
+        if (sent === undefined || !same(sent, upstream)) {
+          sent = upstream;
           yield upstream;
         }
       }
       await follower.changed(signal);
     }
   } finally {
-    await follower.close();
+    follower.close();
   }
 }
 
@@ -55,14 +55,14 @@ function targetsOf(mesh: Mesh, follower: PlanFollower, plan: UpstreamPlan): read
   let healthy = false;
   let waiting = false;
   for (const step of plan.steps) {
-    const subscription = follower.subscription(step, plan.token);
-    const reached = mesh.reaches(step.datacenter) && subscription.current;
-    if (!reached && mesh.reaches(step.datacenter) && !subscription.late) {
+    const state = follower.step(step, plan.token);
+    const reached = mesh.reaches(step.datacenter) && state.current;
+    if (!reached && mesh.reaches(step.datacenter) && !state.late) {
       if (!healthy) waiting = true;
       continue;
     }
-    const { instances = [] } = subscription;
-    const known = subscription.instances !== undefined;
+    const { instances = [] } = state;
+    const known = state.instances !== undefined;
     if (reached && instances.length > 0) healthy = true;
     const { id, datacenter, selection } = step;
     targets.push({ id, service: selection.service, datacenter, reached, known, instances });

@@ -5,15 +5,15 @@ import type { Service } from '../../lib/service.ts';
 import type { ServiceTargets } from '../../model/discovery-chain.ts';
 import type { ExecuteArgs, QueryExecution, QueryForecast } from '../../model/prepared-query.ts';
 import type { ResolveArgs, ResolvedUpstream } from '../../model/upstream.ts';
-import type { Logger } from '../../telemetry/types.ts';
-import { AskedSubscriptions } from './asked-subscriptions.ts';
-import { executeQuery } from './execute-query.ts';
+import { WatchPool } from '../../rpc/subscribe/watch-pool.ts';
+import { type Logger, noMetrics } from '../../telemetry/types.ts';
+import { type ExecuteOptions, executeQuery } from './execute-query.ts';
 import { followQuery } from './follow-query.ts';
 import { forecastQuery } from './forecast-query.ts';
-import type { AskOptions, Mesh } from './mesh.ts';
+import { type Mesh, PATIENCE_MS } from './mesh.ts';
 import type { PlanFollowerDeps } from './plan-follower.ts';
+import { RepeatedQuestions } from './repeated-questions.ts';
 import { resolveUpstream, type UpstreamPlan } from './resolve-upstream.ts';
-import { Subscriptions } from './subscriptions.ts';
 
 /** The prepared queries of this datacenter. */
 export interface StoredQueries {
@@ -45,13 +45,13 @@ export interface ResolverDeps {
 
 export interface Resolver {
   /** Asks datacenters in turn until one has healthy instances. Throws `not_found`. */
-  execute(args: ExecuteArgs, options: AskOptions): Promise<QueryExecution>;
+  execute(args: ExecuteArgs, options: ExecuteOptions): Promise<QueryExecution>;
   /** Who serves now, and who would if a datacenter were lost. */
-  forecast(args: ExecuteArgs, options: AskOptions): Promise<QueryForecast>;
+  forecast(args: ExecuteArgs, options: ExecuteOptions): Promise<QueryForecast>;
   /** As {@link execute}, again after every change. */
-  follow(args: ExecuteArgs, options: AskOptions): AsyncIterable<QueryExecution>;
+  follow(args: ExecuteArgs, options: ExecuteOptions): AsyncIterable<QueryExecution>;
   /** Where a sidecar's upstream leads, now and after every change. Throws `not_found` for a query. */
-  upstream(args: ResolveArgs, options: AskOptions): AsyncIterable<ResolvedUpstream>;
+  upstream(args: ResolveArgs, options: ExecuteOptions): AsyncIterable<ResolvedUpstream>;
   /** Stopping it ends all subscriptions. */
   readonly service: Service;
 }
@@ -59,10 +59,11 @@ export interface Resolver {
 /** Finds instances of queries and upstreams: here or, when none is healthy here, in other datacenters. */
 export function createResolver(deps: ResolverDeps): Resolver {
   const { queries, mesh, clock, log } = deps;
-  const subscriptions = new Subscriptions({ mesh, clock, log });
-  const asked = new AskedSubscriptions(subscriptions, clock);
-  const executeDeps = { ...deps, asked };
-  const followDeps = { ...deps, subscriptions };
+  const { contract } = mesh;
+  const pool = new WatchPool({ contract, clock, log, metrics: noMetrics, answerWithinMs: PATIENCE_MS });
+  const repeated = new RepeatedQuestions(pool, clock);
+  const executeDeps = { ...deps, repeated };
+  const followDeps = { ...deps, pool };
 
   const upstreamPlan = ({ type, name, datacenter, agent }: ResolveArgs, token: string): UpstreamPlan => {
     if (type === 'service') {
@@ -83,8 +84,8 @@ export function createResolver(deps: ResolverDeps): Resolver {
       name: 'resolver',
       start: async () => undefined,
       async stop() {
-        asked.close();
-        await subscriptions.settled();
+        repeated.close();
+        await pool.stop();
       },
     },
   };

@@ -3,11 +3,11 @@ import { FakeClock } from '../../../test/fakes/fake-clock.ts';
 import { IsthmusError } from '../../lib/errors.ts';
 import { makeResult } from '../../rpc/contract/result.ts';
 import type { Followed } from '../../rpc/subscribe/watch-pool.ts';
-import { KnownAnswers } from './known-answers.ts';
+import { Answers } from './answers.ts';
 
 const FOREVER = Number.POSITIVE_INFINITY;
 
-describe('known answers', () => {
+describe('answers of servers', () => {
   const { signal } = new AbortController();
   let clock: FakeClock;
   let tell: (state: Followed<unknown>) => void;
@@ -23,7 +23,7 @@ describe('known answers', () => {
   });
 
   function start(maxAgeMs: number) {
-    const known = new KnownAnswers(
+    const answers = new Answers(
       {
         clock,
         contract: {
@@ -42,12 +42,12 @@ describe('known answers', () => {
       },
       maxAgeMs,
     );
-    const ask = (service = 'db') => known.ask('health.service', { service }, {}, signal);
-    return { known, ask };
+    const ask = (service = 'db') => answers.ask({ name: 'health.service', args: { service } }, signal);
+    return { answers, ask };
   }
 
   it('are asked for once and followed until nobody wants them', async () => {
-    const { known, ask } = start(FOREVER);
+    const { answers, ask } = start(FOREVER);
     const first = Promise.all([ask(), ask()]);
     tell({ value: ['one'], index: 1 });
     expect((await first).map(({ value }) => value)).toEqual([['one'], ['one']]);
@@ -60,25 +60,9 @@ describe('known answers', () => {
     expect([(await refused).problem, ends.length]).toEqual(['Query not found', 2]);
     const late = ask();
     await clock.advance(3_000);
-    expect((await late).state).toBeUndefined();
-    known.close();
+    expect(await late).toEqual({ value: undefined, problem: undefined });
+    answers.close();
     expect([follows.length, ends.length, clock.next()]).toEqual([3, 3, undefined]);
-  });
-
-  it('keep what was made of them until they change', async () => {
-    const { ask } = start(FOREVER);
-    const asked = ask();
-    tell({ value: ['one'], index: 1 });
-    const answer = await asked;
-    answer.keep('A', 'made');
-    tell({ value: answer.value, index: 2 });
-    expect(answer.derived('A')).toBe('made');
-    tell({ value: answer.value, index: 2, problem: 'cut' });
-    expect(answer.derived('A')).toBeUndefined();
-    for (let number = 0; number < 1_000; number += 1) answer.keep(`${number}`, 'made');
-    const kept = Array.from({ length: 1_000 }, (_, number) => answer.derived(`${number}`)).filter(Boolean);
-    expect(kept.length).toBeLessThanOrEqual(32);
-    expect(answer.derived('999')).toBe('made');
   });
 
   it('are asked for anew when they are too old', async () => {
@@ -107,20 +91,5 @@ describe('known answers', () => {
     tell({ value: ['followed'], index: 1 });
     await asked;
     expect([(await ask()).value, (await ask()).value, reads]).toEqual([['read'], ['read'], 3]);
-  });
-
-  it('make room by giving up what is not asked for', async () => {
-    const { ask } = start(FOREVER);
-    const asked = async (service: string) => {
-      const answer = ask(service);
-      tell({ value: [], index: 1 });
-      await answer;
-    };
-    await asked('kept');
-    for (let number = 0; number < 2_047; number += 1) await asked(`other-${number}`);
-    await clock.advance(1_000);
-    await asked('kept');
-    await asked('one-more');
-    expect(ends).toEqual(['other-0']);
   });
 });

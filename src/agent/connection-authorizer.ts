@@ -1,0 +1,88 @@
+import type { Clock } from '../lib/clock.ts';
+import { IsthmusError } from '../lib/errors.ts';
+import type { VerdictRule } from '../model/intention.ts';
+import { tryParseSpiffe } from '../model/spiffe.ts';
+import { decide } from '../model/verdicts.ts';
+import { SubscriptionCache } from '../rpc/subscribe/subscription-cache.ts';
+import type { WatchPool } from '../rpc/subscribe/watch-pool.ts';
+import type { CachedAnswer } from './cache/held.ts';
+
+/** The question of POST /v1/agent/connect/authorize. */
+export interface AuthorizeRequest {
+  readonly Target: string;
+  readonly ClientCertURI: string;
+  readonly ClientCertSerial: string;
+}
+
+export interface AuthorizeResponse {
+  readonly Authorized: boolean;
+  readonly Reason: string;
+}
+
+export interface ConnectionAuthorizerDeps {
+  readonly pool: Pick<WatchPool, 'follow'>;
+  readonly clock: Clock;
+  /** With ACLs on, the default is theirs, and is said to be. */
+  readonly aclsEnabled: boolean;
+}
+
+/** Targets whose verdicts are followed at most. */
+const MAX_TARGETS = 1_024;
+/** Those of a target that sees no connection for this long are given up, milliseconds: Consul's 72 hours. */
+const IDLE_MS = 72 * 3_600_000;
+/** How long the first one who asks about a target waits, milliseconds. */
+const FIRST_ANSWER_MS = 7_000;
+
+/** Decides about connections for applications that are linked natively, from verdicts that it follows. */
+export class ConnectionAuthorizer {
+  readonly #deps: ConnectionAuthorizerDeps;
+  readonly #verdicts: SubscriptionCache;
+
+  constructor(deps: ConnectionAuthorizerDeps) {
+    this.#deps = deps;
+    this.#verdicts = new SubscriptionCache(deps, { max: MAX_TARGETS, idleMs: IDLE_MS });
+  }
+
+  async authorize(
+    request: AuthorizeRequest,
+    options: { readonly signal: AbortSignal; readonly token?: string },
+  ): Promise<CachedAnswer<AuthorizeResponse>> {
+    if (request.Target === '')
+      throw new IsthmusError('invalid_argument', 'Bad request: Target service must be specified');
+    const client = tryParseSpiffe(request.ClientCertURI);
+    if (client === undefined)
+      throw new IsthmusError('invalid_argument', 'Bad request: ClientCertURI not a valid Connect identifier');
+    if (client.kind !== 'service')
+      throw new IsthmusError('invalid_argument', 'Bad request: ClientCertURI not a valid Service identifier');
+    const args = { destination: request.Target };
+    const entry = this.#verdicts.ask({ name: 'intentions.verdicts', args, token: options.token });
+    const cacheHit = entry.state !== undefined;
+    await entry.first(FIRST_ANSWER_MS, options.signal);
+    if (entry.value === undefined)
+      throw new IsthmusError('unavailable', `the intentions are not known: ${entry.problem ?? 'no answer yet'}`);
+    const { index = 0, lostAt } = entry.state ?? {};
+    const { allowed, rule } = decide(entry.value, client.service, client.datacenter);
+    const value = { Authorized: allowed, Reason: rule === undefined ? this.#defaultReason() : reasonOf(rule) };
+    return { value, index, cacheHit, ageMs: lostAt === undefined ? 0 : this.#deps.clock.now() - lostAt };
+  }
+
+  /** Ends what is followed. */
+  close(): void {
+    this.#verdicts.close();
+  }
+
+  #defaultReason(): string {
+    return this.#deps.aclsEnabled
+      ? 'Default behavior configured by ACLs'
+      : 'ACLs disabled, access is allowed by default';
+  }
+}
+
+/** As Consul describes an intention. */
+function reasonOf(rule: VerdictRule): string {
+  const id = rule.id === undefined ? '' : `ID: ${rule.id}, `;
+  const detail =
+    rule.permissions === undefined ? `Action: ${rule.action.toUpperCase()}` : `Permissions: ${rule.permissions}`;
+  const layer = rule.permissions === undefined ? 'L4' : 'L7';
+  return `Matched ${layer} intention: default/${rule.source} => default/${rule.destination} (${id}Precedence: ${rule.precedence}, ${detail})`;
+}
