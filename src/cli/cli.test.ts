@@ -436,6 +436,13 @@ describe('connect ca rotate -watch', () => {
     expect(lines[0]?.startsWith('[')).toBe(width > 100);
   });
 
+  it('says so when one is under way, and starts none', async () => {
+    const address = await rotating([rotation('moving', 0.5, 2), rotation('idle', 0, 0)]);
+    const { status, stdout, stderr } = await run(['connect', 'ca', 'rotate', `-http-addr=${address}`]);
+    expect({ status, stdout }).toEqual({ status: 1, stdout: '' });
+    expect(stderr).toMatch(/^A rotation to the root new is under way \(moving\)\. Follow it with .* -force\.$/m);
+  });
+
   it('goes away when interrupted, and says that the rotation goes on', async () => {
     const stop = new AbortController();
     const address = await rotating([rotation('idle', 0, 0, ''), rotation('moving', 0.5, 2)]);

@@ -4,9 +4,11 @@ import { type ReadyAddresses, readyLine } from './ready.ts';
 /** What an agent has of the process that it runs in. Tests run several agents in one process, with a clock of their own. */
 export interface AgentHost {
   readonly clock: Clock;
+  /** Whether a person reads the log as it is written. */
+  readonly logIsTerminal: boolean;
   /** Takes lines of the log. */
   log(line: string): void;
-  /** Told once, when everything listens. */
+  /** Called once, when everything listens. */
   ready(ready: ReadyAddresses): void;
   /** Calls `handler` on each such signal; returns the function that ends it. */
   onSignal(signal: 'SIGHUP' | 'SIGTERM' | 'SIGINT', handler: () => void): () => void;
@@ -15,6 +17,7 @@ export interface AgentHost {
 /** The log goes to standard error; standard output is for the ready line. */
 export const processHost: AgentHost = {
   clock: systemClock,
+  logIsTerminal: process.stderr.isTTY === true,
   log: (line) => void process.stderr.write(line),
   ready: (ready) => void process.stdout.write(readyLine(ready)),
   onSignal(signal, handler) {

@@ -7,6 +7,7 @@ import {
   parseLogLevel,
   type RootLogger,
 } from '../telemetry/logger.ts';
+import { readableLine } from '../telemetry/readable-line.ts';
 import { RecentLines } from '../telemetry/recent-lines.ts';
 import type { AgentHost } from './host.ts';
 
@@ -19,14 +20,19 @@ export interface Logging {
   close(): void;
 }
 
-/** The log goes to the host, and to a file when one is configured. */
-export function startLogging(config: LogConfig, node: string, host: Pick<AgentHost, 'clock' | 'log'>): Logging {
+/** The log goes to the host, in a form for people on a terminal, and as JSON to a file when one is configured. */
+export function startLogging(
+  config: LogConfig,
+  node: string,
+  host: Pick<AgentHost, 'clock' | 'log' | 'logIsTerminal'>,
+): Logging {
   const file: LogFile | undefined = config.file === '' ? undefined : openLogFile(config.file);
   const recent = new RecentLines();
+  const shown = host.logIsTerminal && !config.json ? readableLine : (line: string): string => line;
   const destination: LogDestination = {
     write(line) {
       recent.push(line);
-      host.log(line);
+      host.log(shown(line));
       file?.write(line);
     },
   };

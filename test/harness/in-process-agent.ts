@@ -45,6 +45,7 @@ export async function startInProcess(options: InProcessOptions): Promise<InProce
   let running: Promise<number> | undefined;
   const ready = await new Promise<ReadyAddresses>((resolve, reject) => {
     const host: AgentHost = {
+      logIsTerminal: false,
       clock: options.clock ?? systemClock,
       log: (line) => void lines.push(line),
       ready: resolve,

@@ -1,6 +1,7 @@
 import { watch } from '../../client/watch.ts';
 import type { RotationStatus } from '../../model/ca.ts';
 import { type Command, type CommandContext, doing } from '../command.ts';
+import { UsageError } from '../flags.ts';
 import { columns } from '../output.ts';
 
 const BAR_WIDTH = 30;
@@ -26,6 +27,11 @@ export const connectCaRotate: Command = {
     const { ca } = client();
     const before = (await doing('Error querying the rotation', ca.rotation())).value;
     if (!flags.bool('status')) {
+      if (!flags.bool('force') && (before.Phase === 'distributing' || before.Phase === 'moving'))
+        throw new UsageError(
+          `A rotation to the root ${before.NewRootID} is under way (${before.Phase}). Follow it with ` +
+            '"isthmus connect ca rotate -status -watch", or start another beside it with -force.',
+        );
       await doing('Error starting the rotation', ca.rotate({ force: flags.bool('force') }));
       if (!json) print('Rotation started.');
     }

@@ -1,12 +1,22 @@
-import { type Command, doing } from '../command.ts';
+import { type Command, CommandFailure, doing } from '../command.ts';
 
 export const info: Command = {
   path: ['info'],
   synopsis: 'Show figures of the agent',
-  flags: [],
+  about:
+    'Needs agent:read where access control is on. With -alive it needs no token, prints nothing and only says by its exit ' +
+    'code whether the agent answers: for the health checks of containers.',
+  flags: [{ name: 'alive', kind: 'bool', about: 'Only find out whether the agent answers.' }],
   api: 'agent',
-  async run({ client, json, printJson, print }) {
-    const { Stats } = await doing('Error querying agent', client().agent.self());
+  async run({ client, flags, json, printJson, print }) {
+    const answer = doing('Error querying agent', client().agent.self());
+    if (flags.bool('alive')) {
+      await answer.catch((error: unknown) => {
+        if (!(error instanceof CommandFailure) || error.reason.code !== 'permission_denied') throw error;
+      });
+      return 0;
+    }
+    const { Stats } = await answer;
     if (json) {
       printJson(Stats);
       return 0;

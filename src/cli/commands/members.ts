@@ -17,7 +17,9 @@ function withSegment(member: Member): Member {
   return { ...member, Tags: { ...member.Tags, segment } };
 }
 
+/** Client agents listen to no other agent: they have an address without a port. */
 function address(member: Member): string {
+  if (member.Port === 0) return member.Addr;
   return member.Addr.includes(':') ? `[${member.Addr}]:${member.Port}` : `${member.Addr}:${member.Port}`;
 }
 
