@@ -43,6 +43,8 @@ const AGENT_FLAGS: readonly FlagSpec[] = [
     placeholder: 'name',
     about: "Name that the agent's certificate must carry. Else CONSUL_TLS_SERVER_NAME.",
   },
+  { name: 'namespace', kind: 'text', placeholder: 'name', about: 'Only default: there is one namespace.' },
+  { name: 'partition', kind: 'text', placeholder: 'name', about: 'Only default: there is one partition.' },
 ];
 
 const SERVER_FLAGS: readonly FlagSpec[] = [
@@ -70,6 +72,8 @@ export function optionsFromFlags(flags: Flags, io: Io): ClientOptions {
     token: text('token'),
     tokenFile: text('token-file'),
     datacenter: text('datacenter'),
+    namespace: text('namespace'),
+    partition: text('partition'),
     caFile: text('ca-file'),
     caPath: text('ca-path'),
     clientCert: text('client-cert'),

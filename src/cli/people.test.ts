@@ -36,6 +36,30 @@ describe('what is not meant is not done', () => {
   });
 });
 
+describe('a namespace or a partition that is not there', () => {
+  it.each([
+    [['-namespace=team'], {}, '-namespace: there is no namespace "team" here: a datacenter has one, "default"'],
+    [['-partition', 'p'], {}, '-partition: there is no partition "p" here: a datacenter has one, "default"'],
+    [[], { CONSUL_NAMESPACE: 'team' }, 'CONSUL_NAMESPACE: there is no namespace "team" here'],
+    [[], { ISTHMUS_NAMESPACE: 'team' }, 'ISTHMUS_NAMESPACE: there is no namespace "team" here'],
+    [[], { CONSUL_PARTITION: 'p' }, 'CONSUL_PARTITION: there is no partition "p" here'],
+  ])('%j %j is refused before anything is asked', async (flags, env, text) => {
+    const agent = await fakeAgent({});
+    for (const command of ['members', 'catalog services', 'intention list', 'config list -kind=mesh']) {
+      const args = [...command.split(' '), ...flags, `-http-addr=${agent.address}`];
+      const { status, stderr } = await run(args, { env });
+      expect({ status, told: stderr.includes(text) }, stderr).toEqual({ status: 1, told: true });
+    }
+    expect(agent.seen).toEqual([]);
+  });
+
+  it('the default one is taken', async () => {
+    const agent = await fakeAgent({ 'GET /v1/catalog/datacenters': ['dc1'] });
+    const args = ['catalog', 'datacenters', '-namespace=default', `-http-addr=${agent.address}`];
+    expect(await run(args, { env: { CONSUL_PARTITION: 'default' } })).toMatchObject({ status: 0, stdout: 'dc1\n' });
+  });
+});
+
 it('monitor that is interrupted ends without an error', async () => {
   const stop = new AbortController();
   const address = await serve((_request, response) => void response.write('{"msg":"first"}\n'));

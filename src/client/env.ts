@@ -1,4 +1,5 @@
 import { IsthmusError } from '../lib/errors.ts';
+import { requireDefaultTenancy } from '../model/tenancy.ts';
 import type { ClientOptions, ClientTls } from './options.ts';
 
 /** What flags may say; each counts over the environment. Files are paths. */
@@ -13,6 +14,8 @@ export interface ClientSettings {
   readonly clientCert?: string;
   readonly clientKey?: string;
   readonly tlsServerName?: string;
+  readonly namespace?: string;
+  readonly partition?: string;
 }
 
 export interface ClientEnvironment {
@@ -35,6 +38,12 @@ export function clientOptions(settings: ClientSettings, environment: ClientEnvir
     const value = env[`ISTHMUS_${name}`] || env[`CONSUL_${name}`];
     return value === '' ? undefined : value;
   };
+  for (const tenancy of ['namespace', 'partition'] as const) {
+    const name = tenancy.toUpperCase();
+    const from = env[`ISTHMUS_${name}`] ? `ISTHMUS_${name}` : `CONSUL_${name}`;
+    const flag = settings[tenancy];
+    requireDefaultTenancy(tenancy, flag ?? variable(name), flag === undefined ? from : `-${tenancy}`, true);
+  }
   const read = (path: string, what: string): string => {
     try {
       return readFile(path);

@@ -146,6 +146,17 @@ it.each([-1, 70_000])('port %d is refused in every definition', (port) => {
   expect(problems(text)).toHaveLength(5);
 });
 
+it('the agent itself is in the default partition, and clusters have no peers', () => {
+  expect(problems('partition = "default"')).toEqual([]);
+  expect(problems('partition = "team"')).toEqual([
+    'c.hcl:1: "partition" is "team": there is no partition "team" here: a datacenter has one, "default"',
+  ]);
+  const upstream = 'destination_name = "b" local_bind_port = 1 destination_peer = "cloud"';
+  expect(problems(`service { name = "a" proxy { upstreams { ${upstream} } } }`)).toEqual([
+    expect.stringMatching(/"service.proxy.upstreams\[0\].destination_peer" is "cloud": there are no peers here/),
+  ]);
+});
+
 it.each(['namespace', 'partition'])('anything but the default %s is refused', (field) => {
   expect(problems(`service { name = "a" ${field} = "default" check { ttl = "1s" ${field} = "" } }`)).toEqual([]);
   expect(problems(`service { name = "a" ${field} = "team" }`)).toHaveLength(1);
@@ -154,7 +165,7 @@ it.each(['namespace', 'partition'])('anything but the default %s is refused', (f
     problems(
       `service { name = "a" proxy { upstreams { destination_name = "b" local_bind_port = 1 destination_${field} = "team" } } }`,
     ),
-  ).toEqual([expect.stringMatching(/can only be "default"/)]);
+  ).toEqual([expect.stringMatching(/^c.hcl:1: .*destination_.* "team" here: a datacenter has one, "default"$/)]);
 });
 
 describe('definitions beside each other', () => {

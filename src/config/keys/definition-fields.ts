@@ -49,6 +49,7 @@ const UPSTREAM: readonly Field[] = [
   field('destination_type', 'DestinationType', 'text'),
   field('destination_namespace', 'DestinationNamespace', 'tenancy'),
   field('destination_partition', 'DestinationPartition', 'tenancy'),
+  field('destination_peer', 'DestinationPeer', 'tenancy'),
   field('destination_name', 'DestinationName', 'text'),
   field('datacenter', 'Datacenter', 'text'),
   field('local_bind_address', 'LocalBindAddress', 'text'),

@@ -4,13 +4,13 @@ import { unknownKey } from '../../lib/suggest.ts';
 import { checkDefinitionFaults } from '../../model/registration/check-rules.ts';
 import { decodeCheckDefinition, decodeServiceDefinition } from '../../model/registration/definitions.ts';
 import { serviceFaults } from '../../model/registration/service-rules.ts';
+import { tenancyOf } from '../../model/tenancy.ts';
 import { Problems } from '../problems.ts';
 import type { PlacedDefinition } from '../together.ts';
 import type { Definition } from '../types.ts';
 import { CHECK_FIELDS, type Field, SERVICE_FIELDS } from './definition-fields.ts';
 import {
   blocks,
-  defaultOnly,
   fail,
   integer,
   type Kind,
@@ -18,6 +18,7 @@ import {
   oneBlock,
   opaque,
   type Place,
+  tenancy,
   text,
   textMap,
   texts,
@@ -43,7 +44,7 @@ function readField(field: Field, nodes: readonly ConfigNode[], place: Place): un
     case 'port':
       return servicePort.read(nodes, place);
     case 'tenancy':
-      return defaultOnly.read(nodes, place);
+      return tenancy(tenancyOf(field.name) ?? 'namespace').read(nodes, place);
     case 'textMap':
       return textMap.read(nodes, place);
     case 'duration':

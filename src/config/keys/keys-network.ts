@@ -1,5 +1,5 @@
 import { alias, used } from './key.ts';
-import { duration, integer, port, text, textMap, texts, toggle } from './kind.ts';
+import { duration, integer, port, tenancy, text, textMap, texts, toggle } from './kind.ts';
 
 /** Who this node is, where it listens and whom it joins. */
 export const NETWORK_KEYS = {
@@ -21,6 +21,7 @@ export const NETWORK_KEYS = {
   node_meta: used(textMap, {}, 'Metadata of this node; the flag takes `key:value` and may be repeated.', {
     flag: 'node-meta',
   }),
+  partition: used(tenancy('partition'), '', 'There is one partition, `default`.', { flag: 'partition' }),
   data_dir: used(text, '', 'Directory for everything that must outlive the process. Required without `-dev`.', {
     flag: 'data-dir',
   }),

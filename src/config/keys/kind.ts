@@ -7,6 +7,7 @@ import {
   positionError,
   toPlain,
 } from '../../lib/hcl/node.ts';
+import { type Tenancy, tenancyFault } from '../../model/tenancy.ts';
 import type { Problems } from '../problems.ts';
 
 /** Where a value is read: what errors name. */
@@ -92,16 +93,23 @@ export const text: Kind<string> = scalar(
   (value) => (value === '' ? '' : JSON.stringify(value)),
 );
 
-/** A namespace, partition or the like: there is one of each here, and its name is `default`. */
-export const defaultOnly: Kind<string> = {
-  ...text,
-  read(nodes, place) {
-    const value = text.read(nodes, place);
-    if (value !== '' && value !== 'default')
-      fail(place, unwrap(nodes).at, `can only be "default": there is one namespace and one partition here`);
-    return value;
-  },
-};
+/** The name of a namespace, partition or the like: there is one of each here. */
+export function tenancy(what: Tenancy): Kind<string> {
+  return {
+    ...text,
+    read(nodes, place) {
+      const value = text.read(nodes, place);
+      const fault = tenancyFault(what, value);
+      return fault === undefined ? value : fail(place, unwrap(nodes).at, `is ${JSON.stringify(value)}: ${fault}`);
+    },
+    parse(values) {
+      const value = values.at(-1) ?? '';
+      const fault = tenancyFault(what, value);
+      if (fault !== undefined) throw new TypeError(fault);
+      return value;
+    },
+  };
+}
 
 const BOOLEANS: Readonly<Record<string, boolean>> = {
   '1': true,
