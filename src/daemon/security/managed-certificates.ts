@@ -98,7 +98,7 @@ export class ManagedCertificates implements Service {
   /** Gets this datacenter's next authority from the primary. */
   async renewAuthority(): Promise<void> {
     const { authority, config, primaryServers, log } = this.#deps;
-    const { csr, adopt } = await authority.renewalCsr();
+    const { csr, proof, adopt } = await authority.renewalCsr();
     const material = this.#material;
     if (material === undefined) throw new IsthmusError('unavailable', 'this server has no certificate');
     const addresses = [...new Set([...primaryServers(), ...this.addresses(), ...config.retryJoinWan])];
@@ -107,7 +107,7 @@ export class ManagedCertificates implements Service {
         enrolWithCertificate(
           { address, datacenter: config.primaryDatacenter, domain: config.dns.domain },
           material,
-          { op: 'renew', csr },
+          { op: 'renew', csr, proof },
           this.#deps.clock,
         ),
       ),

@@ -110,7 +110,7 @@ async function answer(
     const token = row.kind === 'datacenter' ? await replicationToken(use.accessor, use.datacenter) : '';
     return { chain, root, token };
   }
-  const { chain, root } = await renew(authority, config, request.csr, certificate);
+  const { chain, root } = await renew(authority, config, request, certificate);
   return { chain, root, token: '' };
 }
 
@@ -118,11 +118,12 @@ async function answer(
 async function renew(
   authority: TransportAuthority,
   { datacenter, dns }: RuntimeConfig,
-  csr: string,
+  { csr, proof }: Extract<EnrolRequest, { op: 'renew' }>,
   certificate: PeerCertificate | undefined,
 ): Promise<Granted> {
   const [server, ...more] = serverDatacenters(certificate, dns.domain);
-  if (server !== undefined && more.length === 0 && server !== datacenter) return authority.renewDatacenter(server, csr);
+  if (server !== undefined && more.length === 0 && server !== datacenter)
+    return authority.renewDatacenter(server, csr, proof);
   if (server === undefined && hasName(certificate, agentName('client', datacenter, dns.domain)))
     return authority.renewAgent(clientNode(certificate, datacenter, dns.domain) ?? '', csr);
   throw new IsthmusError(

@@ -1,10 +1,17 @@
-import { createHash } from 'node:crypto';
+import { createHash, sign, verify } from 'node:crypto';
 import type { Clock } from '../../lib/clock.ts';
 import { IsthmusError } from '../../lib/errors.ts';
 import { canonicalDatacenter, canonicalNodeName, tryDatacenter } from '../../model/names.ts';
 import type { InvitationKind, InviteArgs, MadeInvitation } from '../../model/transport.ts';
-import { agentNodeName, createAgentCa, signAgentCert, signAgentIntermediate } from '../../pki/agent-certs.ts';
-import { parseCertificate } from '../../pki/certificate.ts';
+import {
+  agentName,
+  agentNodeName,
+  createAgentCa,
+  signAgentCert,
+  signAgentIntermediate,
+} from '../../pki/agent-certs.ts';
+import { type Certificate, parseCertificate, parseChain, publicKeyOf } from '../../pki/certificate.ts';
+import { verifyChain } from '../../pki/chain.ts';
 import { createCsr, parseCsr } from '../../pki/csr.ts';
 import { createIssuer, type Issuer } from '../../pki/issuer.ts';
 import { colonHex, generateKey, keyIdOf, privateKeyFromPem, privateKeyToPem, spkiOf } from '../../pki/keys.ts';
@@ -45,6 +52,17 @@ export interface JoinRequest {
   readonly node: string;
   /** PEM. */
   readonly csr: string;
+}
+
+/**
+ * That who asks for a datacenter's next authority has the present one: the key of one of its servers alone, which lives
+ * for days and lies on a machine of its own, is not enough to become an authority for months.
+ */
+export interface AuthorityProof {
+  /** PEM of the present authority's certificate. */
+  readonly authority: string;
+  /** Of the request, by the present authority's key; base64url. */
+  readonly signature: string;
 }
 
 /** A certificate for the key of a CSR. */
@@ -183,8 +201,14 @@ export class TransportAuthority {
   }
 
   /** Another certificate for a datacenter that has one. @param datacenter by its certificate */
-  async renewDatacenter(datacenter: string, csr: string): Promise<Granted> {
-    return this.#signDatacenter(datacenter, parseCsr(csr).spki);
+  async renewDatacenter(datacenter: string, csr: string, proof: AuthorityProof | undefined): Promise<Granted> {
+    const { spki } = parseCsr(csr);
+    if (proof === undefined || !this.#holds(datacenter, csr, proof))
+      throw new IsthmusError(
+        'permission_denied',
+        `only who has the authority of "${datacenter}" can renew it, and the request does not prove that: upgrade the servers there`,
+      );
+    return this.#signDatacenter(datacenter, spki);
   }
 
   /** Another certificate for a client agent of this datacenter. @param node by its certificate; '' when that names none */
@@ -214,10 +238,19 @@ export class TransportAuthority {
   }
 
   /** A request for this datacenter's next authority, with a new key. */
-  async renewalCsr(): Promise<{ readonly csr: string; adopt(granted: Granted): Promise<void> }> {
+  async renewalCsr(): Promise<{
+    readonly csr: string;
+    readonly proof: AuthorityProof;
+    adopt(granted: Granted): Promise<void>;
+  }> {
+    const { row } = this.#ready();
     const key = await generateKey({ type: 'ec', bits: 256 });
+    const csr = createCsr(key, { uri: this.#csrName() });
+    const present = privateKeyFromPem(this.#secrets.get(row.keyId) as string);
+    const signature = sign('sha256', renewalText(csr), present).toString('base64url');
     return {
-      csr: createCsr(key, { uri: this.#csrName() }),
+      csr,
+      proof: { authority: row.issuer, signature },
       adopt: (granted) => this.#adopt(granted, privateKeyToPem(key), this.row?.addresses ?? []),
     };
   }
@@ -230,6 +263,13 @@ export class TransportAuthority {
 
   async #adopt(granted: Granted, keyPem: string, addresses: readonly string[], token?: string): Promise<void> {
     const { certificate } = createIssuer(granted.chain, privateKeyFromPem(keyPem)); // it fits the key, or this throws
+    const { datacenter, domain, clock } = this.#deps;
+    verifyChain([certificate], parseChain(granted.root), clock.now());
+    if (!isAuthorityOf(certificate, datacenter, domain))
+      throw new IsthmusError(
+        'rejected',
+        `the primary gave a certificate for another datacenter than "${datacenter}" (${certificate.commonName}): was the invitation used for that one?`,
+      );
     const keyId = colonHex(keyIdOf(certificate.spki));
     const { notBefore, notAfter } = certificate;
     await this.#deps.store.transact((tx) => {
@@ -278,7 +318,23 @@ export class TransportAuthority {
     const now = clock.now();
     const validity = { notBefore: now - BACKDATE_MS, notAfter: now + certMs };
     const { pem } = signAgentCert(issuer, { spki, role, datacenter, domain, moreNames, ...validity });
-    return { chain: row.issuer === row.root ? pem : pem + row.issuer, root: row.root };
+    const chain = row.issuer === row.root ? pem : pem + row.issuer;
+    verifyChain(parseChain(chain), parseChain(row.root), now); // nothing is handed out that nobody would accept
+    return { chain, root: row.root };
+  }
+
+  #holds(datacenter: string, csr: string, { authority, signature }: AuthorityProof): boolean {
+    const { clock, domain } = this.#deps;
+    try {
+      const certificate = parseCertificate(authority);
+      verifyChain([certificate], parseChain(this.#ready().row.root), clock.now());
+      return (
+        isAuthorityOf(certificate, datacenter, domain) &&
+        verify('sha256', renewalText(csr), publicKeyOf(certificate), Buffer.from(signature, 'base64url'))
+      );
+    } catch {
+      return false;
+    }
   }
 
   #ready(): { readonly row: AuthorityRow; readonly issuer: Issuer } {
@@ -315,6 +371,15 @@ export class TransportAuthority {
   #csrName(): string {
     return `isthmus:datacenter:${this.#deps.datacenter}`;
   }
+}
+
+function isAuthorityOf(certificate: Certificate, datacenter: string, domain: string): boolean {
+  return certificate.ca && (certificate.nameConstraints?.dns ?? []).includes(agentName('server', datacenter, domain));
+}
+
+/** What a proof signs: it is good for this request and for nothing else. */
+function renewalText(csr: string): Buffer {
+  return Buffer.from(`isthmus renewal of an authority\n${csr}`);
 }
 
 /** SHA-256 of a root certificate, hexadecimal, as invitations name it. */

@@ -8,7 +8,7 @@ import { generateLeafKey, spkiOf } from '../../pki/keys.ts';
 import type { Row } from '../../store/engine.ts';
 import { MemoryEngine } from '../../store/memory/memory-engine.ts';
 import { Store } from '../../store/store.ts';
-import { TransportAuthority } from './authority.ts';
+import { type AuthorityProof, type Granted, TransportAuthority } from './authority.ts';
 import { formatInvitation, type Invitation, parseInvitation } from './invitation-text.ts';
 import { SECRETS_TABLE } from './tables.ts';
 
@@ -121,12 +121,48 @@ describe('an invitation', () => {
 
     const renewal = await dc2.authority.renewalCsr();
     const before = dc2.authority.row;
-    await renewal.adopt(await primary.authority.renewDatacenter('dc2', renewal.csr));
+    const grant = (csrText: string, proof: AuthorityProof | undefined = renewal.proof, datacenter = 'dc2') =>
+      primary.authority.renewDatacenter(datacenter, csrText, proof);
+    // The key of a server is not the key of its authority.
+    const denied = { code: 'permission_denied' };
+    await expect(primary.authority.renewDatacenter('dc2', renewal.csr, undefined)).rejects.toMatchObject(denied);
+    await expect(grant(csr())).rejects.toMatchObject(denied);
+    await expect(grant(renewal.csr, renewal.proof, 'dc3')).rejects.toMatchObject(denied);
+    await expect(grant(renewal.csr, renewal.proof, 'dc1')).rejects.toMatchObject(denied);
+    for (const authority of [leaf.chain, primary.authority.row?.root ?? '', 'nonsense'])
+      await expect(grant(renewal.csr, { ...renewal.proof, authority })).rejects.toMatchObject(denied);
+    await renewal.adopt(await grant(renewal.csr));
     expect(dc2.authority.row?.keyId).not.toBe(before?.keyId);
     expect(dc2.authority.row).toMatchObject({ addresses: before?.addresses, tokenId: before?.tokenId });
     expect(dc2.authority.replicationToken()).toBe('a token');
     const keys = (await dc2.rows()).filter(({ key }) => key.startsWith(`${SECRETS_TABLE}/`));
     expect(keys).toHaveLength(2); // of the new authority, and the token
+  });
+
+  it('is adopted only when it is for this datacenter and of the root that it says', async () => {
+    const primary = await makePrimary();
+    const dc4 = await make('dc4', { clock: primary.clock });
+    const { secret } = await invited(primary);
+    const joined = await primary.authority.join({
+      secret,
+      datacenter: 'dc3',
+      node: 'n',
+      csr: await dc4.authority.joinCsr(),
+    });
+    const adopt = (granted: Granted) => dc4.authority.adoptJoin(granted, { addresses: [], token: '' });
+    await expect(adopt(joined)).rejects.toThrow(/for another datacenter than "dc4" \(Isthmus Agent CA dc3\)/);
+    const other = await makePrimary();
+    await expect(adopt({ ...joined, root: other.authority.row?.root ?? '' })).rejects.toThrow(/not trusted/);
+    expect(dc4.authority.row).toBeUndefined();
+  });
+
+  it('hands out nothing that would not verify', async () => {
+    const { authority, clock } = await makePrimary();
+    const issue = () => authority.issueServer(spkiOf(generateLeafKey()), 'n');
+    clock.jump(-DAY_MS);
+    expect(issue).toThrow(/not valid yet/);
+    clock.jump(DAY_MS);
+    issue();
   });
 
   it('is used once even when two race, and again only by the same joiner', async () => {

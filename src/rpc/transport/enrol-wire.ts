@@ -18,7 +18,13 @@ export type EnrolRequest =
       readonly csr: string;
     }
   /** Asks for another certificate in place of the one that the connection shows. */
-  | { readonly op: 'renew'; readonly csr: string };
+  | { readonly op: 'renew'; readonly csr: string; readonly proof?: RenewalProof };
+
+/** Of a datacenter: that it has the authority that it asks to renew. */
+export interface RenewalProof {
+  readonly authority: string;
+  readonly signature: string;
+}
 
 export interface EnrolReply {
   /** PEM: the certificate, and what stands between it and the root. */
@@ -74,10 +80,13 @@ export function toLine(value: unknown): string {
 
 /** Of what a stranger sent; throws `invalid_argument`. */
 export function asRequest(value: unknown): EnrolRequest {
-  const { op, secret, datacenter, node, csr } = record(value);
+  const { op, secret, datacenter, node, csr, proof } = record(value);
   if (op === 'join' && isText(secret) && isText(datacenter) && isText(node) && isText(csr))
     return { op, secret, datacenter, node, csr };
-  if (op === 'renew' && isText(csr)) return { op, csr };
+  if (op === 'renew' && isText(csr) && proof === undefined) return { op, csr };
+  const { authority, signature } = record(proof);
+  if (op === 'renew' && isText(csr) && isText(authority) && isText(signature))
+    return { op, csr, proof: { authority, signature } };
   throw new IsthmusError('invalid_argument', 'the request is not understood: are both sides of the same version?');
 }
 
