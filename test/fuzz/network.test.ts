@@ -392,6 +392,7 @@ describe('the server port', () => {
       const material = authority.material('server');
       const asked: unknown[] = [];
       const enrolment = new EnrolServer({
+        datacenter: 'dc1',
         async answer(request) {
           asked.push(request);
           return { chain: 'c', root: 'r', token: '' };
@@ -469,12 +470,13 @@ async function startSecured(
 ): Promise<{ readonly listener: RpcListener; readonly port: number }> {
   const listener = createRpcListener({
     listeners: [{ name: 'server', address: '127.0.0.1', port: 0 }],
-    handlers: {},
+    handlers: { datacenter: 'dc1' },
     limits: { maxConnectionsPerClient: 0 },
     security: createTlsSecurity({
       material: () => material,
       policy: () => ({ verifyIncoming: true, verifyOutgoing: true, verifyServerHostname: true }),
       domain: 'consul',
+      datacenter: 'dc1',
       clock: systemClock,
       ...(other === undefined ? {} : { other }),
     }),

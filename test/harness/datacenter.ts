@@ -56,6 +56,7 @@ export async function startDatacenter(options: DatacenterOptions): Promise<TestD
       { name: 'serf_wan', address: '127.0.0.1', port: 0 },
     ],
     handlers: {
+      datacenter: options.datacenter ?? 'dc1',
       contract: local,
       ...federation.handlers,
       ...(options.changes === undefined ? {} : { changes: options.changes }),

@@ -110,6 +110,7 @@ async function server(
   const listener = createRpcListener({
     listeners: [{ name: 'server', address: '127.0.0.1', port: 0 }],
     handlers: {
+      datacenter: 'dc1',
       contract: answers,
       session: (stream, signal) =>
         sessions.hold({ ...stream, ...(identity === undefined ? {} : { identity }) }, signal),

@@ -48,6 +48,7 @@ export function createAgentSecurity(deps: AgentSecurityDeps): AgentSecurity {
       material: () => certificates.material('internal_rpc'),
       policy: () => (fromFiles || (!rpc.managed && invited.material === undefined) ? rpc : STRICT),
       domain: config.dns.domain,
+      datacenter: config.datacenter,
       clock,
       handshakeMs: config.limits.rpcHandshakeTimeoutMs,
     }),

@@ -25,7 +25,7 @@ export function warnOfOpenPorts({ addresses, policy, certificate }: PortProtecti
     ...(policy.verifyOutgoing ? [] : ['other servers are dialled in plain text: set verify_outgoing']),
     ...(policy.verifyServerHostname
       ? []
-      : ['any certificate of the authorities passes as that of a server: set verify_server_hostname']),
+      : ['a certificate that names no agent passes as that of a server: set verify_server_hostname']),
   ];
   if (open.length > 0) log.warn('the server ports are only partly protected by TLS', { ...shown, open });
 }

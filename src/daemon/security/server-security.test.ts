@@ -90,7 +90,7 @@ async function start(
   });
   const listener = createRpcListener({
     listeners: [{ name: 'serf_wan', address: '127.0.0.1', port: 0 }],
-    handlers: { contract },
+    handlers: { datacenter: 'dc1', contract },
     security: transport.security,
     clock,
     log,

@@ -70,6 +70,7 @@ export function createServerSecurity(deps: ServerSecurityDeps): ServerSecurity {
   });
   const managed = new ManagedCertificates({ config, authority, primaryServers: deps.primaryServers, clock, log });
   const enrolment = new EnrolServer({
+    datacenter: config.datacenter,
     answer: (request, certificate) => answer(authority, deps, request, certificate),
     clock,
     log,
@@ -86,6 +87,7 @@ export function createServerSecurity(deps: ServerSecurityDeps): ServerSecurity {
       material,
       policy,
       domain,
+      datacenter: config.datacenter,
       other: enrolment,
       clock,
       handshakeMs: config.limits.rpcHandshakeTimeoutMs,

@@ -318,6 +318,7 @@ export async function createServerNode(deps: ServerNodeDeps): Promise<ServerNode
     },
     handlers: {
       datacenter,
+      tokensDecide: acls,
       contract: new StalenessGuard({
         inner: recording ? audited(guarded, { audit: deps.audit, accessorOf, datacenter, node: nodeName }) : guarded,
         contact: () => store.contact(),

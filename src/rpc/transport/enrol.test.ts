@@ -30,14 +30,21 @@ const fingerprint = (ca: string): string => createHash('sha256').update(new X509
 
 async function serve(answer: EnrolServerDeps['answer'], options: { clock?: Clock; secured?: boolean } = {}) {
   const { clock = systemClock, secured = true } = options;
-  const enrolment = new EnrolServer({ answer, clock, log: noLog, metrics: noMetrics });
+  const enrolment = new EnrolServer({ datacenter: 'dc1', answer, clock, log: noLog, metrics: noMetrics });
   const material = authority.material('server');
   const policy = { verifyIncoming: true, verifyOutgoing: true, verifyServerHostname: true };
   const listener = createRpcListener({
     listeners: [{ name: 'serf_wan', address: '127.0.0.1', port: 0 }],
-    handlers: {},
+    handlers: { datacenter: 'dc1' },
     security: secured
-      ? createTlsSecurity({ material: () => material, policy: () => policy, domain: 'consul', other: enrolment, clock })
+      ? createTlsSecurity({
+          material: () => material,
+          policy: () => policy,
+          domain: 'consul',
+          datacenter: 'dc1',
+          other: enrolment,
+          clock,
+        })
       : plaintext,
     clock,
     log: noLog,
@@ -107,8 +114,13 @@ describe('asking for certificates', () => {
     const renew = { op: 'renew', csr: 'c' } as const;
     await enrolWithCertificate(target, authority.material('server', { datacenter: 'dc2' }), renew, systemClock);
     const stranger = new TestAuthority('Other CA').material('server', { trusted: authority });
-    await enrolWithCertificate(target, stranger, renew, systemClock);
-    await enrolWithCertificate(target, authority.material('client', { from: -9, until: -8 }), renew, systemClock);
+    const expired = authority.material('client', { from: -9, until: -8 });
+    for (const material of [stranger, expired]) {
+      await enrolWithCertificate(target, material, { ...JOIN, node: 'again' }, systemClock);
+      await expect(enrolWithCertificate(target, material, renew, systemClock)).rejects.toMatchObject({
+        code: 'permission_denied',
+      });
+    }
     expect(seen).toEqual(['server.dc2.consul', undefined, undefined]);
   });
 

@@ -49,8 +49,9 @@ export type SessionStream = DuplexStream<SessionMessage, SessionMessageInit>;
 
 /** What a listener serves. A part that is absent is answered with `unavailable`. */
 export interface RpcHandlers {
-  /** The own one: its servers pass on to the leader what servers of others have asked them. */
-  readonly datacenter?: string;
+  readonly datacenter: string;
+  /** Access control is on. Default false: what takes a token is then for the servers of the datacenter. */
+  readonly tokensDecide?: boolean;
   readonly contract?: ServerContract;
   readonly changes?: ChangeSource;
   readonly snapshots?: SnapshotContract;

@@ -42,8 +42,8 @@ export interface TransportSecurity {
   /** Dialling side. */
   connect(socket: Socket, target: DialTarget): Promise<SecuredConnection>;
   /**
-   * Who called on an accepted connection, by its verified certificate (absent on plain connections). Undefined: identities are
-   * not checked here, and everyone may be anyone.
+   * Who called on an accepted connection, by its verified certificate (absent on plain connections). Undefined: nothing is
+   * proven, and everyone may be anyone.
    */
   identify(certificate: PeerCertificate | undefined): PeerIdentity | undefined;
 }

@@ -1,13 +1,14 @@
 import type { PeerCertificate } from 'node:tls';
 import { create, type DescMessage, type MessageInitShape, type MessageShape } from '@bufbuild/protobuf';
-import type {
-  ServerDuplexStream,
-  ServerReadableStream,
-  ServerUnaryCall,
-  ServerWritableStream,
-  ServiceDefinition,
-  sendUnaryData,
-  UntypedServiceImplementation,
+import {
+  type ServerDuplexStream,
+  type ServerReadableStream,
+  type ServerUnaryCall,
+  type ServerWritableStream,
+  type ServiceDefinition,
+  type sendUnaryData,
+  status,
+  type UntypedServiceImplementation,
 } from '@grpc/grpc-js';
 import { IsthmusError } from '../../lib/errors.ts';
 import { abortable, abortReason, linkSignals } from '../../lib/signals.ts';
@@ -15,8 +16,9 @@ import type { TaskGroup } from '../../lib/task.ts';
 import type { Counter, Histogram, Logger } from '../../telemetry/types.ts';
 import { knownRead, knownWrite } from '../contract/arguments.ts';
 import type { CallOptions, Consistency, ReadOptions } from '../contract/contract.ts';
-import type { ReadArgs } from '../contract/reads.ts';
-import type { WriteArgs } from '../contract/writes.ts';
+import { STREAMS, type StreamName } from '../contract/methods/streams.ts';
+import { READS, type ReadArgs } from '../contract/reads.ts';
+import { WRITES, type WriteArgs } from '../contract/writes.ts';
 import {
   type ChangesReply,
   type ChangesRequest,
@@ -37,11 +39,11 @@ import {
   WriteReplySchema,
   type WriteRequest,
 } from '../gen/isthmus/v1/isthmus_pb.ts';
+import { Admission } from './admission.ts';
 import { changesError, decodeRequest, encodeChanges } from './changes-wire.ts';
 import { createDuplex } from './duplex.ts';
 import type { DuplexStream, RpcHandlers } from './handlers.ts';
 import type { PeerIdentity, TransportSecurity } from './security.ts';
-import { checkServer, checkWriter } from './servers-only.ts';
 import { openUpload, snapshotError, snapshotParts } from './snapshots-wire.ts';
 import { fromStatus } from './status.ts';
 import { WatchEncoder } from './watch-wire.ts';
@@ -88,6 +90,7 @@ interface StreamOut<O> extends Cancellable {
 /** gRPC's method implementations over {@link RpcHandlers}. */
 export function createServerMethods(deps: ServerMethodsDeps): UntypedServiceImplementation {
   const { handlers, tasks } = deps;
+  const admission = new Admission({ datacenter: handlers.datacenter, tokensDecide: handlers.tokensDecide === true });
   const contract = () => {
     if (handlers.contract === undefined) throw new IsthmusError('unavailable', 'this port answers no requests');
     return handlers.contract;
@@ -159,7 +162,7 @@ export function createServerMethods(deps: ServerMethodsDeps): UntypedServiceImpl
   };
 
   const duplex = <Schema extends DescMessage>(
-    name: string,
+    name: StreamName & ('link' | 'session'),
     schema: Schema,
     hold: ((stream: Duplex<Schema>, signal: AbortSignal) => Promise<void>) | undefined,
   ) => {
@@ -167,6 +170,15 @@ export function createServerMethods(deps: ServerMethodsDeps): UntypedServiceImpl
       tasks.run(name, async (stopping) => {
         const linked = cancelledWith(call, stopping);
         const peer = call.getPeer();
+        try {
+          admission.check(name, STREAMS[name], callerOf(call));
+        } catch (thrown) {
+          const { message } = IsthmusError.from(thrown);
+          deps.log.warn('refused a call', { method: name, peer, error: message });
+          linked.release();
+          call.emit('error', { code: status.PERMISSION_DENIED, details: message });
+          return;
+        }
         const stream = createDuplex(schema, call, peer, (error) => fromStatus(error, peer), callerOf(call)());
         try {
           await hold?.(stream, linked.signal);
@@ -182,9 +194,10 @@ export function createServerMethods(deps: ServerMethodsDeps): UntypedServiceImpl
     read: unary<ReadRequest, ReadReply>(
       'read',
       (request) => request.index !== undefined,
-      async (request, signal) => {
+      async (request, signal, caller) => {
         const args = argsOf(request);
         const name = knownRead(request.name, args);
+        admission.check(name, READS[name].callers, caller);
         const result = await contract().read(name, args as ReadArgs<typeof name>, {
           ...callOptions(request, signal),
           ...readOptions(request),
@@ -204,7 +217,9 @@ export function createServerMethods(deps: ServerMethodsDeps): UntypedServiceImpl
       async (request, signal, caller) => {
         const args = argsOf(request);
         const name = knownWrite(request.name, args);
-        checkWriter(name, args, caller, handlers.datacenter);
+        const { callers, speaksFor } = WRITES[name];
+        const of = speaksFor === undefined ? undefined : (args as Readonly<Record<string, unknown>>)[speaksFor];
+        admission.check(name, callers, caller, of);
         const result = await contract().write(name, args as WriteArgs<typeof name>, callOptions(request, signal));
         return create(WriteReplySchema, { revision: BigInt(result.revision), json: toJson(result.value) });
       },
@@ -212,9 +227,10 @@ export function createServerMethods(deps: ServerMethodsDeps): UntypedServiceImpl
     ),
     watch: serverStream<WatchRequest, WatchReply>(
       'watch',
-      async function* (request, signal) {
+      async function* (request, signal, caller) {
         const args = argsOf(request);
         const name = knownRead(request.name, args);
+        admission.check(name, READS[name].callers, caller);
         const encoder = new WatchEncoder(request.deltas, request.knownDigest);
         for await (const update of contract().watch(
           name,
@@ -232,7 +248,7 @@ export function createServerMethods(deps: ServerMethodsDeps): UntypedServiceImpl
     changes: serverStream<ChangesRequest, ChangesReply>(
       'changes',
       async function* (request, signal, caller) {
-        checkServer('following tables', caller);
+        admission.check('changes', STREAMS.changes, caller);
         if (handlers.changes === undefined) throw new IsthmusError('unavailable', 'this server replicates nothing');
         const messages = handlers.changes.changes(decodeRequest(request), signal);
         for await (const message of messages) yield encodeChanges(message);
@@ -241,7 +257,8 @@ export function createServerMethods(deps: ServerMethodsDeps): UntypedServiceImpl
     ),
     saveSnapshot: serverStream<SaveSnapshotRequest, SnapshotPart>(
       'saveSnapshot',
-      async function* (request, signal) {
+      async function* (request, signal, caller) {
+        admission.check('saveSnapshot', STREAMS.saveSnapshot, caller);
         yield* snapshotParts(await snapshots().save(callOptions(request, signal)));
       },
       snapshotError,
@@ -256,6 +273,7 @@ export function createServerMethods(deps: ServerMethodsDeps): UntypedServiceImpl
         const unread = (): void => void call.destroy(abortReason(linked.signal)); // nothing more comes, not even an end
         linked.signal.addEventListener('abort', unread, { once: true });
         try {
+          admission.check('restoreSnapshot', STREAMS.restoreSnapshot, callerOf(call));
           const { options, archive } = await openUpload(call);
           const { index } = await snapshots().restore(archive, { ...options, signal: linked.signal });
           count('restoreSnapshot', undefined);

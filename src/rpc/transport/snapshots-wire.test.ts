@@ -17,7 +17,7 @@ afterEach(async () => {
 async function dial(snapshots: SnapshotContract): Promise<SnapshotContract> {
   const listener = createRpcListener({
     listeners: [{ name: 'server', address: '127.0.0.1', port: 0 }],
-    handlers: { snapshots },
+    handlers: { datacenter: 'dc1', snapshots },
     clock: systemClock,
     log: noLog,
     metrics: noMetrics,

@@ -26,7 +26,13 @@ afterEach(async () => {
 const STRICT: TlsPolicy = { verifyIncoming: true, verifyOutgoing: true, verifyServerHostname: true };
 
 function tls(material: () => TlsMaterial | undefined, policy: Partial<TlsPolicy> = {}, clock: Clock = systemClock) {
-  return createTlsSecurity({ material, policy: () => ({ ...STRICT, ...policy }), domain: 'consul', clock });
+  return createTlsSecurity({
+    material,
+    policy: () => ({ ...STRICT, ...policy }),
+    domain: 'consul',
+    datacenter: 'dc1',
+    clock,
+  });
 }
 
 const contract = {
@@ -236,17 +242,16 @@ describe('mutual TLS between servers', () => {
         seen.push(stream.identity);
       },
     );
-    for (const material of [authority.material('server', { datacenter: 'dc2' }), authority.material('client')]) {
+    const link = async (material: TlsMaterial): Promise<void> => {
       const stream = dial(
         port,
         tls(() => material),
       ).channel.link(never);
       for await (const _ of stream.messages) expect.unreachable();
-    }
-    expect(seen).toEqual([
-      { serverOf: ['dc2'], clientOf: [], name: 'server.dc2.consul' },
-      { serverOf: [], clientOf: ['dc1'], name: 'client.dc1.consul' },
-    ]);
+    };
+    await link(authority.material('server', { datacenter: 'dc2' }));
+    await expect(link(authority.material('client'))).rejects.toThrow(/link is for a server/);
+    expect(seen).toEqual([{ serverOf: ['dc2'], clientOf: [], name: 'server.dc2.consul' }]);
   });
 
   it('lets only servers follow tables, and each get certificates for its own datacenter alone', async () => {
@@ -265,8 +270,11 @@ describe('mutual TLS between servers', () => {
     // A server of the same datacenter passes on what it was asked.
     expect((await sign('server', 'dc2', 'dc1')).value).toBe('signed');
     await expect(sign('server', 'dc3')).rejects.toThrow(/for another datacenter than that of the caller's certificate/);
+    await expect(sign('client', 'dc2', 'dc1')).rejects.toThrow(
+      /ca\.signIntermediate is for a server of this datacenter or .* client\.dc1\.consul, is that of a client agent/,
+    );
     await expect(sign('client', 'dc2')).rejects.toThrow(
-      /is for servers, and client\.dc2\.consul is the certificate of none/,
+      /client\.dc2\.consul\) is neither that of a server nor that of a client agent of dc1/,
     );
     const client = authority.material('client');
     const { channel } = dial(
@@ -277,7 +285,7 @@ describe('mutual TLS between servers', () => {
       for await (const _ of createRemoteChanges(channel).changes({ kind: 'k', epoch: '', revision: 0 } as never, never))
         expect.unreachable();
     };
-    await expect(follow()).rejects.toThrow(/following tables is for servers/);
+    await expect(follow()).rejects.toThrow(/changes is for a server/);
   });
 
   it('refuses who presents no certificate', async () => {

@@ -3,8 +3,9 @@ import { connect as connectTls, type PeerCertificate, type TLSSocket } from 'nod
 import type { Clock, Timer } from '../../lib/clock.ts';
 import { IsthmusError } from '../../lib/errors.ts';
 import { tryDatacenter } from '../../model/names.ts';
-import { agentName } from '../../pki/agent-certs.ts';
+import { type AgentRole, agentName } from '../../pki/agent-certs.ts';
 import type { TlsMaterial } from '../../pki/tls-material.ts';
+import { roleOf } from './admission.ts';
 import { peekFirstBytes } from './first-bytes.ts';
 import { DEFAULT_LIMITS } from './handlers.ts';
 import type { DialTarget, PeerIdentity, SecuredConnection, TransportSecurity } from './security.ts';
@@ -17,7 +18,10 @@ export interface TlsPolicy {
   readonly verifyIncoming: boolean;
   /** Dial with TLS. */
   readonly verifyOutgoing: boolean;
-  /** Servers must have a certificate for `server.<datacenter>.<domain>`. */
+  /**
+   * Servers must have a certificate for `server.<datacenter>.<domain>`. Without it one that names no agent at all proves
+   * nothing about who calls; one that does is held to it either way.
+   */
   readonly verifyServerHostname: boolean;
 }
 
@@ -25,8 +29,10 @@ export interface TlsSecurityDeps {
   /** The certificates now; they may be replaced at any time, open connections stay. Undefined: there are none (yet). */
   readonly material: () => TlsMaterial | undefined;
   readonly policy: () => TlsPolicy;
-  /** Of the names of servers: "consul". */
+  /** Of the names of agents: "consul". */
   readonly domain: string;
+  /** The own one: a client agent of another is let in nowhere. */
+  readonly datacenter: string;
   /** Another protocol that is spoken on these ports, told apart by ALPN. */
   readonly other?: OtherProtocol;
   readonly clock: Clock;
@@ -36,8 +42,8 @@ export interface TlsSecurityDeps {
 
 export interface OtherProtocol {
   readonly alpn: string;
-  /** Takes the connection. `certificate` was verified; undefined when there is none. */
-  take(socket: TLSSocket, certificate: PeerCertificate | undefined): void;
+  /** Takes the connection. `certificate` was verified; undefined when there is none. `peer` is what it proves. */
+  take(socket: TLSSocket, certificate: PeerCertificate | undefined, peer: PeerIdentity | undefined): void;
 }
 
 const TLS_HANDSHAKE = 0x16;
@@ -91,7 +97,7 @@ class TlsSecurity implements TransportSecurity {
     const certificate = certificateOf(tls);
     const verified = tls.authorized ? certificate : undefined;
     if (other !== undefined && tls.alpnProtocol === other.alpn) {
-      other.take(tls, verified);
+      other.take(tls, verified, this.identify(verified));
       return undefined;
     }
     if (verifyIncoming && verified === undefined) {
@@ -99,11 +105,14 @@ class TlsSecurity implements TransportSecurity {
         certificate === undefined
           ? 'it presented no certificate, and this port asks for one (verify_incoming): give it cert_file and key_file'
           : describeVerification(String(tls.authorizationError), certificate);
-      tls.end(Buffer.concat([REFUSED, Buffer.from(reason.slice(0, MAX_REASON))]));
-      await closed(tls, clock, REFUSAL_MS);
-      throw unauthenticated(reason);
+      await this.#refuse(tls, reason);
     }
     const peer = this.identify(verified);
+    if (peer !== undefined && roleOf(peer, this.#deps.datacenter) === undefined)
+      await this.#refuse(
+        tls,
+        `its certificate (${peer.name}) is neither that of a server nor that of a client agent of ${this.#deps.datacenter}`,
+      );
     return { socket: tls, http2: tls.alpnProtocol === HTTP2, ...(peer === undefined ? {} : { peer }) };
   }
 
@@ -130,8 +139,19 @@ class TlsSecurity implements TransportSecurity {
 
   identify(certificate: PeerCertificate | undefined): PeerIdentity | undefined {
     const { verifyIncoming, verifyServerHostname } = this.#deps.policy();
-    if (!verifyIncoming || !verifyServerHostname) return undefined;
-    return this.#identityOf(certificate);
+    if (certificate === undefined) return verifyIncoming ? { ...NOBODY, name: nameOf(certificate) } : undefined;
+    if (namesAgent(certificate, this.#deps.domain)) return this.#identityOf(certificate);
+    // Of an authority that writes no such names: good for a client, and for a server only where that is not checked.
+    return verifyServerHostname
+      ? { ...NOBODY, clientOf: [this.#deps.datacenter], name: nameOf(certificate) }
+      : undefined;
+  }
+
+  /** Says on the encrypted connection why, then throws it. */
+  async #refuse(tls: TLSSocket, reason: string): Promise<never> {
+    tls.end(Buffer.concat([REFUSED, Buffer.from(reason.slice(0, MAX_REASON))]));
+    await closed(tls, this.#deps.clock, REFUSAL_MS);
+    throw unauthenticated(reason);
   }
 
   #checkServer(
@@ -223,9 +243,17 @@ export function serverDatacenters(certificate: PeerCertificate | undefined, doma
   return agentDatacenters('server', certificate, domain);
 }
 
+/** True when one of its names is that of an agent, or of a user of agents, of any datacenter. */
+function namesAgent(certificate: PeerCertificate, domain: string): boolean {
+  return ROLES.some((role) => agentDatacenters(role, certificate, domain).length > 0);
+}
+
+const ROLES: readonly AgentRole[] = ['server', 'client', 'cli'];
+const NOBODY: Omit<PeerIdentity, 'name'> = { serverOf: [], clientOf: [] };
+
 /** The datacenters of `<role>.<datacenter>.<domain>` among a certificate's names. */
 function agentDatacenters(
-  role: 'server' | 'client',
+  role: AgentRole,
   certificate: PeerCertificate | undefined,
   domain: string,
 ): readonly string[] {

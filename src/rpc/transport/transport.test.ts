@@ -28,14 +28,17 @@ function contractOf(part: Partial<Record<keyof ServerContract, unknown>>): Serve
   return { read: missing, write: missing, watch: missing, ...part } as unknown as ServerContract;
 }
 
-async function serve(handlers: RpcHandlers, options: { limits?: TransportLimits; log?: Logger } = {}) {
+async function serve(
+  handlers: Omit<RpcHandlers, 'datacenter'>,
+  options: { limits?: TransportLimits; log?: Logger } = {},
+) {
   const listener = createRpcListener({
     listeners: [
       { name: 'server', address: '127.0.0.1', port: 0 },
       { name: 'serf_wan', address: '127.0.0.1', port: 0 },
       { name: 'serf_lan', address: '127.0.0.1', port: -1 },
     ],
-    handlers,
+    handlers: { datacenter: 'dc1', ...handlers },
     clock: systemClock,
     log: options.log ?? noLog,
     metrics: noMetrics,
@@ -417,7 +420,7 @@ describe('strangers on the port', () => {
     const first = await serve({});
     const second = createRpcListener({
       listeners: [{ name: 'serf_wan', address: '127.0.0.1', port: port(first) }],
-      handlers: {},
+      handlers: { datacenter: 'dc1' },
       clock: systemClock,
       log: noLog,
       metrics: noMetrics,

@@ -1,4 +1,4 @@
-import { type Callers, OPERATORS, SERVERS, THIS_DATACENTER } from './roles.ts';
+import { type Callers, EVERYONE, OPERATORS, SERVERS, THIS_DATACENTER } from './roles.ts';
 
 /** What is carried beside reads, watches and writes, and who may call it over the server port. */
 export const STREAMS = {
@@ -11,6 +11,10 @@ export const STREAMS = {
   link: SERVERS,
   /** Of a node's agent with a server. */
   session: THIS_DATACENTER,
+  /** For a certificate, by an invitation: whoever has one, with a certificate or without any. */
+  enrolJoin: EVERYONE,
+  /** For another certificate in place of the caller's. A server gets its own from its store. */
+  enrolRenew: { server: 'never', otherServer: 'always', client: 'always' },
 } as const satisfies Readonly<Record<string, Callers>>;
 
 export type StreamName = keyof typeof STREAMS;
