@@ -46,7 +46,6 @@ export function buildConfig(input: BuildInput): RuntimeConfig {
   });
 
   const datacenter = values.datacenter.toLowerCase();
-  const addresses = problems.attempt(() => resolveAddresses(values, deps.interfaces(), reject));
   const ports = buildPorts(values);
   if (values['acl.enabled'] && values['acl.tokens.replication'] === '' && isSecondary(values, datacenter)) {
     warnings.push(
@@ -59,6 +58,10 @@ export function buildConfig(input: BuildInput): RuntimeConfig {
     );
   const tls = problems.attempt(() => buildTls({ values, origins, warnings, reject }));
   const storage = problems.attempt(() => buildStorage(values, datacenter, reject));
+  // What the files say nothing about depends on this machine alone, and is no fault beside theirs.
+  const named = [...origins.keys()].some((path) => /^(bind|client|advertise|serf|addresses)/.test(path));
+  const addresses =
+    problems.any && !named ? undefined : problems.attempt(() => resolveAddresses(values, deps.interfaces(), reject));
   problems.throwIfAny();
   if (addresses === undefined || tls === undefined || storage === undefined)
     throw new IsthmusError('internal', 'a part of the configuration is missing');

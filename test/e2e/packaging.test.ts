@@ -95,7 +95,7 @@ it('the image runs as a user of its own, from files that are there', () => {
   const stages = text.split(/^FROM /m).slice(1);
   expect(stages).toHaveLength(2);
   const last = (stages[1] ?? '').split('\n');
-  expect(last).toContain('USER isthmus:isthmus');
+  expect(last).toContain('USER 8500:850');
   expect(last.findIndex((line) => line.startsWith('USER'))).toBeGreaterThan(
     last.findLastIndex((line) => line.startsWith('RUN')),
   );
