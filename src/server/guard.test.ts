@@ -362,6 +362,22 @@ describe('the guard', () => {
     expect(await register({ Node: 'mine', Address: '1.1.1.1', ID: 'id-of-n1' })).toBe('Permission denied');
   });
 
+  it('refuses to overwrite, deregister or check an instance of another service under another spelling of its ID', async () => {
+    const { SecretID } = await tokenWith('service "mine" { policy = "write" } service "web" { policy = "read" }');
+    const write = (name: WriteName, args: object) =>
+      refusal(() => guard.write(name, args as never, { signal, token: SecretID }));
+    const known = { Node: 'n1', Address: node.Address, SkipNodeUpdate: true };
+    const mine = { ID: 'mine-1', Service: 'mine' };
+    expect(await write('catalog.register', { ...known, Service: mine })).toMatch(/^done/);
+    for (const ID of [service.ID, service.ID.toUpperCase()]) {
+      expect(await write('catalog.register', { ...known, Service: { ...mine, ID } })).toBe('Permission denied');
+      expect(await write('catalog.register', { ...known, Check: { CheckID: 'c', ServiceID: ID } })).toBe(
+        'Permission denied',
+      );
+      expect(await write('catalog.deregister', { Node: 'N1', ServiceID: ID })).toBe('Permission denied');
+    }
+  });
+
   it('takes no entry whose name stands there twice', async () => {
     const { SecretID } = await tokenWith(WEB_WRITE);
     const entry = { Kind: 'service-defaults', Name: 'db', name: 'web' };

@@ -1,6 +1,8 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { Explanation } from '../../src/model/intention.ts';
+import type { CaRoots } from '../../src/model/ca.ts';
+import type { Explanation, Intention } from '../../src/model/intention.ts';
 import {
+  type AgentProcess,
   ask,
   assertNoneLeft,
   type Bed,
@@ -9,6 +11,7 @@ import {
   type MeshService,
   seeded,
   startBed,
+  startEcho,
   waitFor,
 } from '../harness/index.ts';
 
@@ -85,7 +88,45 @@ describe('intentions and the sidecars of two datacenters', () => {
     }
     expect(Math.min(outcomes.allowed, outcomes.denied)).toBeGreaterThan(0);
   }, 60_000);
+
+  it('a deny holds for every spelling of source and destination', async () => {
+    const { dc1, dc2 } = bed;
+    await deleteAll(dc1);
+    const application = await startEcho('Bank');
+    await bed.mesh(dc2, 'Bank', { port: application.port });
+    const shop = await bed.mesh(dc1, 'Shop', { upstream: { name: 'BANK', datacenter: 'dc2' } });
+    await waitFor(() => ask(shop.upstreamPort, 'hello'), { what: 'the way from Shop to Bank' });
+    const open = await LongLived.open(shop.upstreamPort);
+    const exact = (source: string, destination: string) =>
+      `/v1/connect/intentions/exact?source=${source}&destination=${destination}`;
+    await callAgent(dc1, 'PUT', exact('shop', 'bank'), { SourceType: 'consul', Action: 'deny' });
+    await open.whenClosed;
+    for (let at = 0; at < 5; at += 1) expect(await isLetThrough(shop.upstreamPort)).toBe(false);
+    const { Roots, TrustDomain } = await callAgent<CaRoots>(dc2, 'GET', '/v1/agent/connect/ca/roots');
+    expect(Roots.length).toBeGreaterThan(0);
+    for (const source of ['shop', 'Shop', 'SHOP'])
+      for (const Target of ['bank', 'Bank', 'BANK']) {
+        const ClientCertURI = `spiffe://${TrustDomain}/ns/default/dc/dc1/svc/${source}`;
+        const body = { Target, ClientCertURI, ClientCertSerial: '01' };
+        expect(await callAgent(dc2, 'POST', '/v1/agent/connect/authorize', body)).toMatchObject({ Authorized: false });
+        const question = `/v1/connect/intentions/check?source=${source}&destination=${Target}`;
+        expect(await callAgent(dc1, 'GET', question)).toEqual({ Allowed: false });
+      }
+    await callAgent(dc2, 'PUT', exact('SHOP', 'BanK'), { SourceType: 'consul', Action: 'allow' });
+    await waitFor(() => ask(shop.upstreamPort, 'again'), { what: 'a connection after the allow', interval: 1 });
+    await application.close();
+  }, 60_000);
 });
+
+/** What the random rules left. */
+async function deleteAll(agent: AgentProcess): Promise<void> {
+  const all = await callAgent<readonly Intention[]>(agent, 'GET', '/v1/connect/intentions');
+  for (const { SourceName, DestinationName, SourceDatacenter } of all) {
+    const where = new URLSearchParams({ source: SourceName, destination: DestinationName });
+    if (SourceDatacenter !== undefined) where.set('source-dc', SourceDatacenter);
+    await callAgent(agent, 'DELETE', `/v1/connect/intentions/exact?${where}`);
+  }
+}
 
 async function isLetThrough(port: number): Promise<boolean> {
   return ask(port, 'may I?').then(

@@ -118,6 +118,22 @@ describe('who is woken', () => {
 });
 
 describe('registration', () => {
+  it('lists the services and tags of the instances that fulfil an expression', async () => {
+    const web = (node: string, tags: string[]) => ({ ID: `web-${node}`, Service: 'web', Tags: tags, Port: 1 });
+    await catalog.register({ Node: 'a', Address: '10.0.0.1', Service: web('a', ['blue']) });
+    await catalog.register({ Node: 'b', Address: '10.0.0.2', NodeMeta: { rack: '2' }, Service: web('b', ['green']) });
+    const list = (filter: string) => reads['catalog.services'].produce({ filter });
+    expect(list('ServiceName == web')).toEqual({ web: ['blue', 'green'] });
+    expect(list('Node == b and ServiceName == web')).toEqual({ web: ['green'] });
+    expect(list('NodeMeta.rack == "2" and green in ServiceTags')).toEqual({ web: ['green'] });
+    expect(list('ServiceName == nothing')).toEqual({});
+    expect(() => list('Nope == 1')).toThrow('Nope');
+    const topics = reads['catalog.services'].topics({ filter: 'Node == b' });
+    const before = store.topics.index(topics);
+    await catalog.register({ Node: 'b', Address: '10.0.0.9' });
+    expect(store.topics.index(topics)).toBeGreaterThan(before);
+  });
+
   it('finds names without regard to case and sorts by distance', async () => {
     for (const node of ['a', 'b', 'c']) await catalog.register(instance(node, 'Web'));
     await catalog.updateCoordinate({ Node: 'a', Coord: coordinateAt(3, 0) });

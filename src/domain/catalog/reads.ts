@@ -85,6 +85,21 @@ export function createReads(tables: CatalogTables, distance: Distance): CatalogR
     return healthCheckFilter.apply(args.filter, sortNear(args.near, kept, (row) => row.value.Node).map(checkForm));
   };
 
+  /** Services by their instances, which a filter looks at in the flat form. */
+  const matching = (
+    nodeMeta: ListArgs['nodeMeta'],
+    filter: string | undefined,
+  ): readonly Pick<ServiceEntity, 'Service' | 'Tags'>[] => {
+    const rows = services.list().filter((row) => nodeHas(row.value.Node, nodeMeta));
+    if (filter === undefined) return rows.map((row) => row.value);
+    const flat = rows.flatMap((service) => {
+      const node = nodes.get(nodeKey(service.value.Node));
+      return node === undefined ? [] : [catalogServiceForm(node.value, service)];
+    });
+    const kept = catalogServiceFilter.apply(filter, flat);
+    return kept.map(({ ServiceName, ServiceTags }) => ({ Service: ServiceName, Tags: ServiceTags }));
+  };
+
   const nodeServices = (node: string): readonly NodeService[] => services.by('node', fold(node)).map(serviceForm);
 
   const instanceChecks = ({ node, service }: Instance, form = checkForm): readonly HealthCheck[] => {
@@ -106,17 +121,17 @@ export function createReads(tables: CatalogTables, distance: Distance): CatalogR
     },
 
     'catalog.services': {
-      topics: (args) => (args.nodeMeta === undefined ? ['services'] : ['services', 'nodes']),
-      produce: ({ nodeMeta }) => {
+      topics: ({ nodeMeta, filter }) =>
+        nodeMeta === undefined && filter === undefined ? ['services'] : ['services', 'nodes'],
+      produce: ({ nodeMeta, filter }) => {
         const tags = new Map<string, Set<string>>();
-        for (const { value } of services.list()) {
-          if (!nodeHas(value.Node, nodeMeta)) continue;
-          let known = tags.get(value.Service);
+        for (const { Service, Tags } of matching(nodeMeta, filter)) {
+          let known = tags.get(Service);
           if (known === undefined) {
             known = new Set();
-            tags.set(value.Service, known);
+            tags.set(Service, known);
           }
-          for (const tag of value.Tags ?? []) known.add(tag);
+          for (const tag of Tags ?? []) known.add(tag);
         }
         const names = [...tags.keys()].sort();
         return Object.fromEntries(names.map((name) => [name, [...(tags.get(name) ?? [])].sort()]));

@@ -34,9 +34,11 @@ export interface NodeDump {
   readonly Checks: readonly HealthCheck[];
 }
 
+type FilterArgs = Pick<ListArgs, 'filter'>;
+
 export interface UiReads {
-  readonly 'internal.uiServices': Read<ListArgs, readonly ServiceSummary[]>;
-  readonly 'internal.uiNodes': Read<ListArgs, readonly NodeDump[]>;
+  readonly 'internal.uiServices': Read<FilterArgs, readonly ServiceSummary[]>;
+  readonly 'internal.uiNodes': Read<FilterArgs, readonly NodeDump[]>;
 }
 
 type InstanceChecks = (instance: {

@@ -8,6 +8,8 @@ export interface QueryParameter {
   readonly name: string;
   /** One sentence for the reference page. */
   readonly about: string;
+  /** `none`: taken from the peer's clients and not looked at, since it is always so here. Default: it counts. */
+  readonly effect?: 'none';
 }
 
 /**

@@ -9,14 +9,22 @@ import {
   translateNodeWithServices,
 } from '../translate.ts';
 import { writeRoute } from '../write-route.ts';
-import { filterArgs, LIST_PARAMETERS, listArgs, required, serviceArgs, TAG_PARAMETER } from './list-args.ts';
+import {
+  FILTER,
+  filterArgs,
+  LIST_PARAMETERS,
+  listArgs,
+  NODE_META,
+  required,
+  serviceArgs,
+  TAG_PARAMETER,
+  unsortedArgs,
+} from './list-args.ts';
 
 export interface CatalogRouteDeps extends ReadRouteDeps {
   /** The agent's own node. */
   readonly nodeName: string;
 }
-
-const FILTER = LIST_PARAMETERS.slice(0, 1);
 
 /** /v1/catalog */
 export function catalogRoutes(deps: CatalogRouteDeps): readonly Route[] {
@@ -63,8 +71,11 @@ export function catalogRoutes(deps: CatalogRouteDeps): readonly Route[] {
       about: 'Names of all services of a datacenter, each with its tags.',
       acl: 'service:read',
       read: 'catalog.services',
-      query: LIST_PARAMETERS,
-      args: (_params, query) => listArgs(query, nodeName),
+      query: [
+        { name: 'filter', about: 'Expression that an instance must fulfil for its service and tags to be listed.' },
+        NODE_META,
+      ],
+      args: (_params, query) => unsortedArgs(query),
       meta: 'consistency',
       metaOnError: true,
       cached: true,
@@ -99,7 +110,7 @@ export function catalogRoutes(deps: CatalogRouteDeps): readonly Route[] {
       acl: 'node:read',
       read: 'catalog.node',
       translate: translateNodeWithServices,
-      query: FILTER,
+      query: [FILTER],
       args: (params, query) => ({ node: required(params.node, 'Missing node name'), ...filterArgs(query) }),
       meta: 'consistency',
       metaOnError: true,
@@ -110,7 +121,7 @@ export function catalogRoutes(deps: CatalogRouteDeps): readonly Route[] {
       acl: 'node:read',
       read: 'catalog.nodeServices',
       translate: translateNodeServices,
-      query: FILTER,
+      query: [FILTER],
       args: (params, query) => ({ node: required(params.node, 'Missing node name'), ...filterArgs(query) }),
       meta: 'consistency',
       metaOnError: true,

@@ -5,7 +5,7 @@ import type { Query } from '../query.ts';
 import { type ReadRouteDeps, readRoute } from '../read-route.ts';
 import type { Route } from '../route.ts';
 import { writeRoute } from '../write-route.ts';
-import { filterArgs } from './list-args.ts';
+import { FILTER, filterArgs } from './list-args.ts';
 
 /** /v1/config */
 export function configRoutes(deps: ReadRouteDeps): readonly Route[] {
@@ -27,6 +27,7 @@ export function configRoutes(deps: ReadRouteDeps): readonly Route[] {
       about: 'All configuration entries of a kind.',
       acl: 'service:read',
       read: 'config.list',
+      query: [FILTER],
       args: (params, query) => ({ kind: params.kind ?? '', ...filterArgs(query) }),
       meta: 'index',
     }),

@@ -4,19 +4,18 @@ import { readRoute } from '../read-route.ts';
 import { EMPTY, jsonResponse, type Route } from '../route.ts';
 import { writeRoute } from '../write-route.ts';
 import type { CatalogRouteDeps } from './catalog.ts';
-import { LIST_PARAMETERS, listArgs, required } from './list-args.ts';
+import { FILTER, filterArgs, required } from './list-args.ts';
 
 /** What the UI and operators ask. */
 export function internalRoutes(deps: CatalogRouteDeps & { readonly agent: AgentParts }): readonly Route[] {
-  const { nodeName } = deps;
   return [
     readRoute(deps, {
       path: '/v1/internal/ui/services',
       about: 'One line for each service: instances, checks, proxies.',
       acl: 'service:read',
       read: 'internal.uiServices',
-      query: LIST_PARAMETERS,
-      args: (_params, query) => listArgs(query, nodeName),
+      query: [FILTER],
+      args: (_params, query) => filterArgs(query),
       meta: 'index',
     }),
     readRoute(deps, {
@@ -24,8 +23,8 @@ export function internalRoutes(deps: CatalogRouteDeps & { readonly agent: AgentP
       about: 'All nodes with their services and checks.',
       acl: 'node:read',
       read: 'internal.uiNodes',
-      query: LIST_PARAMETERS,
-      args: (_params, query) => listArgs(query, nodeName),
+      query: [FILTER],
+      args: (_params, query) => filterArgs(query),
       meta: 'index',
     }),
     {
@@ -33,6 +32,7 @@ export function internalRoutes(deps: CatalogRouteDeps & { readonly agent: AgentP
       path: '/v1/internal/ui/service-topology/*service',
       about: 'Not offered: intentions and upstreams have endpoints of their own.',
       acl: 'service:read',
+      query: [{ name: 'kind', about: 'Kind of the service; must be given.' }],
       handle({ params, query }) {
         required(params.service, 'Missing service name');
         required(query.get('kind'), 'Missing service kind');

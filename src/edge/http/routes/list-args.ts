@@ -5,9 +5,14 @@ import type { QueryParameter } from '../route.ts';
 
 /** The conditions that lists share, as the query string gives them. */
 
+export const FILTER: QueryParameter = { name: 'filter', about: 'Expression that each item of the answer must fulfil.' };
+export const NODE_META: QueryParameter = {
+  name: 'node-meta',
+  about: 'Node metadata as key:value; may be repeated, all must match.',
+};
 export const LIST_PARAMETERS: readonly QueryParameter[] = [
-  { name: 'filter', about: 'Expression that each item of the answer must fulfil.' },
-  { name: 'node-meta', about: 'Node metadata as key:value; may be repeated, all must match.' },
+  FILTER,
+  NODE_META,
   { name: 'near', about: 'Sort by round-trip time from this node; _agent is the agent’s own.' },
 ];
 
@@ -15,12 +20,15 @@ export const TAG_PARAMETER: QueryParameter = { name: 'tag', about: 'Tag; may be 
 
 /** @param nodeName the agent's own node, which `near=_agent` stands for. */
 export function listArgs(query: Query, nodeName: string): ListArgs {
-  const filter = query.text('filter');
   const near = query.text('near');
+  return { ...unsortedArgs(query), ...(near === '' ? undefined : { near: near === '_agent' ? nodeName : near }) };
+}
+
+/** Of a list in which nothing has a distance. */
+export function unsortedArgs(query: Query): Omit<ListArgs, 'near'> {
   return {
-    ...(filter === '' ? undefined : { filter }),
+    ...filterArgs(query),
     ...(query.has('node-meta') ? { nodeMeta: Object.fromEntries(query.all('node-meta').map(metaPair)) } : undefined),
-    ...(near === '' ? undefined : { near: near === '_agent' ? nodeName : near }),
   };
 }
 

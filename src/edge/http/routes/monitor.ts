@@ -14,7 +14,7 @@ export function monitorRoutes(log: LogLines): readonly Route[] {
       acl: 'agent:read',
       query: [
         { name: 'loglevel', about: 'Least level: debug, info, warn or error; default info.' },
-        { name: 'logjson', about: 'Accepted; lines are always JSON.' },
+        { name: 'logjson', about: 'Accepted; lines are always JSON.', effect: 'none' },
         { name: 'recent', about: 'Instead of what comes, the newest lines that are still held.' },
       ],
       handle({ query, signal }) {

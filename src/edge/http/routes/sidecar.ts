@@ -46,11 +46,11 @@ export function sidecarRoutes(deps: SidecarRouteDeps): readonly Route[] {
       acl: 'service:write',
       query: [{ name: 'version', about: 'Version of the update.' }],
       handle({ params, query }) {
+        const version = parseUnsigned(query.text('version'));
+        if (version === undefined) throw new IsthmusError('invalid_argument', 'Invalid version');
         const session = sessions.get(params.session ?? '');
         if (session === undefined)
           throw new IsthmusError('not_found', 'Unknown sidecar session: open the stream again');
-        const version = parseUnsigned(query.text('version'));
-        if (version === undefined) throw new IsthmusError('invalid_argument', 'Invalid version');
         session.acknowledge(version);
         return EMPTY;
       },

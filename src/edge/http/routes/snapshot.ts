@@ -19,7 +19,10 @@ export function snapshotRoutes({ snapshots }: SnapshotRouteDeps): readonly Route
       path: '/v1/snapshot',
       about: 'An archive of everything that the datacenter’s store holds, at one revision.',
       acl: 'management',
-      query: [{ name: 'stale', about: 'Accepted; the state is never older than the request.' }, DATACENTER],
+      query: [
+        { name: 'stale', about: 'Accepted; the state is never older than the request.', effect: 'none' },
+        DATACENTER,
+      ],
       async handle(request) {
         const { index, archive } = await snapshots.save(callOptions(request));
         return {

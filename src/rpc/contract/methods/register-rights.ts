@@ -1,6 +1,12 @@
 import type { DeregisterRequest, RegisterRequest } from '../../../model/catalog.ts';
+import { foldName } from '../../../model/names.ts';
 import type { Rights } from '../../../model/rights.ts';
 import type { StoredFacts } from './method.ts';
+
+/** IDs lead to one row in any letter case: a write under another spelling overwrites it. */
+function same(a: string, b: string | undefined): boolean {
+  return foldName(a) === foldName(b ?? '');
+}
 
 /** As Consul: the node's right is for the node's own row and checks, a service's for its rows. */
 export function mayRegister(rights: Rights, request: RegisterRequest, facts: StoredFacts): boolean {
@@ -16,19 +22,19 @@ export function mayRegister(rights: Rights, request: RegisterRequest, facts: Sto
   const { Service: service } = request;
   if (service) {
     if (!rights.may('service', service.Service ?? '', 'write')) return false;
-    const before = services.find(({ ID }) => ID === (service.ID || service.Service));
+    const before = services.find(({ ID }) => same(ID, service.ID || service.Service));
     if (before !== undefined && !rights.may('service', before.Service, 'write')) return false;
   }
   const checks = [...(request.Checks ?? []), ...(request.Check ? [request.Check] : [])];
   return checks.every(({ ServiceID = '' }) => {
     if (ServiceID === '') return writesNode;
-    const own = service && ServiceID === (service.ID || service.Service) ? service.Service : undefined;
-    const name = own ?? services.find(({ ID }) => ID === ServiceID)?.Service;
+    const own = service && same(ServiceID, service.ID || service.Service) ? service.Service : undefined;
+    const name = own ?? services.find(({ ID }) => same(ID, ServiceID))?.Service;
     return name !== undefined && rights.may('service', name, 'write');
   });
 }
 
-/** Names are told apart by case here but not in the catalog, and a known ID renames its node: both rows must be the caller's. */
+/** A known ID renames its node: both rows must be the caller's. */
 function mayReplace(
   rights: Rights,
   { Node: node, ID: id = '' }: RegisterRequest,
@@ -49,6 +55,6 @@ export function mayDeregister(rights: Rights, request: DeregisterRequest, facts:
     return name !== undefined && rights.may('service', name, 'write');
   }
   if (CheckID === '') return false;
-  const name = facts.checks(node).find((check) => check.CheckID === CheckID)?.ServiceName ?? '';
+  const name = facts.checks(node).find((check) => same(check.CheckID, CheckID))?.ServiceName ?? '';
   return name !== '' && rights.may('service', name, 'write');
 }
