@@ -45,6 +45,20 @@ const LEFT_OUT = ['validate.rules', 'validate.required', 'validate.disabled'];
  */
 const IGNORE_EMPTY = { String: 26, Bytes: 14, Repeated: 5, Map: 6, Numeric: 8 };
 
+/** Fields that Envoy has and the shipped API lacks: [file, what the line goes after, line]. */
+const NEWER = [
+  [
+    'envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy.proto',
+    'import "envoy/config/accesslog/v3/accesslog.proto";',
+    'import "envoy/config/core/v3/backoff.proto";',
+  ],
+  [
+    'envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy.proto',
+    'google.protobuf.UInt32Value max_connect_attempts = 7 [(validate.rules).uint32 = {gte: 1}];',
+    'config.core.v3.BackoffStrategy backoff_options = 18;',
+  ],
+];
+
 /** Writes the generated code to `out`. `buf` runs the tool with arguments in a folder. */
 function generateInto(out, buf) {
   const work = mkdtempSync(join(tmpdir(), 'isthmus-xds-'));
@@ -58,6 +72,7 @@ function generateInto(out, buf) {
       join(work, 'extra/validate/validate.proto'),
       patched(readFileSync(join(deps, 'protoc-gen-validate/validate/validate.proto'), 'utf8')),
     );
+    for (const [file, after, line] of NEWER) insert(join(work, 'envoy-api', file), after, line);
     const modules = ['envoy-api', 'xds', 'googleapis', 'extra'].map((path) => ({ path }));
     writeFileSync(join(work, 'buf.yaml'), JSON.stringify({ version: 'v2', modules }));
     const plugin = {
@@ -80,6 +95,12 @@ function generateInto(out, buf) {
   }
 }
 
+function insert(file, after, line) {
+  const text = readFileSync(file, 'utf8');
+  if (!text.includes(after)) throw new Error(`${file} has no line ${after}`);
+  writeFileSync(file, text.replace(after, `${after}\n${line}`));
+}
+
 function patched(text) {
   return text.replace(/message (\w+)Rules \{/g, (start, type) => {
     const number =
@@ -95,7 +116,7 @@ function digest() {
   const versions = PACKAGES.map(
     (name) => JSON.parse(readFileSync(join(ROOT, 'node_modules', name, 'package.json'), 'utf8')).version,
   );
-  hash.update(JSON.stringify([versions, TYPES, LEFT_OUT, IGNORE_EMPTY]));
+  hash.update(JSON.stringify([versions, TYPES, LEFT_OUT, IGNORE_EMPTY, NEWER]));
   for (const folder of [EXTRA, join(ROOT, XDS_GENERATED)]) {
     const names = readdirSync(folder, { recursive: true }).map(String).sort();
     for (const name of names) {

@@ -134,7 +134,7 @@ interface Addresses {
   readonly own: Pick<RuntimeConfig, 'bindAddr' | 'advertiseAddr' | 'advertiseAddrWan' | 'taggedAddresses'>;
   readonly serfLan: string;
   readonly serfWan: string;
-  readonly edges: Readonly<Record<'http' | 'https' | 'dns' | 'grpc', readonly string[]>>;
+  readonly edges: Readonly<Record<'http' | 'https' | 'dns' | 'grpc' | 'grpcTls', readonly string[]>>;
 }
 
 function resolveAddresses(values: Values, interfaces: readonly InterfaceAddress[], reject: Reject): Addresses {
@@ -162,7 +162,7 @@ function resolveAddresses(values: Values, interfaces: readonly InterfaceAddress[
   const wan = single('advertise_addr_wan', 'advertise_addr_wan_ipv4', 'advertise_addr_wan_ipv6') || lan;
   if (isUnspecified(wan)) reject('advertise_addr_wan', 'Advertise WAN address cannot be 0.0.0.0, :: or [::]');
 
-  const edge = (path: 'addresses.http' | 'addresses.https' | 'addresses.dns' | 'addresses.grpc'): readonly string[] => {
+  const edge = (path: `addresses.${'http' | 'https' | 'dns' | 'grpc' | 'grpc_tls'}`): readonly string[] => {
     const sockets = path !== 'addresses.dns';
     const own = guard(path, () => addressList(values[path], interfaces, sockets));
     return own.length > 0 ? own : guard('client_addr', () => addressList(values.client_addr, interfaces, sockets));
@@ -187,6 +187,7 @@ function resolveAddresses(values: Values, interfaces: readonly InterfaceAddress[
       https: edge('addresses.https'),
       dns: edge('addresses.dns'),
       grpc: edge('addresses.grpc'),
+      grpcTls: edge('addresses.grpc_tls'),
     },
   };
 }
@@ -208,6 +209,7 @@ function buildPorts(values: Values): PortsConfig {
     https: values['ports.https'],
     dns: values['ports.dns'],
     grpc: values['ports.grpc'],
+    grpcTls: values['ports.grpc_tls'],
     server: values['ports.server'],
     serfLan: values['ports.serf_lan'],
     serfWan: values['ports.serf_wan'],
@@ -231,6 +233,7 @@ function buildListeners(values: Values, addresses: Addresses, ports: PortsConfig
     https: https ? at(edges.https, ports.https) : [],
     dns: at(edges.dns, ports.dns),
     grpc: at(edges.grpc, ports.grpc),
+    grpcTls: at(edges.grpcTls, ports.grpcTls),
     server: values.server ? at([own.bindAddr], ports.server) : [],
     serfLan: values.server ? at([addresses.serfLan], ports.serfLan) : [],
     serfWan: values.server ? at([addresses.serfWan], ports.serfWan) : [],

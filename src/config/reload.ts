@@ -29,6 +29,7 @@ export function afterReload(started: LoadedConfig, after: LoadedConfig): LoadedC
     tls: {
       rpc: { ...started.config.tls.rpc, ...filesOf(tls.rpc) },
       https: { ...started.config.tls.https, ...filesOf(tls.https) },
+      grpc: { ...started.config.tls.grpc, ...filesOf(tls.grpc) },
     },
   };
   return { ...after, config, values: values as LoadedConfig['values'] };

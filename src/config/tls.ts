@@ -3,7 +3,7 @@ import type { Reject } from './build.ts';
 import type { Values } from './keys/table.ts';
 import type { RpcTls, TlsConfig, TlsSection } from './types.ts';
 
-type Section = 'internal_rpc' | 'https';
+type Section = 'internal_rpc' | 'https' | 'grpc';
 type Shared =
   | 'ca_file'
   | 'ca_path'
@@ -20,10 +20,10 @@ export interface TlsInput {
   readonly reject: Reject;
 }
 
-/** What the old names, `tls.defaults` and the two blocks come to. */
+/** What the old names, `tls.defaults` and the blocks come to. */
 export function buildTls(input: TlsInput): TlsConfig {
   const https = buildSection(input, 'https');
-  return { rpc: buildRpc(input), https };
+  return { rpc: buildRpc(input), https, grpc: buildSection(input, 'grpc') };
 }
 
 function buildRpc(input: TlsInput): RpcTls {
@@ -83,7 +83,8 @@ function buildSection(input: TlsInput, section: Section): TlsSection {
   if ((certFile === '') !== (keyFile === ''))
     reject(pick(input, certFile === '' ? 'key_file' : 'cert_file', section), '"cert_file" and "key_file" go together');
   const incoming = pick(input, 'verify_incoming', section);
-  const older = section === 'https' ? values.verify_incoming_https : values.verify_incoming_rpc;
+  const older =
+    section === 'https' ? values.verify_incoming_https : section === 'internal_rpc' && values.verify_incoming_rpc;
   return {
     caFile: value('ca_file'),
     caPath: value('ca_path'),

@@ -26,7 +26,7 @@ export interface RuntimeConfig {
   /** Where each listener binds: one entry an address, none when the listener is off. */
   readonly listeners: ListenerConfig;
   readonly ports: PortsConfig;
-  /** Certificates of the server ports and of the HTTPS listener. */
+  /** Certificates of the server ports, of the HTTPS listener and of xDS over TLS. */
   readonly tls: TlsConfig;
   /** File with an invitation; '' where there is none. */
   readonly joinInvite: string;
@@ -79,6 +79,7 @@ export interface ListenerConfig {
   readonly https: readonly ListenAddress[];
   readonly dns: readonly ListenAddress[];
   readonly grpc: readonly ListenAddress[];
+  readonly grpcTls: readonly ListenAddress[];
   /** Server to server and agent to server; only when `server`. */
   readonly server: readonly ListenAddress[];
   /** Where agents knock (`retry_join`). */
@@ -93,6 +94,7 @@ export interface PortsConfig {
   readonly https: number;
   readonly dns: number;
   readonly grpc: number;
+  readonly grpcTls: number;
   readonly server: number;
   readonly serfLan: number;
   readonly serfWan: number;
@@ -104,6 +106,7 @@ export interface TlsConfig {
   /** Of the server ports. */
   readonly rpc: RpcTls;
   readonly https: TlsSection;
+  readonly grpc: TlsSection;
 }
 
 /** Paths of PEM files; '' where not given. */

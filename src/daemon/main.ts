@@ -14,6 +14,7 @@ import type { Core } from './core.ts';
 import { createDns, type Dns } from './edges/dns.ts';
 import { createEdgeParts } from './edges/edge-parts.ts';
 import { createHttp } from './edges/http.ts';
+import { createXds } from './edges/xds.ts';
 import { type AgentHost, processHost } from './host.ts';
 import { type Logging, startLogging } from './logging.ts';
 import { createNodeAgent, type NodeAgent } from './node/node-agent.ts';
@@ -144,7 +145,9 @@ export async function runAgent({ input, describe, host = processHost }: RunAgent
     metrics,
   });
 
-  const group = createServiceGroup([certificates, ...core.services, ...agent.services, dns, http], clock);
+  const xds = createXds({ loaded, feeds: parts.proxies, certificates, clock, log, metrics });
+
+  const group = createServiceGroup([certificates, ...core.services, ...agent.services, dns, xds, http], clock);
   if (describe !== undefined) {
     describe(metrics);
     return 0;
@@ -166,7 +169,7 @@ export async function runAgent({ input, describe, host = processHost }: RunAgent
   ];
   try {
     await group.start(stopping.signal);
-    const ready = readyAddresses(config, core.addresses, http.addresses, dns.addresses);
+    const ready = readyAddresses(config, core.addresses, http.addresses, dns.addresses, xds.addresses);
     host.ready(ready);
     log.info('agent is ready', { addresses: ready });
     await new Promise<void>((resolve) => {

@@ -1,5 +1,6 @@
 import type { RuntimeConfig } from '../config/types.ts';
 import type { HttpAddress } from '../edge/http/listen.ts';
+import type { XdsAddress } from '../edge/xds/listener.ts';
 import { formatAddress } from '../federation/address.ts';
 import type { BoundAddress } from '../rpc/transport/listener.ts';
 
@@ -10,6 +11,8 @@ export interface ReadyAddresses {
   readonly http?: string;
   readonly https?: string;
   readonly dns?: string;
+  readonly grpc?: string;
+  readonly grpc_tls?: string;
   readonly server?: string;
   readonly serf_lan?: string;
   readonly serf_wan?: string;
@@ -21,6 +24,7 @@ export function readyAddresses(
   rpc: Readonly<Record<string, BoundAddress>>,
   http: readonly HttpAddress[],
   dns: readonly { readonly host: string; readonly port: number }[],
+  xds: readonly XdsAddress[],
 ): ReadyAddresses {
   const of = (name: string): string | undefined => {
     const bound = rpc[name];
@@ -30,10 +34,17 @@ export function readyAddresses(
     const bound = http.find((address) => address.kind === kind);
     return bound === undefined ? undefined : formatAddress({ address: bound.host, port: bound.port });
   };
+  const grpc = (name: XdsAddress['name']): string | undefined => {
+    const bound = xds.find((address) => address.name === name);
+    if (bound === undefined) return undefined;
+    return bound.port === 0 ? `unix://${bound.host}` : formatAddress({ address: bound.host, port: bound.port });
+  };
   const addresses = {
     http: api('http'),
     https: api('https'),
     dns: dns[0] === undefined ? undefined : formatAddress({ address: dns[0].host, port: dns[0].port }),
+    grpc: grpc('grpc'),
+    grpc_tls: grpc('grpc_tls'),
     server: of('server'),
     serf_lan: of('serf_lan'),
     serf_wan: of('serf_wan'),

@@ -11,6 +11,9 @@ export interface SidecarUpstream {
   readonly datacenter: string;
   readonly bindAddress: string;
   readonly bindPort: number;
+  /** Instead of address and port: a Unix socket, with its permissions in octal. */
+  readonly bindSocketPath?: string;
+  readonly bindSocketMode?: string;
   /** Opaque options such as connect_timeout_ms, max_connections. */
   readonly config: Readonly<Record<string, unknown>>;
 }

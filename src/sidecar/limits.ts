@@ -69,10 +69,3 @@ export const DEFAULT_LIMITS: SidecarLimits = {
   ejectBaseMs: 1_000,
   ejectMaxMs: 30_000,
 };
-
-/** A positive number among the opaque options of a proxy or upstream; anything else counts as not set. */
-export function option(config: Readonly<Record<string, unknown>>, key: string): number | undefined {
-  const value = config[key];
-  const number = typeof value === 'string' ? Number(value) : value;
-  return typeof number === 'number' && Number.isFinite(number) && number > 0 ? number : undefined;
-}

@@ -1,6 +1,7 @@
 import type { Clock, Timer } from '../lib/clock.ts';
 import { abortable } from '../lib/signals.ts';
 import type { TaskGroup } from '../lib/task.ts';
+import type { PassiveHealthCheck } from '../model/proxy-options.ts';
 import type { SidecarLimits } from './limits.ts';
 import type { RefusalReason } from './refusals.ts';
 
@@ -10,6 +11,11 @@ export interface Tolerance {
   readonly maxFailures: number;
   /** Failures further apart than this are not consecutive, milliseconds. */
   readonly intervalMs: number;
+}
+
+/** As an upstream's options say. */
+export function toleranceOf({ maxFailures, intervalMs }: PassiveHealthCheck): Tolerance {
+  return { maxFailures: maxFailures ?? 1, intervalMs: intervalMs ?? Number.POSITIVE_INFINITY };
 }
 
 const NO_TOLERANCE: Tolerance = { maxFailures: 1, intervalMs: Number.POSITIVE_INFINITY };

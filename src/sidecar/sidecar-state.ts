@@ -2,6 +2,7 @@ import type { Clock } from '../lib/clock.ts';
 import { IsthmusError, invariant } from '../lib/errors.ts';
 import { sleep } from '../lib/signals.ts';
 import type { TaskGroup } from '../lib/task.ts';
+import { localOptions } from '../model/proxy-options.ts';
 import type {
   SidecarConfig,
   SidecarEndpoint,
@@ -15,7 +16,7 @@ import { Authorizer } from './authorizer.ts';
 import { Dialer } from './dialer.ts';
 import { Inbound, type LocalApp } from './inbound.ts';
 import { Instances } from './instances.ts';
-import { option, type SidecarLimits } from './limits.ts';
+import type { SidecarLimits } from './limits.ts';
 import { createMeters, type SidecarMeters } from './meters.ts';
 import { OpenConnections } from './open-connections.ts';
 import { type Peer, PeerReader } from './peer.ts';
@@ -223,14 +224,15 @@ export class SidecarState {
 
   #applyConfig(config: SidecarConfig): void {
     const { limits } = this.#deps;
+    const options = localOptions(config.config);
     this.#config = config;
     this.#local =
       config.local === undefined
         ? undefined
         : {
             ...config.local,
-            connectTimeoutMs: option(config.config, 'local_connect_timeout_ms') ?? limits.localConnectTimeoutMs,
-            maxConnections: option(config.config, 'max_inbound_connections') ?? limits.maxInboundConnections,
+            connectTimeoutMs: options.connectTimeoutMs ?? limits.localConnectTimeoutMs,
+            maxConnections: options.maxConnections ?? limits.maxInboundConnections,
           };
   }
 

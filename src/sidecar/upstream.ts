@@ -2,6 +2,7 @@ import { createServer, type Server, type Socket } from 'node:net';
 import type { Clock } from '../lib/clock.ts';
 import { IsthmusError } from '../lib/errors.ts';
 import type { TaskGroup } from '../lib/task.ts';
+import { type UpstreamOptions, upstreamOptions } from '../model/proxy-options.ts';
 import type { SidecarEndpoint, SidecarUpstream } from '../model/sidecar.ts';
 import type { Logger } from '../telemetry/types.ts';
 import { Balancer } from './balancer.ts';
@@ -12,10 +13,10 @@ import type { SidecarLimits } from './limits.ts';
 import { listen, stopListening } from './listening.ts';
 import type { SidecarMeters } from './meters.ts';
 import type { OpenConnection, OpenConnections } from './open-connections.ts';
+import { type Tolerance, toleranceOf } from './outlier.ts';
 import { pump } from './pump.ts';
 import type { Refusals } from './refusals.ts';
 import { hostPort, ignoreError, resetSocket, socketEnd } from './sockets.ts';
-import { type UpstreamOptions, upstreamOptions } from './upstream-options.ts';
 
 export interface UpstreamDeps {
   readonly clock: Clock;
@@ -39,6 +40,7 @@ export class Upstream {
   /** Accepted connections of the application, those being connected included. */
   readonly #accepted = new Set<Socket>();
   readonly #options: UpstreamOptions;
+  readonly #tolerance: Tolerance;
   #port = 0;
 
   constructor(config: SidecarUpstream, deps: UpstreamDeps) {
@@ -46,6 +48,7 @@ export class Upstream {
     this.#deps = deps;
     this.#balancer = new Balancer(deps.random);
     this.#options = upstreamOptions(config.config);
+    this.#tolerance = toleranceOf(this.#options.passiveHealthCheck);
     // Paused: what the application sends first waits in the kernel until an instance took the connection.
     this.#server = createServer({ allowHalfOpen: true, noDelay: true, pauseOnConnect: true });
     this.#server.on('connection', (socket) => this.#accept(socket));
@@ -129,7 +132,7 @@ export class Upstream {
         instance.load -= 1;
         last = error instanceof DialError ? error : new DialError('unreachable', String(error), { retry: true });
         if (!last.retry) break;
-        instance.failed(last.reason, this.#options.tolerance);
+        instance.failed(last.reason, this.#tolerance);
         if (tried.size < maxTries) this.#note(last, instance);
       }
     }

@@ -33,6 +33,7 @@ export function proxySnapshot(changes: Partial<ConnectProxySnapshot> = {}): Conn
     },
     verdicts: { destination: 'web', destinationDatacenter: 'dc1', rules: [], defaultAction: 'allow', revision: 0 },
     upstreams: new Map(),
+    refused: new Map(),
     ...changes,
   };
 }

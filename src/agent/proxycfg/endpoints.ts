@@ -8,6 +8,18 @@ import type { ResolvedTarget, ResolvedUpstream } from '../../model/upstream.ts';
  * Instances are weighted as their worst check says; one in another datacenter is dialled at its WAN address.
  */
 export function endpointsOf(upstream: ResolvedUpstream, ownDatacenter: string): readonly SidecarEndpoint[] {
+  let made = MADE.get(upstream);
+  if (made === undefined) {
+    made = makeEndpoints(upstream, ownDatacenter);
+    MADE.set(upstream, made);
+  }
+  return made;
+}
+
+/** Made once for all proxies that follow the same upstream: an agent is in one datacenter. */
+const MADE = new WeakMap<ResolvedUpstream, readonly SidecarEndpoint[]>();
+
+function makeEndpoints(upstream: ResolvedUpstream, ownDatacenter: string): readonly SidecarEndpoint[] {
   const { targets, connectTimeoutMs } = upstream;
   const timeout = connectTimeoutMs === undefined ? {} : { connectTimeoutMs };
   return [...targets.filter(({ reached }) => reached), ...targets.filter(({ reached }) => !reached)].flatMap((target) =>

@@ -37,7 +37,7 @@ export interface ProxyFeed {
   readonly proxyId: string;
   /** Ends with an error when the proxy can't be followed any longer. To be read once. */
   readonly snapshots: AsyncIterable<ProxySnapshot>;
-  /** The proxy has taken over a snapshot: it serves. */
+  /** The proxy serves by what it was given: a check that looks at it needn't wait for its turn. */
   serves(): void;
   /** The proxy has confirmed that it verifies with these roots. */
   holds(rootIds: readonly string[]): void;
@@ -129,13 +129,11 @@ export function createProxyConfigs(deps: ProxyConfigsDeps): ProxyConfigs {
         { once: true },
       );
       log.info('sidecar connected', { proxy: proxyId, service: proxy.service });
-      let serving = false;
       return {
         proxyId,
         snapshots: proxy.snapshots(),
         serves() {
-          if (!serving) deps.onSidecar?.(proxyId);
-          serving = true;
+          if (!life.signal.aborted) deps.onSidecar?.(proxyId);
         },
         holds(rootIds) {
           if (!life.signal.aborted) verifier.holds(rootIds);

@@ -29,4 +29,6 @@ export interface ConnectProxySnapshot extends CommonSnapshot {
   readonly verdicts: Verdicts;
   /** By the key of each upstream of `config`, in its order. */
   readonly upstreams: ReadonlyMap<string, UpstreamState>;
+  /** By the key of an upstream: what it leads to and this service may not connect to, sorted; absent when there is none. */
+  readonly refused: ReadonlyMap<string, readonly string[]>;
 }

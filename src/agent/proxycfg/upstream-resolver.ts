@@ -8,7 +8,15 @@ import { endpointsOf } from './endpoints.ts';
 export interface UpstreamState {
   /** Undefined: not known yet. A sidecar that was there before keeps what it has. */
   readonly endpoints: readonly SidecarEndpoint[] | undefined;
+  /** What it leads to now, instances or not; empty while that is not known. */
+  readonly targets: readonly UpstreamTarget[];
   readonly problem: string;
+}
+
+/** A service in one datacenter: an identity that certificates name. */
+export interface UpstreamTarget {
+  readonly service: string;
+  readonly datacenter: string;
 }
 
 export interface UpstreamResolverDeps {
@@ -56,11 +64,11 @@ export function createUpstreamResolver(deps: UpstreamResolverDeps): UpstreamReso
           const endpoints = endpointsOf(last, deps.datacenter);
           if (endpoints.length > 0 || last.targets.every((target) => target.known)) known = endpoints;
         }
-        onState({ endpoints: known, problem: problem ?? unreached(last) });
+        onState({ endpoints: known, targets: targetsOf(last, known), problem: problem ?? unreached(last) });
       });
       if (!answered)
         patience = deps.clock.after(FIRST_ANSWER_MS, () =>
-          onState({ endpoints: known, problem: `it is not known yet where ${name} leads` }),
+          onState({ endpoints: known, targets: [], problem: `it is not known yet where ${name} leads` }),
         );
       return () => {
         patience?.cancel();
@@ -79,6 +87,17 @@ function withKnown(upstream: ResolvedUpstream, before: ResolvedUpstream | undefi
     return { ...target, known: same.known, instances: same.instances };
   });
   return { ...upstream, targets };
+}
+
+/** Each identity once: those of the targets, then others that instances have (those of a native application). */
+function targetsOf(
+  upstream: ResolvedUpstream | undefined,
+  endpoints: readonly SidecarEndpoint[] = [],
+): readonly UpstreamTarget[] {
+  const found = new Map<string, UpstreamTarget>();
+  for (const { service, datacenter } of [...(upstream?.targets ?? []), ...endpoints])
+    found.set(`${service}/${datacenter}`, { service, datacenter });
+  return [...found.values()];
 }
 
 function unreached(upstream: ResolvedUpstream | undefined): string {

@@ -60,6 +60,7 @@ export const NETWORK_KEYS = {
   'addresses.https': used(text, '', 'Addresses of the HTTP API over TLS.'),
   'addresses.dns': used(text, '', 'Addresses of the DNS server.'),
   'addresses.grpc': used(text, '', 'Addresses of the xDS server.'),
+  'addresses.grpc_tls': used(text, '', 'Addresses of the xDS server over TLS.'),
 
   'ports.http': used(port, 8500, 'HTTP API. -1 turns a listener off, 0 lets the system choose.', {
     flag: 'http-port',
@@ -67,6 +68,7 @@ export const NETWORK_KEYS = {
   'ports.https': used(port, -1, 'HTTP API over TLS.', { flag: 'https-port' }),
   'ports.dns': used(port, 8600, 'DNS, on UDP and TCP.', { flag: 'dns-port' }),
   'ports.grpc': used(port, -1, 'xDS for Envoy. `-dev` turns it on at 8502.', { flag: 'grpc-port' }),
+  'ports.grpc_tls': used(port, -1, 'xDS for Envoy over TLS; Consul takes 8503.', { flag: 'grpc-tls-port' }),
   'ports.server': used(port, 8300, 'Servers among themselves and agents to servers.', { flag: 'server-port' }),
   'ports.serf_lan': used(port, 8301, 'Where agents knock: what `retry_join` names.', { flag: 'serf-lan-port' }),
   'ports.serf_wan': used(port, 8302, 'Where other datacenters knock: what `retry_join_wan` names.', {

@@ -6,8 +6,8 @@ const file = { reloadable: true } as const;
 const minVersion = choice(['tls10', 'tls11', 'tls12', 'tls13', 'tlsauto', 'tlsv1_0', 'tlsv1_1', 'tlsv1_2', 'tlsv1_3']);
 
 /**
- * Certificates of the server ports (`server`, `serf_lan`, `serf_wan`) and of the HTTPS listener. The names of Consul 1.9
- * count for both; `tls.defaults` counts over them, `tls.internal_rpc` and `tls.https` over that.
+ * Certificates of the server ports (`server`, `serf_lan`, `serf_wan`) of the HTTPS listener and of xDS over TLS. The names of Consul 1.9
+ * count for both; `tls.defaults` counts over them, `tls.internal_rpc`, `tls.https` and `tls.grpc` over that.
  */
 export const TLS_KEYS = {
   ca_file: used(text, '', 'PEM file with the authorities that the certificates of others are checked against.', file),
@@ -75,4 +75,12 @@ export const TLS_KEYS = {
   'tls.https.verify_incoming': used(toggle, false, '`verify_incoming` of the HTTPS listener.'),
   'tls.https.tls_min_version': used(minVersion, 'tls12', '`tls_min_version` of the HTTPS listener.'),
   'tls.https.tls_cipher_suites': used(text, '', '`tls_cipher_suites` of the HTTPS listener.'),
+
+  'tls.grpc.ca_file': used(text, '', '`ca_file` of xDS over TLS.', file),
+  'tls.grpc.ca_path': used(text, '', '`ca_path` of xDS over TLS.', file),
+  'tls.grpc.cert_file': used(text, '', '`cert_file` of xDS over TLS.', file),
+  'tls.grpc.key_file': used(text, '', '`key_file` of xDS over TLS.', file),
+  'tls.grpc.verify_incoming': used(toggle, false, '`verify_incoming` of xDS over TLS.'),
+  'tls.grpc.tls_min_version': used(minVersion, 'tls12', '`tls_min_version` of xDS over TLS.'),
+  'tls.grpc.tls_cipher_suites': used(text, '', '`tls_cipher_suites` of xDS over TLS.'),
 } as const;

@@ -62,6 +62,7 @@ function config(section: Partial<TlsSection> = {}): TlsConfig {
   return {
     rpc: { ...files, verifyOutgoing: true, verifyServerHostname: true, managed: false, managedCertMs: 1 },
     https: NONE,
+    grpc: NONE,
   };
 }
 

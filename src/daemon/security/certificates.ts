@@ -7,8 +7,8 @@ import type { OwnCertificate, TlsMaterial } from '../../pki/tls-material.ts';
 import type { Counter, Logger, Metrics } from '../../telemetry/types.ts';
 import { fingerprintOfFiles, readCertificates } from './certificate-files.ts';
 
-/** What certificates are for: the server ports, or the HTTPS listener. */
-export type CertificateUse = 'internal_rpc' | 'https';
+/** What certificates are for: the server ports, the HTTPS listener, or xDS over TLS. */
+export type CertificateUse = 'internal_rpc' | 'https' | 'grpc';
 
 export interface CertificateExpiry extends OwnCertificate {
   readonly use: CertificateUse;
@@ -56,7 +56,7 @@ export class Certificates implements Service {
   constructor(deps: CertificatesDeps) {
     const { tls, clock, log, metrics } = deps;
     this.#deps = deps;
-    this.#sections = { internal_rpc: readSection(tls.rpc), https: readSection(tls.https) };
+    this.#sections = readSections(tls);
     this.#tasks = createTaskGroup({
       clock,
       onError: (task, error) => log.warn('background task failed', { task, error: error.message }),
@@ -81,7 +81,7 @@ export class Certificates implements Service {
   /** What is used now; undefined when there is none. */
   material(use: CertificateUse): TlsMaterial | undefined {
     const { material } = this.#sections[use];
-    return material ?? (use === 'internal_rpc' ? this.#deps.managed() : undefined);
+    return material ?? (use === 'https' ? undefined : this.#deps.managed());
   }
 
   /** Calls `listener` after certificates were replaced; returns the function that ends it. */
@@ -92,13 +92,14 @@ export class Certificates implements Service {
 
   /** Takes over what the configuration names now, read anew. Throws `invalid_argument`, and nothing is changed, when it can't be used. */
   configure(tls: TlsConfig): void {
-    const next = { internal_rpc: readSection(tls.rpc), https: readSection(tls.https) };
+    const next = readSections(tls);
     for (const use of USES) this.#take(use, next[use]);
   }
 
   expiries(): readonly CertificateExpiry[] {
     return USES.flatMap((use) => {
-      const own = this.material(use)?.own;
+      // xDS mostly takes the certificate of the server ports.
+      const own = (use === 'grpc' ? this.#sections.grpc.material : this.material(use))?.own;
       return own === undefined ? [] : [{ use, ...own }];
     });
   }
@@ -166,7 +167,11 @@ export class Certificates implements Service {
   }
 }
 
-const USES: readonly CertificateUse[] = ['internal_rpc', 'https'];
+const USES: readonly CertificateUse[] = ['internal_rpc', 'https', 'grpc'];
+
+function readSections({ rpc, https, grpc }: TlsConfig): Record<CertificateUse, Section> {
+  return { internal_rpc: readSection(rpc), https: readSection(https), grpc: readSection(grpc) };
+}
 
 function readSection(config: TlsSection): Section {
   const fingerprint = fingerprintOfFiles(config); // before the files are read: a change meanwhile is found by the next look

@@ -429,7 +429,7 @@ describe('proxy configuration', () => {
     expect(all.contract.opened.filter((key) => key === DB)).toHaveLength(1);
     first.controller.abort();
     await settle();
-    expect(all.contract.open).toBe(4);
+    expect(all.contract.open).toBe(5);
     second.controller.abort();
     await settle();
     expect(all.contract.open).toBe(0);

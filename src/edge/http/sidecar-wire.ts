@@ -13,6 +13,7 @@ export class SidecarWire {
   readonly #feed: ProxyFeed;
   readonly #rootsSent: { readonly version: number; readonly ids: readonly string[] }[] = [];
   #version = 0;
+  #serving = false;
   /** What was sent last. */
   #sent: ProxySnapshot | undefined;
 
@@ -36,7 +37,8 @@ export class SidecarWire {
     while (this.#rootsSent[0] !== undefined && this.#rootsSent[0].version <= version)
       newest = this.#rootsSent.shift()?.ids;
     if (newest !== undefined) this.#feed.holds(newest);
-    this.#feed.serves();
+    if (!this.#serving) this.#feed.serves();
+    this.#serving = true;
   }
 
   #update(snapshot: ProxySnapshot): SidecarUpdate | undefined {

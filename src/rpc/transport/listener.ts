@@ -6,7 +6,7 @@ import { PerKeyLimit, type Slot } from '../../lib/per-key-limit.ts';
 import type { Service } from '../../lib/service.ts';
 import { createTaskGroup } from '../../lib/task.ts';
 import type { Logger, Metrics } from '../../telemetry/types.ts';
-import { createGrpcServer } from './grpc-server.ts';
+import { createGrpcServer } from '../grpc/grpc-server.ts';
 import { DEFAULT_LIMITS, type RpcHandlers, type TransportLimits } from './handlers.ts';
 import { inspectPreface, type PrefaceVerdict } from './preface.ts';
 import { Refusals } from './refusals.ts';

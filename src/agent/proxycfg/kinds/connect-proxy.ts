@@ -4,6 +4,7 @@ import type { SidecarConfig } from '../../../model/sidecar.ts';
 import type { UpstreamState } from '../upstream-resolver.ts';
 import { gatewayModes, sidecarConfig } from './connect-proxy-config.ts';
 import type { FollowedKind, KindContext, KindPart, ProxyKind } from './kind.ts';
+import { Permissions } from './permissions.ts';
 
 interface FollowedUpstream {
   state: UpstreamState | undefined;
@@ -21,6 +22,7 @@ class FollowedConnectProxy implements FollowedKind {
   readonly #context: KindContext;
   readonly #undo: (() => void)[] = [];
   readonly #upstreams = new Map<string, FollowedUpstream>();
+  readonly #permissions: Permissions;
   readonly #gatewaysTold = new Set<string>();
   /** Of all proxies. */
   #defaults: Readonly<Record<string, unknown>> | undefined;
@@ -28,11 +30,19 @@ class FollowedConnectProxy implements FollowedKind {
   #verdicts: Verdicts | undefined;
   /** The present part; undefined once something changed. */
   #part: KindPart | undefined;
+  /** The newest part there was: what is equal to it stays the same object. */
+  #last: KindPart | undefined;
 
   constructor(context: KindContext) {
     this.#context = context;
     this.#config = this.#configNow();
-    const { pool, token } = context;
+    const { pool, token, datacenter } = context;
+    this.#permissions = new Permissions({
+      pool,
+      source: { service: this.#config.service, datacenter },
+      ...(token === undefined ? {} : { token }),
+      changed: () => this.#changed(),
+    });
     const options = token === undefined ? {} : { token };
     this.#undo.push(
       pool.follow('config.list', { kind: 'proxy-defaults' }, options, ({ value }) => {
@@ -52,7 +62,10 @@ class FollowedConnectProxy implements FollowedKind {
   }
 
   part(): KindPart | undefined {
-    this.#part ??= this.#make();
+    if (this.#part === undefined) {
+      this.#part = this.#make();
+      this.#last = this.#part ?? this.#last;
+    }
     return this.#part;
   }
 
@@ -68,6 +81,7 @@ class FollowedConnectProxy implements FollowedKind {
     for (const undo of this.#undo.splice(0)) undo();
     for (const { end } of this.#upstreams.values()) end();
     this.#upstreams.clear();
+    this.#permissions.close();
   }
 
   #configNow(): SidecarConfig {
@@ -82,12 +96,21 @@ class FollowedConnectProxy implements FollowedKind {
   #make(): KindPart | undefined {
     if (this.#verdicts === undefined || this.#defaults === undefined) return undefined;
     const upstreams = new Map<string, UpstreamState>();
+    const refused = new Map<string, readonly string[]>();
     for (const { key } of this.#config.upstreams) {
       const state = this.#upstreams.get(key)?.state;
       if (state === undefined) return undefined;
       upstreams.set(key, state);
+      const names = this.#permissions.refused(state.targets);
+      if (names.length > 0) refused.set(key, names);
     }
-    return { kind: 'connect-proxy', config: this.#config, verdicts: this.#verdicts, upstreams };
+    return {
+      kind: 'connect-proxy',
+      config: this.#config,
+      verdicts: this.#verdicts,
+      upstreams: kept(this.#last?.upstreams, upstreams, Object.is),
+      refused: kept(this.#last?.refused, refused, sameNames),
+    };
   }
 
   #followUpstreams(): void {
@@ -110,17 +133,38 @@ class FollowedConnectProxy implements FollowedKind {
       this.#upstreams.set(key, followed);
       if (early !== undefined) this.#onUpstream(key, followed, early);
     }
+    this.#followPermissions();
   }
 
   #onUpstream(key: string, followed: FollowedUpstream, state: UpstreamState): void {
     if (this.#upstreams.get(key) !== followed) return;
     if (followed.state !== undefined && JSON.stringify(followed.state) === JSON.stringify(state)) return;
     followed.state = state;
+    this.#followPermissions();
     this.#changed();
+  }
+
+  #followPermissions(): void {
+    this.#permissions.follow([...this.#upstreams.values()].flatMap(({ state }) => state?.targets ?? []));
   }
 
   #changed(): void {
     this.#part = undefined;
     this.#context.changed();
   }
+}
+
+/** The map of before when the new one holds the same. */
+function kept<V>(
+  before: ReadonlyMap<string, V> | undefined,
+  now: ReadonlyMap<string, V>,
+  same: (a: V | undefined, b: V) => boolean,
+): ReadonlyMap<string, V> {
+  if (before === undefined || before.size !== now.size) return now;
+  for (const [key, value] of now) if (!before.has(key) || !same(before.get(key), value)) return now;
+  return before;
+}
+
+function sameNames(a: readonly string[] | undefined, b: readonly string[]): boolean {
+  return a?.join() === b.join();
 }

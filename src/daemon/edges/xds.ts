@@ -1,0 +1,61 @@
+import type { ProxyFeeds } from '../../agent/proxycfg/proxy-configs.ts';
+import type { ListenAddress, LoadedConfig } from '../../config/types.ts';
+import type { XdsAddress, XdsListener } from '../../edge/xds/listener.ts';
+import { createXdsMeters } from '../../edge/xds/meters.ts';
+import type { XdsServer } from '../../edge/xds/server.ts';
+import type { EnvoyStatus } from '../../edge/xds/status.ts';
+import type { Clock } from '../../lib/clock.ts';
+import type { Service } from '../../lib/service.ts';
+import type { Logger, Metrics } from '../../telemetry/types.ts';
+import type { Certificates } from '../security/certificates.ts';
+
+export interface XdsDeps {
+  readonly loaded: LoadedConfig;
+  /** Guarded by access control, where that is on. */
+  readonly feeds: ProxyFeeds;
+  readonly certificates: Pick<Certificates, 'material'>;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly metrics: Metrics;
+}
+
+export interface Xds extends Service {
+  readonly addresses: readonly XdsAddress[];
+  /** The Envoys that follow this agent now. */
+  envoys(): readonly EnvoyStatus[];
+}
+
+/** Envoy's xDS with the listeners of the configuration. Its messages are loaded only where a listener is on. */
+export function createXds(deps: XdsDeps): Xds {
+  const { loaded, feeds, certificates, clock, metrics } = deps;
+  const log = deps.log.child({ component: 'xds' });
+  const { listeners, tls } = loaded.config;
+  let server: XdsServer | undefined;
+  const meters = createXdsMeters(metrics, () => server?.envoys().length ?? 0);
+  const secured = (address: ListenAddress): readonly XdsListener[] => {
+    if (address.kind === 'unix') return [address];
+    if (certificates.material('grpc')?.own === undefined) {
+      log.warn('"ports.grpc_tls" needs "cert_file" and "key_file", or managed certificates: it stays off');
+      return [];
+    }
+    const context = () => certificates.material('grpc')?.options;
+    return [{ ...address, tls: { context, requireClientCertificate: tls.grpc.verifyIncoming } }];
+  };
+  return {
+    name: 'xDS',
+    get addresses() {
+      return server?.addresses ?? [];
+    },
+    envoys: () => server?.envoys() ?? [],
+    async start(signal) {
+      const open = [...listeners.grpc, ...listeners.grpcTls.flatMap(secured)];
+      if (open.length === 0) return;
+      const { createXdsServer } = await import('../../edge/xds/server.ts');
+      server = createXdsServer({ feeds, clock, log, meters }, { listeners: open });
+      await server.start(signal);
+    },
+    async stop() {
+      await server?.stop();
+    },
+  };
+}

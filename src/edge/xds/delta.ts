@@ -1,0 +1,130 @@
+import { create, type MessageInitShape } from '@bufbuild/protobuf';
+import {
+  type DeltaDiscoveryRequest,
+  type DeltaDiscoveryResponse,
+  DeltaDiscoveryResponseSchema,
+} from './gen/envoy/service/discovery/v3/discovery_pb.ts';
+import type { XdsLimits } from './limits.ts';
+import type { Answer, XdsProtocol } from './protocol.ts';
+import type { Resource, ResourceSet } from './resource.ts';
+import { type Subscription, Subscriptions, unknownType } from './subscription.ts';
+import { XDS_TYPE_INFO, XDS_TYPES, xdsTypeOf } from './types.ts';
+
+/** The incremental protocol: only what changed is sent, and what is gone is named. */
+export class DeltaProtocol implements XdsProtocol<DeltaDiscoveryRequest, DeltaDiscoveryResponse> {
+  readonly #subscriptions: Subscriptions;
+  #set: ResourceSet | undefined;
+
+  constructor(limits: Pick<XdsLimits, 'subscriptions' | 'nameLength'>) {
+    this.#subscriptions = new Subscriptions(limits);
+  }
+
+  receive(request: DeltaDiscoveryRequest): Answer | undefined {
+    const type = xdsTypeOf(request.typeUrl);
+    if (type === undefined) throw unknownType(request.typeUrl);
+    const subscription = this.#subscriptions.of(type);
+    const isFirst = !subscription.active;
+    this.#subscribe(subscription, request.resourceNamesSubscribe, isFirst);
+    for (const name of request.resourceNamesUnsubscribe) unsubscribe(subscription, name);
+    if (isFirst)
+      for (const [name, version] of Object.entries(request.initialResourceVersions))
+        if (subscription.wants(name)) subscription.sent.set(name, version);
+    const { inFlight } = subscription;
+    if (inFlight === undefined || inFlight.nonce !== request.responseNonce) return undefined;
+    subscription.inFlight = undefined;
+    return { type, resources: inFlight.resources, error: request.errorDetail?.message };
+  }
+
+  update(set: ResourceSet): void {
+    this.#set = set;
+  }
+
+  next(): DeltaDiscoveryResponse | undefined {
+    if (this.#set === undefined) return undefined;
+    for (const type of XDS_TYPES) {
+      const subscription = this.#subscriptions.of(type);
+      if (!subscription.active || subscription.inFlight !== undefined) continue;
+      if (type === 'listener' && this.#subscriptions.of('cluster').inFlight !== undefined) continue;
+      const response = this.#difference(subscription, this.#set);
+      if (response !== undefined) return response;
+    }
+    return undefined;
+  }
+
+  /** A name that is subscribed to again is answered again. */
+  #subscribe(subscription: Subscription, names: readonly string[], isFirst: boolean): void {
+    const named = names.filter((name) => name !== '*');
+    if (named.length < names.length || (isFirst && names.length === 0 && XDS_TYPE_INFO[subscription.type].wildcard))
+      subscription.wildcard = true;
+    this.#subscriptions.add(subscription, named);
+    for (const name of named) subscription.sent.delete(name);
+  }
+
+  #difference(subscription: Subscription, set: ResourceSet): DeltaDiscoveryResponse | undefined {
+    const { type, sent } = subscription;
+    const now = set[type];
+    const changed: Resource[] = [];
+    const removed: string[] = [];
+    for (const resource of wanted(subscription, now))
+      if (sent.get(resource.name) !== resource.version) changed.push(resource);
+    for (const name of subscription.names) if (!now.has(name) && sent.get(name) !== '') removed.push(name);
+    if (subscription.wildcard)
+      for (const name of sent.keys()) if (!now.has(name) && !subscription.names.has(name)) removed.push(name);
+    // What listeners lead to goes after them.
+    const keeps = type === 'cluster' && removed.length > 0 && this.#listenersWait(set);
+    if (keeps) removed.length = 0;
+    if (changed.length === 0 && removed.length === 0) return undefined;
+    for (const { name, version } of changed) sent.set(name, version);
+    for (const name of removed) {
+      if (subscription.names.has(name)) sent.set(name, '');
+      else sent.delete(name);
+    }
+    const nonce = this.#subscriptions.nonce();
+    subscription.inFlight = { nonce, resources: changed };
+    return response(subscription, nonce, changed, removed);
+  }
+
+  /** Listeners or routes still have to change, or have not confirmed that they did. */
+  #listenersWait(set: ResourceSet): boolean {
+    return (['listener', 'route'] as const).some((type) => {
+      const subscription = this.#subscriptions.of(type);
+      if (!subscription.active) return false;
+      if (subscription.inFlight !== undefined) return true;
+      const now = set[type];
+      for (const resource of wanted(subscription, now))
+        if (subscription.sent.get(resource.name) !== resource.version) return true;
+      for (const [name, version] of subscription.sent) if (version !== '' && !now.has(name)) return true;
+      return false;
+    });
+  }
+}
+
+function unsubscribe(subscription: Subscription, name: string): void {
+  if (name === '*') subscription.wildcard = false;
+  subscription.names.delete(name);
+  if (!subscription.wildcard) subscription.sent.delete(name);
+}
+
+function* wanted(subscription: Subscription, now: ReadonlyMap<string, Resource>): Iterable<Resource> {
+  if (subscription.wildcard) yield* now.values();
+  else
+    for (const name of subscription.names) {
+      const resource = now.get(name);
+      if (resource !== undefined) yield resource;
+    }
+}
+
+function response(
+  { type }: Subscription,
+  nonce: string,
+  changed: readonly Resource[],
+  removed: readonly string[],
+): DeltaDiscoveryResponse {
+  const init: MessageInitShape<typeof DeltaDiscoveryResponseSchema> = {
+    typeUrl: XDS_TYPE_INFO[type].url,
+    nonce,
+    resources: changed.map(({ name, version, body }) => ({ name, version, resource: body })),
+    removedResources: [...removed],
+  };
+  return create(DeltaDiscoveryResponseSchema, init);
+}

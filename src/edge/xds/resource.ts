@@ -1,0 +1,34 @@
+import { createHash } from 'node:crypto';
+import { create, type DescMessage, type MessageShape, toBinary } from '@bufbuild/protobuf';
+import { type Any, AnySchema } from '@bufbuild/protobuf/wkt';
+import type { XdsType } from './types.ts';
+
+/** One resource, packed once for every stream and for both protocols. */
+export interface Resource {
+  readonly type: XdsType;
+  readonly name: string;
+  /** Of its bytes: the same content has the same version in every process. */
+  readonly version: string;
+  readonly body: Any;
+}
+
+/** Everything that one Envoy is given, by type and name. */
+export type ResourceSet = Readonly<Record<XdsType, ReadonlyMap<string, Resource>>>;
+
+/** A message in an Any: maps of the message must be in a stable order, as they are written in theirs. */
+export function pack<D extends DescMessage>(schema: D, message: MessageShape<D>): Any {
+  return create(AnySchema, {
+    typeUrl: `type.googleapis.com/${schema.typeName}`,
+    value: toBinary(schema, message),
+  });
+}
+
+export function resource<D extends DescMessage>(
+  type: XdsType,
+  name: string,
+  schema: D,
+  message: MessageShape<D>,
+): Resource {
+  const body = pack(schema, message);
+  return { type, name, version: createHash('sha256').update(body.value).digest('hex').slice(0, 16), body };
+}

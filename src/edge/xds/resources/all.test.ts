@@ -1,0 +1,217 @@
+import { fromBinary } from '@bufbuild/protobuf';
+import { describe, expect, it } from 'vitest';
+import { makeRoots, TRUST_DOMAIN } from '../../../../test/fakes/ca-roots.ts';
+import { proxySnapshot } from '../../../../test/fakes/proxy-snapshot.ts';
+import type { ConnectProxySnapshot } from '../../../agent/proxycfg/snapshot.ts';
+import type { UpstreamState } from '../../../agent/proxycfg/upstream-resolver.ts';
+import type { SidecarEndpoint, SidecarUpstream } from '../../../model/sidecar.ts';
+import { ClusterSchema } from '../gen/envoy/config/cluster/v3/cluster_pb.ts';
+import { ClusterLoadAssignmentSchema } from '../gen/envoy/config/endpoint/v3/endpoint_pb.ts';
+import { ListenerSchema } from '../gen/envoy/config/listener/v3/listener_pb.ts';
+import { UpstreamTlsContextSchema } from '../gen/envoy/extensions/transport_sockets/tls/v3/tls_pb.ts';
+import type { ResourceSet } from '../resource.ts';
+import { XDS_TYPES } from '../types.ts';
+import { ResourceMaker } from './all.ts';
+
+const DB = `db.default.dc2.internal.${TRUST_DOMAIN}`;
+
+function upstream(changes: Partial<SidecarUpstream> = {}): SidecarUpstream {
+  return {
+    key: 'service:db@dc2:9191',
+    type: 'service',
+    name: 'db',
+    datacenter: 'dc2',
+    bindAddress: '127.0.0.1',
+    bindPort: 9_191,
+    config: {},
+    ...changes,
+  };
+}
+
+function endpoint(id: string, changes: Partial<SidecarEndpoint> = {}): SidecarEndpoint {
+  return { id, address: '10.0.0.1', port: 1, service: 'db', datacenter: 'dc2', weight: 1, ...changes };
+}
+
+function withUpstreams(
+  list: readonly (readonly [SidecarUpstream, readonly SidecarEndpoint[]])[],
+  changes: Partial<ConnectProxySnapshot> = {},
+): ConnectProxySnapshot {
+  const base = proxySnapshot();
+  const states = list.map(([{ key }, endpoints]): [string, UpstreamState] => [
+    key,
+    { endpoints, targets: endpoints, problem: '' },
+  ]);
+  return {
+    ...base,
+    config: { ...base.config, upstreams: list.map(([one]) => one) },
+    upstreams: new Map(states),
+    ...changes,
+  };
+}
+
+function names(set: ResourceSet): Readonly<Record<string, readonly string[]>> {
+  return Object.fromEntries(XDS_TYPES.map((type) => [type, [...set[type].keys()]]));
+}
+
+function changed(before: ResourceSet, after: ResourceSet): readonly string[] {
+  return XDS_TYPES.flatMap((type) =>
+    [...after[type].values()].flatMap((one) =>
+      before[type].get(one.name)?.version === one.version ? [] : [`${type} ${one.name}`],
+    ),
+  );
+}
+
+describe('the resources of a sidecar', () => {
+  it('are a listener for each way, a cluster and endpoints for each upstream, secrets and rules', () => {
+    expect(names(new ResourceMaker().make(withUpstreams([[upstream(), [endpoint('a')]]])))).toEqual({
+      cluster: [DB, 'local_app'],
+      endpoints: [DB],
+      secret: ['leaf', 'roots'],
+      listener: ['db:127.0.0.1:9191', 'public_listener:127.0.0.1:21000'],
+      route: [],
+      extension: ['inbound-network-rules'],
+    });
+  });
+
+  it('a rotation changes the secrets alone, a rule the rules alone, an instance the endpoints alone', () => {
+    const maker = new ResourceMaker();
+    const snapshot = withUpstreams([[upstream(), [endpoint('a')]]]);
+    const first = maker.make(snapshot);
+    const rotated = { ...snapshot, roots: makeRoots('r2', 'r1'), leaf: { ...snapshot.leaf, CertPEM: 'cert 02' } };
+    const second = maker.make(rotated);
+    expect(changed(first, second)).toEqual(['secret leaf', 'secret roots']);
+    const ruled = {
+      ...rotated,
+      verdicts: {
+        ...rotated.verdicts,
+        rules: [{ source: 'x', destination: 'web', action: 'deny' as const, precedence: 9, revision: 2 }],
+      },
+    };
+    const third = maker.make(ruled);
+    expect(changed(second, third)).toEqual(['extension inbound-network-rules']);
+    const grown = withUpstreams([[upstream(), [endpoint('a'), endpoint('b', { port: 2 })]]], {
+      ...ruled,
+      config: ruled.config,
+      upstreams: new Map([
+        [
+          upstream().key,
+          { endpoints: [endpoint('b', { port: 2 }), endpoint('a')], targets: [endpoint('a')], problem: '' },
+        ],
+      ]),
+    });
+    const fourth = maker.make(grown);
+    expect(changed(third, fourth)).toEqual([`endpoints ${DB}`]);
+    expect(maker.make(grown)).toBe(fourth);
+  });
+
+  it('have the same bytes in every process and in whatever order answers come', () => {
+    const one = withUpstreams([[upstream(), [endpoint('a'), endpoint('b', { port: 2 })]]]);
+    const other = withUpstreams([[upstream(), [endpoint('b', { port: 2 }), endpoint('a')]]], {
+      roots: { ...one.roots, Roots: [...one.roots.Roots] },
+    });
+    expect(changed(new ResourceMaker().make(one), new ResourceMaker().make(other))).toEqual([]);
+  });
+
+  it('a new refusal changes the filter chain of that upstream and nothing else', () => {
+    const maker = new ResourceMaker();
+    const cache = upstream({ key: 'service:cache@dc1:9192', name: 'cache', datacenter: 'dc1', bindPort: 9_192 });
+    const snapshot = withUpstreams([
+      [upstream(), [endpoint('a')]],
+      [cache, []],
+    ]);
+    const before = maker.make(snapshot);
+    const after = maker.make({ ...snapshot, refused: new Map([[upstream().key, ['db in dc2']]]) });
+    expect(changed(before, after)).toEqual(['listener db:127.0.0.1:9191']);
+    const chain = (set: ResourceSet) =>
+      fromBinary(ListenerSchema, set.listener.get('db:127.0.0.1:9191')?.body.value ?? new Uint8Array()).filterChains;
+    expect(chain(before).map(({ name }) => name)).toEqual(['upstream']);
+    expect(chain(after).map(({ name }) => name)).toEqual(['upstream without db in dc2']);
+    expect(chain(after)[0]?.filters).toEqual(chain(before)[0]?.filters);
+  });
+
+  it('targets are priorities in their order, each verified as exactly what it is', () => {
+    const list = [
+      endpoint('near', { target: 'db.dc2', weight: 5, connectTimeoutMs: 700 }),
+      endpoint('far', { target: 'db.dc3', datacenter: 'dc3', weight: 0 }),
+      endpoint('lost', { target: 'db.dc1', datacenter: 'dc1', lastResort: true }),
+    ];
+    const set = new ResourceMaker().make(withUpstreams([[upstream(), list]]));
+    const assignment = fromBinary(ClusterLoadAssignmentSchema, set.endpoints.get(DB)?.body.value ?? new Uint8Array());
+    expect(
+      assignment.endpoints.map(({ priority, lbEndpoints }) => [
+        priority,
+        lbEndpoints.map(({ loadBalancingWeight, metadata }) => [
+          loadBalancingWeight,
+          metadata?.filterMetadata['envoy.transport_socket_match'],
+        ]),
+      ]),
+    ).toEqual([
+      [0, [[5, { identity: 'db/dc2' }]]],
+      [1, [[1, { identity: 'db/dc3' }]]],
+      [2, [[1, { identity: 'db/dc1' }]]],
+    ]);
+    const cluster = fromBinary(ClusterSchema, set.cluster.get(DB)?.body.value ?? new Uint8Array());
+    expect(cluster.connectTimeout).toMatchObject({ nanos: 700_000_000 });
+    expect(cluster.outlierDetection).toMatchObject({ maxEjectionPercent: 100, consecutiveLocalOriginFailure: 1 });
+    const verified = cluster.transportSocketMatches.map(({ match, transportSocket }) => {
+      const config = transportSocket?.configType.value;
+      const { sni, commonTlsContext } = fromBinary(UpstreamTlsContextSchema, config?.value ?? new Uint8Array());
+      const validation = commonTlsContext?.validationContextType;
+      const matcher =
+        validation?.case === 'combinedValidationContext'
+          ? validation.value.defaultValidationContext?.matchTypedSubjectAltNames[0]?.matcher?.matchPattern
+          : undefined;
+      return [match, sni, matcher?.value];
+    });
+    expect(verified).toEqual(
+      ['dc1', 'dc2', 'dc3'].map((dc) => [
+        { identity: `db/${dc}` },
+        `db.default.${dc}.internal.${TRUST_DOMAIN}`,
+        `spiffe://${TRUST_DOMAIN}/ns/default/dc/${dc}/svc/db`,
+      ]),
+    );
+  });
+
+  it('take the options of upstreams and of the proxy', () => {
+    const config = {
+      connect_timeout_ms: 1_500,
+      limits: { max_connections: 3, max_pending_requests: 4, max_concurrent_requests: 5 },
+      passive_health_check: { interval: '2s', max_failures: 7 },
+    };
+    const snapshot = withUpstreams([[upstream({ config }), [endpoint('a', { connectTimeoutMs: 1 })]]]);
+    const set = new ResourceMaker().make({
+      ...snapshot,
+      config: { ...snapshot.config, config: { local_connect_timeout_ms: 250, max_inbound_connections: 9 } },
+    });
+    const clusters = [...set.cluster.values()].map(({ body }) => fromBinary(ClusterSchema, body.value));
+    expect(clusters.map(({ altStatName }) => altStatName)).toEqual([DB, '']);
+    expect(clusters[0]).toMatchObject({
+      connectTimeout: { seconds: 1n, nanos: 500_000_000 },
+      circuitBreakers: { thresholds: [{ maxConnections: 3, maxPendingRequests: 4, maxRequests: 5 }] },
+      outlierDetection: { interval: { seconds: 2n }, consecutive5xx: 7, consecutiveLocalOriginFailure: 7 },
+    });
+    expect(clusters[1]).toMatchObject({
+      name: 'local_app',
+      connectTimeout: { nanos: 250_000_000 },
+      circuitBreakers: { thresholds: [{ maxConnections: 9 }] },
+    });
+  });
+
+  it('an instance with a name for an address is resolved by Envoy itself', () => {
+    const set = new ResourceMaker().make(withUpstreams([[upstream(), [endpoint('a', { address: 'db.example.com' })]]]));
+    expect(names(set).endpoints).toEqual([]);
+    const cluster = fromBinary(ClusterSchema, set.cluster.get(DB)?.body.value ?? new Uint8Array());
+    expect(cluster.clusterDiscoveryType).toMatchObject({ case: 'type', value: 1 });
+    expect(cluster.loadAssignment?.endpoints).toHaveLength(1);
+  });
+
+  it('an upstream may be a Unix socket', () => {
+    const socket = upstream({ bindPort: 0, bindSocketPath: '/run/db.sock', bindSocketMode: '0600' });
+    const set = new ResourceMaker().make(withUpstreams([[socket, []]]));
+    const listener = set.listener.get('db:/run/db.sock');
+    expect(fromBinary(ListenerSchema, listener?.body.value ?? new Uint8Array()).address?.address).toMatchObject({
+      case: 'pipe',
+      value: { path: '/run/db.sock', mode: 0o600 },
+    });
+  });
+});

@@ -1,0 +1,67 @@
+import type { ProxySnapshot } from '../../../agent/proxycfg/snapshot.ts';
+import type { Resource, ResourceSet } from '../resource.ts';
+import { XDS_TYPES, type XdsType } from '../types.ts';
+import type { ResourceBuilder } from './builder.ts';
+import { clusters } from './cluster.ts';
+import { endpoints } from './endpoints.ts';
+import { inboundListener } from './inbound-listener.ts';
+import { networkRules } from './network-rules.ts';
+import { outboundListeners } from './outbound-listener.ts';
+import { leafSecret, rootsSecret } from './secret.ts';
+
+const BUILDERS: readonly ResourceBuilder[] = [
+  clusters,
+  endpoints,
+  leafSecret,
+  rootsSecret,
+  inboundListener,
+  outboundListeners,
+  networkRules,
+];
+
+interface Made {
+  readonly inputs: readonly unknown[];
+  readonly resources: readonly Resource[];
+}
+
+/** Makes the resources of one proxy, again and again: what did not change stays the same object. */
+export class ResourceMaker {
+  readonly #made = new Map<ResourceBuilder, Made>();
+  #set: ResourceSet | undefined;
+
+  make(snapshot: ProxySnapshot): ResourceSet {
+    let changed = false;
+    for (const builder of BUILDERS) {
+      const before = this.#made.get(builder);
+      const inputs = builder.inputs(snapshot);
+      if (before !== undefined && sameInputs(before.inputs, inputs)) continue;
+      const resources = builder.build(snapshot).map((made) => this.#kept(made));
+      this.#made.set(builder, { inputs, resources });
+      changed = true;
+    }
+    if (changed || this.#set === undefined) this.#set = setOf([...this.#made.values()]);
+    return this.#set;
+  }
+
+  /** The one of before when it has the same bytes. */
+  #kept(made: Resource): Resource {
+    const before = this.#set?.[made.type].get(made.name);
+    return before?.version === made.version ? before : made;
+  }
+}
+
+function sameInputs(a: readonly unknown[], b: readonly unknown[]): boolean {
+  return a.length === b.length && a.every((input, at) => input === b[at]);
+}
+
+function setOf(made: readonly Made[]): ResourceSet {
+  const set = Object.fromEntries(XDS_TYPES.map((type) => [type, new Map<string, Resource>()])) as Record<
+    XdsType,
+    Map<string, Resource>
+  >;
+  const all = made
+    .flatMap(({ resources }) => resources)
+    .sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
+  for (const one of all) set[one.type].set(one.name, one);
+  return set;
+}

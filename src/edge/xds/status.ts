@@ -1,0 +1,115 @@
+import type { Clock } from '../../lib/clock.ts';
+import type { Resource } from './resource.ts';
+import type { XdsType } from './types.ts';
+import { XDS_TYPE_INFO } from './types.ts';
+
+/** What is known of an Envoy that follows this agent. */
+export interface EnvoyStatus {
+  readonly ProxyID: string;
+  readonly Service: string;
+  readonly Address: string;
+  /** `delta` or `state of the world` */
+  readonly Protocol: string;
+  readonly ConnectedAt: string;
+  /** By Envoy's names: CDS, EDS, … */
+  readonly Types: Readonly<Record<string, EnvoyTypeStatus>>;
+  /** What it rejected and still does; it goes on with what it had before. */
+  readonly Rejected: readonly EnvoyRejection[];
+}
+
+export interface EnvoyTypeStatus {
+  /** Resources sent in all. */
+  readonly Sent: number;
+  readonly AcknowledgedAt?: string;
+}
+
+export interface EnvoyRejection {
+  readonly Type: string;
+  readonly Resource: string;
+  readonly Version: string;
+  readonly Error: string;
+  readonly At: string;
+}
+
+/** Characters of Envoy's reason that are kept. */
+const MAX_REASON = 1_000;
+/** Rejections that are kept of one Envoy. */
+const MAX_REJECTED = 100;
+
+/** One stream, as it goes. */
+export class StreamStatus {
+  readonly proxyId: string;
+  readonly #clock: Clock;
+  readonly #about: { readonly address: string; readonly protocol: string; readonly connectedAt: string };
+  readonly #types = new Map<XdsType, { sent: number; acknowledgedAt: string | undefined }>();
+  readonly #rejected = new Map<string, EnvoyRejection>();
+  service = '';
+
+  constructor(clock: Clock, about: { readonly proxyId: string; readonly address: string; readonly protocol: string }) {
+    const { proxyId, ...rest } = about;
+    this.proxyId = proxyId;
+    this.#clock = clock;
+    this.#about = { ...rest, connectedAt: this.#now() };
+  }
+
+  sent(type: XdsType, count: number): void {
+    this.#of(type).sent += count;
+  }
+
+  accepted(type: XdsType, resources: readonly Resource[]): void {
+    this.#of(type).acknowledgedAt = this.#now();
+    for (const { name } of resources) this.#rejected.delete(keyOf(type, name));
+  }
+
+  /** @returns what was rejected now and was not before. */
+  rejected(type: XdsType, resources: readonly Resource[], error: string): readonly EnvoyRejection[] {
+    const named = resources.filter(({ name }) => error.includes(name));
+    const news: EnvoyRejection[] = [];
+    for (const { name, version } of named.length > 0 ? named : resources) {
+      const key = keyOf(type, name);
+      const before = this.#rejected.get(key);
+      const rejection = {
+        Type: XDS_TYPE_INFO[type].service,
+        Resource: name,
+        Version: version,
+        Error: error.slice(0, MAX_REASON),
+        At: this.#now(),
+      };
+      if (before === undefined && this.#rejected.size >= MAX_REJECTED) continue;
+      this.#rejected.set(key, rejection);
+      if (before?.Version !== version) news.push(rejection);
+    }
+    return news;
+  }
+
+  report(): EnvoyStatus {
+    const { address, protocol, connectedAt } = this.#about;
+    const types = [...this.#types].map(([type, { sent, acknowledgedAt }]) => [
+      XDS_TYPE_INFO[type].service,
+      { Sent: sent, ...(acknowledgedAt === undefined ? {} : { AcknowledgedAt: acknowledgedAt }) },
+    ]);
+    return {
+      ProxyID: this.proxyId,
+      Service: this.service,
+      Address: address,
+      Protocol: protocol,
+      ConnectedAt: connectedAt,
+      Types: Object.fromEntries(types),
+      Rejected: [...this.#rejected.values()],
+    };
+  }
+
+  #of(type: XdsType): { sent: number; acknowledgedAt: string | undefined } {
+    const known = this.#types.get(type) ?? { sent: 0, acknowledgedAt: undefined };
+    this.#types.set(type, known);
+    return known;
+  }
+
+  #now(): string {
+    return new Date(this.#clock.now()).toISOString();
+  }
+}
+
+function keyOf(type: XdsType, name: string): string {
+  return `${type}\0${name}`;
+}

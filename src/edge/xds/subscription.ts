@@ -1,0 +1,82 @@
+import { IsthmusError } from '../../lib/errors.ts';
+import type { XdsLimits } from './limits.ts';
+import type { Resource } from './resource.ts';
+import { XDS_TYPE_INFO, type XdsType } from './types.ts';
+
+/** Sent, and not answered yet. */
+export interface InFlight {
+  readonly nonce: string;
+  readonly resources: readonly Resource[];
+}
+
+/** One type on one stream: what the Envoy wants of it, what it has, what it has not answered yet. */
+export class Subscription {
+  readonly type: XdsType;
+  readonly names = new Set<string>();
+  /** What it was sent last, by name; '' stands for being told that there is none. */
+  readonly sent = new Map<string, string>();
+  /** The resources themselves, as long as it has them. */
+  readonly held = new Map<string, Resource>();
+  wildcard = false;
+  inFlight: InFlight | undefined;
+
+  constructor(type: XdsType) {
+    this.type = type;
+  }
+
+  get active(): boolean {
+    return this.wildcard || this.names.size > 0;
+  }
+
+  wants(name: string): boolean {
+    return this.wildcard || this.names.has(name);
+  }
+}
+
+/** The subscriptions of one stream, within its bounds. */
+export class Subscriptions {
+  readonly #limits: Pick<XdsLimits, 'subscriptions' | 'nameLength'>;
+  readonly #byType = new Map<XdsType, Subscription>();
+  #nonces = 0;
+
+  constructor(limits: Pick<XdsLimits, 'subscriptions' | 'nameLength'>) {
+    this.#limits = limits;
+  }
+
+  of(type: XdsType): Subscription {
+    let subscription = this.#byType.get(type);
+    if (subscription === undefined) {
+      subscription = new Subscription(type);
+      this.#byType.set(type, subscription);
+    }
+    return subscription;
+  }
+
+  /** Throws when there would be too many. */
+  add(subscription: Subscription, names: readonly string[]): void {
+    const { subscriptions, nameLength } = this.#limits;
+    for (const name of names) {
+      if (name.length > nameLength)
+        throw new IsthmusError('rejected', `a name of more than ${nameLength} characters was subscribed to`);
+      subscription.names.add(name);
+    }
+    let total = 0;
+    for (const { names: each } of this.#byType.values()) total += each.size;
+    if (total > subscriptions)
+      throw new IsthmusError('rejected', `more than ${subscriptions} names are subscribed to on one stream`);
+  }
+
+  nonce(): string {
+    this.#nonces += 1;
+    return this.#nonces.toString(16).padStart(8, '0');
+  }
+}
+
+/** `type_url` of a message: Envoy asks for nothing else than what it was told of. */
+export function unknownType(url: string): IsthmusError {
+  const known = Object.values(XDS_TYPE_INFO).map(({ service }) => service);
+  return new IsthmusError(
+    'rejected',
+    `resources of type ${JSON.stringify(url.slice(0, 200))} are not served, only ${known.join(', ')}`,
+  );
+}

@@ -1,0 +1,94 @@
+import { tryParseDuration } from '../lib/duration.ts';
+
+/**
+ * What the opaque options (`config`) of proxies and of their upstreams say, as Consul documents them: the same for the
+ * built-in sidecar and for Envoy. What they leave out is undefined.
+ */
+export type Options = Readonly<Record<string, unknown>>;
+
+export interface UpstreamOptions {
+  /** `connect_timeout_ms` */
+  readonly connectTimeoutMs: number | undefined;
+  /** `limits.max_connections`; `max_connections` alone is the older spelling. */
+  readonly maxConnections: number | undefined;
+  /** `limits.max_pending_requests` */
+  readonly maxPendingRequests: number | undefined;
+  /** `limits.max_concurrent_requests` */
+  readonly maxConcurrentRequests: number | undefined;
+  readonly passiveHealthCheck: PassiveHealthCheck;
+}
+
+/** `passive_health_check` */
+export interface PassiveHealthCheck {
+  /** `max_failures`: consecutive ones that an instance is left out for. */
+  readonly maxFailures: number | undefined;
+  /** `interval`, milliseconds */
+  readonly intervalMs: number | undefined;
+  /** `base_ejection_time`, milliseconds */
+  readonly baseEjectionMs: number | undefined;
+  /** `enforcing_consecutive_5xx`, percent */
+  readonly enforcing: number | undefined;
+  /** `max_ejection_percent` */
+  readonly maxEjectionPercent: number | undefined;
+}
+
+export interface LocalOptions {
+  /** `local_connect_timeout_ms` */
+  readonly connectTimeoutMs: number | undefined;
+  /** `max_inbound_connections` */
+  readonly maxConnections: number | undefined;
+}
+
+export function upstreamOptions(config: Options): UpstreamOptions {
+  const limits = block(config.limits);
+  const check = block(config.passive_health_check);
+  return {
+    connectTimeoutMs: positive(config, 'connect_timeout_ms'),
+    maxConnections: positive(limits, 'max_connections') ?? positive(config, 'max_connections'),
+    maxPendingRequests: positive(limits, 'max_pending_requests'),
+    maxConcurrentRequests: positive(limits, 'max_concurrent_requests'),
+    passiveHealthCheck: {
+      maxFailures: positive(check, 'max_failures'),
+      intervalMs: durationOf(check.interval),
+      baseEjectionMs: durationOf(check.base_ejection_time),
+      enforcing: percent(check, 'enforcing_consecutive_5xx'),
+      maxEjectionPercent: percent(check, 'max_ejection_percent'),
+    },
+  };
+}
+
+export function localOptions(config: Options): LocalOptions {
+  return {
+    connectTimeoutMs: positive(config, 'local_connect_timeout_ms'),
+    maxConnections: positive(config, 'max_inbound_connections'),
+  };
+}
+
+/** A positive number; anything else counts as not set. */
+function positive(config: Options, key: string): number | undefined {
+  const number = numberOf(config[key]);
+  return number !== undefined && number > 0 ? number : undefined;
+}
+
+function percent(config: Options, key: string): number | undefined {
+  const number = numberOf(config[key]);
+  return number !== undefined && number >= 0 && number <= 100 ? number : undefined;
+}
+
+function numberOf(value: unknown): number | undefined {
+  const number = typeof value === 'string' && value !== '' ? Number(value) : value;
+  return typeof number === 'number' && Number.isFinite(number) ? number : undefined;
+}
+
+/** An object, or a list of one, as blocks in HCL are written. */
+function block(value: unknown): Options {
+  const [first] = Array.isArray(value) ? (value as readonly unknown[]) : [value];
+  return typeof first === 'object' && first !== null ? (first as Options) : {};
+}
+
+/** Milliseconds of "30s", or of a number of nanoseconds, as Consul reads durations. */
+function durationOf(value: unknown): number | undefined {
+  if (typeof value === 'number') return value > 0 ? value / 1e6 : undefined;
+  const ms = typeof value === 'string' ? tryParseDuration(value) : undefined;
+  return ms !== undefined && ms > 0 ? ms : undefined;
+}
