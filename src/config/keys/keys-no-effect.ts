@@ -1,88 +1,7 @@
 import { type Key, without } from './key.ts';
 
-<<<<<<< HEAD
 /** What follows from giving a key that nothing here reads. */
 export type Consequence = 'harmless' | 'lost' | 'refused';
-=======
-const GROUPS: Readonly<Record<string, readonly string[]>> = {
-  acl: ['enable_key_list_policy', 'disabled_ttl', 'msp_disable_bootstrap', 'policy_ttl', 'role_ttl'],
-  'acl.tokens': ['managed_service_provider'],
-  auto_config: [
-    'authorization',
-    'dns_sans',
-    'enabled',
-    'intro_token',
-    'intro_token_file',
-    'ip_sans',
-    'server_addresses',
-  ],
-  auto_encrypt: ['allow_tls', 'dns_san', 'ip_san', 'tls'],
-  autopilot: [
-    'cleanup_dead_servers',
-    'disable_upgrade_migration',
-    'last_contact_threshold',
-    'max_trailing_logs',
-    'min_quorum',
-    'redundancy_zone_tag',
-    'server_stabilization_time',
-    'upgrade_version_tag',
-  ],
-  cache: ['entry_fetch_max_burst', 'entry_fetch_rate'],
-  connect: ['enable_mesh_gateway_wan_federation', 'mesh_gateway_wan_federation_enabled'],
-  dns_config: ['cache_max_age', 'prefer_namespace', 'use_cache'],
-  gossip_lan: [
-    'gossip_interval',
-    'gossip_nodes',
-    'probe_interval',
-    'probe_timeout',
-    'retransmit_mult',
-    'suspicion_mult',
-  ],
-  gossip_wan: [
-    'gossip_interval',
-    'gossip_nodes',
-    'probe_interval',
-    'probe_timeout',
-    'retransmit_mult',
-    'suspicion_mult',
-  ],
-  limits: ['rpc_max_burst', 'rpc_rate'],
-  performance: ['leave_drain_time', 'raft_multiplier', 'rpc_hold_timeout'],
-  ports: ['expose_max_port', 'expose_min_port'],
-  rpc: ['enable_streaming'],
-  telemetry: [
-    'circonus_api_app',
-    'circonus_api_token',
-    'circonus_api_url',
-    'circonus_broker_id',
-    'circonus_broker_select_tag',
-    'circonus_check_display_name',
-    'circonus_check_force_metric_activation',
-    'circonus_check_id',
-    'circonus_check_instance_id',
-    'circonus_check_search_tag',
-    'circonus_check_tags',
-    'circonus_submission_interval',
-    'circonus_submission_url',
-    'disable_compat_1.9',
-    'dogstatsd_addr',
-    'dogstatsd_tags',
-    'filter_default',
-    'statsd_address',
-    'statsite_address',
-  ],
-  'tls.grpc': ['use_auto_cert'],
-  ui_config: [
-    'dashboard_url_templates',
-    'dir',
-    'metrics_provider',
-    'metrics_provider_files',
-    'metrics_provider_options_json',
-    'metrics_proxy',
-  ],
-  unix_sockets: ['group', 'mode', 'user'],
-};
->>>>>>> fa35c37 (xDS for Envoy: ADS in both protocols over the snapshot of each proxy; certificates by SDS, rules by ECDS; a new refusal ends what is open)
 
 export interface NoEffectRow {
   readonly consequence: Consequence;
@@ -180,12 +99,9 @@ export const NO_EFFECT_ROWS: readonly NoEffectRow[] = [
     `non_voting_server=non-voting-server! read_replica=read-replica! segment=segment segments`,
   ),
   row(
-    'lost',
-    'the listener for Envoy takes its TLS settings from nowhere else yet',
-    inside(
-      'tls.grpc',
-      'ca_file ca_path cert_file key_file tls_cipher_suites tls_min_version use_auto_cert verify_incoming',
-    ),
+    'harmless',
+    'without files the listener for Envoy over TLS takes the managed certificate',
+    'tls.grpc.use_auto_cert',
   ),
   row(
     'refused',
