@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { startCa } from '../../test/fakes/ca-datacenter.ts';
 import { FakeClock } from '../../test/fakes/fake-clock.ts';
@@ -24,18 +25,32 @@ afterEach(async () => {
   for (const stop of stops) await stop();
 });
 
-/** A primary with a CA over a store in memory. */
-async function primary(options: { key?: Buffer } & Partial<SnapshotsDeps> = {}) {
-  const { key, ...overrides } = options;
-  const dc = await startCa('dc1', clock, key === undefined ? {} : { keyEncryptionKey: key });
+/** The key for snapshots of one data directory. */
+function snapshotKey(key?: Buffer): SnapshotsDeps['key'] {
+  let made = key;
+  return {
+    present: () => made,
+    make() {
+      made ??= randomBytes(32);
+      return made;
+    },
+  };
+}
+
+/** A primary with a CA over a store in memory. @param sealing the operator's key for private keys at rest */
+async function primary(options: { sealing?: Buffer } & Partial<SnapshotsDeps> = {}) {
+  const { sealing, ...overrides } = options;
+  const dc = await startCa('dc1', clock, sealing === undefined ? {} : { keyEncryptionKey: sealing });
   stops.push(() => dc.stop());
-  const snapshots = new Snapshots({
+  const deps: SnapshotsDeps = {
     datacenter: 'dc1',
     primaryDatacenter: 'dc1',
     node: 's1',
     version: '0.1.0',
     store: dc.store,
     ca: dc.ca,
+    secrets: [dc.ca.keys.rows],
+    key: snapshotKey(),
     isNew: () => true,
     authorize: async () => undefined,
     remote: () => {
@@ -45,8 +60,9 @@ async function primary(options: { key?: Buffer } & Partial<SnapshotsDeps> = {}) 
     log: noLog,
     metrics: noMetrics,
     ...overrides,
-  });
-  return { dc, snapshots };
+  };
+  const snapshots = new Snapshots(deps);
+  return { dc, snapshots, key: deps.key };
 }
 
 async function saved(snapshots: SnapshotContract): Promise<Buffer> {
@@ -98,7 +114,8 @@ describe('saving', () => {
       Index: dc.store.revision,
       Epoch: dc.store.epoch,
       Created: new Date(clock.now()).toISOString(),
-      PrivateKeys: 'clear',
+      PrivateKeys: 'sealed',
+      SealedWith: 'snapshot.key',
     });
     expect(rows.map(({ key }) => key.split('/')[0])).toContain('ca-keys');
   });
@@ -124,7 +141,7 @@ describe('restoring', () => {
     const { metadata } = await opened(archive);
     const leaf = await old.dc.leaf('web');
     await clock.advance(HOUR);
-    const fresh = await primary();
+    const fresh = await primary({ key: snapshotKey(old.key.make()) });
     expect(fresh.dc.ca.trustDomain()).not.toBe(old.dc.ca.trustDomain());
     const { index } = await fresh.snapshots.restore(once(archive), { signal: never });
     expect(index).toBeGreaterThan(metadata.Index + HOUR);
@@ -139,32 +156,61 @@ describe('restoring', () => {
 
   it('seals the keys of a snapshot that has them in the clear, and needs the key for those that are sealed', async () => {
     const open = await primary();
-    const sealed = await primary({ key: KEY });
-    await sealed.snapshots.restore(once(await saved(open.snapshots)), { signal: never });
+    const clear = await changed(await saved(open.snapshots), { PrivateKeys: 'clear' }, (rows) =>
+      rows.map((row) => open.dc.ca.keys.rows.arriving(row, open.key.present())),
+    );
+    expect((await opened(clear)).rows.map(({ value }) => value).join()).toContain('PRIVATE KEY'); // as versions before wrote it
+    const sealed = await primary({ sealing: KEY });
+    await sealed.snapshots.restore(once(clear), { signal: never });
     expect(sealed.dc.ca.keys.atRest()).toBe('sealed');
     expect((await sealed.dc.leaf('web')).RootID).toBe(open.dc.roots().ActiveRootID);
     const archive = await saved(sealed.snapshots);
-    expect((await opened(archive)).metadata.PrivateKeys).toBe('sealed');
+    expect((await opened(archive)).metadata).toMatchObject({
+      PrivateKeys: 'sealed',
+      SealedWith: 'ca_key_encryption_file',
+    });
     expect((await opened(archive)).rows.map(({ value }) => value).join()).not.toContain('PRIVATE KEY');
 
     for (const [key, text] of [
       [undefined, /are sealed: set connect.ca_key_encryption_file/],
       [Buffer.alloc(32, 8), /cannot be decrypted/],
     ] as const) {
-      const other = await primary(key === undefined ? {} : { key });
+      const other = await primary(key === undefined ? {} : { sealing: key });
       const before = other.dc.roots();
       await expect(other.snapshots.restore(once(archive), { signal: never })).rejects.toThrow(text);
       expect(other.dc.roots()).toEqual(before);
     }
-    const same = await primary({ key: KEY });
+    const same = await primary({ sealing: KEY });
     await same.snapshots.restore(once(archive), { signal: never });
     expect((await same.dc.leaf('web')).RootID).toBe(open.dc.roots().ActiveRootID);
+  });
+
+  it('takes the keys of a server without a sealing key with its key for snapshots, and with nothing else', async () => {
+    const old = await primary();
+    const archive = await saved(old.snapshots);
+    const { metadata, rows } = await opened(archive);
+    expect(metadata).toMatchObject({ PrivateKeys: 'sealed', SealedWith: 'snapshot.key' });
+    expect(rows.map(({ value }) => value).join()).not.toContain('PRIVATE KEY');
+    expect(old.dc.ca.keys.atRest()).toBe('clear'); // in its own store nothing has changed
+    for (const [key, text] of [
+      [undefined, /are sealed: set connect.ca_key_encryption_file .* copy that server's snapshot.key into data_dir/],
+      [Buffer.alloc(32, 8), /cannot be decrypted with the key that this server has/],
+    ] as const) {
+      const other = await primary({ key: snapshotKey(key) });
+      const before = other.dc.roots();
+      await expect(other.snapshots.restore(once(archive), { signal: never })).rejects.toThrow(text);
+      expect(other.dc.roots()).toEqual(before);
+    }
+    const fresh = await primary({ key: snapshotKey(old.key.make()) });
+    await fresh.snapshots.restore(once(archive), { signal: never });
+    expect(fresh.dc.roots().ActiveRootID).toBe(old.dc.roots().ActiveRootID);
+    expect((await fresh.dc.leaf('web')).RootID).toBe(old.dc.roots().ActiveRootID);
   });
 
   it('refuses what is not meant for this datacenter, unless forced', async () => {
     const old = await primary();
     const archive = await saved(old.snapshots);
-    const busy = await primary({ isNew: () => false });
+    const busy = await primary({ isNew: () => false, key: snapshotKey(old.key.make()) });
     const before = busy.dc.roots();
     for (const [metadata, text] of [
       [{ Datacenter: 'dc7' }, /of datacenter "dc7" and this is datacenter "dc1"; nothing was changed/],

@@ -1,6 +1,7 @@
 import type { Clock } from '../lib/clock.ts';
 import { hasCode, IsthmusError } from '../lib/errors.ts';
 import { throwIfAborted } from '../lib/signals.ts';
+import type { SecretRows } from '../pki/secret-rows.ts';
 import type { CallOptions } from '../rpc/contract/contract.ts';
 import type {
   RestoreCallOptions,
@@ -23,12 +24,12 @@ export interface SnapshotsDeps {
   readonly store: Pick<Store, 'snapshot' | 'restore' | 'sync'>;
   readonly ca: {
     trustDomain(): string | undefined;
-    readonly keys: {
-      atRest(): KeysAtRest;
-      /** The row as it is to be stored here. Throws `rejected` when it is a private key that can't be opened here. */
-      restored<R extends StateRow>(row: R): R;
-    };
+    readonly keys: { atRest(): KeysAtRest };
   };
+  /** Tables whose secrets leave sealed. */
+  readonly secrets: readonly SecretRows[];
+  /** Seals what is kept in the clear. */
+  readonly key: { make(): Buffer; present(): Buffer | undefined };
   /** True while nobody has anything to lose: the store holds only what a new server writes by itself. */
   readonly isNew: () => boolean;
   /** Throws `permission_denied` unless the token has all rights. */
@@ -70,11 +71,14 @@ export class Snapshots implements SnapshotContract {
       const first: IteratorResult<SnapshotPage, unknown> = await pages.next();
       if (first.done === true) throw new IsthmusError('internal', 'the store gave no page');
       const { revision, epoch, rows } = first.value;
+      const { secrets, key } = this.#deps;
+      const sealed = (some: readonly StateRow[]): readonly StateRow[] =>
+        some.map((row) => secrets.reduce((now, table) => table.leaving(now, key.make), row));
       const rest = { [Symbol.asyncIterator]: () => pages };
       const all = async function* (): AsyncGenerator<readonly StateRow[], void, void> {
         try {
-          yield rows;
-          for await (const page of rest) yield page.rows;
+          yield sealed(rows);
+          for await (const page of rest) yield sealed(page.rows);
         } finally {
           await pages.return?.(undefined);
         }
@@ -131,7 +135,7 @@ export class Snapshots implements SnapshotContract {
       Index: revision,
       Epoch: epoch,
       Created: new Date(created).toISOString(),
-      PrivateKeys: ca.keys.atRest(),
+      ...keysIn(ca.keys.atRest()),
     };
   }
 
@@ -158,10 +162,11 @@ export class Snapshots implements SnapshotContract {
     pages: AsyncIterable<readonly StateRow[]>,
     signal: AbortSignal,
   ): AsyncGenerator<readonly StateRow[], void, void> {
-    const { ca } = this.#deps;
+    const { secrets, key } = this.#deps;
+    const present = key.present();
     for await (const rows of pages) {
       throwIfAborted(signal);
-      yield rows.map((row) => ca.keys.restored(row));
+      yield rows.map((row) => secrets.reduce((now, table) => table.arriving(now, present), row));
     }
     throwIfAborted(signal); // the last moment at which whoever gave up gets his way
   }
@@ -185,6 +190,12 @@ export class Snapshots implements SnapshotContract {
     this.#done.add(1, { operation, outcome: error.code });
     return error;
   }
+}
+
+/** They never leave in the clear. */
+function keysIn(store: KeysAtRest): Pick<SnapshotMetadata, 'PrivateKeys' | 'SealedWith'> {
+  if (store === 'none') return { PrivateKeys: 'none' };
+  return { PrivateKeys: 'sealed', SealedWith: store === 'sealed' ? 'ca_key_encryption_file' : 'snapshot.key' };
 }
 
 function isElsewhere({ datacenter }: CallOptions, own: string): boolean {

@@ -17,7 +17,7 @@ export function stateFile(number: number): string {
   return `state/${String(number).padStart(8, '0')}.jsonl`;
 }
 
-/** How the private keys of the CA are kept in the archive: as in the store. */
+/** How the private keys of the CA are kept; in archives of versions up to 0.2 they may be in the clear. */
 export type KeysAtRest = 'none' | 'clear' | 'sealed';
 
 /** What an archive says of itself. Fields may be added without another format. */
@@ -38,6 +38,8 @@ export interface SnapshotMetadata {
   /** ISO 8601, UTC. */
   readonly Created: string;
   readonly PrivateKeys: KeysAtRest;
+  /** What opens them, when they are sealed: the operator's key, or the one in the writer's data directory. */
+  readonly SealedWith?: 'ca_key_encryption_file' | 'snapshot.key';
 }
 
 /** A key and its value. */

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -81,8 +81,11 @@ describe('a server that lost everything', () => {
     expect(saved).toEqual({
       code: 0,
       out: expect.stringMatching(/^Saved and verified snapshot to index \d+\n$/),
-      err: '',
+      err: expect.stringMatching(/open with the file snapshot.key in the data directory of first alone: keep a copy/),
     });
+    const key = join(first.dataDir, 'snapshot.key');
+    expect(statSync(key).mode & 0o777).toBe(0o600);
+    expect(gunzipSync(await readFile(file)).includes('PRIVATE KEY')).toBe(false);
     expect(statSync(file).mode & 0o777).toBe(0o600);
     for (const method of ['GET', 'PUT']) {
       const refused = await first.http(method, '/v1/snapshot', undefined, as(token.SecretID));
@@ -95,15 +98,14 @@ describe('a server that lost everything', () => {
 
     const second = await start({ name: 'second', datacenter: 'dc1', config: ACL });
     expect((await rootsOf(second)).TrustDomain).not.toBe(before.TrustDomain);
-    const restored = await isthmus([
-      'snapshot',
-      'restore',
-      '-http-addr',
-      second.ready.http,
-      '-token',
-      MANAGEMENT,
-      file,
+    const restore = ['snapshot', 'restore', '-http-addr', second.ready.http, '-token', MANAGEMENT, file];
+    const sealed = await isthmus(restore);
+    expect([sealed.code, sealed.err]).toEqual([
+      1,
+      expect.stringMatching(/are sealed: .*copy that server's snapshot\.key/s),
     ]);
+    copyFileSync(key, join(second.dataDir, 'snapshot.key')); // as an operator does who kept a copy of it
+    const restored = await isthmus(restore);
     expect(restored).toEqual({ code: 0, out: 'Restored snapshot\n', err: '' });
 
     const get = async <T>(path: string, secret = MANAGEMENT): Promise<T> => {
@@ -180,6 +182,7 @@ describe('a server that lost everything', () => {
     const stranger = await isthmus(['snapshot', 'restore', '-http-addr', third.ready.http, file]);
     expect(stranger.err).toMatch(/the snapshot's trust domain is .* and that of this datacenter is .*-force/);
     expect((await rootsOf(third)).TrustDomain).toBe(own);
+    copyFileSync(join(one.dataDir, 'snapshot.key'), join(third.dataDir, 'snapshot.key'));
     const forced = await isthmus(['snapshot', 'restore', '-force', '-http-addr', third.ready.http, file]);
     expect(forced).toMatchObject({ code: 0 });
     expect((await rootsOf(third)).TrustDomain).toBe((await rootsOf(one)).TrustDomain);
@@ -210,7 +213,9 @@ describe('a restore while everything runs', () => {
     const saved = await isthmus(['snapshot', 'save', '-http-addr', dc2.ready.http, '-datacenter', 'dc1', file]);
     expect(saved).toMatchObject({ code: 0 });
     const { out } = await isthmus(['snapshot', 'inspect', '-format', 'json', file]);
-    expect(JSON.parse(out)).toMatchObject({ Meta: { Datacenter: 'dc1', PrivateKeys: 'clear' } });
+    expect(JSON.parse(out)).toMatchObject({
+      Meta: { Datacenter: 'dc1', PrivateKeys: 'sealed', SealedWith: 'snapshot.key' },
+    });
     await callAgent(dc1, 'PUT', '/v1/connect/intentions/exact?source=late&destination=kept', { Action: 'deny' });
     const check = (agent: AgentProcess, source: string) =>
       callAgent<{ Allowed: boolean }>(agent, 'GET', `/v1/connect/intentions/check?source=${source}&destination=kept`);

@@ -1,3 +1,4 @@
+import type { SnapshotMetadata } from '../../snapshot/format.ts';
 import { type Command, doing } from '../command.ts';
 import { UsageError } from '../flags.ts';
 import { columns } from '../output.ts';
@@ -37,7 +38,7 @@ function describe({ metadata, size, tables }: SnapshotSummary): string {
     ['Trust domain', metadata.TrustDomain],
     ['Created', metadata.Created],
     ['Written by', `${metadata.Node}, version ${metadata.ProgramVersion}`],
-    ['Private keys', KEYS[metadata.PrivateKeys] ?? metadata.PrivateKeys],
+    ['Private keys', keysOf(metadata)],
   ]);
   const row = (type: string, count: string, bytes: string): string =>
     ` ${type.padEnd(26)}  ${count.padEnd(9)}  ${bytes.padEnd(9)}  `;
@@ -51,11 +52,13 @@ function describe({ metadata, size, tables }: SnapshotSummary): string {
   return `${head}\n\n\n${lines.join('\n')}`;
 }
 
-const KEYS: Readonly<Record<string, string>> = {
-  none: 'none',
-  clear: 'in the clear: whoever reads the file can sign certificates',
-  sealed: "sealed with the server's connect.ca_key_encryption_file",
-};
+function keysOf({ PrivateKeys, SealedWith, Node }: SnapshotMetadata): string {
+  if (PrivateKeys === 'clear') return 'in the clear: whoever reads the file can sign certificates';
+  if (PrivateKeys !== 'sealed') return PrivateKeys;
+  return SealedWith === 'snapshot.key'
+    ? `sealed with the file snapshot.key in the data directory of ${Node}`
+    : "sealed with the server's connect.ca_key_encryption_file";
+}
 
 /** As the peer writes sizes: `557B`, `3.7KB`, `8KB`. */
 function byteSize(bytes: number): string {

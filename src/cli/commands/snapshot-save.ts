@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { parseDuration } from '../../lib/duration.ts';
 import { IsthmusError } from '../../lib/errors.ts';
 import { sleep } from '../../lib/signals.ts';
+import type { SnapshotMetadata } from '../../snapshot/format.ts';
 import { type Command, type CommandContext, CommandFailure } from '../command.ts';
 import { UsageError } from '../flags.ts';
 import { removeOld, type SnapshotSummary, snapshotName, writeSnapshot } from '../snapshot-file.ts';
@@ -15,9 +16,10 @@ export const snapshotSave: Command = {
   synopsis: "Save everything that a datacenter's store holds to a file",
   argsUsage: 'FILE_OR_DIRECTORY',
   about:
-    'Writes an archive of the store at one revision, readable by its owner only, and reads it back. It holds secrets: ' +
-    'tokens, and the private keys of the CA unless connect.ca_key_encryption_file seals them. With -every it goes on ' +
-    'until it is stopped, writes files named by time into a directory and keeps the newest.',
+    'Writes an archive of the store at one revision, readable by its owner only, and reads it back. It holds tokens in ' +
+    'the clear, and private keys sealed: with connect.ca_key_encryption_file, or with the file snapshot.key in the ' +
+    "server's data_dir, which a new machine needs to restore it. With -every it goes on until it is stopped, writes " +
+    'files named by time into a directory and keeps the newest.',
   flags: [
     { name: 'every', kind: 'duration', placeholder: 'duration', about: 'Save again and again, this often.' },
     { name: 'keep', kind: 'number', placeholder: 'number', about: 'With -every: how many files are kept. Default 24.' },
@@ -34,9 +36,19 @@ export const snapshotSave: Command = {
     const { metadata, fileSize } = await save(context, path);
     if (json) printJson({ File: path, Bytes: fileSize, ...metadata });
     else print(`Saved and verified snapshot to index ${metadata.Index}`);
+    warnOfKey(context, metadata);
     return 0;
   },
 };
+
+/** Whoever loses the machine with the file that opens the snapshot has lost both. */
+function warnOfKey({ complain }: CommandContext, { SealedWith, Node }: SnapshotMetadata): void {
+  if (SealedWith === 'snapshot.key')
+    complain(
+      `The private keys in it open with the file snapshot.key in the data directory of ${Node} alone: keep a copy of that ` +
+        'file elsewhere, not beside the snapshots.',
+    );
+}
 
 async function save(
   { client, io }: CommandContext,
@@ -55,6 +67,7 @@ async function save(
 async function saveForEver(context: CommandContext, folder: string, everyMs: number, keep: number): Promise<number> {
   const { io, print, complain } = context;
   const signal = io.stopSignal();
+  let warned = false;
   const isFolder = await stat(folder).then(
     (found) => found.isDirectory(),
     () => false,
@@ -68,6 +81,8 @@ async function saveForEver(context: CommandContext, folder: string, everyMs: num
     try {
       const { metadata, fileSize } = await save(context, folder, snapshotName);
       print(`Saved and verified ${snapshotName(metadata)} (${fileSize} bytes)`);
+      if (!warned) warnOfKey(context, metadata);
+      warned = true;
       for (const name of await removeOld(folder, keep)) print(`Removed ${join(folder, name)}`);
     } catch (error) {
       if (signal.aborted) break;

@@ -264,7 +264,16 @@ export async function createServerNode(deps: ServerNodeDeps): Promise<ServerNode
       })
     : server;
 
-  const snapshots = createSnapshots({ config, store, domains, federation: () => federation, clock, log, metrics });
+  const snapshots = createSnapshots({
+    config,
+    store,
+    domains,
+    transportSecrets: transport.authority.secretRows,
+    federation: () => federation,
+    clock,
+    log,
+    metrics,
+  });
 
   const federation = createFederation({
     datacenter: config.datacenter,

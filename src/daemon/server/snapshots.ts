@@ -2,6 +2,7 @@ import type { RuntimeConfig } from '../../config/types.ts';
 import type { Federation } from '../../federation/federation.ts';
 import type { Clock } from '../../lib/clock.ts';
 import { VERSION } from '../../model/version.ts';
+import type { SecretRows } from '../../pki/secret-rows.ts';
 import type { CallOptions } from '../../rpc/contract/contract.ts';
 import type { SnapshotContract } from '../../rpc/contract/snapshots.ts';
 import { permissionDenied } from '../../server/guard.ts';
@@ -10,11 +11,14 @@ import type { Store } from '../../store/store.ts';
 import type { Logger, Metrics } from '../../telemetry/types.ts';
 import type { Domains } from '../domains/domains.ts';
 import { SERVER_SERVICE } from '../node/self.ts';
+import { snapshotKey } from '../security/snapshot-key.ts';
 
 export interface SnapshotPartsDeps {
   readonly config: RuntimeConfig;
   readonly store: Store;
   readonly domains: Domains;
+  /** Of the authority behind the certificates of agents. */
+  readonly transportSecrets: SecretRows;
   readonly federation: () => Federation;
   readonly clock: Clock;
   readonly log: Logger;
@@ -32,6 +36,8 @@ export function createSnapshots(deps: SnapshotPartsDeps): SnapshotContract {
     version: VERSION,
     store,
     ca,
+    secrets: [ca.keys.rows, deps.transportSecrets],
+    key: snapshotKey(config.dataDir),
     isNew: () => catalog.tables.services.list().every(({ value }) => value.Service === SERVER_SERVICE),
     async authorize({ token = '', signal }) {
       if (!config.acl.enabled) return;

@@ -92,7 +92,7 @@ export interface Ca {
   trustDomain(): string | undefined;
   status(): CaStatus;
   /** How private keys are kept in the store, and are put into it by a snapshot. */
-  readonly keys: Pick<KeyStore, 'atRest' | 'restored'>;
+  readonly keys: Pick<KeyStore, 'atRest' | 'rows'>;
 }
 
 const MINUTE = 60_000;

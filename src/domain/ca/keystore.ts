@@ -1,7 +1,8 @@
 import { IsthmusError } from '../../lib/errors.ts';
 import { isSealed, openKey, sealKey } from '../../pki/seal.ts';
+import { type SecretRows, secretRows } from '../../pki/secret-rows.ts';
 import type { Store, Tx } from '../../store/store.ts';
-import type { CaTables, KeyRow } from './tables.ts';
+import type { CaTables } from './tables.ts';
 
 /** The only door to the CA's private keys: encrypted at rest when the operator gave a key for that. */
 export interface KeyStore {
@@ -14,11 +15,8 @@ export interface KeyStore {
   sealAll(): Promise<number>;
   /** How the keys are kept now. */
   atRest(): 'none' | 'clear' | 'sealed';
-  /**
-   * A row that a snapshot brings, as it is to be stored here: a key that comes in the clear is sealed. Throws `rejected`
-   * when it is a key that can't be opened here.
-   */
-  restored<R extends { readonly key: string; readonly value: string }>(row: R): R;
+  /** The keys as they go into a snapshot, and come out of one. */
+  readonly rows: SecretRows;
 }
 
 export function createKeyStore(store: Store, tables: CaTables, encryptionKey: Buffer | undefined): KeyStore {
@@ -57,19 +55,7 @@ export function createKeyStore(store: Store, tables: CaTables, encryptionKey: Bu
       if (rows.length === 0) return 'none';
       return rows.every((row) => isSealed(row.value.key)) ? 'sealed' : 'clear';
     },
-    restored(row) {
-      if (!row.key.startsWith(tables.keys.prefix)) return row;
-      const stored = JSON.parse(row.value) as KeyRow;
-      const { id, key } = stored;
-      if (!isSealed(key)) return { ...row, value: JSON.stringify({ ...stored, key: protect(id, key) }) };
-      if (encryptionKey === undefined)
-        throw new IsthmusError(
-          'rejected',
-          'the CA keys in the snapshot are sealed: set connect.ca_key_encryption_file to the key of the server that wrote it',
-        );
-      openKey(key, id, encryptionKey);
-      return row;
-    },
+    rows: secretRows({ prefix: tables.keys.prefix, field: 'key', encryptionKey, protect }),
   };
 }
 

@@ -15,6 +15,7 @@ import { verifyChain } from '../../pki/chain.ts';
 import { createCsr, parseCsr } from '../../pki/csr.ts';
 import { createIssuer, type Issuer } from '../../pki/issuer.ts';
 import { colonHex, generateKey, keyIdOf, privateKeyFromPem, privateKeyToPem, spkiOf } from '../../pki/keys.ts';
+import type { SecretRows } from '../../pki/secret-rows.ts';
 import type { Store, Tx } from '../../store/store.ts';
 import { joinKey } from '../../store/table.ts';
 import { formatInvitation } from './invitation-text.ts';
@@ -103,6 +104,11 @@ export class TransportAuthority {
     this.#tables = declareTables(store);
     this.#secrets = new Secrets(this.#tables.secrets, deps.encryptionKey);
     this.invitations = new Invitations(store, this.#tables, clock, (tx, joining, row) => this.#admit(tx, joining, row));
+  }
+
+  /** Keys and tokens as they go into a snapshot, and come out of one. */
+  get secretRows(): SecretRows {
+    return this.#secrets.rows;
   }
 
   /** What this datacenter has; undefined before it was made or joined. */

@@ -1,5 +1,6 @@
 import { IsthmusError } from '../../lib/errors.ts';
 import { isSealed, openKey, sealKey } from '../../pki/seal.ts';
+import { type SecretRows, secretRows } from '../../pki/secret-rows.ts';
 import type { Tx } from '../../store/store.ts';
 import { joinKey, type Table } from '../../store/table.ts';
 import type { SecretRow } from './tables.ts';
@@ -8,15 +9,22 @@ import type { SecretRow } from './tables.ts';
 export class Secrets {
   readonly #table: Table<SecretRow>;
   readonly #encryptionKey: Buffer | undefined;
+  /** The secrets as they go into a snapshot, and come out of one. */
+  readonly rows: SecretRows;
 
   constructor(table: Table<SecretRow>, encryptionKey: Buffer | undefined) {
     this.#table = table;
     this.#encryptionKey = encryptionKey;
+    this.rows = secretRows({
+      prefix: table.prefix,
+      field: 'secret',
+      encryptionKey,
+      protect: (id, secret) => this.#protect(id, secret),
+    });
   }
 
   put(tx: Tx, id: string, secret: string): void {
-    const key = this.#encryptionKey;
-    tx.put(this.#table, { id, secret: key === undefined ? secret : sealKey(secret, id, key) });
+    tx.put(this.#table, { id, secret: this.#protect(id, secret) });
   }
 
   remove(tx: Tx, id: string): void {
@@ -30,5 +38,9 @@ export class Secrets {
     if (this.#encryptionKey === undefined)
       throw new IsthmusError('rejected', 'the keys are encrypted: set connect.ca_key_encryption_file to their key');
     return openKey(secret, id, this.#encryptionKey);
+  }
+  #protect(id: string, secret: string): string {
+    const key = this.#encryptionKey;
+    return key === undefined ? secret : sealKey(secret, id, key);
   }
 }
