@@ -1,5 +1,6 @@
 import type { KeyObject } from 'node:crypto';
 import { type Ca, type CaDeps, type CaOptions, createCa, type PrimaryCa } from '../../src/domain/ca/ca.ts';
+import { CaProviders } from '../../src/domain/ca/providers/providers.ts';
 import type { Clock } from '../../src/lib/clock.ts';
 import { IsthmusError } from '../../src/lib/errors.ts';
 import { linkSignals } from '../../src/lib/signals.ts';
@@ -50,6 +51,7 @@ export async function startCa(
       clock,
       log: noLog,
       metrics: noMetrics,
+      providers: caProviders(clock),
       datacenter: name,
       primaryDatacenter: 'dc1',
       random: () => 0.5,
@@ -71,6 +73,15 @@ export async function startCa(
       await store.stop();
     },
   };
+}
+
+/** The providers that there are, with no way out. */
+export function caProviders(clock: Clock): CaProviders {
+  return new CaProviders({
+    clock,
+    log: noLog,
+    http: () => Promise.reject(new IsthmusError('internal', 'this provider needs no network')),
+  });
 }
 
 export function leafCsr(ca: Ca, datacenter: string, service: string, key: KeyObject = generateLeafKey()): string {

@@ -11,6 +11,7 @@ import { MemoryEngine } from '../../src/store/memory/memory-engine.ts';
 import { Store } from '../../src/store/store.ts';
 import type { Table } from '../../src/store/table.ts';
 import { noLog, noMetrics } from '../../src/telemetry/types.ts';
+import { caProviders } from './ca-datacenter.ts';
 import type { FakeClock } from './fake-clock.ts';
 import { ServerProcess } from './server-process.ts';
 
@@ -130,6 +131,7 @@ async function startServer(
       clock: process,
       log: noLog,
       metrics: noMetrics,
+      providers: caProviders(process),
       datacenter,
       primaryDatacenter: 'dc1',
       random: () => 0.5,

@@ -2,6 +2,7 @@ import type { RuntimeConfig } from '../../config/types.ts';
 import { type Acl, createAcl } from '../../domain/acl/acl.ts';
 import type { PrimaryTokens } from '../../domain/acl/resolver.ts';
 import { type Ca, createCa, type PrimaryCa } from '../../domain/ca/ca.ts';
+import { CaProviders } from '../../domain/ca/providers/providers.ts';
 import { type Catalog, createCatalog } from '../../domain/catalog/catalog.ts';
 import { createEntries, type Entries } from '../../domain/entries/entries.ts';
 import { createIntentions, type Intentions } from '../../domain/intentions/intentions.ts';
@@ -85,6 +86,7 @@ export function createDomains(deps: DomainDeps): Domains {
       clock,
       log,
       metrics,
+      providers: new CaProviders({ clock, log: log.child({ component: 'ca-provider' }), http: fetch }),
       datacenter,
       primaryDatacenter: config.primaryDatacenter,
       initialConfig: {

@@ -16,6 +16,7 @@ import { createKeyStore, type KeyStore } from './keystore.ts';
 import { SignatureLimiter } from './limiter.ts';
 import { PrimaryManager } from './manager.ts';
 import { createMeters } from './metrics.ts';
+import type { CaProviders } from './providers/providers.ts';
 import { type CaReads, createReads } from './reads.ts';
 import { checkDatacenterReport, checkHolderReport } from './reports.ts';
 import { Rotator } from './rotator.ts';
@@ -36,6 +37,7 @@ export interface CaDeps {
   readonly clock: Clock;
   readonly log: Logger;
   readonly metrics: Metrics;
+  readonly providers: CaProviders;
   readonly datacenter: string;
   /** Equal to `datacenter` in the primary. */
   readonly primaryDatacenter: string;
@@ -107,7 +109,7 @@ export function createCa(deps: CaDeps, options: CaOptions = {}): Ca {
   const now = (): number => clock.now();
   const tables = declareTables(store);
   const keys = createKeyStore(store, tables, deps.keyEncryptionKey);
-  const signer = new Signer(tables, keys, { datacenter, isPrimary });
+  const signer = new Signer(tables, keys, deps.providers, { datacenter, isPrimary });
   const inventory = new Inventory(
     { store, tables, datacenter, now },
     { holderTtlMs: options.holderTtlMs ?? 5 * MINUTE },
@@ -134,6 +136,7 @@ export function createCa(deps: CaDeps, options: CaOptions = {}): Ca {
       tables,
       keys,
       signer,
+      providers: deps.providers,
       inventory,
       initialConfig: {
         provider: deps.initialConfig?.provider ?? 'consul',
@@ -158,6 +161,7 @@ export function createCa(deps: CaDeps, options: CaOptions = {}): Ca {
           clock,
           tables,
           keys,
+          providers: deps.providers,
           inventory,
           primary: deps.primary,
           datacenter,
@@ -191,6 +195,7 @@ export function createCa(deps: CaDeps, options: CaOptions = {}): Ca {
       tables,
       now: now(),
       blocker: blocker(),
+      providerProblem: deps.providers.problem(tables.config.get(ONLY)?.value.provider ?? ''),
       lastRenewalError: isPrimary ? rotator.lastError : (secondary?.lastRenewalError ?? ''),
       renewsAt: isPrimary ? manager.plannedRotation() : secondary?.renewsAt,
     });
@@ -270,7 +275,8 @@ export function createCa(deps: CaDeps, options: CaOptions = {}): Ca {
   return {
     service: {
       name: 'ca',
-      async start() {
+      async start(signal) {
+        await deps.providers.start(signal);
         const sealed = await keys.sealAll();
         if (sealed > 0) log.info('CA keys encrypted at rest', { count: sealed });
         inventory.started();
@@ -299,6 +305,7 @@ export function createCa(deps: CaDeps, options: CaOptions = {}): Ca {
       async stop() {
         unhook();
         await endDuty();
+        await deps.providers.stop();
       },
     },
     reads: createReads({

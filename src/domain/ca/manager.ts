@@ -10,8 +10,8 @@ import { type ConfigRequest, publicConfig, readSettings } from './config.ts';
 import type { Inventory } from './inventory.ts';
 import type { KeyStore } from './keystore.ts';
 import { asksForOther, makeRoot } from './new-root.ts';
-import { findProvider } from './providers/builtin.ts';
 import { canCrossSign, type ProviderConfig } from './providers/provider.ts';
+import type { CaProviders } from './providers/providers.ts';
 import { leavesUnder, nextLook, nextStep, type RotationView, rotationStatus } from './rotation.ts';
 import type { Signer } from './sign.ts';
 import {
@@ -35,6 +35,7 @@ export interface ManagerDeps {
   readonly tables: CaTables;
   readonly keys: KeyStore;
   readonly signer: Signer;
+  readonly providers: CaProviders;
   readonly inventory: Inventory;
   readonly initialConfig: ConfigRequest;
   /** Trust domain's UUID, when the operator chose it. */
@@ -74,7 +75,7 @@ export class PrimaryManager {
     const { store, tables, initialConfig, clock } = this.#deps;
     if (activeRoot(tables) !== undefined) return;
     const clusterId = this.#deps.clusterId ?? newUuid();
-    const wanted = findProvider(initialConfig.provider).configure(initialConfig.config);
+    const wanted = this.#deps.providers.find(initialConfig.provider).configure(initialConfig.config);
     const root = await makeRoot(initialConfig.provider, wanted, clusterId, clock.now());
     const { changed } = await store.transact((tx) => {
       if (tx.get(tables.config, ONLY) !== undefined || activeRoot(tables) !== undefined) return; // another server was first
@@ -89,7 +90,7 @@ export class PrimaryManager {
   setConfig(request: ConfigRequest): Promise<void> {
     return this.#mutex.run(async () => {
       const { store, tables, clock } = this.#deps;
-      const wanted = findProvider(request.provider).configure(request.config);
+      const wanted = this.#deps.providers.find(request.provider).configure(request.config);
       const active = this.#active();
       if (asksForOther(wanted, request.provider, active)) {
         await this.#startRotation(request, wanted, request.forceWithoutCrossSigning, false);
@@ -186,7 +187,7 @@ export class PrimaryManager {
     const row = this.config();
     return this.#startRotation(
       row,
-      findProvider(row.provider).configure(row.config),
+      this.#deps.providers.find(row.provider).configure(row.config),
       row.forceWithoutCrossSigning,
       force,
     );

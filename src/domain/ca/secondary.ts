@@ -14,7 +14,7 @@ import { readSettings } from './config.ts';
 import { sameReport } from './datacenters.ts';
 import { type Inventory, isoSeconds } from './inventory.ts';
 import type { KeyStore } from './keystore.ts';
-import { findProvider } from './providers/builtin.ts';
+import type { CaProviders } from './providers/providers.ts';
 import { mergeRoots } from './secondary-roots.ts';
 import { activeRoot, allRoots, type CaTables, ONLY, rootKey } from './tables.ts';
 import { validateSignedIntermediate } from './validate.ts';
@@ -36,6 +36,7 @@ export interface SecondaryDeps {
   readonly clock: Clock;
   readonly tables: CaTables;
   readonly keys: KeyStore;
+  readonly providers: CaProviders;
   readonly inventory: Inventory;
   readonly primary: PrimaryCa;
   readonly datacenter: string;
@@ -245,7 +246,7 @@ export class SecondaryManager {
     const settings = this.#settings();
     const provider = tables.config.get(ONLY)?.value.provider ?? DEFAULT_PROVIDER;
     const uri = formatSpiffe({ kind: 'signing', trustDomain: trustDomainOf(clusterId) });
-    const request = await findProvider(provider).requestIntermediate(settings, uri);
+    const request = await this.#deps.providers.find(provider).requestIntermediate(settings, uri);
     const answer = await primary.signIntermediate(request.csr, datacenter, signal);
     const root = tables.roots.get(rootKey(answer.rootId))?.value;
     if (root === undefined)

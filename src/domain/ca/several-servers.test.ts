@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { holderReport, leafCsr, verifyAgainst } from '../../../test/fakes/ca-datacenter.ts';
+import { caProviders, holderReport, leafCsr, verifyAgainst } from '../../../test/fakes/ca-datacenter.ts';
 import { FakeClock, settle } from '../../../test/fakes/fake-clock.ts';
 import { ServerProcess } from '../../../test/fakes/server-process.ts';
 import { createLeadership, type Leadership } from '../../store/leadership.ts';
@@ -37,6 +37,7 @@ async function start(name: string, keyEncryptionKey?: Buffer, log: Logger = noLo
       clock: process,
       log,
       metrics: noMetrics,
+      providers: caProviders(process),
       datacenter: 'dc1',
       primaryDatacenter: 'dc1',
       ...(keyEncryptionKey === undefined ? {} : { keyEncryptionKey }),

@@ -2,8 +2,8 @@ import { IsthmusError } from '../../lib/errors.ts';
 import { parseCertificate } from '../../pki/certificate.ts';
 import { joinPem } from '../../pki/pem.ts';
 import type { KeyStore } from './keystore.ts';
-import { findProvider } from './providers/builtin.ts';
 import type { CertificateIssuer } from './providers/provider.ts';
+import type { CaProviders } from './providers/providers.ts';
 import { activeRoot, type CaTables, ONLY, type RootRow } from './tables.ts';
 import { intermediateProblem } from './validate.ts';
 
@@ -27,14 +27,21 @@ const MAX_CROSS_SIGNED = 2;
 export class Signer {
   readonly #tables: CaTables;
   readonly #keys: KeyStore;
+  readonly #providers: CaProviders;
   readonly #place: { readonly datacenter: string; readonly isPrimary: boolean };
   readonly #issuers = new Map<string, CertificateIssuer>();
   #current: SigningAuthority | undefined;
   #failure: IsthmusError | undefined;
 
-  constructor(tables: CaTables, keys: KeyStore, place: { readonly datacenter: string; readonly isPrimary: boolean }) {
+  constructor(
+    tables: CaTables,
+    keys: KeyStore,
+    providers: CaProviders,
+    place: { readonly datacenter: string; readonly isPrimary: boolean },
+  ) {
     this.#tables = tables;
     this.#keys = keys;
+    this.#providers = providers;
     this.#place = place;
   }
 
@@ -105,7 +112,7 @@ export class Signer {
     const name = keyId + pem;
     let issuer = this.#issuers.get(name);
     if (issuer === undefined) {
-      issuer = findProvider(provider).issuer(pem, this.#keys.get(keyId));
+      issuer = this.#providers.find(provider).issuer(pem, this.#keys.get(keyId));
       this.#issuers.set(name, issuer);
     }
     return issuer;

@@ -11,6 +11,8 @@ export interface StatusFacts {
   readonly now: number;
   /** Why nothing can be signed; '' when it can. */
   readonly blocker: string;
+  /** Why the provider can't do its work; '' when it can. */
+  readonly providerProblem: string;
   readonly lastRenewalError: string;
   /** Of the intermediate; of the root in a primary. */
   readonly renewsAt: number | undefined;
@@ -41,6 +43,7 @@ export function caStatus(facts: StatusFacts): CaStatus {
 function state(facts: StatusFacts, signingLeft: number): Pick<CaStatus, 'State' | 'Reason'> {
   if (facts.blocker !== '') return { State: 'uninitialized', Reason: facts.blocker };
   if (signingLeft === 0) return { State: 'degraded', Reason: 'the certificate that signs leaves has expired' };
+  if (facts.providerProblem !== '') return { State: 'degraded', Reason: facts.providerProblem };
   if (facts.lastRenewalError !== '')
     return { State: 'degraded', Reason: `the last renewal failed: ${facts.lastRenewalError}` };
   if (facts.tables.roots.size > 1) return { State: 'rotating', Reason: 'a root rotation is under way' };

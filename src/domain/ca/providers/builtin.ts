@@ -16,47 +16,39 @@ import {
 import { badConfig, readSettings, redactKey, stringOf } from '../config.ts';
 import type { CaProvider } from './provider.ts';
 
-/** Keys in this process, in the datacenter's own store. The peer calls it "consul". */
-export const builtinProvider: CaProvider = {
-  name: 'consul',
+/** Keys in this process, in the datacenter's own store. Consul calls it "consul". It needs nothing, and is always ready. */
+export function createBuiltinProvider(): CaProvider {
+  return {
+    name: 'consul',
 
-  configure(config) {
-    const settings = readSettings(config);
-    const given = readPrivateKey(stringOf(config, 'PrivateKey'));
-    if (given !== undefined && settings.keyGiven && !sameSpec(keySpecOf(given), settings.key))
-      throw badConfig('PrivateKey is not of the kind that PrivateKeyType and PrivateKeyBits name');
-    const rootCert = stringOf(config, 'RootCert');
-    if (rootCert !== '') checkRootCert(rootCert, given);
-    return {
-      settings,
-      requiredKeyId: given === undefined ? '' : colonHex(keyIdOf(spkiOf(given))),
-      requiredRoot: rootCert,
-      async createRoot(template) {
-        const key = given ?? (await generateKey(settings.key));
-        const certPem = rootCert === '' ? createRoot({ key, ...template }) : rootCert;
-        return { certPem, secret: privateKeyToPem(key), key: keySpecOf(key), generated: given === undefined };
-      },
-    };
-  },
+    configure(config) {
+      const settings = readSettings(config);
+      const given = readPrivateKey(stringOf(config, 'PrivateKey'));
+      if (given !== undefined && settings.keyGiven && !sameSpec(keySpecOf(given), settings.key))
+        throw badConfig('PrivateKey is not of the kind that PrivateKeyType and PrivateKeyBits name');
+      const rootCert = stringOf(config, 'RootCert');
+      if (rootCert !== '') checkRootCert(rootCert, given);
+      return {
+        settings,
+        requiredKeyId: given === undefined ? '' : colonHex(keyIdOf(spkiOf(given))),
+        requiredRoot: rootCert,
+        async createRoot(template) {
+          const key = given ?? (await generateKey(settings.key));
+          const certPem = rootCert === '' ? createRoot({ key, ...template }) : rootCert;
+          return { certPem, secret: privateKeyToPem(key), key: keySpecOf(key), generated: given === undefined };
+        },
+      };
+    },
 
-  async requestIntermediate(settings, uri) {
-    const key = await generateKey(settings.key);
-    return { csr: createCsr(key, { uri }), spki: spkiOf(key), secret: privateKeyToPem(key) };
-  },
+    async requestIntermediate(settings, uri) {
+      const key = await generateKey(settings.key);
+      return { csr: createCsr(key, { uri }), spki: spkiOf(key), secret: privateKeyToPem(key) };
+    },
 
-  issuer(certPem, secret) {
-    return createIssuer(certPem, privateKeyFromPem(secret));
-  },
-};
-
-export const BUILTIN_PROVIDERS: readonly CaProvider[] = [builtinProvider];
-
-/** Throws the peer's text for names that no provider has. */
-export function findProvider(name: string): CaProvider {
-  const provider = BUILTIN_PROVIDERS.find((known) => known.name === name);
-  if (provider === undefined)
-    throw new IsthmusError('rejected', `could not initialize provider: unknown CA provider ${JSON.stringify(name)}`);
-  return provider;
+    issuer(certPem, secret) {
+      return createIssuer(certPem, privateKeyFromPem(secret));
+    },
+  };
 }
 
 function sameSpec(a: KeySpec, b: KeySpec): boolean {

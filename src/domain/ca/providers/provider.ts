@@ -1,6 +1,8 @@
+import type { Clock } from '../../../lib/clock.ts';
 import type { Certificate } from '../../../pki/certificate.ts';
 import type { CaRequest, LeafRequest, Signed } from '../../../pki/issuer.ts';
 import type { KeySpec } from '../../../pki/keys.ts';
+import type { Logger } from '../../../telemetry/types.ts';
 import type { CaSettings } from '../config.ts';
 import type { RootTemplate } from '../template.ts';
 
@@ -50,10 +52,25 @@ export interface ProviderConfig {
   createRoot(template: RootTemplate): Promise<NewAuthority>;
 }
 
-/** Where CA keys live and sign. `BUILTIN_PROVIDERS` lists them. */
+/** What providers are made with. */
+export interface ProviderDeps {
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** The way to an authority elsewhere. */
+  readonly http: typeof fetch;
+}
+
+export type CaProviderFactory = (deps: ProviderDeps) => CaProvider;
+
+/** Where CA keys live and sign. The table in `providers.ts` has them all. */
 export interface CaProvider {
   /** As the configuration names it. */
   readonly name: string;
+  /** For who holds a session or renews a token of its own; before anything is signed. */
+  start?(signal: AbortSignal): Promise<void>;
+  stop?(): Promise<void>;
+  /** Why it can't sign now, for the status; '' when it can. Absent: it always can. */
+  problem?(): string;
   /** Throws `rejected` with what is wrong. */
   configure(config: Readonly<Record<string, unknown>>): ProviderConfig;
   /** A new key and the request that the primary shall sign. */
