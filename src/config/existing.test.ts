@@ -118,7 +118,7 @@ service {
         (key) =>
           `c.hcl:5: "telemetry.${key}" is refused: metrics are sent nowhere; let Prometheus collect /v1/agent/metrics?format=prometheus (docs/metrics.md)`,
       ),
-      'c.hcl:6: "connect.ca_provider" can only be "consul", the built-in authority, not "vault"',
+      'c.hcl:6: "connect.ca_provider" can only be "consul", not "vault"',
     ].join('\n  '),
   );
 });

@@ -127,10 +127,7 @@ describe('loadConfig', () => {
     ['advertise_addr = "0.0.0.0"', 'config.hcl:1: Advertise address cannot be 0.0.0.0, :: or [::]'],
     ['node_meta { "a b" = "c" }', /config.hcl:1: node_meta invalid: .*Key contains invalid characters/],
     ['cert_file = "a"', 'config.hcl:1: "cert_file" and "key_file" go together'],
-    [
-      'connect { ca_provider = "magic" }',
-      'config.hcl:1: "connect.ca_provider" can only be "consul", the built-in authority, not "magic"',
-    ],
+    ['connect { ca_provider = "magic" }', 'config.hcl:1: "connect.ca_provider" can only be "consul", not "magic"'],
     ['http_config { allow_write_http_from = ["10.0.0.0"] }', /which is no network such as 10.0.0.0\/8$/],
     ['recursors = ["10.0.0.53", "unix:///dns"]', /"recursors" holds "unix:\/\/\/dns", which is no address/],
     ['dns_config { service_ttl { a = "b" } }', /"dns_config.service_ttl.a" must be a duration/],

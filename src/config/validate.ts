@@ -1,11 +1,12 @@
 import { isIP } from 'node:net';
 import { parseAddress } from '../lib/address.ts';
 import { tryParseDuration } from '../lib/duration.ts';
+import { CA_PROVIDERS } from '../model/ca-providers.ts';
+import { tryDatacenter } from '../model/names.ts';
 import type { Values } from './keys/table.ts';
 
 const DNS_PORT = 53;
 
-const DATACENTER = /^[a-z0-9_-]+$/;
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
 /** Kept from the peer: 64 pairs, keys up to 128 and values up to 512 characters, one reserved prefix. */
 const META = { pairs: 64, key: 128, value: 512, reserved: 'consul-' } as const;
@@ -23,10 +24,10 @@ export function checkValues(values: Values, dev: boolean, report: Report): void 
   checkPorts(values, report);
   checkQueries(values, report);
   const provider = values['connect.ca_provider'];
-  if (provider !== 'consul')
+  if (!CA_PROVIDERS.some((known) => known === provider))
     report(
       'connect.ca_provider',
-      `"connect.ca_provider" can only be "consul", the built-in authority, not ${JSON.stringify(provider)}`,
+      `"connect.ca_provider" can only be ${CA_PROVIDERS.map((name) => JSON.stringify(name)).join(' or ')}, not ${JSON.stringify(provider)}`,
     );
 }
 
@@ -35,7 +36,7 @@ function checkNames(values: Values, report: Report): void {
   if (datacenter === '') report('datacenter', 'datacenter cannot be empty');
   for (const path of ['datacenter', 'primary_datacenter'] as const) {
     const name = values[path].toLowerCase();
-    if (name !== '' && !DATACENTER.test(name)) {
+    if (name !== '' && tryDatacenter(name) === undefined) {
       report(path, `${path} cannot be ${JSON.stringify(values[path])}. Please use only [a-z0-9-_]`);
     }
   }
