@@ -42,11 +42,10 @@ export async function startSimulated(name: string, servers: readonly string[]): 
   const core = createClientCore({
     ...parts,
     nodeKey: loadNodeKey(''),
-    certificates: new Certificates({ ...parts, tls: loaded.config.tls, managed: () => undefined }),
+    certificates: new Certificates({ ...parts, tls: loaded.config.tls }),
     giveUp: (error) => {
       throw error;
     },
-    onBehind: () => agent.local.requestSync(),
   });
   const agent = createNodeAgent({
     ...parts,
@@ -55,6 +54,7 @@ export async function startSimulated(name: string, servers: readonly string[]): 
     tokens: core.tokens,
     ownCsrs: new OwnCsrs(),
   });
+  core.onBehind(() => agent.local.requestSync());
   const pool = new WatchPool({ contract: core.contract, clock, log: noLog, metrics: noMetrics });
   const group = createServiceGroup([...core.services, ...agent.services, pool], clock);
   await group.start(new AbortController().signal);

@@ -2,7 +2,6 @@ import type { LinkStatus } from '../federation/types.ts';
 import type { Service } from '../lib/service.ts';
 import type { Member } from '../model/member.ts';
 import type { Callers } from '../model/rights.ts';
-import type { TlsMaterial } from '../pki/tls-material.ts';
 import type { ServerContract } from '../rpc/contract/contract.ts';
 import type { ReadName } from '../rpc/contract/reads.ts';
 import type { SnapshotContract } from '../rpc/contract/snapshots.ts';
@@ -24,8 +23,6 @@ export interface Core {
   accessorOf(token: string): string;
   /** Where servers and agents reach it, by listener; none on a client agent. */
   readonly addresses: Readonly<Record<string, BoundAddress>>;
-  /** The certificate that the datacenter's authority made for this agent; undefined without one. */
-  material(): TlsMaterial | undefined;
   /** In the order of starting, before the node's own. */
   readonly services: readonly Service[];
   /** The agent as a member of its datacenter. */
@@ -41,6 +38,8 @@ export interface Core {
   links(): readonly LinkStatus[];
   join(address: string, options: { readonly wan: boolean; readonly signal: AbortSignal }): Promise<void>;
   forceLeave(node: string, options: ForceLeaveOptions): Promise<void>;
+  /** Calls `listener` when what the servers know of this node may be old: a session was made, or the store restored. */
+  onBehind(listener: () => void): void;
   /** Says goodbye for good; resolves once it is written down. */
   leave(): Promise<void>;
   /** What /v1/agent/self tells of the servers. */

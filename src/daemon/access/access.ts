@@ -4,6 +4,7 @@ import type { RuntimeConfig } from '../../config/types.ts';
 import type { Acl, AclDeps, AclOptions } from '../../domain/acl/acl.ts';
 import { CompiledRights } from '../../domain/acl/compiled-rights.ts';
 import type { PrimaryTokens, Resolver } from '../../domain/acl/resolver.ts';
+import type { WaitApplied } from '../../federation/replication/applied-here.ts';
 import type { Replicator } from '../../federation/replication/replicator.ts';
 import { IsthmusError } from '../../lib/errors.ts';
 import { linkSignals, throwIfAborted } from '../../lib/signals.ts';
@@ -51,13 +52,10 @@ export function resetFile(dataDir: string): AclDeps['resetFile'] {
 }
 
 /** The primary's word on tokens, over the link to it. */
-export function primaryTokens(
-  primary: () => ServerContract,
-  waitApplied: (kind: string, revision: number, signal: AbortSignal) => Promise<void>,
-): PrimaryTokens {
+export function primaryTokens(primary: ServerContract, waitApplied: WaitApplied): PrimaryTokens {
   return {
     async self(secret, signal) {
-      const { value, index } = await primary().read('acl.tokenSelf', {}, { signal, token: secret });
+      const { value, index } = await primary.read('acl.tokenSelf', {}, { signal, token: secret });
       return { token: value, revision: index };
     },
     async linksArrived(revision, signal) {

@@ -35,8 +35,6 @@ export interface ClientCoreDeps {
   readonly certificates: Certificates;
   /** Ends the process with an error. */
   readonly giveUp: (error: IsthmusError) => void;
-  /** Told when a session was made: what servers know of this node may be old. */
-  readonly onBehind: () => void;
 }
 
 /** The core of a node's agent: a session with one server of its datacenter, whichever that is. */
@@ -51,11 +49,7 @@ export function createClientCore(deps: ClientCoreDeps): Core {
     random: Math.random,
     log,
   });
-  const {
-    security,
-    material,
-    service: certificate,
-  } = createAgentSecurity({
+  const { security, service: certificate } = createAgentSecurity({
     config,
     certificates: deps.certificates,
     servers: () => servers.candidates(),
@@ -65,6 +59,7 @@ export function createClientCore(deps: ClientCoreDeps): Core {
     clock,
     log: deps.log,
   });
+  const behind = new Set<() => void>();
   const sessions = new ServerSessions(
     {
       datacenter: config.datacenter,
@@ -88,7 +83,9 @@ export function createClientCore(deps: ClientCoreDeps): Core {
       random: Math.random,
       log,
       metrics,
-      onSession: deps.onBehind,
+      onSession: () => {
+        for (const listener of behind) listener();
+      },
       onGivenUp: deps.giveUp,
     },
     { retryIntervalMs: config.retryIntervalMs, retryMax: config.retryMax },
@@ -139,7 +136,6 @@ export function createClientCore(deps: ClientCoreDeps): Core {
     callers,
     accessorOf: (token) => (config.acl.enabled ? (callers.peek(token)?.accessor ?? '') : ''),
     addresses: {},
-    material,
     services: [certificate, sessions, starting, rights],
     member: () => clientMember(config, nodeId),
     members: async ({ wan, signal, token }) => {
@@ -155,6 +151,7 @@ export function createClientCore(deps: ClientCoreDeps): Core {
     async forceLeave(node, { prune, ...options }) {
       await own(remote).write('nodes.forceLeave', { node, prune }, options);
     },
+    onBehind: (listener) => void behind.add(listener),
     leave: () => sessions.leave(),
     stats: () => ({
       consul: {

@@ -65,18 +65,6 @@ export function createDomains(deps: DomainDeps): Domains {
     aclOptions(config, deps.agentTokens),
   );
   const catalog = createCatalog({ store, datacenter });
-  const entries = createEntries({
-    store,
-    datacenter,
-    trustDomain: () => ca.trustDomain() ?? '',
-  });
-  const intentions = createIntentions({
-    store,
-    entries: entries.intentionEntries,
-    datacenter,
-    defaultPolicy: config.acl.enabled ? config.acl.defaultPolicy : 'allow',
-    clock,
-  });
   const keyEncryptionKey = readKeyFile(config.connect.caKeyEncryptionFile);
   const { cluster_id: clusterId, ...caConfig } = config.connect.caConfig as Record<string, unknown>;
   const ca = createCa(
@@ -101,6 +89,14 @@ export function createDomains(deps: DomainDeps): Domains {
     },
     { distributeBoundMs: config.connect.rotationHoldMs },
   );
+  const entries = createEntries({ store, datacenter, trustDomain: () => ca.trustDomain() ?? '' });
+  const intentions = createIntentions({
+    store,
+    entries: entries.intentionEntries,
+    datacenter,
+    defaultPolicy: config.acl.enabled ? config.acl.defaultPolicy : 'allow',
+    clock,
+  });
   const health = catalog.reads['health.service'];
   const queries = createQueries({
     store,

@@ -1,4 +1,3 @@
-import type { LoadedConfig } from '../../config/types.ts';
 import { denied } from '../../edge/http/agent-access.ts';
 import type { AgentParts, LogLines } from '../../edge/http/agent-parts.ts';
 import type { Clock } from '../../lib/clock.ts';
@@ -9,11 +8,10 @@ import { guardedProxies } from '../access/proxy-access.ts';
 import type { Core } from '../core.ts';
 import { agentSelf } from '../node/agent-self.ts';
 import type { NodeAgent } from '../node/node-agent.ts';
+import type { Reload } from '../reload.ts';
 import type { Certificates } from '../security/certificates.ts';
 
 export interface EdgePartsDeps {
-  /** The configuration in force; a reload changes it. */
-  readonly loaded: () => LoadedConfig;
   readonly core: Core;
   readonly nodeId: string;
   readonly agent: NodeAgent;
@@ -21,7 +19,7 @@ export interface EdgePartsDeps {
   /** The agent's log. */
   readonly lines: LogLines;
   readonly certificates: Certificates;
-  readonly reload: () => Promise<readonly string[]>;
+  readonly reload: Reload;
   /** Asks the process to stop after having left. */
   readonly stop: (reason: string) => void;
   readonly signal: AbortSignal;
@@ -32,7 +30,7 @@ export interface EdgePartsDeps {
 export function createEdgeParts(deps: EdgePartsDeps): AgentParts {
   const { core, agent, metrics } = deps;
   const { tokens, callers } = core;
-  const { config } = deps.loaded();
+  const { config } = deps.reload.loaded();
   const rights = agentRights(callers, tokens, config.acl.enabled);
   const requireService = async (service: string, options: { token?: string; signal: AbortSignal }): Promise<void> => {
     if (!config.acl.enabled) return;
@@ -49,7 +47,7 @@ export function createEdgeParts(deps: EdgePartsDeps): AgentParts {
     },
     self: async () =>
       agentSelf({
-        loaded: deps.loaded(),
+        loaded: deps.reload.loaded(),
         nodeId: deps.nodeId,
         member: core.member(),
         counts: agent.local.counts(),
@@ -57,7 +55,7 @@ export function createEdgeParts(deps: EdgePartsDeps): AgentParts {
         certificates: deps.certificates.expiries(),
       }),
     members: (options) => core.members(options),
-    reload: deps.reload,
+    reload: deps.reload.run,
     async leave() {
       await core.leave();
       deps.stop('asked to leave');

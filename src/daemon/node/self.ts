@@ -3,15 +3,37 @@ import type { NodeAgentInfo } from '../../domain/nodes/nodes.ts';
 import type { RegisterRequest } from '../../model/catalog.ts';
 import { LAN_PROTOCOL, type Member } from '../../model/member.ts';
 import { COMPATIBLE_VERSION } from '../../model/version.ts';
+import type { BoundAddress } from '../../rpc/transport/listener.ts';
 import { ALIVE_CHECK } from '../domains/node-catalog.ts';
 
-/** Who this agent is, once its listeners are bound. */
+/** Who this server is; ports are 0 until its listeners are bound. */
 export interface Identity {
   readonly config: RuntimeConfig;
   readonly nodeId: string;
   readonly serverPort: number;
   readonly lanPort: number;
   readonly wanPort: number;
+}
+
+/** @param bound where the listeners are, by name, once they are */
+export function serverIdentity(
+  config: RuntimeConfig,
+  nodeId: string,
+  bound: Readonly<Record<string, BoundAddress>>,
+): Identity {
+  return {
+    config,
+    nodeId,
+    get serverPort() {
+      return bound.server?.port ?? 0;
+    },
+    get lanPort() {
+      return bound.serf_lan?.port ?? 0;
+    },
+    get wanPort() {
+      return bound.serf_wan?.port ?? 0;
+    },
+  };
 }
 
 export function memberTags(identity: Identity): Record<string, string> {

@@ -10,10 +10,11 @@ import { generateLeafKey, privateKeyFromPem, privateKeyToPem } from '../../pki/k
 import { createTlsMaterial, type TlsMaterial } from '../../pki/tls-material.ts';
 import { enrolWithCertificate } from '../../rpc/transport/enrol-client.ts';
 import type { TransportSecurity } from '../../rpc/transport/security.ts';
-import { createTlsSecurity, type TlsPolicy } from '../../rpc/transport/tls.ts';
+import { createTlsSecurity } from '../../rpc/transport/tls.ts';
 import type { Logger } from '../../telemetry/types.ts';
 import type { Certificates } from './certificates.ts';
 import { firstAnswer, readInvitation, renewalDueIn, renewalPause, useInvitation } from './enrolment.ts';
+import { fromFiles, STRICT } from './policy.ts';
 
 export interface AgentSecurityDeps {
   readonly config: RuntimeConfig;
@@ -29,30 +30,25 @@ export interface AgentSecurityDeps {
 export interface AgentSecurity {
   /** For everyone who dials a server. */
   readonly security: TransportSecurity;
-  /** The certificate that came with an invitation; undefined without one. */
-  material(): TlsMaterial | undefined;
   /** To start before anyone dials. */
   readonly service: Service;
 }
-
-const STRICT: TlsPolicy = { verifyIncoming: true, verifyOutgoing: true, verifyServerHostname: true };
 
 /** TLS between a client agent and its servers: with certificates from files, or one that came with an invitation. */
 export function createAgentSecurity(deps: AgentSecurityDeps): AgentSecurity {
   const { config, certificates, clock } = deps;
   const { rpc } = config.tls;
   const invited = new InvitedCertificate({ ...deps, log: deps.log.child({ component: 'tls' }) });
-  const fromFiles = rpc.caFile !== '' || rpc.caPath !== '' || rpc.certFile !== '';
+  const files = fromFiles(rpc);
   return {
     security: createTlsSecurity({
       material: () => certificates.material('internal_rpc'),
-      policy: () => (fromFiles || (!rpc.managed && invited.material === undefined) ? rpc : STRICT),
+      policy: () => (files || (!rpc.managed && invited.material === undefined) ? rpc : STRICT),
       domain: config.dns.domain,
       datacenter: config.datacenter,
       clock,
       handshakeMs: config.limits.rpcHandshakeTimeoutMs,
     }),
-    material: () => invited.material,
     service: invited,
   };
 }
@@ -158,6 +154,7 @@ class InvitedCertificate implements Service {
       { ca: [{ text: root, from }], cert: { text: chain, from }, key: { text: key, from } },
       { minVersion, ciphers },
     );
+    this.#deps.certificates.useManaged(this.#material);
   }
 
   #keep(kept: Kept): Kept {

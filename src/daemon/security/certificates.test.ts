@@ -67,7 +67,7 @@ function config(section: Partial<TlsSection> = {}): TlsConfig {
 }
 
 function open(tls: TlsConfig = config()): Certificates {
-  return new Certificates({ tls, managed: () => undefined, clock, log, metrics: noMetrics });
+  return new Certificates({ tls, clock, log, metrics: noMetrics });
 }
 
 describe('certificates from files', () => {

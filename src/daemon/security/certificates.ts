@@ -16,8 +16,6 @@ export interface CertificateExpiry extends OwnCertificate {
 
 export interface CertificatesDeps {
   readonly tls: TlsConfig;
-  /** Certificates of the server ports where the configuration names no files. */
-  readonly managed: () => TlsMaterial | undefined;
   readonly clock: Clock;
   readonly log: Logger;
   readonly metrics: Metrics;
@@ -51,6 +49,7 @@ export class Certificates implements Service {
   readonly #listeners = new Set<(use: CertificateUse) => void>();
   readonly #failures: Counter;
   readonly #tasks;
+  #managed: TlsMaterial | undefined;
 
   /** Throws `invalid_argument` when the files can't be used. */
   constructor(deps: CertificatesDeps) {
@@ -81,7 +80,12 @@ export class Certificates implements Service {
   /** What is used now; undefined when there is none. */
   material(use: CertificateUse): TlsMaterial | undefined {
     const { material } = this.#sections[use];
-    return material ?? (use === 'https' ? undefined : this.#deps.managed());
+    return material ?? (use === 'https' ? undefined : this.#managed);
+  }
+
+  /** The server ports use it where the configuration names no files. */
+  useManaged(material: TlsMaterial): void {
+    this.#managed = material;
   }
 
   /** Calls `listener` after certificates were replaced; returns the function that ends it. */

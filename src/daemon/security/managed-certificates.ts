@@ -15,6 +15,8 @@ export interface ManagedCertificatesDeps {
   readonly authority: TransportAuthority;
   /** Where servers of the primary are reached now, host:port. */
   readonly primaryServers: () => readonly string[];
+  /** Called with every certificate that is made for this server. */
+  readonly onIssued: (material: TlsMaterial) => void;
   readonly clock: Clock;
   readonly log: Logger;
 }
@@ -42,16 +44,6 @@ export class ManagedCertificates implements Service {
       onError: (task, error, retryInMs) =>
         deps.log.warn('certificate not renewed', { task, error: error.message, ...this.#left(), retryInMs }),
     });
-  }
-
-  /** Undefined when this datacenter has no authority. */
-  get material(): TlsMaterial | undefined {
-    return this.#material;
-  }
-
-  /** Addresses of the primary by which this datacenter joined. */
-  addresses(): readonly string[] {
-    return this.#deps.authority.row?.addresses ?? [];
   }
 
   async start(signal: AbortSignal): Promise<void> {
@@ -101,7 +93,7 @@ export class ManagedCertificates implements Service {
     const { csr, proof, adopt } = await authority.renewalCsr();
     const material = this.#material;
     if (material === undefined) throw new IsthmusError('unavailable', 'this server has no certificate');
-    const addresses = [...new Set([...primaryServers(), ...this.addresses(), ...config.retryJoinWan])];
+    const addresses = [...new Set([...primaryServers(), ...(authority.row?.addresses ?? []), ...config.retryJoinWan])];
     await adopt(
       await firstAnswer(addresses, (address) =>
         enrolWithCertificate(
@@ -146,6 +138,7 @@ export class ManagedCertificates implements Service {
       { minVersion, ciphers },
     );
     const { notAfter } = this.#material.own as OwnCertificate;
+    this.#deps.onIssued(this.#material);
     this.#life = { notBefore: this.#deps.clock.now(), notAfter };
     log.debug('own certificate made', { until: isoTime(notAfter) });
   }

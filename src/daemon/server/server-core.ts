@@ -9,14 +9,11 @@ import type { ServerNode } from './server-node.ts';
 export interface ServerCoreParts {
   readonly config: RuntimeConfig;
   readonly clock: Clock;
-  /** Told when the store was restored: what a snapshot says of this node may be old. */
-  readonly onBehind: () => void;
 }
 
 /** The core of an agent that is a server itself. */
-export function serverCore(node: ServerNode, { config, clock, onBehind }: ServerCoreParts): Core {
+export function serverCore(node: ServerNode, { config, clock }: ServerCoreParts): Core {
   const { federation, domains, server, store } = node;
-  store.onRestore(onBehind);
   return {
     contract: node.contract,
     snapshots: node.snapshots,
@@ -24,12 +21,12 @@ export function serverCore(node: ServerNode, { config, clock, onBehind }: Server
     tokens: node.tokens,
     callers: domains.acl.resolver,
     accessorOf: node.accessorOf,
-    addresses: node.listener.addresses,
-    material: () => node.transport.material(),
+    addresses: node.bound,
     services: node.services,
-    member: () => lanMember(node.identity()),
+    member: () => lanMember(node.identity),
     members: async ({ wan }) => (wan ? federation.members() : domains.nodes.members()),
     ageMs: node.ageMs,
+    onBehind: (listener) => void store.onRestore(listener),
     links: () => federation.links(),
     async join(address, { wan, signal }) {
       if (wan) await federation.join([address], signal);

@@ -19,7 +19,7 @@ export interface SnapshotPartsDeps {
   readonly domains: Domains;
   /** Of the authority behind the certificates of agents. */
   readonly transportSecrets: SecretRows;
-  readonly federation: () => Federation;
+  readonly federation: Pick<Federation, 'snapshots'>;
   readonly clock: Clock;
   readonly log: Logger;
   readonly metrics: Metrics;
@@ -44,7 +44,7 @@ export function createSnapshots(deps: SnapshotPartsDeps): SnapshotContract {
       const { rights } = await acl.resolver.resolve(token, signal);
       if (!rights.everything) throw permissionDenied();
     },
-    remote: (datacenter) => deps.federation().snapshots(datacenter),
+    remote: (datacenter) => deps.federation.snapshots(datacenter),
     clock: deps.clock,
     log: deps.log,
     metrics: deps.metrics,

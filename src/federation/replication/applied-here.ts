@@ -9,9 +9,12 @@ export interface AppliedHereDeps {
   readonly store: Pick<Store, 'waitFor'>;
 }
 
-/** Resolves once this server shows what the primary had at a revision: the leader, which replicates, is asked for it. */
-export function appliedHere({ leader, replicator, store }: AppliedHereDeps) {
-  return async (kind: string, revision: number, signal: AbortSignal): Promise<void> => {
+/** Resolves once this server shows what the primary had at a revision. */
+export type WaitApplied = (kind: string, revision: number, signal: AbortSignal) => Promise<void>;
+
+/** The leader, which replicates, is asked for it. */
+export function appliedHere({ leader, replicator, store }: AppliedHereDeps): WaitApplied {
+  return async (kind, revision, signal) => {
     const other = await leader.find(signal);
     if (other === undefined) {
       await replicator.waitApplied(kind, revision, signal);

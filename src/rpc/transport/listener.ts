@@ -28,6 +28,8 @@ export interface BoundAddress {
 
 export interface RpcListenerDeps {
   readonly listeners: readonly ListenerSpec[];
+  /** Called with each listener's name once it is open. */
+  readonly onBound?: (name: string, address: BoundAddress) => void;
   readonly handlers: RpcHandlers;
   readonly limits?: TransportLimits;
   readonly security?: TransportSecurity;
@@ -137,7 +139,9 @@ class Listener implements RpcListener {
     try {
       for (const spec of this.#deps.listeners) {
         if (spec.port < 0) continue;
-        this.addresses[spec.name] = await this.#listen(spec);
+        const address = await this.#listen(spec);
+        this.addresses[spec.name] = address;
+        this.#deps.onBound?.(spec.name, address);
       }
     } catch (error) {
       await this.stop();

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { loadConfig } from '../../config/load.ts';
 import type { RuntimeConfig } from '../../config/types.ts';
+import { TransportAuthority } from '../../domain/enrolment/authority.ts';
 import { parseInvitation } from '../../domain/enrolment/invitation-text.ts';
 import { type Clock, systemClock } from '../../lib/clock.ts';
 import type { ServerContract } from '../../rpc/contract/contract.ts';
@@ -11,13 +12,16 @@ import { makeResult } from '../../rpc/contract/result.ts';
 import { createChannel } from '../../rpc/transport/channel.ts';
 import { createRpcListener } from '../../rpc/transport/listener.ts';
 import { createRemoteContract } from '../../rpc/transport/remote-contract.ts';
+import type { TransportSecurity } from '../../rpc/transport/security.ts';
 import type { Engine } from '../../store/engine.ts';
 import { MemoryEngine } from '../../store/memory/memory-engine.ts';
 import { Store } from '../../store/store.ts';
 import { type Logger, noLog, noMetrics } from '../../telemetry/types.ts';
 import { createAgentSecurity } from './agent-security.ts';
 import { Certificates } from './certificates.ts';
-import { createServerSecurity, type ServerSecurity } from './server-security.ts';
+import type { ManagedCertificates } from './managed-certificates.ts';
+import { createServerEnrolment } from './server-enrolment.ts';
+import { createServerTls, type Protection } from './server-tls.ts';
 
 const never = new AbortController().signal;
 const contract = { read: async () => makeResult({ index: 1, value: 'answer' }) } as unknown as ServerContract;
@@ -46,8 +50,15 @@ function configOf(text: string): RuntimeConfig {
   return config;
 }
 
+interface Transport {
+  readonly security: TransportSecurity;
+  readonly authority: TransportAuthority;
+  readonly managed: ManagedCertificates;
+  readonly protection: () => Protection;
+}
+
 interface Side {
-  readonly transport: ServerSecurity;
+  readonly transport: Transport;
   readonly address: string;
   readonly engine: Engine;
   readonly errors: string[];
@@ -67,23 +78,31 @@ async function start(
   const store = new Store({ engine, clock, onError: () => undefined });
   const certificates = new Certificates({
     tls: config.tls,
-    managed: () => transport.material(),
     clock,
     log,
     metrics: noMetrics,
   });
   let address = '';
-  const transport = createServerSecurity({
+  const authority = new TransportAuthority({
+    ...{ store, clock, datacenter: config.datacenter, primaryDatacenter: config.primaryDatacenter },
+    ...{ domain: config.dns.domain, certMs: config.tls.rpc.managedCertMs, addresses: () => [address], known: () => [] },
+  });
+  const tls = createServerTls(
+    {
+      ...{ rpc: config.tls.rpc, datacenter: config.datacenter, domain: config.dns.domain },
+      handshakeMs: config.limits.rpcHandshakeTimeoutMs,
+    },
+    { certificates, hasAuthority: () => authority.row !== undefined, clock },
+  );
+  const enrolment = createServerEnrolment({
     config,
-    store,
+    authority,
     certificates,
-    address: () => address,
     primaryServers: () => (options.primary === undefined ? [] : [options.primary()]),
     async replicationToken(accessor, datacenter) {
       tokens.push([accessor, datacenter]);
       return 'the token';
     },
-    knownDatacenters: () => [],
     clock,
     log,
     metrics: noMetrics,
@@ -91,17 +110,18 @@ async function start(
   const listener = createRpcListener({
     listeners: [{ name: 'serf_wan', address: '127.0.0.1', port: 0 }],
     handlers: { datacenter: 'dc1', contract },
-    security: transport.security,
+    security: tls.accepting(enrolment.protocol),
     clock,
     log,
     metrics: noMetrics,
   });
-  const services = [store, ...transport.services, listener];
+  const services = [store, ...enrolment.services, listener];
   for (const service of services) {
     await service.start(never);
     cleanup.push(() => service.stop());
   }
   address = `127.0.0.1:${listener.addresses.serf_wan?.port}`;
+  const transport = { security: tls.dialling, authority, managed: enrolment.managed, protection: tls.protection };
   return { transport, address, engine, errors };
 }
 
@@ -111,7 +131,6 @@ async function startAgent(text: string, clock: Clock = systemClock) {
   const told: string[] = [];
   const certificates = new Certificates({
     tls: config.tls,
-    managed: () => agent.material(),
     clock,
     log: noLog,
     metrics: noMetrics,
@@ -130,7 +149,7 @@ async function startAgent(text: string, clock: Clock = systemClock) {
 }
 
 async function ask(
-  from: { readonly transport: Pick<ServerSecurity, 'security'> },
+  from: { readonly transport: Pick<Transport, 'security'> },
   to: Side,
   datacenter: string,
 ): Promise<unknown> {
@@ -161,7 +180,7 @@ describe('certificates without files', () => {
     expect(await ask(dc2, primary, 'dc1')).toBe('answer');
     expect(await ask(primary, dc2, 'dc2')).toBe('answer');
     await expect(ask(primary, dc2, 'dc1')).rejects.toThrow(/is not that of a server: .*server\.dc1\.consul/);
-    expect(dc2.transport.joinedAddresses()).toEqual([primary.address]);
+    expect(dc2.transport.authority.row?.addresses).toEqual([primary.address]);
     expect(dc2.transport.authority.replicationToken()).toBe('the token');
     expect(tokens).toEqual([[expect.any(String), 'dc2']]);
 
