@@ -109,6 +109,8 @@ export function buildConfig(input: BuildInput): RuntimeConfig {
     maxQueryTimeMs: values.max_query_time,
     checkUpdateIntervalMs: values.check_update_interval,
     checkOutputMaxSize: values.check_output_max_size,
+    checkAllowRedirectHosts: values.check_allow_redirect_hosts,
+    checkAllowLinkLocal: values.check_allow_link_local,
     discardCheckOutput: values.discard_check_output,
     services: [...values.services, ...values.service],
     checks: [...values.checks, ...values.check],

@@ -58,6 +58,8 @@ export interface RuntimeConfig {
   readonly maxQueryTimeMs: number;
   readonly checkUpdateIntervalMs: number;
   readonly checkOutputMaxSize: number;
+  readonly checkAllowRedirectHosts: boolean;
+  readonly checkAllowLinkLocal: boolean;
   readonly discardCheckOutput: boolean;
 
   /** Definitions from the files, in the shape that /v1/agent/service/register takes. */

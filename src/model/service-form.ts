@@ -57,6 +57,31 @@ function upstreamFaults(upstreams: readonly Partial<Upstream>[]): string[] {
   return faults;
 }
 
+const MAX_PORT = 65_535;
+
+/** Ports of a service that can't be; 0 is one that was not given. */
+export function portFaults(service: {
+  readonly Port?: number | undefined;
+  readonly TaggedAddresses?: Readonly<Record<string, { readonly Port?: number | undefined }>> | null | undefined;
+  readonly Proxy?:
+    | {
+        readonly LocalServicePort?: number | undefined;
+        readonly Upstreams?: readonly { readonly LocalBindPort?: number | undefined }[] | null | undefined;
+      }
+    | undefined;
+}): readonly string[] {
+  const { Port, TaggedAddresses, Proxy: proxy } = service;
+  const ports = [
+    Port,
+    ...Object.values(TaggedAddresses ?? {}).map((tagged) => tagged.Port),
+    proxy?.LocalServicePort,
+    ...(proxy?.Upstreams ?? []).map((upstream) => upstream.LocalBindPort),
+  ];
+  return ports
+    .filter((port) => port !== undefined && (port < 0 || port > MAX_PORT))
+    .map((port) => `Invalid port ${port}: must be from 0 to ${MAX_PORT}`);
+}
+
 export function isAnyAddress(address: string): boolean {
   return address === '0.0.0.0' || address === '::' || address === '[::]';
 }

@@ -7,6 +7,7 @@ import type { CheckType } from '../../model/registration/definitions.ts';
 import { aliasResult } from './checks/alias.ts';
 import { DEFAULT_TIMEOUT_MS } from './checks/dial-error.ts';
 import { probeHttp } from './checks/http.ts';
+import type { CheckReach } from './checks/reach.ts';
 import {
   type CheckResult,
   type CheckRunner,
@@ -26,6 +27,7 @@ export interface CheckRunnersDeps {
   readonly tasks: TaskGroup;
   /** Chance in [0, 1). */
   readonly random: () => number;
+  readonly reach: CheckReach;
   /** The IDs of another node's services, again whenever they change; undefined while there is no such node. */
   readonly watchNodeServices: (
     node: string,
@@ -113,7 +115,7 @@ export class CheckRunners {
   }
 
   #startProbe(id: string, type: CheckType, report: ReportResult): void {
-    const { clock } = this.#deps;
+    const { clock, reach } = this.#deps;
     const counted = withThresholds(type.SuccessBeforePassing ?? 0, type.FailuresBeforeCritical ?? 0, report);
     const probe = (signal: AbortSignal): Promise<CheckResult> =>
       type.HTTP
@@ -126,12 +128,13 @@ export class CheckRunners {
               ...(type.Body === undefined ? {} : { body: type.Body }),
               ...(type.Timeout === undefined ? {} : { timeoutMs: type.Timeout }),
               maxOutput: Math.min(type.OutputMaxSize || MAX_OUTPUT, MAX_OUTPUT),
+              reach,
               skipVerify: type.TLSSkipVerify === true,
               ...(type.TLSServerName === undefined ? {} : { serverName: type.TLSServerName }),
             },
             signal,
           )
-        : probeTcp(clock, type.TCP ?? '', type.Timeout || DEFAULT_TIMEOUT_MS, signal);
+        : probeTcp(clock, type.TCP ?? '', type.Timeout || DEFAULT_TIMEOUT_MS, signal, reach);
     this.#runners.set(id, startIntervalCheck(this.#deps, type.Interval ?? 0, probe, counted));
   }
 

@@ -21,6 +21,7 @@ import {
 import type { ServiceForm } from '../../model/service-form.ts';
 import type { Metrics } from '../../telemetry/types.ts';
 import { CheckRunners } from './check-runners.ts';
+import { USUAL_REACH } from './checks/reach.ts';
 import { MAX_OUTPUT, truncateOutput } from './checks/runner.ts';
 import { RegistrationFiles } from './files.ts';
 import {
@@ -69,6 +70,7 @@ export function createLocalState(deps: LocalStateDeps, options: LocalStateOption
     clock,
     tasks,
     random,
+    reach: options.checkReach ?? USUAL_REACH,
     async *watchNodeServices(node, token, signal) {
       const options = { signal, ...(token === '' ? {} : { token }) };
       for await (const { value } of contract.watch('catalog.nodeServices', { node }, options))

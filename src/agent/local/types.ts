@@ -5,6 +5,7 @@ import type { CheckDefinition, ServiceDefinition } from '../../model/registratio
 import type { ServiceForm } from '../../model/service-form.ts';
 import type { ServerContract } from '../../rpc/contract/contract.ts';
 import type { Logger, Metrics } from '../../telemetry/types.ts';
+import type { CheckReach } from './checks/reach.ts';
 import type { AgentService, ServiceHealth } from './forms.ts';
 import type { ChangeListener } from './registry.ts';
 
@@ -42,6 +43,8 @@ export interface LocalStateOptions {
   readonly checkOutputMaxSize?: number;
   /** Keeps no output of checks at all. */
   readonly discardCheckOutput?: boolean;
+  /** Default: neither link-local addresses nor redirects to another host. */
+  readonly checkReach?: CheckReach;
 }
 
 export interface RegisterOptions {

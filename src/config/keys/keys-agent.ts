@@ -33,6 +33,12 @@ export const AGENT_KEYS = {
   check_output_max_size: used(integer(1), 4096, "Bytes of a check's output that are kept.", {
     flag: 'check_output_max_size',
   }),
+  check_allow_redirect_hosts: used(toggle, false, 'HTTP checks follow redirects to other hosts too.'),
+  check_allow_link_local: used(
+    toggle,
+    false,
+    'Checks may connect to link-local addresses, where clouds answer with credentials.',
+  ),
   discard_check_output: used(toggle, false, 'Keep no output of checks.'),
 
   domain: used(text, 'consul.', 'Domain that the DNS server answers for.', { flag: 'domain' }),

@@ -79,6 +79,7 @@ export function createNodeAgent(deps: NodeAgentDeps): NodeAgent {
       checkUpdateIntervalMs: config.checkUpdateIntervalMs,
       checkOutputMaxSize: config.checkOutputMaxSize,
       discardCheckOutput: config.discardCheckOutput,
+      checkReach: { redirectHosts: config.checkAllowRedirectHosts, linkLocal: config.checkAllowLinkLocal },
     },
   );
   const proxies = createProxyConfigs({

@@ -118,6 +118,20 @@ describe('who is woken', () => {
 });
 
 describe('registration', () => {
+  it.each([
+    { Port: 70_000 },
+    { Port: -1 },
+    { TaggedAddresses: { wan: { Address: '1.1.1.1', Port: 65_536 } } },
+    { Proxy: { LocalServicePort: -1, MeshGateway: {}, Expose: {} } },
+    { Proxy: { Upstreams: [{ DestinationName: 'a', LocalBindPort: 99_999 }], MeshGateway: {}, Expose: {} } },
+  ])('refuses a port that can not be: %o', async (more) => {
+    const Service = { Service: 'web', ...more } as NonNullable<RegisterRequest['Service']>;
+    await expect(catalog.register({ Node: 'a', Address: '10.0.0.1', Service })).rejects.toThrow(
+      /^Invalid port (?:70000|-1|65536|99999): must be from 0 to 65535$/,
+    );
+    expect(reads['catalog.nodes'].produce({})).toEqual([]);
+  });
+
   it('lists the services and tags of the instances that fulfil an expression', async () => {
     const web = (node: string, tags: string[]) => ({ ID: `web-${node}`, Service: 'web', Tags: tags, Port: 1 });
     await catalog.register({ Node: 'a', Address: '10.0.0.1', Service: web('a', ['blue']) });

@@ -1,6 +1,13 @@
 import { IsthmusError } from '../../lib/errors.ts';
 import type { HealthCheck } from '../../model/catalog.ts';
-import { faultList, type GivenService, isAnyAddress, proxyFaults, serviceId } from '../../model/service-form.ts';
+import {
+  faultList,
+  type GivenService,
+  isAnyAddress,
+  portFaults,
+  proxyFaults,
+  serviceId,
+} from '../../model/service-form.ts';
 import type { CheckEntity, ServiceEntity } from './tables.ts';
 
 export function rejected(message: string): IsthmusError {
@@ -11,6 +18,8 @@ export function rejected(message: string): IsthmusError {
 export function validateService(service: GivenService): void {
   const faults = proxyFaults(service);
   if (faults.length > 0) throw rejected(faultList(faults));
+  const [port] = portFaults(service);
+  if (port !== undefined) throw new IsthmusError('invalid_argument', port);
   if ((service.ID ?? '') !== '' && (service.Service ?? '') === '') throw rejected('Must provide service name with ID');
   if (isAnyAddress(service.Address ?? '')) throw rejected('Invalid service address');
   if (serviceId(service) === '')

@@ -7,6 +7,7 @@ import {
   type GivenService,
   isAnyAddress,
   normalizeService,
+  portFaults,
   proxyFaults,
   type ServiceForm,
 } from '../service-form.ts';
@@ -17,7 +18,6 @@ import type { CheckType, ServiceDefinition, SidecarDefinition } from './definiti
 const PROXY_KIND = 'connect-proxy';
 /** Of a service's weight: DNS carries it in 16 bits. */
 const MAX_WEIGHT = 65_535;
-const MAX_PORT = 65_535;
 /** Where only the rules are looked at, the family of the node does not matter. */
 const ANY_NODE = defaultAddresses('');
 
@@ -36,6 +36,7 @@ function* faultsInOrder(definition: ServiceDefinition): Iterable<string | readon
   const faults = [...proxyFaults(toGiven(definition)), ...nestedFaults(sidecar)];
   if (faults.length > 0) yield faults;
   yield* portFaults(definition);
+  for (const fault of portFaults(sidecar ?? {})) yield `sidecar_service: ${fault}`;
   yield* checksFaults(checksOf(definition), 'Invalid check');
   if (sidecar !== undefined) yield* checksFaults(checksOf(sidecar), 'Invalid check in sidecar_service');
 }
@@ -51,25 +52,6 @@ export function serviceFaults(definition: ServiceDefinition): readonly string[] 
   // The port that is still to be allocated is no fault.
   const sidecar = own.length > 0 ? undefined : expandSidecar(definition, ANY_NODE, () => 1);
   return sidecar === undefined ? own : proxyFaults(sidecar.form).map((fault) => `sidecar_service: ${fault}`);
-}
-
-/** Every port of a definition: 0 is one that was not given. */
-function* portFaults(definition: ServiceDefinition): Iterable<string> {
-  const sidecar = definition.Connect?.SidecarService;
-  for (const [where, { Port, TaggedAddresses = {}, Proxy: proxy }] of [
-    ['', definition],
-    ['sidecar_service: ', sidecar ?? {}],
-  ] as const) {
-    const ports: readonly (number | undefined)[] = [
-      Port,
-      ...Object.values(TaggedAddresses).map((tagged) => tagged.Port),
-      proxy?.LocalServicePort,
-      ...(proxy?.Upstreams ?? []).map((upstream) => upstream.LocalBindPort),
-    ];
-    for (const port of ports)
-      if (port !== undefined && (port < 0 || port > MAX_PORT))
-        yield `${where}Invalid port ${port}: must be from 0 to ${MAX_PORT}`;
-  }
 }
 
 function weightFault(passing: number, warning: number): string | undefined {

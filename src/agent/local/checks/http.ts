@@ -2,6 +2,7 @@ import * as http from 'node:http';
 import * as https from 'node:https';
 import type { Clock } from '../../../lib/clock.ts';
 import { DEFAULT_TIMEOUT_MS, dialError, timeoutError } from './dial-error.ts';
+import { type CheckReach, lookupFor, requireReach, USUAL_REACH } from './reach.ts';
 import { type CheckResult, MAX_OUTPUT } from './runner.ts';
 
 export interface HttpProbe {
@@ -14,6 +15,8 @@ export interface HttpProbe {
   readonly maxOutput?: number;
   readonly skipVerify?: boolean;
   readonly serverName?: string;
+  /** Default: neither link-local addresses nor redirects to another host. */
+  readonly reach?: CheckReach;
 }
 
 const MAX_REDIRECTS = 10;
@@ -23,9 +26,13 @@ interface Answer {
   readonly reason: string;
   readonly location: string | undefined;
   readonly body: string;
+  readonly note?: string;
 }
 
-/** Passing on 2xx, warning on 429, critical on all else. Redirects are followed; the body's start is the output. */
+/**
+ * Passing on 2xx, warning on 429, critical on all else; the body's start is the output. Redirects are followed on the same
+ * host: another one is not what was registered to be asked, and may be one that only this machine reaches.
+ */
 export async function probeHttp(clock: Clock, probe: HttpProbe, signal: AbortSignal): Promise<CheckResult> {
   const controller = new AbortController();
   const onAbort = (): void => controller.abort(signal.reason);
@@ -34,7 +41,7 @@ export async function probeHttp(clock: Clock, probe: HttpProbe, signal: AbortSig
   const method = (probe.method || 'GET').toUpperCase();
   try {
     const answer = await follow(probe, method, controller.signal);
-    const output = `HTTP ${method} ${probe.url}: ${answer.status} ${answer.reason} Output: ${answer.body}`;
+    const output = `HTTP ${method} ${probe.url}: ${answer.status} ${answer.reason} Output: ${answer.body}${answer.note ?? ''}`;
     const passing = answer.status >= 200 && answer.status <= 299;
     return { status: passing ? 'passing' : answer.status === 429 ? 'warning' : 'critical', output };
   } catch (error) {
@@ -56,7 +63,10 @@ async function follow(probe: HttpProbe, method: string, signal: AbortSignal): Pr
     const redirected = [301, 302, 303, 307, 308].includes(answer.status) && (method === 'GET' || method === 'HEAD');
     if (!redirected || answer.location === undefined) return answer;
     if (hops >= MAX_REDIRECTS) throw new Error(`stopped after ${MAX_REDIRECTS} redirects`);
-    url = new URL(answer.location, url);
+    const next = new URL(answer.location, url);
+    if (next.hostname !== url.hostname && probe.reach?.redirectHosts !== true)
+      return { ...answer, note: ` (not followed to ${next.hostname}: see check_allow_redirect_hosts)` };
+    url = next;
   }
 }
 
@@ -66,7 +76,11 @@ function request(url: URL, probe: HttpProbe, method: string, signal: AbortSignal
       reject(new Error(`unsupported protocol scheme ${JSON.stringify(url.protocol.replace(':', ''))}`));
       return;
     }
+    const reach = probe.reach ?? USUAL_REACH;
+    requireReach(url.hostname.replace(/^\[(.*)\]$/, '$1'), reach);
+    const lookup = lookupFor(reach);
     const options: https.RequestOptions = {
+      ...(lookup === undefined ? {} : { lookup }),
       method,
       signal,
       agent: false, // one connection for each run: a kept one would hide a dead listener

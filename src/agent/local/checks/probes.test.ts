@@ -4,6 +4,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { FakeClock, settle } from '../../../../test/fakes/fake-clock.ts';
 import { systemClock } from '../../../lib/clock.ts';
 import { probeHttp } from './http.ts';
+import { isLinkLocal } from './reach.ts';
 import { probeTcp } from './tcp.ts';
 
 const SIGNAL = new AbortController().signal;
@@ -53,6 +54,58 @@ describe('the TCP probe', () => {
     ['nowhere:70000', 'dial tcp: address nowhere:70000: invalid port'],
   ])('refuses the address %s', async (address, output) => {
     expect(await probeTcp(systemClock, address, 5_000, SIGNAL)).toEqual({ status: 'critical', output });
+  });
+});
+
+describe('what checks connect to', () => {
+  const refused = { status: 'critical', output: expect.stringContaining('see check_allow_link_local') };
+
+  it.each([
+    ...['169.254.169.254', '[fe80::1]', '[fd00:ec2::254]', '[::ffff:169.254.0.1]', '[::ffff:a9fe:a9fe]'],
+    ...['2852039166', '0xa9fea9fe', '169.254.43518'],
+  ])('is no link-local address: %s', async (host) => {
+    const tcp = await probeTcp(systemClock, `${host}:80`, 2_000, SIGNAL);
+    const http = await probeHttp(systemClock, { url: `http://${host}/latest/meta-data/`, timeoutMs: 2_000 }, SIGNAL);
+    expect([tcp, http]).toMatchObject([refused, refused]);
+  });
+
+  it('knows link-local addresses from others', () => {
+    for (const address of ['169.254.0.0', '169.254.255.255', 'fe80::', 'febf::1%eth0', 'FD00:EC2::254'])
+      expect(isLinkLocal(address), address).toBe(true);
+    for (const address of [
+      '169.253.0.1',
+      '169.255.0.1',
+      '10.0.0.1',
+      'fec0::1',
+      'fd00:ec2::253',
+      '::1',
+      'localhost',
+      '',
+    ])
+      expect(isLinkLocal(address), address).toBe(false);
+  });
+
+  it('is not another host that the one asked redirects to, unless that is wanted', async () => {
+    const port = await listen(createServer((_request, response) => response.end('secret')));
+    const location = `http://localhost:${port}/`;
+    const url = await web((_request, response) => response.writeHead(302, { location }).end());
+    const stayed = await probeHttp(systemClock, { url }, SIGNAL);
+    expect(stayed.status).toBe('critical');
+    expect(stayed.output).toMatch(/302 Found .*not followed to localhost: see check_allow_redirect_hosts/);
+    const reach = { linkLocal: false, redirectHosts: true };
+    const followed = await probeHttp(systemClock, { url, reach }, SIGNAL);
+    expect(followed).toEqual({ status: 'passing', output: `HTTP GET ${url}: 200 OK Output: secret` });
+    const metadata = await web((_request, response) =>
+      response.writeHead(302, { location: 'http://169.254.169.254/' }).end(),
+    );
+    expect(await probeHttp(systemClock, { url: metadata, reach }, SIGNAL)).toMatchObject(refused);
+  });
+
+  it('is the same host on another port', async () => {
+    const port = await listen(createServer((_request, response) => response.end('moved')));
+    const location = `http://127.0.0.1:${port}/`;
+    const url = await web((_request, response) => response.writeHead(301, { location }).end());
+    expect((await probeHttp(systemClock, { url }, SIGNAL)).status).toBe('passing');
   });
 });
 

@@ -1,10 +1,17 @@
 import { connect } from 'node:net';
 import type { Clock } from '../../../lib/clock.ts';
 import { dialError, timeoutError } from './dial-error.ts';
+import { lookupFor, requireReach, USUAL_REACH } from './reach.ts';
 import type { CheckResult } from './runner.ts';
 
 /** Passing when something accepts connections at `address` ("host:port"). */
-export function probeTcp(clock: Clock, address: string, timeoutMs: number, signal: AbortSignal): Promise<CheckResult> {
+export function probeTcp(
+  clock: Clock,
+  address: string,
+  timeoutMs: number,
+  signal: AbortSignal,
+  reach = USUAL_REACH,
+): Promise<CheckResult> {
   return new Promise((resolve) => {
     const at = address.lastIndexOf(':');
     const host = address.slice(0, Math.max(0, at)).replace(/^\[(.*)\]$/, '$1');
@@ -14,7 +21,15 @@ export function probeTcp(clock: Clock, address: string, timeoutMs: number, signa
       resolve({ status: 'critical', output: `dial tcp: address ${address}: ${fault}` });
       return;
     }
-    const socket = connect({ host: host === '' ? 'localhost' : host, port });
+    try {
+      requireReach(host, reach);
+    } catch (error) {
+      resolve({ status: 'critical', output: dialError(error, address) });
+      return;
+    }
+    const lookup = lookupFor(reach);
+    const name = host === '' ? 'localhost' : host;
+    const socket = connect({ host: name, port, ...(lookup === undefined ? {} : { lookup }) });
     const finish = (result: CheckResult): void => {
       timer.cancel();
       signal.removeEventListener('abort', onAbort);
