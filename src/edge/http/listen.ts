@@ -4,6 +4,7 @@ import type { Socket } from 'node:net';
 import type { SecureContextOptions, TLSSocket } from 'node:tls';
 import type { Clock } from '../../lib/clock.ts';
 import { IsthmusError } from '../../lib/errors.ts';
+import { peekFirstBytes } from '../../lib/first-bytes.ts';
 import type { PerKeyLimit, Slot } from '../../lib/per-key-limit.ts';
 import { TOO_MANY_CONNECTIONS } from './admission.ts';
 import type { DirectConnections } from './direct.ts';
@@ -93,6 +94,17 @@ export async function openListener(
     deps.direct.accept(socket);
   };
   const [begin] = server.listeners('connection') as [(socket: Socket) => void];
+  /** Whoever speaks HTTP to the HTTPS port reads so, where TLS would just close. */
+  const beginTls = async (socket: Socket, client: string): Promise<void> => {
+    socket.on('error', () => socket.destroy());
+    const bytes = await peekFirstBytes(socket, deps.clock, limits.tlsHandshakeMs);
+    if (bytes !== undefined && !HTTP_METHOD.test(bytes.toString('latin1', 0, 1))) {
+      begin.call(server, socket);
+      return;
+    }
+    deps.onRefused('tls', client);
+    refuse(socket, bytes === undefined ? undefined : HTTP_TO_HTTPS, deps.clock);
+  };
   server.removeAllListeners('connection');
   server.on('connection', (socket: Socket) => {
     const client = socket.remoteAddress; // undefined on a Unix socket
@@ -112,7 +124,7 @@ export async function openListener(
     else {
       handshakes.add(socket);
       socket.once('close', () => handshakes.delete(socket));
-      begin.call(server, socket);
+      void beginTls(socket, client ?? '');
     }
   });
   if (secure !== undefined) {
@@ -180,6 +192,13 @@ export function keepConnection(socket: Socket): void {
 function underlying(socket: TLSSocket): Socket | undefined {
   return (socket as TLSSocket & { readonly _parent?: Socket })._parent;
 }
+
+/** A method begins with a letter, a TLS record with 0x16. */
+const HTTP_METHOD = /[A-Z]/;
+/** The words of Go's server, which operators and their tools know. */
+const HTTP_TO_HTTPS =
+  'HTTP/1.0 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n' +
+  'Client sent an HTTP request to an HTTPS server.\n';
 
 /** Starts Node's HTTP parser on a connection that was looked at first. */
 const parsers = new WeakMap<Socket, () => void>();

@@ -56,6 +56,22 @@ describe('HTTPS', () => {
     socket.destroy();
   });
 
+  it('says to whoever speaks HTTP that this is the HTTPS port', async () => {
+    const { port } = await start();
+    for (const request of [GET, PUT, 'GET / HTTP/1.0\r\n\r\n']) {
+      const socket = connectPlain(port, '127.0.0.1', () => socket.write(request));
+      let text = '';
+      socket.setEncoding('latin1');
+      socket.on('data', (chunk: string) => {
+        text += chunk;
+      });
+      await once(socket, 'close');
+      expect(text).toMatch(/^HTTP\/1\.0 400 Bad Request\r\n/);
+      expect(text).toContain('\r\n\r\nClient sent an HTTP request to an HTTPS server.\n');
+    }
+    expect(await ask(await dial(edge as TestEdge), GET)).toMatch(/^HTTP\/1.1 200 OK/);
+  });
+
   it('lets in only clients with a certificate of the authorities, when it is to', async () => {
     const served = await start(true);
     const { cert, key } = authority.make('cli');

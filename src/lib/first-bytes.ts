@@ -1,5 +1,5 @@
 import type { Socket } from 'node:net';
-import type { Clock } from '../../lib/clock.ts';
+import type { Clock } from './clock.ts';
 
 /**
  * What the other side says first; the bytes stay in the socket for the one who will read it. Undefined when it closed
