@@ -4,7 +4,7 @@ export { formatAddress, isDialable } from '../lib/address.ts';
 
 export type WanAddress = HostPort;
 
-/** Where datacenters knock when an address names no port. */
+/** `ports.serf_wan`, when an address names no port. */
 const DEFAULT_WAN_PORT = 8302;
 
 /** `host:port` of what an operator wrote for another datacenter. */

@@ -1,6 +1,8 @@
+import { isDeepStrictEqual } from 'node:util';
 import { create } from '@bufbuild/protobuf';
 import { ChangeSignal } from '../lib/change-signal.ts';
 import { IsthmusError } from '../lib/errors.ts';
+import { PerKeyLimit } from '../lib/per-key-limit.ts';
 import type { Service } from '../lib/service.ts';
 import { linkSignals, withDeadline } from '../lib/signals.ts';
 import { createTaskGroup } from '../lib/task.ts';
@@ -9,16 +11,20 @@ import type { ChangeSource } from '../rpc/contract/changes.ts';
 import type { ServerContract } from '../rpc/contract/contract.ts';
 import type { SnapshotContract } from '../rpc/contract/snapshots.ts';
 import { type Hello, HelloSchema, type LinkMessageInit, type LinkStream } from '../rpc/transport/handlers.ts';
+import type { PeerIdentity } from '../rpc/transport/security.ts';
 import type { Metrics } from '../telemetry/types.ts';
 import { AcceptedLink } from './accepted-link.ts';
 import { formatAddress, parseWanAddress } from './address.ts';
-import { Dialler } from './dialler.ts';
-import { judge, judgeIdentity, PROTOCOL } from './judge.ts';
+import { Dialler, type Teller } from './dialler.ts';
+import { helloFault } from './hello.ts';
 import { isUsable, type LinkRefusal } from './link-state.ts';
+import { certificateRefusal, epochKey, refusalBetween } from './may-federate.ts';
 import { listMembers } from './members.ts';
 import { Nearest } from './nearest.ts';
 import type { LinkCarrier } from './outgoing-link.ts';
-import { Peers } from './peers.ts';
+import { ownHello } from './own-hello.ts';
+import { Peers, peerKey } from './peers.ts';
+import { RefusalLog } from './refusal-log.ts';
 import { RemoteDatacenter } from './remote-datacenter.ts';
 import { DEFAULT_TIMINGS, type FederationTimings } from './timings.ts';
 import type { Federation, FederationDeps, LinkStatus } from './types.ts';
@@ -31,8 +37,6 @@ const JUST_LOST_MS = 5_000;
 const HANG_UP_MS = 1_000;
 /** Epochs left by restores that are remembered. */
 const MAX_LEFT_EPOCHS = 100;
-/** Refusals of servers that dial this one that are remembered, so that each is logged once. */
-const MAX_TOLD_REFUSALS = 1_000;
 
 export function createFederation(deps: FederationDeps): Federation {
   return new FederationService(deps);
@@ -47,8 +51,9 @@ class FederationService implements Federation {
   readonly #peers: Peers;
   readonly #dialler: Dialler;
   readonly #accepted = new Set<AcceptedLink>();
-  /** Why servers that dial this one are refused, by node and datacenter. */
-  readonly #toldRefusals = new Map<string, string>();
+  /** A server has one link on a connection, and the listener bounds connections. */
+  readonly #connections = new PerKeyLimit({ perKey: 1 });
+  readonly #refusals: RefusalLog;
   readonly #leftEpochs = new Set<string>();
   readonly #changes = new ChangeSignal();
   readonly #nearest = new Nearest();
@@ -62,6 +67,7 @@ class FederationService implements Federation {
     this.#deps = deps;
     this.#timings = { ...DEFAULT_TIMINGS, ...deps.timings };
     this.#peers = new Peers(() => this.#changes.notify());
+    this.#refusals = new RefusalLog(deps.log);
     this.#hello = create(HelloSchema);
     this.#tasks = createTaskGroup({
       clock: deps.clock,
@@ -85,8 +91,9 @@ class FederationService implements Federation {
       ...(deps.security === undefined ? {} : { security: deps.security }),
       ...(deps.limits === undefined ? {} : { limits: deps.limits }),
       hello: () => this.#helloMessage(),
-      judge: (hello, peer) => judgeIdentity(hello, peer) ?? this.#judge(hello),
-      onHello: (hello) => this.#learn(hello),
+      evaluate: (hello, peer, before) => this.#evaluateFirst(hello, peer, before),
+      onHello: (hello, teller) => this.#learn(hello, teller),
+      onEnd: (teller) => this.#dialler.forgetTeller(teller),
       onChange: () => this.#changes.notify(),
       onMeasured: () => {
         if (this.#measureOrder()) this.#changes.notify();
@@ -157,7 +164,7 @@ class FederationService implements Federation {
     for (const peer of this.#peers.all()) {
       const { node, datacenter } = peer.hello;
       if (peer.links > 0 || (name !== node && name !== `${node}.${datacenter}`)) continue;
-      this.#peers.markLeft(peer.nodeId);
+      this.#peers.markLeft(peer.key);
       count += 1;
     }
     return count;
@@ -180,7 +187,7 @@ class FederationService implements Federation {
     this.#started = true;
     this.#startedAt = this.#deps.clock.now();
     this.#hello = this.#ownHello();
-    for (const address of this.#deps.retryJoinWan) this.#dialler.dial(parseWanAddress(address), true);
+    for (const address of this.#deps.retryJoinWan) this.#dialler.dial(parseWanAddress(address));
     const { heartbeatMs } = this.#timings;
     this.#tasks.loop('heartbeat', { pauseMs: heartbeatMs }, async () => this.#beat());
   }
@@ -204,29 +211,28 @@ class FederationService implements Federation {
     }
   }
 
-  /** Sends heartbeats, judges silence, and notices what changed about this server itself. */
+  /** Sends heartbeats, evaluates silence, and notices what changed about this server itself. */
   #beat(): void {
     for (const link of this.#dialler.links()) link.beat();
     for (const link of this.#accepted) link.beat();
     const forgotten = this.#peers.forget(this.#deps.clock.now() - this.#timings.forgetMs);
-    for (const nodeId of forgotten) this.#dialler.forget(nodeId);
-    for (const peer of this.#peers.all()) if (peer.left && peer.links === 0) this.#dialler.forget(peer.nodeId);
+    for (const key of forgotten) this.#dialler.forget(key);
+    for (const peer of this.#peers.all()) if (peer.left && peer.links === 0) this.#dialler.forget(peer.key);
     this.#announce();
   }
 
-  /** Tells everyone when this server's Hello has changed, and judges the others again. */
+  /** Tells everyone when this server's Hello has changed, and evaluates the others again. */
   #announce(): void {
     const hello = this.#ownHello();
-    if (sameHello(hello, this.#hello)) return;
-    this.#noteEpochs(this.#hello.epoch, hello.epoch);
+    if (isDeepStrictEqual(hello, this.#hello)) return;
+    this.#noteEpochs(this.#hello, hello);
     this.#hello = hello;
     for (const link of this.#dialler.links()) {
-      const other = link.nodeId === undefined ? undefined : this.#peers.get(link.nodeId)?.hello;
-      const refusal = other === undefined || !isUsable(link.state) ? undefined : this.#judge(other);
+      const refusal = link.hello === undefined || !isUsable(link.state) ? undefined : this.#evaluate(link.hello);
       if (refusal !== undefined) link.refuse(refusal);
     }
     for (const link of this.#accepted) {
-      const refusal = link.hello === undefined ? undefined : this.#judge(link.hello);
+      const refusal = link.hello === undefined ? undefined : this.#evaluate(link.hello);
       if (refusal !== undefined) link.refuse(refusal);
     }
     this.#broadcast({ message: { case: 'hello', value: hello } });
@@ -239,6 +245,8 @@ class FederationService implements Federation {
 
   async #accept(stream: LinkStream, signal: AbortSignal): Promise<void> {
     if (!this.#started) return; // the dialler tries again
+    const slot = this.#connections.admit(stream.peer);
+    if (slot === undefined) return;
     const link = new AcceptedLink({
       stream,
       peers: this.#peers,
@@ -246,12 +254,13 @@ class FederationService implements Federation {
       timings: this.#timings,
       log: this.#deps.log,
       hello: () => this.#helloMessage(),
-      judge: (hello, peer) => judgeIdentity(hello, peer) ?? this.#judge(hello),
-      onHello: (hello) => {
-        this.#toldRefusals.delete(serverOf(hello));
-        this.#learn(hello);
+      evaluate: (hello, peer, before) => this.#evaluateFirst(hello, peer, before),
+      onHello: (hello, teller) => {
+        this.#refusals.forget(hello);
+        this.#learn(hello, teller);
       },
-      onRefused: (peer, hello, refusal) => this.#tellRefusal(peer, hello, refusal),
+      onEnd: (teller) => this.#dialler.forgetTeller(teller),
+      onRefused: (peer, hello, refusal) => this.#logRefusal(peer, hello, refusal),
     });
     this.#accepted.add(link);
     const linked = linkSignals(signal, this.#tasks.signal);
@@ -259,92 +268,64 @@ class FederationService implements Federation {
       await link.run(linked.signal);
     } finally {
       linked.release();
+      slot.release();
       this.#accepted.delete(link);
     }
   }
 
-  /** True when this server dials that one too, and tells of refusals there. */
-  #dialsItself({ nodeId, wan }: Hello): boolean {
+  /** True when this server dials that one too, and logs refusals there. */
+  #dialsItself(hello: Hello): boolean {
+    const { wan } = hello;
     const address = wan === undefined ? undefined : formatAddress({ address: wan.host, port: wan.port });
-    return [...this.#dialler.links()].some((link) => link.nodeId === nodeId || link.address === address);
+    return [...this.#dialler.links()].some((link) => link.key === peerKey(hello) || link.address === address);
   }
 
-  /** Whoever dials is refused again every few seconds: told once, until a link with it comes about. */
-  #tellRefusal(peer: string, hello: Hello | undefined, { code, reason }: LinkRefusal): void {
-    if (code === 'self' || (hello !== undefined && this.#dialsItself(hello))) return;
-    const key = hello === undefined ? peer : serverOf(hello);
-    if (this.#toldRefusals.get(key) === reason) return;
-    if (this.#toldRefusals.size >= MAX_TOLD_REFUSALS) this.#toldRefusals.clear();
-    this.#toldRefusals.set(key, reason);
-    const server = hello === undefined ? {} : { server: hello.node, datacenter: hello.datacenter };
-    this.#deps.log.error('refused to federate', { peer, ...server, reason });
+  #logRefusal(peer: string, hello: Hello | undefined, refusal: LinkRefusal): void {
+    if (refusal.code === 'self' || (hello !== undefined && this.#dialsItself(hello))) return;
+    this.#refusals.note(peer, hello, refusal.reason);
   }
 
-  #learn(hello: Hello): void {
-    this.#dialler.learn(hello);
+  #learn(hello: Hello, teller: Teller): void {
+    this.#dialler.learn(teller, hello);
     this.#announce();
   }
 
   async #joinOne(address: string, signal: AbortSignal): Promise<string | undefined> {
-    const link = this.#dialler.dial(address, true);
+    const link = this.#dialler.dial(address);
     const before = link.state;
     link.hurry();
     if (before.kind === 'down' || before.kind === 'refused')
       while (link.state === before) await this.#changes.next(signal);
     for (;;) {
       const { state } = link;
-      if (isUsable(state) || (state.kind === 'idle' && link.nodeId !== undefined)) return undefined;
+      if (isUsable(state) || (state.kind === 'idle' && link.hello !== undefined)) return undefined;
       if (state.kind === 'refused') return state.code === 'self' ? undefined : `${address}: ${state.reason}`;
       if (state.kind === 'down') return `${address}: ${state.reason}`;
       await this.#changes.next(signal);
     }
   }
 
-  #judge(hello: Hello): LinkRefusal | undefined {
-    const before = this.#peers.get(hello.nodeId)?.hello;
-    if (before?.datacenter === hello.datacenter) this.#noteEpochs(before.epoch, hello.epoch);
-    const own = this.#ownHello();
-    this.#noteEpochs(this.#hello.epoch, own.epoch);
-    return judge(own, hello, this.#peers.aliveHellos(), this.#leftEpochs);
+  /** What arrives is looked at as what its sender proves, before anything is compared with it. */
+  #evaluateFirst(hello: Hello, peer: PeerIdentity | undefined, before: Hello | undefined): LinkRefusal | undefined {
+    return helloFault(hello, before) ?? certificateRefusal(hello, peer) ?? this.#evaluate(hello);
   }
 
-  /** A server that tells another epoch than before had its store restored; others of its datacenter may not have heard of it. */
-  #noteEpochs(before: string, now: string): void {
-    if (before === '' || before === now) return;
+  #evaluate(hello: Hello): LinkRefusal | undefined {
+    this.#noteEpochs(this.#peers.get(peerKey(hello))?.hello, hello);
+    const own = this.#ownHello();
+    this.#noteEpochs(this.#hello, own);
+    return refusalBetween(own, hello, this.#peers.aliveHellos(), this.#leftEpochs);
+  }
+
+  /** A server that says another epoch than before had its store restored; others of its datacenter may not know yet. */
+  #noteEpochs(before: Hello | undefined, now: Hello): void {
+    if (before === undefined || before.epoch === '' || before.epoch === now.epoch) return;
     if (this.#leftEpochs.size >= MAX_LEFT_EPOCHS) this.#leftEpochs.clear();
-    this.#leftEpochs.add(before);
+    this.#leftEpochs.add(epochKey(before));
   }
 
   #ownHello(): Hello {
-    const { datacenter, node, nodeId, primaryDatacenter, build } = this.#deps;
-    const { trustDomain, epoch, isPrimary } = this.#deps.identity();
-    const { address, port } = this.#deps.advertiseWan();
-    const siblings = (this.#deps.siblings?.() ?? []).map((one) => ({
-      datacenter,
-      node: one.node,
-      nodeId: one.nodeId,
-      wan: { host: one.wan.address, port: one.wan.port },
-    }));
-    const reached = [...this.#dialler.reached()]
-      .filter((hello) => hello.datacenter !== datacenter)
-      .flatMap(({ datacenter: of, node: name, nodeId: id, wan }) =>
-        wan === undefined ? [] : [{ datacenter: of, node: name, nodeId: id, wan }],
-      );
-    const servers = [...siblings, ...reached].sort((a, b) => (a.nodeId < b.nodeId ? -1 : 1));
-    return create(HelloSchema, {
-      protocol: PROTOCOL,
-      datacenter,
-      node,
-      nodeId,
-      wan: { host: address, port },
-      primaryDatacenter,
-      isPrimary,
-      trustDomain: trustDomain ?? '',
-      epoch,
-      build,
-      servers,
-      serverPort: this.#deps.serverPort(),
-    });
+    return ownHello(this.#deps, this.#dialler.reached());
   }
 
   #helloMessage(): LinkMessageInit {
@@ -416,12 +397,4 @@ class FederationService implements Federation {
       },
     );
   }
-}
-
-function serverOf({ datacenter, node }: Hello): string {
-  return `${node}.${datacenter}`;
-}
-
-function sameHello(a: Hello, b: Hello): boolean {
-  return JSON.stringify(a) === JSON.stringify(b);
 }

@@ -40,12 +40,19 @@ export type RefusalCode =
   | 'trust_domain'
   | 'datacenter'
   | 'certificate'
+  | 'name'
   | (string & {});
 
 export interface LinkRefusal {
   readonly code: RefusalCode;
   readonly reason: string;
 }
+
+/** More than a datacenter has: whoever makes up servers fills its own datacenter's share. */
+export const TOO_MANY_SERVERS: LinkRefusal = {
+  code: 'datacenter',
+  reason: 'as many servers of this datacenter are linked as one datacenter may have (64)',
+};
 
 /** True when calls may go over the link. */
 export function isUsable(state: LinkState): boolean {

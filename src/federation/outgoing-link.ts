@@ -12,8 +12,10 @@ import { createRemoteChanges, createRemoteContract } from '../rpc/transport/remo
 import type { PeerIdentity, TransportSecurity } from '../rpc/transport/security.ts';
 import { createRemoteSnapshots } from '../rpc/transport/snapshots-wire.ts';
 import type { Logger } from '../telemetry/types.ts';
-import { isUsable, type LinkRefusal, type LinkState } from './link-state.ts';
-import type { Peers } from './peers.ts';
+import type { Teller } from './dialler.ts';
+import { MAX_HELLOS, MAX_MESSAGES } from './hello.ts';
+import { isUsable, type LinkRefusal, type LinkState, TOO_MANY_SERVERS } from './link-state.ts';
+import { type Peer, type PeerLink, type Peers, peerKey } from './peers.ts';
 import type { FederationTimings } from './timings.ts';
 
 export interface OutgoingLinkDeps {
@@ -27,15 +29,29 @@ export interface OutgoingLinkDeps {
   readonly limits?: TransportLimits;
   /** This server's Hello as it is now. */
   readonly hello: () => LinkMessageInit;
-  readonly judge: (hello: Hello, peer: PeerIdentity | undefined) => LinkRefusal | undefined;
-  /** Learns the servers that the other side knows. */
-  readonly onHello: (hello: Hello) => void;
-  /** True while another link reaches the server: this one is not needed. */
-  readonly servedElsewhere: (nodeId: string) => boolean;
+  /** @param before the first Hello of this connection */
+  readonly evaluate: (
+    hello: Hello,
+    peer: PeerIdentity | undefined,
+    before: Hello | undefined,
+  ) => LinkRefusal | undefined;
+  /** Learns the servers that the other side names. */
+  readonly onHello: (hello: Hello, teller: Teller) => void;
+  /** The link ended, and with it what it named. */
+  readonly onEnd: (teller: Teller) => void;
+  /** True while another link reaches the server: this one is not needed. @param key as of peers */
+  readonly servedElsewhere: (key: string) => boolean;
+  /** A server answered here. */
+  readonly onAnswer: () => void;
+  /** True when somebody else named the address. */
+  readonly hearsay: () => boolean;
   readonly onChange: () => void;
   /** A round-trip time was measured. */
   readonly onMeasured: () => void;
 }
+
+/** Pauses between two tries grow this much longer where an address was only named by others, and nobody ever answered. */
+const HEARSAY_PAUSES = 10;
 
 /** What calls go over, while the link is up. */
 export interface LinkCarrier {
@@ -47,8 +63,9 @@ export interface LinkCarrier {
 /** The link that this server dials to one address, for as long as the address is of interest. */
 export class OutgoingLink {
   readonly address: string;
-  /** The server that answered there last. */
-  nodeId: string | undefined;
+  /** What the server that answered there last said of itself. */
+  hello: Hello | undefined;
+  readonly #expected: string | undefined;
   readonly #deps: OutgoingLinkDeps;
   readonly #backoff: Backoff;
   #state: LinkState;
@@ -59,16 +76,25 @@ export class OutgoingLink {
   #wake: (() => void) | undefined;
   #refusal: LinkRefusal | undefined;
   #farewell: Timer | undefined;
+  /** Since the last heartbeat. */
+  #messages = 0;
+  #hellos = 0;
   #lastRefusal = '';
   /** Since when it could not be reached, over all attempts; told to the log once. */
   #downSince: number | undefined;
 
-  constructor(deps: OutgoingLinkDeps, nodeId?: string) {
+  /** @param expected key of the server that is said to be there */
+  constructor(deps: OutgoingLinkDeps, expected?: string) {
     this.#deps = deps;
     this.address = deps.address;
-    this.nodeId = nodeId;
+    this.#expected = expected;
     this.#state = { kind: 'idle', since: deps.clock.now() };
     this.#backoff = new Backoff({ baseMs: 100, maxMs: deps.timings.reconnectMs });
+  }
+
+  /** Of the server that answered there last, else of the one that is said to be there; as of peers. */
+  get key(): string | undefined {
+    return this.hello === undefined ? this.#expected : peerKey(this.hello);
   }
 
   get state(): LinkState {
@@ -92,7 +118,8 @@ export class OutgoingLink {
   /** Dials, and dials again, until `signal` aborts. */
   async run(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
-      if (this.nodeId !== undefined && this.#deps.servedElsewhere(this.nodeId)) {
+      const { key } = this;
+      if (key !== undefined && this.#deps.servedElsewhere(key)) {
         if (this.#state.kind !== 'idle') this.#become({ kind: 'idle', since: this.#deps.clock.now() });
         await this.#changed(signal);
         continue;
@@ -112,11 +139,13 @@ export class OutgoingLink {
     if (this.#state.kind === 'down' || this.#state.kind === 'refused') this.#wake?.();
   }
 
-  /** One heartbeat: asks the other side for a sign of life and judges its silence. */
+  /** One heartbeat: asks whether the other side is there, and evaluates its silence. */
   beat(): void {
     const heartbeat = this.#heartbeat;
     if (heartbeat === undefined || this.#stream === undefined || !isUsable(this.#state)) return;
     const { heartbeatMs, suspectMs, downMs } = this.#deps.timings;
+    this.#messages = 0;
+    this.#hellos = 0;
     const silentMs = heartbeat.beat() * heartbeatMs;
     if (silentMs >= downMs) {
       this.#channel?.close(new IsthmusError('unavailable', `nothing heard from ${this.address} for ${downMs} ms`));
@@ -168,7 +197,8 @@ export class OutgoingLink {
     const handshake = clock.after(timings.handshakeMs, () =>
       channel.close(new IsthmusError('deadline', `${this.address} did not answer within ${timings.handshakeMs} ms`)),
     );
-    let unlink: ((at: number) => void) | undefined;
+    let known: PeerLink | undefined;
+    let said: Hello | undefined;
     let reason = new IsthmusError('unavailable', 'the other side ended the link');
     try {
       const stream = channel.link(session.signal);
@@ -177,23 +207,33 @@ export class OutgoingLink {
       for await (const message of stream.messages) {
         if (this.#refusal !== undefined) continue;
         this.#heartbeat?.heard();
+        this.#messages += 1;
+        if (message.message.case === 'hello') this.#hellos += 1;
+        if (this.#messages > MAX_MESSAGES || this.#hellos > MAX_HELLOS)
+          throw new IsthmusError('rejected', `${this.address} says too much`);
         if (this.#state.kind === 'suspect') this.#become({ kind: 'up', since: clock.now() });
         if (message.message.case === 'hello') {
           const hello = message.message.value;
-          const refusal = this.#deps.judge(hello, identity);
+          const refusal = this.#deps.evaluate(hello, identity, said);
           if (refusal !== undefined) {
             this.refuse(refusal);
             continue;
           }
-          if (unlink === undefined) {
-            this.nodeId = hello.nodeId;
-            if (this.#deps.servedElsewhere(hello.nodeId)) return 0;
+          said ??= hello;
+          this.hello = hello;
+          this.#deps.onAnswer();
+          if (known === undefined) {
+            if (this.#deps.servedElsewhere(peerKey(hello))) return 0;
+            known = this.#deps.peers.linked(hello, clock.now(), true);
+            if (known === undefined) {
+              this.refuse(TOO_MANY_SERVERS);
+              continue;
+            }
             handshake.cancel();
-            unlink = this.#deps.peers.linked(hello, clock.now());
             this.#up(channel, hello);
-          } else this.#deps.peers.update(hello, clock.now());
-          this.#deps.onHello(hello);
-        } else this.#onMessage(message);
+          } else known.update(hello);
+          this.#deps.onHello(hello, this);
+        } else this.#onMessage(message, known);
       }
     } catch (thrown) {
       reason = IsthmusError.from(thrown);
@@ -209,24 +249,25 @@ export class OutgoingLink {
       channel.close(new IsthmusError('unavailable', `the link to ${this.address} was lost`));
       if (!signal.aborted && this.#refusal === undefined) this.#tellFailure(wasUp, reason.message);
     }
-    return this.#ended(signal, reason, unlink);
+    this.#deps.onEnd(this);
+    return this.#ended(signal, reason, known);
   }
 
   /** One line for each outage, however many attempts it takes. */
   #tellFailure(wasUp: boolean, reason: string): void {
     if (this.#downSince !== undefined) return;
-    const peer = this.nodeId === undefined ? undefined : this.#deps.peers.get(this.nodeId);
+    const peer = this.#peer();
     const fields = { peer: this.address, ...(peer !== undefined && { server: peer.hello.node }), reason };
     if (peer?.left) this.#deps.log.info('server left', fields);
     else this.#deps.log.warn(wasUp ? 'link down' : 'server not reached', fields);
   }
 
-  #ended(signal: AbortSignal, reason: IsthmusError, unlink: ((at: number) => void) | undefined): number {
+  #ended(signal: AbortSignal, reason: IsthmusError, known: PeerLink | undefined): number {
     const { clock, timings, log } = this.#deps;
     const now = clock.now();
     if (signal.aborted) {
       this.#state = { kind: 'idle', since: now };
-      unlink?.(now);
+      known?.end(now);
       return 0;
     }
     if (this.#refusal !== undefined) {
@@ -239,14 +280,14 @@ export class OutgoingLink {
         if (code === 'self') log.debug('address leads back to this server', { peer: this.address });
         else log.error('refused to federate', { peer: this.address, reason: text });
       }
-      unlink?.(now);
+      known?.end(now);
       this.#deps.onChange();
       return pause;
     }
-    const pause = this.#backoff.next();
+    const pause = this.#backoff.next() * (this.hello === undefined && this.#deps.hearsay() ? HEARSAY_PAUSES : 1);
     this.#downSince ??= now;
     this.#state = { kind: 'down', since: this.#downSince, reason: reason.message, retryAt: now + pause };
-    unlink?.(now);
+    known?.end(now);
     this.#deps.onChange();
     return pause;
   }
@@ -267,14 +308,18 @@ export class OutgoingLink {
     this.#ping();
   }
 
-  #onMessage({ message }: LinkMessage): void {
+  #peer(): Peer | undefined {
+    return this.hello === undefined ? undefined : this.#deps.peers.get(peerKey(this.hello));
+  }
+
+  #onMessage({ message }: LinkMessage, known: PeerLink | undefined): void {
     switch (message.case) {
       case 'ping':
         this.#stream?.send({ message: { case: 'pong', value: message.value } });
         return;
       case 'pong': {
         this.#heartbeat?.pong(message.value.number);
-        const peer = this.nodeId === undefined ? undefined : this.#deps.peers.get(this.nodeId);
+        const peer = known?.peer;
         if (peer !== undefined && this.rttMs !== undefined) {
           peer.rttMs = this.rttMs;
           this.#deps.onMeasured();
@@ -287,7 +332,7 @@ export class OutgoingLink {
         this.#stream?.end();
         return;
       case 'leaving':
-        if (this.nodeId !== undefined) this.#deps.peers.markLeft(this.nodeId);
+        known?.leaving();
         return;
       default: // a message of a later version
     }

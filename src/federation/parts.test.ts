@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { Heartbeat } from '../rpc/transport/heartbeat.ts';
 import { formatAddress, isDialable, parseWanAddress } from './address.ts';
-import { judge, type Party } from './judge.ts';
+import { type Party, refusalBetween } from './may-federate.ts';
 
 describe('parseWanAddress', () => {
   it.each([
@@ -27,7 +27,7 @@ describe('parseWanAddress', () => {
   });
 });
 
-describe('judge', () => {
+describe('refusalBetween', () => {
   const party = (part: Partial<Party>): Party => ({
     protocol: 1,
     datacenter: 'dc1',
@@ -54,25 +54,27 @@ describe('judge', () => {
     ['primary', { ...other, primaryDatacenter: 'dc2' }],
     ['trust_domain', { ...other, trustDomain: 'u.consul' }],
   ])('finds %s', (code, hello) => {
-    const refusal = judge(own, hello, []);
+    const refusal = refusalBetween(own, hello, []);
     expect(refusal?.code).toBe(code);
-    if (code === 'trust_domain' || code === 'primary') expect(judge(hello, own, [])?.code).toBe(code); // both sides do
+    if (code === 'trust_domain' || code === 'primary') expect(refusalBetween(hello, own, [])?.code).toBe(code); // both sides do
   });
 
   it('knows a datacenter by the first that came', () => {
     const first = { ...other, nodeId: 'n9', epoch: 'e9' };
-    expect(judge(own, other, [first])?.code).toBe('datacenter');
-    expect(judge(own, other, [{ ...first, epoch: 'e2' }])).toBeUndefined(); // a second server of it
-    expect(judge(own, { ...other, epoch: 'restored' }, [other])).toBeUndefined(); // the same server with a restored store
+    expect(refusalBetween(own, other, [first])?.code).toBe('datacenter');
+    expect(refusalBetween(own, other, [{ ...first, epoch: 'e2' }])).toBeUndefined(); // a second server of it
+    expect(refusalBetween(own, { ...other, epoch: 'restored' }, [other])).toBeUndefined(); // the same server with a restored store
     // Servers of one store hear of its restore one after the other, in either order.
     const [old, restored] = [
       { ...first, epoch: 'e2' },
       { ...other, epoch: 'restored' },
     ];
-    expect(judge(own, restored, [old])?.code).toBe('datacenter');
-    expect(judge(own, restored, [old], new Set(['e2']))).toBeUndefined();
-    expect(judge(own, old, [restored], new Set(['e2']))).toBeUndefined();
-    expect(judge(own, { ...old, epoch: 'of others' }, [restored], new Set(['e2']))?.code).toBe('datacenter');
+    expect(refusalBetween(own, restored, [old])?.code).toBe('datacenter');
+    expect(refusalBetween(own, restored, [old], new Set(['dc2/e2']))).toBeUndefined();
+    expect(refusalBetween(own, old, [restored], new Set(['dc2/e2']))).toBeUndefined();
+    expect(refusalBetween(own, { ...old, epoch: 'of others' }, [restored], new Set(['dc2/e2']))?.code).toBe(
+      'datacenter',
+    );
   });
 });
 

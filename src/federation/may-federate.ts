@@ -13,11 +13,11 @@ export type Party = Pick<
 >;
 
 /**
- * Why `own` must not federate with `other`, or undefined when it may. Both sides judge by themselves.
+ * Why `own` must not federate with `other`, or undefined when it may. Both sides evaluate it by themselves.
  * @param alive servers that `own` holds links with at the moment
- * @param left epochs that a server was seen to leave, by a restore of its store
+ * @param left epochs that a server was seen to leave, by a restore of its store; as {@link epochKey}
  */
-export function judge(
+export function refusalBetween(
   own: Party,
   other: Party,
   alive: Iterable<Party>,
@@ -25,7 +25,7 @@ export function judge(
 ): LinkRefusal | undefined {
   /** Servers of one store hear of a restore one after the other. */
   const sameStore = (one: Party, two: Party): boolean =>
-    one.epoch === two.epoch || left.has(one.epoch) || left.has(two.epoch);
+    one.epoch === two.epoch || left.has(epochKey(one)) || left.has(epochKey(two));
   if (other.protocol < OLDEST_PROTOCOL) {
     return refuse(
       'protocol',
@@ -71,8 +71,13 @@ export function judge(
   return undefined;
 }
 
+/** An epoch is told apart for each datacenter: what one says of its own store says nothing about another's. */
+export function epochKey({ datacenter, epoch }: Pick<Party, 'datacenter' | 'epoch'>): string {
+  return `${datacenter}/${epoch}`;
+}
+
 /** A server is of the datacenter that its certificate says. @param peer undefined where identities are not checked */
-export function judgeIdentity(hello: Party, peer: PeerIdentity | undefined): LinkRefusal | undefined {
+export function certificateRefusal(hello: Party, peer: PeerIdentity | undefined): LinkRefusal | undefined {
   if (peer === undefined || peer.serverOf.includes(hello.datacenter)) return undefined;
   const is = peer.serverOf.length === 0 ? 'no server' : `a server of "${peer.serverOf.join('", "')}"`;
   return refuse(
@@ -95,7 +100,8 @@ function sameName(one: Party, other: Party): LinkRefusal {
   return refuse(
     'datacenter',
     `nodes "${first.node}" and "${second.node}" both say that they serve datacenter "${other.datacenter}", but their ` +
-      'stores are not the same: give one datacenter another name',
+      'stores are not the same: give one datacenter another name; if they are to be servers of one datacenter, give them one ' +
+      'store (storage { engine = "etcd" })',
   );
 }
 
