@@ -18,7 +18,7 @@ function load(text: string, name: string): LoadedConfig {
 /** Written as operators of the peer write theirs. */
 const SERVER = `{
   "datacenter": "EU-West", "primary_datacenter": "eu-west", "data_dir": "/opt/consul", "log_level": "INFO", "server": true,
-  "bootstrap_expect": 3, "ui": false, "encrypt": "x", "client_addr": "0.0.0.0", "bind_addr": "{{ GetPrivateIP }}",
+  "bootstrap_expect": 1, "ui": false, "encrypt": "x", "client_addr": "0.0.0.0", "bind_addr": "{{ GetPrivateIP }}",
   "retry_join": ["10.0.0.2", "provider=aws tag_key=a tag_value=b"], "retry_join_wan": ["192.0.2.1"],
   "ca_file": "ca.pem", "cert_file": "c.pem", "key_file": "k.pem", "verify_incoming": true, "verify_outgoing": true,
   "verify_server_hostname": true, "auto_encrypt": {"allow_tls": true}, "ports": {"https": 8501, "grpc": 8502},

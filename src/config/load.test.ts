@@ -150,11 +150,21 @@ describe('loadConfig', () => {
     expect(() => load('', { flags: { bind: ['x'] } })).toThrow('flag -bind: "bind_addr" must be an IP address');
   });
 
+  it('refuses several servers that share no store, with what to do', () => {
+    const text = 'server = true\nbootstrap_expect = 3\nretry_join = ["10.0.0.2"]\n';
+    expect(() => load(text)).toThrow(
+      /^config\.hcl:2: "bootstrap_expect" is 3, and with storage\.engine = "embedded" a datacenter has one server: .*engine = "etcd"/,
+    );
+    expect(() => load(text.replace('3', '1'))).not.toThrow();
+    expect(() => load(text.replace('server = true', ''))).not.toThrow();
+    expect(() => load(`${text}storage { engine = "etcd"\netcd { endpoints = ["h:2379"] } }`)).not.toThrow();
+  });
+
   it('lists keys without effect once, and warns about older names', () => {
     const { noEffect, warnings, config } = load(
-      'bootstrap_expect = 3\nbootstrap_expect = 1\nperformance { raft_multiplier = 1 }\nencrypt = "k"\nacl_token = "t"',
+      'protocol = 3\nprotocol = 2\nperformance { raft_multiplier = 1 }\nencrypt = "k"\nacl_token = "t"',
     );
-    expect(noEffect).toEqual(['bootstrap_expect', 'performance.raft_multiplier']);
+    expect(noEffect).toEqual(['performance.raft_multiplier', 'protocol']);
     expect(warnings).toEqual([
       'config.hcl:5: "acl_token" is an older name; use "acl.tokens.default"',
       expect.stringMatching(/^config.hcl:4: "encrypt" has no effect here: /),

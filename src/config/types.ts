@@ -84,9 +84,9 @@ export interface ListenerConfig {
   readonly grpcTls: readonly ListenAddress[];
   /** Server to server and agent to server; only when `server`. */
   readonly server: readonly ListenAddress[];
-  /** Where agents knock (`retry_join`). */
+  /** What `retry_join` names. */
   readonly serfLan: readonly ListenAddress[];
-  /** Where datacenters knock (`retry_join_wan`); only when `server`. */
+  /** What `retry_join_wan` names; only when `server`. */
   readonly serfWan: readonly ListenAddress[];
 }
 

@@ -19,6 +19,7 @@ export function checkValues(values: Values, dev: boolean, report: Report): void 
   if (values.data_dir === '' && !dev) report('data_dir', 'data_dir cannot be empty');
   if (values['audit.enabled'] && values['audit.sink'].length === 0 && values.data_dir === '')
     report('audit.enabled', '"audit.enabled" needs a sink, since there is no data directory');
+  checkServers(values, report);
   checkNames(values, report);
   checkMeta(values, report);
   checkPorts(values, report);
@@ -29,6 +30,17 @@ export function checkValues(values: Values, dev: boolean, report: Report): void 
       'connect.ca_provider',
       `"connect.ca_provider" can only be ${CA_PROVIDERS.map((name) => JSON.stringify(name)).join(' or ')}, not ${JSON.stringify(provider)}`,
     );
+}
+
+/** Servers with a store each would be that many datacenters of one name, without a word. */
+function checkServers(values: Values, report: Report): void {
+  const count = values.bootstrap_expect;
+  if (!values.server || count < 2 || values['storage.engine'] !== 'embedded') return;
+  report(
+    'bootstrap_expect',
+    `"bootstrap_expect" is ${count}, and with storage.engine = "embedded" a datacenter has one server: give the servers a store ` +
+      'that they share, storage { engine = "etcd", etcd { endpoints = [...] } }, or start one server with bootstrap_expect = 1',
+  );
 }
 
 function checkNames(values: Values, report: Report): void {

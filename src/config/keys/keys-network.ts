@@ -70,13 +70,24 @@ export const NETWORK_KEYS = {
   'ports.grpc': used(port, -1, 'xDS for Envoy. `-dev` turns it on at 8502.', { flag: 'grpc-port' }),
   'ports.grpc_tls': used(port, -1, 'xDS for Envoy over TLS; Consul takes 8503.', { flag: 'grpc-tls-port' }),
   'ports.server': used(port, 8300, 'Servers among themselves and agents to servers.', { flag: 'server-port' }),
-  'ports.serf_lan': used(port, 8301, 'Where agents knock: what `retry_join` names.', { flag: 'serf-lan-port' }),
-  'ports.serf_wan': used(port, 8302, 'Where other datacenters knock: what `retry_join_wan` names.', {
+  'ports.serf_lan': used(
+    port,
+    8301,
+    'Where agents and servers of this datacenter come first: what `retry_join` names.',
+    { flag: 'serf-lan-port' },
+  ),
+  'ports.serf_wan': used(port, 8302, 'Where other datacenters come first: what `retry_join_wan` names.', {
     flag: 'serf-wan-port',
   }),
   'ports.sidecar_min_port': used(port, 21_000, 'First port for sidecars that name none.'),
   'ports.sidecar_max_port': used(port, 21_255, 'Last port for sidecars that name none.'),
 
+  bootstrap_expect: used(
+    integer(),
+    0,
+    'How many servers the datacenter has. They wait for none, but more than one need a store that they share: `storage.engine = "etcd"`.',
+    { flag: 'bootstrap-expect' },
+  ),
   retry_join: used(texts, [], 'Servers of this datacenter, as host or host:port, tried until one answers.', {
     flag: 'retry-join',
   }),

@@ -24,8 +24,8 @@ const inside = (group: string, keys: string): string =>
 export const NO_EFFECT_ROWS: readonly NoEffectRow[] = [
   row(
     'harmless',
-    'there is no Raft to tune, and servers need no number to wait for',
-    `bootstrap=bootstrap! bootstrap_expect=bootstrap-expect protocol=protocol raft_protocol=raft-protocol
+    'there is no Raft to tune',
+    `bootstrap=bootstrap! protocol=protocol raft_protocol=raft-protocol
      raft_snapshot_interval raft_snapshot_threshold raft_trailing_logs performance.raft_multiplier
      ${inside(
        'autopilot',

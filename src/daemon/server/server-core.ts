@@ -1,8 +1,8 @@
 import type { RuntimeConfig } from '../../config/types.ts';
-import { formatAddress } from '../../lib/address.ts';
+import { formatAddress, parseAddress } from '../../lib/address.ts';
 import type { Clock } from '../../lib/clock.ts';
 import type { Core } from '../core.ts';
-import { probeLan } from '../edges/join-probe.ts';
+import { DEFAULT_LAN_PORT, probeLan } from '../edges/join-probe.ts';
 import { lanMember } from '../node/self.ts';
 import type { ServerNode } from './server-node.ts';
 
@@ -30,7 +30,11 @@ export function serverCore(node: ServerNode, { config, clock }: ServerCoreParts)
     links: () => federation.links(),
     async join(address, { wan, signal }) {
       if (wan) await federation.join([address], signal);
-      else await probeLan(address, clock); // servers of one datacenter find each other in its store
+      else {
+        await probeLan(address, clock);
+        // Servers of one datacenter find each other in its store. One with another store refuses, and says why.
+        await federation.join([parseAddress(address, DEFAULT_LAN_PORT)], signal);
+      }
     },
     async forceLeave(node, { prune, signal }) {
       await server.write('nodes.forceLeave', { node, prune }, { signal });

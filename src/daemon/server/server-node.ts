@@ -1,6 +1,7 @@
 import { nodeKey } from '../../domain/catalog/tables.ts';
 import { createFederation, type Federation } from '../../federation/federation.ts';
 import type { WaitApplied } from '../../federation/replication/applied-here.ts';
+import { parseAddress } from '../../lib/address.ts';
 import { Later } from '../../lib/later.ts';
 import type { Service } from '../../lib/service.ts';
 import { VERSION } from '../../model/version.ts';
@@ -17,6 +18,7 @@ import { canonicalNames } from '../domains/canonical-names.ts';
 import { createDomains, type Domains } from '../domains/domains.ts';
 import { nodeKeeper } from '../domains/node-keeper.ts';
 import { remotePrimaryCa } from '../domains/primary-ca.ts';
+import { DEFAULT_LAN_PORT } from '../edges/join-probe.ts';
 import { createServerEnrolment } from '../security/server-enrolment.ts';
 import { type Contracts, createContracts } from './contract.ts';
 import { createFoundation, type Foundation, type FoundationDeps } from './foundation.ts';
@@ -171,7 +173,11 @@ function createLinks(
     advertiseWan: () => ({ address: config.advertiseAddrWan, port: identity.wanPort }),
     serverPort: () => identity.serverPort,
     get retryJoinWan() {
-      return [...new Set([...config.retryJoinWan, ...(authority.row?.addresses ?? [])])]; // known once the store is read
+      // Servers of this datacenter find each other in their store; these are dialled so that those which have another store
+      // are refused, as another datacenter of the same name is.
+      const own = [...config.retryJoin, ...config.startJoin].flatMap(lanAddress);
+      const invited = authority.row?.addresses ?? []; // known once the store is read
+      return [...new Set([...own, ...config.retryJoinWan, ...invited])];
     },
     get local() {
       return here.value.server;
@@ -219,4 +225,13 @@ function createNodeResolver(
     random: Math.random,
     log: log.child({ component: 'queries' }),
   });
+}
+
+/** None for what is no address: the configuration has warned of names of cloud providers. */
+function lanAddress(text: string): readonly string[] {
+  try {
+    return [parseAddress(text, DEFAULT_LAN_PORT)];
+  } catch {
+    return [];
+  }
 }
