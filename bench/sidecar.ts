@@ -37,7 +37,7 @@ const UPSTREAM = fakeUpstream('db', 'dc2');
 
 /** The sidecar process: told what to be by its parent, it answers with its address and its CPU time. */
 function runChild(): void {
-  process.on('message', async (message: { first?: Omit<SidecarUpdate, 'version'>; cpu?: true }) => {
+  const answer = async (message: { first?: Omit<SidecarUpdate, 'version'>; cpu?: true }): Promise<void> => {
     if (message.first !== undefined) {
       const source = new FakeSidecarSource(message.first);
       const sidecar = createSidecar({ source, clock: systemClock, log: noLog, metrics: noMetrics });
@@ -48,6 +48,12 @@ function runChild(): void {
       const { user, system } = process.cpuUsage();
       process.send?.((user + system) / 1_000);
     }
+  };
+  process.on('message', (message: Parameters<typeof answer>[0]) => {
+    answer(message).catch((error: unknown) => {
+      console.error(error);
+      process.exit(1);
+    });
   });
   process.on('disconnect', () => process.exit(0));
 }

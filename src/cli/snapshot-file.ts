@@ -67,7 +67,11 @@ export async function writeSnapshot(
 /** Makes a new name survive a power cut. */
 async function syncFolder(path: string): Promise<void> {
   const folder = await open(path, 'r');
-  await folder.sync().finally(() => folder.close());
+  try {
+    await folder.sync();
+  } finally {
+    await folder.close();
+  }
 }
 
 /** The archive in a file, as an upload. */

@@ -10,6 +10,8 @@ export interface TaskGroup {
   run(name: string, work: (signal: AbortSignal) => Promise<void>): void;
   /** Runs `work` again and again: after `pauseMs` when it ended well, after a growing backoff when it threw. */
   loop(name: string, options: LoopOptions, work: (signal: AbortSignal, progress: () => void) => Promise<void>): void;
+  /** Aborts all; `stop` tells when they have ended. */
+  cancel(): void;
   /** Aborts all and waits for them. */
   stop(): Promise<void>;
   readonly signal: AbortSignal;
@@ -34,9 +36,11 @@ export function createTaskGroup(deps: TaskGroupDeps): TaskGroup {
   const live = new Set<Promise<void>>();
 
   const keep = (promise: Promise<void>): void => {
-    live.add(promise);
-    void promise.finally(() => live.delete(promise));
+    const kept = promise.finally(() => live.delete(kept));
+    live.add(kept);
   };
+
+  const cancel = (): void => controller.abort(new IsthmusError('cancelled', 'stopping'));
 
   return {
     signal,
@@ -68,8 +72,9 @@ export function createTaskGroup(deps: TaskGroupDeps): TaskGroup {
       };
       if (!signal.aborted) keep(runLoop());
     },
+    cancel,
     async stop() {
-      controller.abort(new IsthmusError('cancelled', 'stopping'));
+      cancel();
       while (live.size > 0) await Promise.allSettled([...live]);
     },
   };

@@ -166,10 +166,12 @@ describe('rotation', () => {
       server.on('close', () => client.destroy());
       client.once('data', (hello: Buffer) => {
         server.write(hello);
-        client.once('data', async (certificate: Buffer) => {
+        client.once('data', (certificate: Buffer) => {
           bench.ca.rotate();
-          await db.source.put({ roots: bench.ca.roots() });
-          server.write(certificate);
+          db.source.put({ roots: bench.ca.roots() }).then(
+            () => server.write(certificate),
+            (error: Error) => client.destroy(error),
+          );
         });
       });
     });

@@ -55,13 +55,15 @@ it('changes nothing when the source changes while it is read', async () => {
   const clock = new FakeClock();
   const [from, to] = [await filled(clock), await filled(clock)];
   const before = await to.range({ prefix: '' });
+  let late: Promise<unknown> = Promise.resolve();
   const onProgress = (step: string): void => {
-    if (step === 'copying') void from.txn({ compare: [], ops: [put('k/late')] });
+    if (step === 'copying') late = from.txn({ compare: [], ops: [put('k/late')] });
   };
   await expect(migrate({ from, to, force: true, signal, onProgress })).rejects.toMatchObject({
     code: 'unavailable',
     message: expect.stringContaining('stop every server'),
   });
+  await late;
   expect(await to.range({ prefix: '' })).toEqual(before);
 });
 

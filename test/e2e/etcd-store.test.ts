@@ -40,9 +40,12 @@ describe.skipIf(withoutEtcd() !== undefined)('servers on etcd', () => {
       startAgent({ name, datacenter: 'dc1', config: { storage }, readyWithinMs: 60_000 });
     const starting = start('s1');
     let started: AgentProcess | undefined;
-    void starting.then((agent) => (started = agent));
+    const noted = starting.then((agent) => {
+      started = agent;
+    });
     await member.restart();
     const one = await starting;
+    await noted;
     agents.push(one);
     expect(started).toBe(one);
     const waiting = one

@@ -44,8 +44,11 @@ async function writeBeside(): Promise<void> {
   }
 }
 
-void writeBeside();
-for (let generation = Number(first); ; generation += 1) {
-  const { revision } = await engine.restore(pages(generation), { above: 0 });
-  tell(`restored ${generation} ${revision}`);
+async function restoreAgain(): Promise<void> {
+  for (let generation = Number(first); ; generation += 1) {
+    const { revision } = await engine.restore(pages(generation), { above: 0 });
+    tell(`restored ${generation} ${revision}`);
+  }
 }
+
+await Promise.all([writeBeside(), restoreAgain()]);

@@ -166,9 +166,8 @@ export async function startLoad(
   const timer = setInterval(() => {
     const due = ((performance.now() - startedAt) * perSecond) / 1_000;
     for (; started < due; started += 1) {
-      const one = openOne();
+      const one = openOne().finally(() => pending.delete(one));
       pending.add(one);
-      void one.finally(() => pending.delete(one));
     }
   }, TICK_MS);
   const talkers = kept.map(async (connection) => {

@@ -128,7 +128,7 @@ export class ServerSession {
     this.#life.abort(reason);
     this.#stream.end();
     this.#channel.close(reason);
-    void this.#tasks.stop();
+    this.#tasks.cancel();
   }
 
   /** Sends the hello and reads until the welcome; what comes after it is read in the background. */

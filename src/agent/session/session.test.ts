@@ -279,9 +279,11 @@ describe('a session', () => {
   });
 
   it('is given up after as many rounds as the configuration allows', async () => {
+    let onGivenUp: (error: IsthmusError) => void = () => undefined;
     const given = new Promise<IsthmusError>((resolve) => {
-      void agent('n1', ['127.0.0.1:1'], { retryMax: 2, onGivenUp: resolve });
+      onGivenUp = resolve;
     });
+    await agent('n1', ['127.0.0.1:1'], { retryMax: 2, onGivenUp });
     expect((await given).message).toMatch(/^no server was found in 2 tries: 127.0.0.1:1: .*ECONNREFUSED/);
   });
 

@@ -256,17 +256,19 @@ describe('certificates without files', () => {
     expect(readFileSync(file, 'utf8')).toBe(kept);
 
     const later = Date.now() + 2 * 86_400_000; // of three days
+    let looked = (): void => undefined;
     const renewed = new Promise<void>((resolve) => {
-      // The shortest pause until the next look begins once this one is over: by this clock the new one is old too.
-      const clock: Clock = {
-        now: () => later,
-        after(ms, fire) {
-          if (ms === 500) resolve();
-          return systemClock.after(ms, fire);
-        },
-      };
-      void startAgent(text, clock);
+      looked = resolve;
     });
+    // The shortest pause until the next look begins once this one is over: by this clock the new one is old too.
+    const clock: Clock = {
+      now: () => later,
+      after(ms, fire) {
+        if (ms === 500) looked();
+        return systemClock.after(ms, fire);
+      },
+    };
+    await startAgent(text, clock);
     await renewed;
     expect(readFileSync(file, 'utf8')).not.toBe(kept);
 

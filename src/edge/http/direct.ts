@@ -18,6 +18,8 @@ export interface DirectDeps {
   handOver(socket: Socket, chunk: Buffer): void;
   /** The first request of a connection came. */
   onRequest(socket: Socket): void;
+  /** Called with what broke while a request was answered. */
+  onDefect(error: unknown): void;
 }
 
 /** A request that came before, taken apart. */
@@ -110,7 +112,7 @@ class DirectConnection {
     const text = chunk.toString('latin1');
     const known = this.#known.get(text);
     if (known === undefined) this.#first(text, chunk);
-    else void this.#serve(known.ready, known.token);
+    else this.#begin(known.ready, known.token);
   };
 
   #first(text: string, chunk: Buffer): void {
@@ -126,7 +128,15 @@ class DirectConnection {
       if (this.#known.size >= MAX_KNOWN) this.#known.delete(this.#known.keys().next().value as string);
       this.#known.set(text, { ready, token });
     }
-    void this.#serve(ready, token);
+    this.#begin(ready, token);
+  }
+
+  /** A defect costs the connection, not the process. */
+  #begin(ready: ReadyCall, token: string | undefined): void {
+    this.#serve(ready, token).catch((error: unknown) => {
+      this.#deps.onDefect(error);
+      this.#socket.destroy();
+    });
   }
 
   async #serve(ready: ReadyCall, token: string | undefined): Promise<void> {

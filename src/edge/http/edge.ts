@@ -107,6 +107,7 @@ class Edge implements HttpEdge {
       run: (ready, token, waiting) => this.#runDirect(ready, token, waiting),
       handOver: (socket, chunk) => handOver(socket, chunk),
       onRequest: keepConnection,
+      onDefect: (error) => this.#onDefect(error),
     });
     setMaxListeners(0, this.#stopping.signal); // all short reads share it
     this.#meters = createHttpMeters(deps.metrics, {
@@ -228,9 +229,9 @@ class Edge implements HttpEdge {
   #runParsed(ready: ReadyCall, incoming: IncomingMessage, response: ServerResponse): void {
     if (ready.call.waits && !this.#mayWatch(response)) return;
     const signal = ready.call.waits ? exchangeSignal(response, this.#exchanges).signal : this.#stopping.signal;
-    void this.#run(ready, requestToken(incoming.rawHeaders, ready.query), signal).then((compiled) =>
-      sendResponse(response, compiled, this.#deps.clock, this.#limits.writeMs),
-    );
+    this.#run(ready, requestToken(incoming.rawHeaders, ready.query), signal)
+      .then((compiled) => sendResponse(response, compiled, this.#deps.clock, this.#limits.writeMs))
+      .catch((error: unknown) => this.#onDefect(error, response));
   }
 
   /** True when the client may have one more open request that waits; otherwise it is told so. */
@@ -341,7 +342,7 @@ class Edge implements HttpEdge {
     if (route.method === 'GET' && (query.has('index') || query.has('hash')) && !this.#mayWatch(response)) return;
     const exchange = { incoming, response, open: this.#exchanges };
     const request = new HttpApiRequest(exchange, { path, params, query, body });
-    void this.#handle(entry, route, request, response);
+    this.#handle(entry, route, request, response).catch((error: unknown) => this.#onDefect(error, response));
   }
 
   async #handle(entry: PathEntry, route: Route, request: HttpApiRequest, response: ServerResponse): Promise<void> {
@@ -366,6 +367,13 @@ class Edge implements HttpEdge {
     } finally {
       limit?.cancel();
     }
+  }
+
+  /** What should not happen while an answer is written costs the connection, not the process. */
+  #onDefect(thrown: unknown, response?: ServerResponse): void {
+    const error = IsthmusError.from(thrown);
+    this.#deps.log.error('http answer failed', { error: error.message, cause: error.cause });
+    response?.destroy();
   }
 
   #isBlocked(entry: PathEntry): boolean {

@@ -177,7 +177,7 @@ class LmdbEngine implements Engine {
 
   async grantLease(ttlMs: number): Promise<Lease> {
     const id = newUuid();
-    await this.#submit(() => void this.#tables.leases.put(id, ttlMs));
+    await this.#submit(() => this.#tables.leases.putSync(id, ttlMs));
     this.#leases.grant(id, ttlMs);
     return { id, ttlMs };
   }
@@ -192,7 +192,7 @@ class LmdbEngine implements Engine {
       if (!this.#leases.has(id)) return;
       this.#leases.end(id); // later steps of this group must not hang keys on it
       this.#write(this.#leases.keysOf(id).map((key) => ({ type: 'delete', key })));
-      void this.#tables.leases.remove(id);
+      this.#tables.leases.removeSync(id);
     });
     this.#leases.remove(id);
   }
@@ -258,7 +258,7 @@ class LmdbEngine implements Engine {
     this.#leases.clear();
     this.#watchers.close(closedError());
     this.#root.transactionSync(() => {
-      if (this.#isOurs()) void this.#tables.meta.put('owner', null);
+      if (this.#isOurs()) this.#tables.meta.putSync('owner', null);
     });
     await this.#root.close();
   }
@@ -320,7 +320,7 @@ class LmdbEngine implements Engine {
         this.#checkOurs();
         for (const step of taken) done.push({ step, ...attempt(step) });
         this.#forget();
-        if (this.#commits.length > 0) void this.#tables.meta.put('revision', this.#revision);
+        if (this.#commits.length > 0) this.#tables.meta.putSync('revision', this.#revision);
       });
     } catch (error) {
       const failure = this.#toFailure(error);
@@ -408,7 +408,7 @@ class LmdbEngine implements Engine {
   #compactTo(revision: number): void {
     if (revision <= this.#compacted) return;
     this.#compacted = revision;
-    void this.#tables.meta.put('compacted', revision);
+    this.#tables.meta.putSync('compacted', revision);
   }
 
   /** Forgets old commits, few at a time, so that no write waits long for it. Within the group's transaction. */

@@ -22,7 +22,7 @@ export function claim(tables: Tables, owner: Owner, path: string): void {
     const who = holder.pid === owner.pid ? 'this process' : `process ${holder.pid}`;
     throw new IsthmusError('unavailable', `the store in ${path} is already open in ${who}; stop that one first`);
   }
-  void tables.meta.put('owner', owner);
+  tables.meta.putSync('owner', owner);
 }
 
 /** True while the process that `owner` names still runs. */

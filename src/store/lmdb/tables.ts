@@ -75,10 +75,10 @@ export class Tables {
   }
 
   #create(epoch: string): void {
-    void this.meta.put('epoch', epoch);
-    void this.meta.put('revision', 0);
-    void this.meta.put('compacted', 0);
-    void this.meta.put('format', FORMAT.plain);
+    this.meta.putSync('epoch', epoch);
+    this.meta.putSync('revision', 0);
+    this.meta.putSync('compacted', 0);
+    this.meta.putSync('format', FORMAT.plain);
   }
 
   get #rows(): Database<RowValue, Buffer> {
@@ -107,11 +107,11 @@ export class Tables {
   }
 
   putRow(row: Row): void {
-    void this.#rows.put(Buffer.from(row.key), [row.createRevision, row.modRevision, row.value]);
+    this.#rows.putSync(Buffer.from(row.key), [row.createRevision, row.modRevision, row.value]);
   }
 
   removeRow(key: string): void {
-    void this.#rows.remove(Buffer.from(key));
+    this.#rows.removeSync(Buffer.from(key));
   }
 
   /** Rows whose key starts with `prefix` and comes after `after`, in key order. */
@@ -154,12 +154,12 @@ export class Tables {
   clearStaged(): void {
     if (this.#staged === undefined) return;
     this.#staged.clearSync();
-    void this.meta.put('format', FORMAT.restored);
+    this.meta.putSync('format', FORMAT.restored);
   }
 
   /** @param keepRevisions the row keeps those it comes with; else it has the one of the restore */
   putStaged({ key, value, createRevision = 0, modRevision = 0 }: RestoredRow, keepRevisions: boolean): void {
-    void this.#staged?.put(Buffer.from(key), keepRevisions ? [createRevision, modRevision, value] : [0, 0, value]);
+    this.#staged?.putSync(Buffer.from(key), keepRevisions ? [createRevision, modRevision, value] : [0, 0, value]);
   }
 
   /**
@@ -167,14 +167,14 @@ export class Tables {
    * @param compacted history up to it is not held: all of it, or all but the empty commit that goes on with another one
    */
   adopt(epoch: string, revision: number, compacted: number): void {
-    void this.meta.put('epoch', epoch);
-    void this.meta.put('revision', revision);
-    void this.meta.put('compacted', compacted);
-    void this.meta.put('restored', revision);
-    void this.meta.put('rows', this.#current === 0 ? ROWS[1] : ROWS[0]);
+    this.meta.putSync('epoch', epoch);
+    this.meta.putSync('revision', revision);
+    this.meta.putSync('compacted', compacted);
+    this.meta.putSync('restored', revision);
+    this.meta.putSync('rows', this.#current === 0 ? ROWS[1] : ROWS[0]);
     this.#rows.clearSync();
     this.#history.clearSync();
-    if (compacted < revision) void this.#history.put(revision, []);
+    if (compacted < revision) this.#history.putSync(revision, []);
     this.#leased.clearSync();
   }
 
@@ -192,12 +192,12 @@ export class Tables {
         ? [change.key, change.value, change.createRevision, replaced]
         : [change.key, null, 0, replaced];
     });
-    void this.#history.put(commit.revision, changes);
+    this.#history.putSync(commit.revision, changes);
   }
 
   /** Forgets one commit. Within a transaction. */
   unlog(revision: number): void {
-    void this.#history.remove(revision);
+    this.#history.removeSync(revision);
   }
 
   /** The oldest commit still on disk. */
@@ -227,8 +227,8 @@ export class Tables {
   }
 
   setLease(key: string, lease: string | undefined): void {
-    if (lease === undefined) void this.#leased.remove(Buffer.from(key));
-    else void this.#leased.put(Buffer.from(key), lease);
+    if (lease === undefined) this.#leased.removeSync(Buffer.from(key));
+    else this.#leased.putSync(Buffer.from(key), lease);
   }
 
   *leased(): Generator<{ key: string; lease: string }, void, void> {
