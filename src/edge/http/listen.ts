@@ -124,7 +124,10 @@ export async function openListener(
     else {
       handshakes.add(socket);
       socket.once('close', () => handshakes.delete(socket));
-      void beginTls(socket, client ?? '');
+      beginTls(socket, client ?? '').catch(() => {
+        deps.onRefused('tls', client ?? '');
+        socket.destroy();
+      });
     }
   });
   if (secure !== undefined) {
