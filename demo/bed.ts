@@ -36,7 +36,7 @@ export interface Datacenter {
   readonly http: string;
   readonly server: string;
   readonly dns: string;
-  /** Where other datacenters knock. */
+  /** Where other datacenters join. */
   readonly wan: string;
 }
 
@@ -228,7 +228,7 @@ export class Bed {
   /** Stops everything, last started first; what is just being started is awaited. Starts nothing from then on. */
   async stop({ keepLogs = false } = {}): Promise<void> {
     this.#stopped = true;
-    await this.#starting.catch(() => undefined); // told where it was started
+    await this.#starting.catch(() => undefined); // reported where it was started
     for (const { agent, wan, sidecars } of [...this.#datacenters.values()].reverse()) {
       for (const process of [...sidecars.values(), agent]) await process.stop().catch(() => undefined); // killed then
       await wan.close();

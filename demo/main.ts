@@ -41,7 +41,7 @@ async function show(stories: readonly Story[]): Promise<boolean> {
       for (const { title, run } of steps) await screen.step(title, () => run(bed, screen));
     return true;
   } catch {
-    return false; // the step has told why
+    return false; // the step has printed why
   }
 }
 
@@ -51,7 +51,7 @@ async function main(): Promise<number> {
     process.stderr.write(`--only takes one or more of: ${STORIES.map(({ name }) => name).join(',')}\n`);
     return MISUSED;
   }
-  screen.heading(`Isthmus: several datacenters, one mesh${secure ? ', nothing allowed that nobody allowed' : ''}`);
+  screen.heading(`Isthmus: several datacenters, one mesh${secure ? ', everything denied that is not allowed' : ''}`);
   const ok = await Promise.race([show(stories), interruption]);
   if (!interrupted) {
     screen.summary();

@@ -24,13 +24,13 @@ export async function startLocked(bed: Bed, screen: Screen): Promise<Outcome> {
     () => 'refused',
   );
   const withoutToken = await httpRequest(url, { method: 'PUT', body: { Name: 'x' }, tls });
-  const plain = await knock(portOf(wan));
+  const plain = await tryPlainText(portOf(wan));
   if (withoutCertificate !== 'refused' || withoutToken.status !== 403 || plain !== 0)
     throw new Error(`somebody was let in: ${withoutCertificate}, ${withoutToken.status}, ${plain} bytes`);
   screen.line('a client without a certificate: refused in the handshake');
   screen.line(`one without a token: ${withoutToken.status} ${withoutToken.body}`);
   screen.line('plain text at the server port: closed without a byte');
-  return { facts: 'access control denies what nobody allowed; every port speaks TLS', brief: 'nobody got in' };
+  return { facts: 'access control denies what is not allowed; every port speaks TLS', brief: 'no one got in' };
 }
 
 /** One line brings a datacenter in: certificates, replication token, link. */
@@ -79,7 +79,7 @@ export async function connectAllowed(bed: Bed, screen: Screen): Promise<Outcome>
     () => false,
     () => true,
   );
-  if (!refused) throw new Error('web reached db although nobody allowed it');
+  if (!refused) throw new Error('web reached db although it is not allowed');
   screen.line('without an intention: refused');
   await json(bed.dc2.http, 'PUT', '/v1/connect/intentions/exact?source=web&destination=db', { Action: 'allow' });
   screen.line('an intention written in dc2 allows it');
@@ -87,7 +87,7 @@ export async function connectAllowed(bed: Bed, screen: Screen): Promise<Outcome>
 }
 
 /** What a server port answers to HTTP/2 in plain text, bytes. */
-function knock(port: number): Promise<number> {
+function tryPlainText(port: number): Promise<number> {
   return new Promise((resolve) => {
     let bytes = 0;
     const socket = connect(port, '127.0.0.1', () => socket.write('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'));

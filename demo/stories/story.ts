@@ -26,7 +26,7 @@ export const START: Story = {
 export const SECURE_START: Story = {
   name: 'secure start',
   steps: [
-    { title: 'dc1 lets in nobody without a right', run: startLocked },
+    { title: 'dc1 refuses requests without a right', run: startLocked },
     { title: 'dc2 joins by an invitation', run: joinByInvitation },
     { title: 'web in dc1 reaches db in dc2', run: connectAllowed },
   ],

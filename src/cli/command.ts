@@ -21,7 +21,7 @@ export interface Io {
   /** Whether a person watches standard output and error. */
   readonly outIsTerminal: boolean;
   readonly errIsTerminal: boolean;
-  /** Characters in a line of the terminal now; 80 where nobody knows. */
+  /** Characters in a line of the terminal now; 80 where that is unknown. */
   outWidth(): number;
   readonly clock: Clock;
   /** From the first call on, SIGINT and SIGTERM abort the signal instead of ending the process. */

@@ -63,7 +63,7 @@ async function inspect(...args: string[]): Promise<{ status: number; out: string
 }
 
 describe('snapshot inspect', () => {
-  it("shows the peer's lines first, then what is ours", async () => {
+  it("shows Consul's lines first, then what is ours", async () => {
     const path = join(folder, 'x.snap');
     await writeSnapshot(path, archive());
     const { status, out } = await inspect(path);

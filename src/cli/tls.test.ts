@@ -37,7 +37,7 @@ const certificate = (name: string): X509Certificate => new X509Certificate(readF
 const openssl = (...args: string[]): string => execFileSync('openssl', args, { cwd: folder, encoding: 'utf8' });
 
 describe('isthmus tls', () => {
-  it('makes an authority and certificates as the peer does', async () => {
+  it('makes an authority and certificates as Consul does', async () => {
     expect(await tls('ca', 'create')).toEqual({
       status: 0,
       out: '==> Saved consul-agent-ca.pem\n==> Saved consul-agent-ca-key.pem\n',

@@ -28,7 +28,7 @@ export interface AgentApi {
   /** The agent's log as it is written; the caller ends it by aborting the call's signal. */
   monitor(level: string, call?: CallOptions): Promise<AsyncIterable<Uint8Array>>;
   self(call?: CallOptions): Promise<AgentSelf>;
-  /** `segment` is sent as the peer's tools do; it changes nothing. */
+  /** `segment` is sent as Consul's tools do; it changes nothing. */
   members(
     query?: { readonly wan?: boolean; readonly segment?: string },
     call?: CallOptions,

@@ -78,7 +78,7 @@ describe('createClient', () => {
     client.close();
   });
 
-  it("tells a refusal in the peer's words, with a code", async () => {
+  it("tells a refusal in Consul's words, with a code", async () => {
     const { address } = await serve((_request, response) => {
       response.statusCode = 500;
       response.end('No path to datacenter');

@@ -90,7 +90,7 @@ function badAddress(address: string): IsthmusError {
   return new IsthmusError('invalid_argument', text);
 }
 
-/** The query of a call, sorted by name as the peer's client writes it. */
+/** The query of a call, sorted by name as Consul's client writes it. */
 export function encodeQuery(query: Query): string {
   const params = new URLSearchParams();
   for (const name of Object.keys(query).sort()) {

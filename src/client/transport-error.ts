@@ -19,7 +19,7 @@ interface SystemError extends Error {
   readonly errors?: readonly SystemError[];
 }
 
-/** A request that got no answer, in the words of the peer's client: `Get "http://…": dial tcp …: connect: …`. */
+/** A request that got no answer, in the words of Consul's client: `Get "http://…": dial tcp …: connect: …`. */
 export function connectionError(method: string, url: string, target: Target, thrown: unknown): IsthmusError {
   const outer = thrown as SystemError;
   const error = outer.errors?.[0] ?? outer;
@@ -41,7 +41,7 @@ function describe(error: SystemError, target: Target): string {
   return `dial tcp ${isIPv6(address) ? `[${address}]` : address}:${error.port ?? target.port}: ${text}`;
 }
 
-/** Why a TLS connection was refused: the peer's words, and what to do. */
+/** Why a TLS connection was refused: Consul's words, and what to do. */
 function describeTls(code: string, { message, reason }: SystemError, { host }: Target): string {
   switch (code) {
     case 'UNABLE_TO_VERIFY_LEAF_SIGNATURE':

@@ -84,7 +84,7 @@ export function addressList(text: string, interfaces: readonly InterfaceAddress[
   return parts;
 }
 
-/** The address to advertise when `bind` is every interface. The texts are the peer's. */
+/** The address to advertise when `bind` is every interface. The texts are Consul's. */
 export function advertisedFor(bind: string, interfaces: readonly InterfaceAddress[]): string {
   if (!isUnspecified(bind)) return bind;
   const v4 = bind === '0.0.0.0';

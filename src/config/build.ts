@@ -93,7 +93,7 @@ export function buildConfig(input: BuildInput): RuntimeConfig {
     retryMax: values.retry_max,
     startJoin: values.start_join,
     translateWanAddrs: values.translate_wan_addrs,
-    // As the peer: who runs only on its node leaves with it, a server is expected back.
+    // As Consul: who runs only on its node leaves with it, a server is expected back.
     leaveOnTerminate: origins.has('leave_on_terminate') ? values.leave_on_terminate : !values.server,
     skipLeaveOnInterrupt: origins.has('skip_leave_on_interrupt') ? values.skip_leave_on_interrupt : values.server,
     nodeTimeoutMs: values.node_timeout,

@@ -6,7 +6,7 @@ import type { LoadedConfig } from './types.ts';
 
 const HIDDEN = 'hidden';
 const SECRET_NAME = /private_?key$|token|secret|password|passphrase|authorization|cookie/i;
-/** Parts of names that the peer writes in capitals. */
+/** Parts of names that Consul writes in capitals. */
 const CAPITALS = new Set([
   'acl',
   'ca',
@@ -24,7 +24,7 @@ const CAPITALS = new Set([
   'wan',
 ]);
 
-/** `DebugConfig` of /v1/agent/self: every key with a meaning under a name like the peer's, secrets hidden. */
+/** `DebugConfig` of /v1/agent/self: every key with a meaning under a name like Consul's, secrets hidden. */
 export function debugConfig(loaded: LoadedConfig): Record<string, unknown> {
   const { config, values } = loaded;
   const shown = Object.entries<Key<unknown>>(USED_KEYS)

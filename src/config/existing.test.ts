@@ -15,7 +15,7 @@ function load(text: string, name: string): LoadedConfig {
   return loadConfig({ flags: {}, sources: [{ kind: 'file', path: name }], dev: false }, deps);
 }
 
-/** Written as operators of the peer write theirs. */
+/** Written as operators of Consul write theirs. */
 const SERVER = `{
   "datacenter": "EU-West", "primary_datacenter": "eu-west", "data_dir": "/opt/consul", "log_level": "INFO", "server": true,
   "bootstrap_expect": 1, "ui": false, "encrypt": "x", "client_addr": "0.0.0.0", "bind_addr": "{{ GetPrivateIP }}",
@@ -63,7 +63,7 @@ service {
 }
 `;
 
-describe('existing configurations of the peer', () => {
+describe('existing configurations of Consul', () => {
   it("load: a server's", () => {
     const { config, noEffect, warnings } = load(SERVER, 'server.json');
     expect(config).toMatchObject({

@@ -135,7 +135,7 @@ describe('loadConfig', () => {
     expect(() => load(text)).toThrow(message);
   });
 
-  it('has the texts of the peer for what is missing', () => {
+  it('has the texts of Consul for what is missing', () => {
     const sources = [{ kind: 'either', path: 'DIR/absent' }] as const;
     expect(() => loadConfig({ flags: {}, sources, dev: false }, fakeDeps({}))).toThrow(
       'config: Open failed on DIR/absent. open DIR/absent: no such file or directory',

@@ -126,7 +126,7 @@ function minVersion({ values, origins, warnings }: TlsInput, path: keyof Values)
   return 'TLSv1.2';
 }
 
-/** Suites by the names of the peer (those of the RFCs) and by OpenSSL's, which Node wants. */
+/** Suites by the names of Consul (those of the RFCs) and by OpenSSL's, which Node wants. */
 const SUITES: Readonly<Record<string, string>> = {
   TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256: 'ECDHE-ECDSA-AES128-GCM-SHA256',
   TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384: 'ECDHE-ECDSA-AES256-GCM-SHA384',
@@ -143,7 +143,7 @@ const SUITES: Readonly<Record<string, string>> = {
   TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA256: 'ECDHE-RSA-AES128-SHA256',
   TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA: 'ECDHE-RSA-AES256-SHA',
 };
-/** As in the peer, the suites of TLS 1.3 are always offered. */
+/** As in Consul, the suites of TLS 1.3 are always offered. */
 const TLS_13 = ['TLS_AES_256_GCM_SHA384', 'TLS_CHACHA20_POLY1305_SHA256', 'TLS_AES_128_GCM_SHA256'];
 
 function ciphers(list: string, refuse: (text: string) => never): string {

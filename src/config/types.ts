@@ -15,7 +15,7 @@ export interface RuntimeConfig {
   readonly devMode: boolean;
   readonly server: boolean;
 
-  /** Literal IP that servers, agents and datacenters knock at; may be 0.0.0.0 or ::. */
+  /** Literal IP that servers, agents and datacenters connect to; may be 0.0.0.0 or ::. */
   readonly bindAddr: string;
   /** Literal IP that other nodes of the datacenter reach this one by. */
   readonly advertiseAddr: string;

@@ -8,7 +8,7 @@ import type { Values } from './keys/table.ts';
 const DNS_PORT = 53;
 
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
-/** Kept from the peer: 64 pairs, keys up to 128 and values up to 512 characters, one reserved prefix. */
+/** Kept from Consul: 64 pairs, keys up to 128 and values up to 512 characters, one reserved prefix. */
 const META = { pairs: 64, key: 128, value: 512, reserved: 'consul-' } as const;
 
 /** Takes a fault of a key. */

@@ -188,7 +188,7 @@ export class CheckRunners {
     });
   }
 
-  /** What does not exist is critical, since nobody is served by it: no such node, or no such service on it. */
+  /** What does not exist is critical: no such node, or no such service on it. */
   #followNode(node: string, service: string, token: string, report: ReportResult): CheckRunner {
     const { clock, tasks, watchNodeServices, watchNodeChecks } = this.#deps;
     const linked = linkSignals(tasks.signal);

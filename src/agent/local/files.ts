@@ -19,7 +19,7 @@ export interface SavedCheck {
   readonly token: string;
 }
 
-/** What a TTL check was last told, and until when that holds. Milliseconds since the Unix epoch. */
+/** The last report to a TTL check, and until when it holds. Milliseconds since the Unix epoch. */
 export interface SavedTtl {
   readonly id: string;
   readonly status: string;
@@ -39,7 +39,7 @@ export class RegistrationFiles {
   readonly #onBroken: (file: string, error: IsthmusError) => void;
   readonly #last = new Map<string, Promise<void>>();
 
-  /** @param onBroken told of a file that cannot be read; it is left where it is. */
+  /** @param onBroken called for a file that cannot be read; it is left where it is. */
   constructor(dir: string | undefined, onBroken: (file: string, error: IsthmusError) => void) {
     this.#dir = dir;
     this.#onBroken = onBroken;
@@ -62,7 +62,7 @@ export class RegistrationFiles {
     return this.#remove('services', id);
   }
 
-  /** Forgets the registration, not what its TTL was last told. */
+  /** Forgets the registration, not the last report to its TTL check. */
   forgetCheck(id: string): Promise<void> {
     return this.#remove('checks', id);
   }

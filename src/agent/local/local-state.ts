@@ -119,7 +119,7 @@ export function createLocalState(deps: LocalStateDeps, options: LocalStateOption
     return service;
   };
 
-  /** What the catalog takes, and nobody can reach: a registration by the API is not refused for it, as by Consul. */
+  /** Warns of a proxy that others cannot reach. Such a registration by the API is accepted, as by Consul. */
   const warnOfListening = (form: ServiceForm): void => {
     const own = proxyAddress(form);
     if (own === undefined) return;

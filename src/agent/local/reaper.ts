@@ -2,7 +2,7 @@ import type { Clock } from '../../lib/clock.ts';
 import type { Logger } from '../../telemetry/types.ts';
 import type { Registry } from './registry.ts';
 
-/** As the peer: how often it looks, and the shortest time after which it acts. Milliseconds. */
+/** As Consul: how often it looks, and the shortest time after which it acts. Milliseconds. */
 export const REAP_INTERVAL_MS = 30_000;
 const MIN_REAP_AFTER_MS = 60_000;
 

@@ -42,7 +42,7 @@ export interface LocalChange {
 
 export type ChangeListener = (change: LocalChange) => void;
 
-/** The services and checks of this agent, in memory. Tells every change to those who listen. */
+/** The services and checks of this agent, in memory. Reports every change to its listeners. */
 export class Registry {
   readonly #services = new Map<string, LocalService>();
   readonly #checks = new Map<string, LocalCheck>();
@@ -88,12 +88,12 @@ export class Registry {
   putService(service: LocalService): void {
     const { ID: id } = service.form;
     this.#services.set(id, service);
-    this.#tell({ kind: 'service', id, serviceId: id });
+    this.#report({ kind: 'service', id, serviceId: id });
   }
 
   removeService(id: string): boolean {
     const removed = this.#services.delete(id);
-    if (removed) this.#tell({ kind: 'service', id, serviceId: id });
+    if (removed) this.#report({ kind: 'service', id, serviceId: id });
     return removed;
   }
 
@@ -104,7 +104,7 @@ export class Registry {
     const ids = this.#checkIds.get(serviceId);
     if (ids === undefined) this.#checkIds.set(serviceId, new Set([id]));
     else ids.add(id);
-    this.#tell({ kind: 'check', id, serviceId });
+    this.#report({ kind: 'check', id, serviceId });
   }
 
   removeCheck(id: string): boolean {
@@ -115,7 +115,7 @@ export class Registry {
     const ids = this.#checkIds.get(serviceId);
     ids?.delete(id);
     if (ids?.size === 0) this.#checkIds.delete(serviceId);
-    this.#tell({ kind: 'check', id, serviceId });
+    this.#report({ kind: 'check', id, serviceId });
     return true;
   }
 
@@ -129,10 +129,10 @@ export class Registry {
       form: { ...check.form, Status: status, Output: output },
       ...(status === 'critical' ? { criticalSince: criticalSince ?? now } : {}),
     });
-    this.#tell({ kind: check.form.Status === status ? 'output' : 'status', id, serviceId: check.form.ServiceID });
+    this.#report({ kind: check.form.Status === status ? 'output' : 'status', id, serviceId: check.form.ServiceID });
   }
 
-  #tell(change: LocalChange): void {
+  #report(change: LocalChange): void {
     for (const listener of [...this.#listeners]) listener(change);
   }
 }

@@ -279,7 +279,7 @@ export class CatalogSync {
     }
   }
 
-  /** A service goes with its checks: nobody shall see it without them. */
+  /** A service goes with its checks, so that no client sees it without them. */
   async #registerService({ form, token }: LocalService, signal: AbortSignal): Promise<void> {
     const own = this.#deps.registry.checksOf(form.ID).filter((check) => check.token === token);
     for (const check of own) this.#take(check.form.CheckID);

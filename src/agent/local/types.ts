@@ -9,7 +9,7 @@ import type { CheckReach } from './checks/reach.ts';
 import type { AgentService, ServiceHealth } from './forms.ts';
 import type { ChangeListener } from './registry.ts';
 
-/** Meta that every node carries, as the peer's agents write it. */
+/** Meta that every node carries, as Consul's agents write it. */
 export const OWN_META: Readonly<Record<string, string>> = { 'consul-network-segment': '' };
 
 export interface LocalStateDeps {
@@ -66,7 +66,7 @@ export interface LocalState extends Service {
   checks(): readonly HealthCheck[];
   healthById(id: string): ServiceHealth | undefined;
   healthByName(name: string): readonly ServiceHealth[];
-  /** Throws `invalid_argument` with the peer's texts; resolves once the registration outlives a crash. */
+  /** Throws `invalid_argument` with Consul's texts; resolves once the registration outlives a crash. */
   registerService(definition: ServiceDefinition, options?: RegisterOptions): Promise<void>;
   /** What is not registered is fine. */
   deregisterService(id: string): Promise<void>;

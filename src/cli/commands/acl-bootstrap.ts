@@ -3,9 +3,9 @@ import { META, show, tokenText } from './acl-common.ts';
 
 export const aclBootstrap: Command = {
   path: ['acl', 'bootstrap'],
-  synopsis: 'Make the first token, which may do everything',
+  synopsis: 'Make the first token, which has all rights',
   about:
-    'Possible once. To do it again, write the reset index that the refusal tells into the file acl-bootstrap-reset in the data directory of the primary.',
+    'Possible once. To do it again, write the reset index of the error message into the file acl-bootstrap-reset in the data directory of the primary.',
   flags: [META],
   api: 'server',
   async run(context) {

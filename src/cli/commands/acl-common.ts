@@ -23,7 +23,7 @@ export const ROLE_FLAGS: readonly FlagSpec[] = [
   { name: 'role-name', kind: 'list', placeholder: 'name', about: 'Role to grant, by its name.' },
 ];
 
-/** As in the peer: also what only the servers are interested in. */
+/** As in Consul: also what only servers use. */
 export const META: FlagSpec = { name: 'meta', kind: 'bool', about: 'Show the hash and the indexes as well.' };
 
 type Links = readonly { readonly ID?: string; readonly Name?: string }[];

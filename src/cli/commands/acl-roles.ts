@@ -37,12 +37,13 @@ const create: Command = {
 const update: Command = {
   path: ['acl', 'role', 'update'],
   synopsis: 'Change a role',
-  about: 'Adds what is given to what the role grants; with -no-merge, replaces it. With -id, -name renames it.',
+  about:
+    'Adds the policies and identities to those of the role; -no-merge replaces them. -id with -name renames the role.',
   flags: [
     ID,
     NAME,
     DESCRIPTION,
-    { name: 'no-merge', kind: 'bool', about: 'Replace what it grants.' },
+    { name: 'no-merge', kind: 'bool', about: 'Replace its policies and identities.' },
     ...GRANT_FLAGS,
     META,
   ],

@@ -5,7 +5,7 @@ const KINDS = new Map([
   ['default', 'default'],
   ['agent', 'agent'],
   ['master', 'agent_master'],
-  ['recovery', 'agent_master'], // its later name in the peer
+  ['recovery', 'agent_master'], // its later name in Consul
   ['replication', 'replication'],
 ]);
 

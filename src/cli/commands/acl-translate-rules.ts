@@ -5,15 +5,15 @@ export const aclTranslateRules: Command = {
   synopsis: 'Refused: there are no rules of the older system here',
   argsUsage: '[RULES]',
   about:
-    'The peer had another system of access control before its version 1.4, and this command translated its rules. That system never existed here, so there is nothing to translate: translate with the peer, then give the result to "isthmus acl policy create".',
+    'Consul had another system of access control before its version 1.4, and this command translated its rules. Isthmus never had that system. Translate with Consul, then give the result to "isthmus acl policy create".',
   flags: [
-    { name: 'token-secret', kind: 'bool', about: 'As in the peer; no effect.' },
-    { name: 'token-accessor', kind: 'bool', about: 'As in the peer; no effect.' },
+    { name: 'token-secret', kind: 'bool', about: 'As in Consul; no effect.' },
+    { name: 'token-accessor', kind: 'bool', about: 'As in Consul; no effect.' },
   ],
   api: 'server',
   async run({ complain }) {
     complain(
-      'Rules of the older access control system (before 1.4 of the peer) are not known here. Translate them with the peer, or write them anew: where "service" meant all names that begin so, it is now "service_prefix".',
+      'Rules of the access control before Consul 1.4 are not supported. Translate them with Consul, or write them again: a rule for all names that begin with a text is now "service_prefix" instead of "service".',
     );
     return 1;
   },

@@ -7,7 +7,11 @@ const SOURCE_FLAGS: readonly FlagSpec[] = [
   { name: 'config-file', kind: 'list', placeholder: 'path', about: 'A configuration file, HCL or JSON.' },
   { name: 'config-dir', kind: 'list', placeholder: 'path', about: 'A directory of configuration files.' },
   { name: 'config-format', kind: 'text', placeholder: 'hcl|json', about: 'Read all files in this format.' },
-  { name: 'dev', kind: 'bool', about: 'A server in memory on loopback with everything on; needs no configuration.' },
+  {
+    name: 'dev',
+    kind: 'bool',
+    about: 'Run a server on loopback that keeps its data in memory; needs no configuration.',
+  },
 ];
 
 /** Flags of `isthmus agent`: those of the key table, and where configuration comes from. */

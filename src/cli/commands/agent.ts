@@ -5,8 +5,8 @@ export const agent: Command = {
   path: ['agent'],
   synopsis: 'Run an agent: a server of a datacenter, or the agent of a node',
   about:
-    'Runs until it is stopped by SIGTERM or SIGINT; SIGHUP reads the configuration again. "isthmus agent -dev" needs nothing else.\n\n' +
-    'Once it works, it prints one line: ==> Isthmus agent ready: {"node": …, "http": …}. Its log goes to standard error. ' +
+    'SIGTERM or SIGINT stop it; SIGHUP makes it read its configuration again. "isthmus agent -dev" needs no configuration.\n\n' +
+    'When it is ready, it prints one line: ==> Isthmus agent ready: {"node": …, "http": …}. Its log goes to standard error. ' +
     'docs/configuration.md lists every key and flag.',
   flags: AGENT_FLAGS,
   api: 'none',

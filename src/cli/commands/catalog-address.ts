@@ -11,7 +11,7 @@ const REASONS: Readonly<Record<string, string>> = {
 
 export const catalogAddress: Command = {
   path: ['catalog', 'address'],
-  synopsis: 'Tell which address of a service is handed out to a datacenter, and why',
+  synopsis: 'Show which address of a service a datacenter gets, and why',
   argsUsage: 'SERVICE',
   about:
     'Sidecars in another datacenter always dial this address; HTTP and DNS hand it out where translate_wan_addrs is on. ' +

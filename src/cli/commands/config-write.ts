@@ -14,7 +14,7 @@ export const configWrite: Command = {
       name: 'modify-index',
       kind: 'number',
       placeholder: 'index',
-      about: 'For -cas; 0 is an entry that does not exist.',
+      about: 'For -cas; 0 means that there must be no such entry.',
     },
   ],
   api: 'server',

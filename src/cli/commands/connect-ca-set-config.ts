@@ -9,14 +9,14 @@ export const connectCaSetConfig: Command = {
   path: ['connect', 'ca', 'set-config'],
   synopsis: 'Change the configuration of the certificate authority',
   about:
-    'Reads a JSON file with Provider and Config. A change of provider or key starts a rotation; watch it with ' +
+    'Reads a JSON file with Provider and Config. A change of the provider or of its key starts a rotation; follow it with ' +
     '"isthmus connect ca rotate -status".',
   flags: [
     { name: 'config-file', kind: 'text', placeholder: 'file', about: 'The file; - is standard input.' },
     {
       name: 'force-without-cross-signing',
       kind: 'bool',
-      about: 'Go on when the old root cannot sign the new one: connections may fail meanwhile.',
+      about: 'Continue even if the old root cannot sign the new one: connections may fail until all have the new root.',
     },
   ],
   api: 'server',

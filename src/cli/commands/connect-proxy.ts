@@ -11,9 +11,9 @@ export const connectProxy: Command = {
   path: ['connect', 'proxy'],
   synopsis: 'Run the built-in sidecar of a service',
   about:
-    'Takes the connections of the mesh for a service and opens those of its upstreams, with mutual TLS. It gets everything from ' +
-    'the agent, and goes on with what it has while the agent is away. SIGTERM or SIGINT stop it after open connections had time ' +
-    'to end.\n\nOnce it works, it prints one line: ==> Isthmus sidecar ready: {"proxy": …, "listen": …, "upstreams": …, "metrics": …}.',
+    'Accepts the connections of the mesh for a service, and opens connections to its upstreams, with mutual TLS. Its configuration ' +
+    'comes from the agent; while the agent is away, it continues with what it has. SIGTERM or SIGINT stop it; open connections get ' +
+    'time to end.\n\nWhen it is ready, it prints one line: ==> Isthmus sidecar ready: {"proxy": …, "listen": …, "upstreams": …, "metrics": …}.',
   flags: PROXY_FLAGS,
   api: 'agent',
   async run(context) {

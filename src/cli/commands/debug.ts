@@ -36,26 +36,26 @@ export const debug: Command = {
   path: ['debug'],
   synopsis: 'Collect what helps to find a fault, in one archive without secrets',
   about:
-    'Asks the agent for its configuration (secrets hidden), members, links, replication, the state of the authority, its newest log lines, and its metrics now and once every interval. What can’t be had is told in errors.json and does not stop the rest.',
+    'Asks the agent for its configuration (secrets hidden), members, links, replication, the state of the authority, its newest log lines, and its metrics now and once every interval. What cannot be read is listed in errors.json and does not stop the rest.',
   flags: [
     {
       name: 'output',
       kind: 'text',
       placeholder: 'file',
-      about: 'Archive to write; default isthmus-debug-<time>.tar.gz.',
+      about: 'Archive to write. Default isthmus-debug-<time>.tar.gz.',
     },
     {
       name: 'duration',
       kind: 'duration',
       placeholder: 'duration',
-      about: 'How long metrics are taken; default 10s, 0s once.',
+      about: 'How long to collect metrics. Default 10s; 0s collects them once.',
     },
-    { name: 'interval', kind: 'duration', placeholder: 'duration', about: 'Between two times; default 5s.' },
+    { name: 'interval', kind: 'duration', placeholder: 'duration', about: 'Time between two collections. Default 5s.' },
     {
       name: 'capture',
       kind: 'list',
       placeholder: 'what',
-      about: `Only this: ${CAPTURES.join(', ')}; may be repeated.`,
+      about: `Collect only this: ${CAPTURES.join(', ')}.`,
     },
   ],
   api: 'agent',

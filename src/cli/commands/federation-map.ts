@@ -10,9 +10,9 @@ export const federationMap: Command = {
   path: ['federation', 'map'],
   synopsis: 'Show how far the datacenters are from each other',
   about:
-    'Each row is what the servers of one datacenter have measured. With -svg the map is drawn: isthmus federation map -svg > map.svg. ' +
+    'Each row is what the servers of one datacenter have measured. -svg draws a picture: isthmus federation map -svg > map.svg. ' +
     'Exit code 1 when a datacenter could not be asked.',
-  flags: [{ name: 'svg', kind: 'bool', about: 'Draw it, as an SVG picture.' }],
+  flags: [{ name: 'svg', kind: 'bool', about: 'Draw an SVG picture.' }],
   api: 'agent',
   async run({ client, flags, json, print, printJson }) {
     const map = await mapOf(client());

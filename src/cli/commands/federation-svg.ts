@@ -1,4 +1,4 @@
-/** What `isthmus federation map` tells. */
+/** What `isthmus federation map` shows. */
 export interface FederationMap {
   readonly Datacenters: readonly {
     readonly Datacenter: string;

@@ -5,7 +5,7 @@ export const forceLeave: Command = {
   path: ['force-leave'],
   synopsis: 'Mark a member that failed as having left',
   argsUsage: 'NODE',
-  flags: [{ name: 'prune', kind: 'bool', about: 'Also take it off the list.' }],
+  flags: [{ name: 'prune', kind: 'bool', about: 'Also remove it from the list of members.' }],
   api: 'agent',
   async run({ args, client, flags, json, printJson }) {
     const [node] = args;

@@ -4,9 +4,9 @@ export const info: Command = {
   path: ['info'],
   synopsis: 'Show figures of the agent',
   about:
-    'Needs agent:read where access control is on. With -alive it needs no token, prints nothing and only says by its exit ' +
-    'code whether the agent answers: for the health checks of containers.',
-  flags: [{ name: 'alive', kind: 'bool', about: 'Only find out whether the agent answers.' }],
+    'With access control, it needs a token with agent:read. With -alive it needs no token and prints nothing: the exit code says ' +
+    'whether the agent answers. That is for health checks of containers.',
+  flags: [{ name: 'alive', kind: 'bool', about: 'Only check whether the agent answers.' }],
   api: 'agent',
   async run({ client, flags, json, printJson, print }) {
     const answer = doing('Error querying agent', client().agent.self());

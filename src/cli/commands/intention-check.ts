@@ -1,16 +1,16 @@
 import { type Command, doing } from '../command.ts';
 import { DATACENTER_FLAGS, twoNames } from './intention-common.ts';
 
-/** Kept from the peer, so that scripts can tell: a denied connection is exit code 1, a failure 2. */
+/** As Consul, for scripts: a denied connection is exit code 1, a failure 2. */
 const DENIED = 1;
 const FAILED = 2;
 
 export const intentionCheck: Command = {
   path: ['intention', 'check'],
-  synopsis: 'Tell whether a service may connect to another one',
+  synopsis: 'Check whether a service may connect to another one',
   argsUsage: 'SRC DST',
   about:
-    'Prints Allowed (exit code 0) or Denied (exit code 1); exit code 2 is a failure. "isthmus intention explain" tells why.',
+    'Prints Allowed (exit code 0) or Denied (exit code 1); exit code 2 is a failure. "isthmus intention explain" says why.',
   failureCode: FAILED,
   flags: DATACENTER_FLAGS,
   api: 'server',

@@ -62,7 +62,7 @@ export function destinationText(intention: Pick<Intention, 'DestinationName' | '
   return sideText(intention.DestinationName, intention.DestinationDatacenter);
 }
 
-/** `web => db (allow)`, as the peer writes an intention. */
+/** `web => db (allow)`, as Consul writes an intention. */
 export function intentionText(
   intention: Pick<
     Intention,

@@ -8,11 +8,11 @@ const FAILED = 2;
 
 export const intentionExplain: Command = {
   path: ['intention', 'explain'],
-  synopsis: 'Tell why a service may, or may not, connect to another one',
+  synopsis: 'Show why a service may, or may not, connect to another one',
   argsUsage: 'SRC DST',
   about:
-    'Shows the verdict, the rule that decides with its precedence and revision, the rules behind it, and what would allow the ' +
-    'connection. Exit code 0 when allowed, 1 when denied, 2 when it could not be told.',
+    'Shows the rule that decides with its precedence and revision, the rules that would decide without it, and what would allow the ' +
+    'connection. Exit code: 0 allowed, 1 denied, 2 an error.',
   failureCode: FAILED,
   flags: DATACENTER_FLAGS,
   api: 'server',

@@ -4,7 +4,7 @@ import { UsageError } from '../flags.ts';
 
 export const join: Command = {
   path: ['join'],
-  synopsis: 'Tell the agent to join others',
+  synopsis: 'Make the agent join others',
   argsUsage: 'ADDRESS…',
   flags: [{ name: 'wan', kind: 'bool', about: 'Join servers of another datacenter.' }],
   api: 'agent',

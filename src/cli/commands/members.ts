@@ -4,7 +4,7 @@ import { UsageError } from '../flags.ts';
 import { columns, pairs } from '../output.ts';
 
 const STATUS = ['none', 'alive', 'leaving', 'left', 'failed'];
-/** Nobody matched. */
+/** No member matched. */
 const NONE_FOUND = 2;
 
 function statusOf(member: Member): string {

@@ -3,9 +3,9 @@ import { type Command, CommandFailure } from '../command.ts';
 export const monitor: Command = {
   path: ['monitor'],
   synopsis: 'Show the log of an agent as it is written',
-  about: 'Until it is interrupted. Shows no more than the agent’s own log_level lets through.',
+  about: 'Runs until you interrupt it. Shows only lines that the log_level of the agent lets through.',
   flags: [
-    { name: 'log-level', kind: 'text', placeholder: 'level', about: 'Least level; default info.' },
+    { name: 'log-level', kind: 'text', placeholder: 'level', about: 'Lowest level to show. Default info.' },
     { name: 'log-json', kind: 'bool', about: 'Accepted, as by Consul; lines are always JSON.' },
   ],
   api: 'agent',

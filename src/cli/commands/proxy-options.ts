@@ -7,13 +7,13 @@ export interface HostPort {
 }
 
 export const PROXY_FLAGS: readonly FlagSpec[] = [
-  { name: 'sidecar-for', kind: 'text', placeholder: 'id', about: 'ID of a service of this agent; be its sidecar.' },
-  { name: 'proxy-id', kind: 'text', placeholder: 'id', about: 'ID of a proxy registered with this agent; be it.' },
+  { name: 'sidecar-for', kind: 'text', placeholder: 'id', about: 'Be the sidecar of the service with this ID.' },
+  { name: 'proxy-id', kind: 'text', placeholder: 'id', about: 'Be the registered proxy with this ID.' },
   {
     name: 'service',
     kind: 'text',
     placeholder: 'name',
-    about: 'Service whose identity to carry, without a registration.',
+    about: 'Be a proxy with the identity of this service, without a registration.',
   },
   {
     name: 'service-addr',
@@ -31,7 +31,7 @@ export const PROXY_FLAGS: readonly FlagSpec[] = [
     name: 'upstream',
     kind: 'list',
     placeholder: 'name[.dc]:port',
-    about: 'With -service: serve this service, of this datacenter, on a local port.',
+    about: 'With -service: an upstream (name, datacenter) and its local port.',
   },
   { name: 'register', kind: 'bool', about: 'With -service and -listen: register the proxy, so that others find it.' },
   { name: 'register-id', kind: 'text', placeholder: 'id', about: 'ID for -register.' },

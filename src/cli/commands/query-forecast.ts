@@ -2,20 +2,20 @@ import type { QueryOutcome } from '../../model/prepared-query.ts';
 import { type Command, doing } from '../command.ts';
 import { columns } from '../output.ts';
 
-const NOBODY = 1;
+const NONE_LEFT = 1;
 
 export const queryForecast: Command = {
   path: ['query', 'forecast'],
-  synopsis: 'Tell who would serve a prepared query if a datacenter were lost now',
+  synopsis: 'Show which datacenter would serve a query if one were lost now',
   argsUsage: 'NAME',
-  about: 'Exit code 1 when nobody serves it now, or when the loss of one datacenter would leave nobody.',
+  about: 'Exit code 1 if no datacenter serves it now, or if none would after the loss of one.',
   flags: [],
   api: 'server',
   async run({ client, args, json, printJson, print, complain }) {
     const [name, ...more] = args;
     if (name === undefined || more.length > 0) {
       complain('Exactly one name or ID of a prepared query must be given');
-      return NOBODY;
+      return NONE_LEFT;
     }
     const forecast = await doing('Error asking for the forecast', client().queries.forecast(name));
     if (json) printJson(forecast);
@@ -27,7 +27,7 @@ export const queryForecast: Command = {
       ];
       print(columns(rows));
     }
-    return forecast.Now === null || forecast.Lost.some(({ Outcome }) => Outcome === null) ? NOBODY : 0;
+    return forecast.Now === null || forecast.Lost.some(({ Outcome }) => Outcome === null) ? NONE_LEFT : 0;
   },
 };
 

@@ -6,7 +6,7 @@ import type { ConfigNode } from '../../lib/hcl/node.ts';
 import { parseHcl } from '../../lib/hcl/parser.ts';
 import { CommandFailure, type Io } from '../command.ts';
 
-/** The words of the peer's tools for what went wrong with a file. */
+/** The words of Consul's tools for what went wrong with a file. */
 export function readError(path: string, error: unknown): IsthmusError {
   const code = (error as NodeJS.ErrnoException).code;
   const known: Readonly<Record<string, string>> = {

@@ -13,7 +13,7 @@ export const replicationStatus: Command = {
       return 0;
     }
     if (status.Primary) {
-      print(`${status.Datacenter} is the primary: it replicates from nobody.`);
+      print(`${status.Datacenter} is the primary: it does not replicate.`);
       return 0;
     }
     print(`${status.Datacenter} follows ${status.PrimaryDatacenter}.`);

@@ -8,8 +8,8 @@ export const rtt: Command = {
   synopsis: 'Estimate the round-trip time between two nodes',
   argsUsage: 'NODE1 [NODE2]',
   about:
-    'With -wan nodes are servers, named NODE.DATACENTER; times are those measured on the links of the server that is asked. ' +
-    'Without the second node, the agent that is asked is meant.',
+    'Without NODE2, it is the node of the agent that you ask. With -wan, nodes are servers, written NODE.DATACENTER; the times ' +
+    'are those that the asked server measured on its links.',
   flags: [{ name: 'wan', kind: 'bool', about: 'Servers of different datacenters.' }],
   api: 'agent',
   async run({ client, args, flags, print, complain, json, printJson }) {

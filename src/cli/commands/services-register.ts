@@ -5,14 +5,14 @@ import { readServices } from './read-definitions.ts';
 
 /** Each describes the one service of the command line. */
 const SERVICE_FLAGS: readonly FlagSpec[] = [
-  { name: 'id', kind: 'text', placeholder: 'id', about: 'ID of the instance; the name when absent.' },
+  { name: 'id', kind: 'text', placeholder: 'id', about: 'ID of the instance. Default: the name.' },
   { name: 'name', kind: 'text', placeholder: 'name', about: 'Name of the service.' },
-  { name: 'address', kind: 'text', placeholder: 'address', about: "Its address; the node's when absent." },
+  { name: 'address', kind: 'text', placeholder: 'address', about: 'Its address. Default: that of the node.' },
   { name: 'port', kind: 'number', placeholder: 'port', about: 'Its port.' },
   { name: 'tag', kind: 'list', placeholder: 'tag', about: 'A tag.' },
   { name: 'meta', kind: 'list', placeholder: 'key=value', about: 'Metadata.' },
   { name: 'tagged-address', kind: 'list', placeholder: 'tag=host:port', about: 'A further address.' },
-  { name: 'kind', kind: 'text', placeholder: 'kind', about: 'connect-proxy for a proxy.' },
+  { name: 'kind', kind: 'text', placeholder: 'kind', about: 'connect-proxy for a proxy; else leave it out.' },
 ];
 
 export const servicesRegister: Command = {

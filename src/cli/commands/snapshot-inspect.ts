@@ -25,7 +25,7 @@ function toJson({ metadata, size, fileSize, tables }: SnapshotSummary): unknown 
   return { Meta: metadata, Stats: stats, TotalSize: size, FileSize: fileSize };
 }
 
-/** The peer's form; its lines stand first. There are no terms here: a history has an epoch instead. */
+/** Consul's form; its lines stand first. There are no terms here: a history has an epoch instead. */
 function describe({ metadata, size, tables }: SnapshotSummary): string {
   const head = columns([
     ['ID', metadata.ID],
@@ -60,7 +60,7 @@ function keysOf({ PrivateKeys, SealedWith, Node }: SnapshotMetadata): string {
     : "sealed with the server's connect.ca_key_encryption_file";
 }
 
-/** As the peer writes sizes: `557B`, `3.7KB`, `8KB`. */
+/** As Consul writes sizes: `557B`, `3.7KB`, `8KB`. */
 function byteSize(bytes: number): string {
   const units: readonly (readonly [string, number])[] = [
     ['TB', 2 ** 40],

@@ -7,11 +7,11 @@ export const snapshotRestore: Command = {
   synopsis: "Replace everything that a datacenter's store holds by a snapshot",
   argsUsage: 'FILE',
   about:
-    'All of the snapshot takes the place of all that is there, in one step: whatever was written since is lost. A ' +
+    'The snapshot replaces everything in one step: what was written after the snapshot is lost. A ' +
     'snapshot that is damaged, of another format, or of another datacenter or trust domain is refused and changes ' +
-    'nothing. Secondaries that followed a restored primary may ask to be told that this was on purpose: see "isthmus ' +
+    'nothing. After a restore of the primary, a secondary that would lose much asks for a confirmation: see "isthmus ' +
     'replication status".',
-  flags: [{ name: 'force', kind: 'bool', about: 'Also a snapshot of another datacenter or trust domain.' }],
+  flags: [{ name: 'force', kind: 'bool', about: 'Accept a snapshot of another datacenter or trust domain.' }],
   api: 'server',
   async run({ args, flags, client, json, printJson, print }) {
     const [path, ...rest] = args;

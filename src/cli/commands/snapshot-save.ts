@@ -16,10 +16,10 @@ export const snapshotSave: Command = {
   synopsis: "Save everything that a datacenter's store holds to a file",
   argsUsage: 'FILE_OR_DIRECTORY',
   about:
-    'Writes an archive of the store at one revision, readable by its owner only, and reads it back. It holds tokens in ' +
-    'the clear, and private keys sealed: with connect.ca_key_encryption_file, or with the file snapshot.key in the ' +
-    "server's data_dir, which a new machine needs to restore it. With -every it goes on until it is stopped, writes " +
-    'files named by time into a directory and keeps the newest.',
+    'Writes an archive of the store at one revision, readable by its owner only, and reads it back. Tokens in it are not ' +
+    'encrypted. Private keys are: with connect.ca_key_encryption_file, or with the file snapshot.key in the data_dir of the ' +
+    'server; a new machine needs that file to restore it. With -every it saves again and again until it is stopped: into ' +
+    'files named by time in a directory, of which it keeps the newest.',
   flags: [
     { name: 'every', kind: 'duration', placeholder: 'duration', about: 'Save again and again, this often.' },
     { name: 'keep', kind: 'number', placeholder: 'number', about: 'With -every: how many files are kept. Default 24.' },

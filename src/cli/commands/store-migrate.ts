@@ -6,7 +6,7 @@ import { AGENT_FLAGS, loadInput } from './agent-flags.ts';
 
 const CONFIG_FLAGS = ['config-file', 'config-dir', 'config-format', 'data-dir'];
 const KINDS = ['embedded', 'etcd'] as const;
-/** Rows between two lines when nobody watches. */
+/** Rows between two lines where the output is no terminal. */
 const LINE_ROWS = 50_000;
 
 export const storeMigrate: Command = {
@@ -14,9 +14,9 @@ export const storeMigrate: Command = {
   synopsis: "Move a datacenter's state between the embedded store and etcd",
   about:
     "Reads the servers' configuration for where both are: data_dir for the embedded store, storage.etcd for etcd. Stop every " +
-    'server of the datacenter first; afterwards set storage.engine and start them again. Revisions go on, so that clients, ' +
-    'agents and other datacenters go on where they were. The target shows all of it or nothing, and is compared with the ' +
-    'source at the end; the source is left as it is.',
+    'server of the datacenter first. Afterwards set storage.engine and start them again. Revisions are kept, so clients, ' +
+    'agents and other datacenters continue where they were. The target gets everything or nothing, and is compared with the ' +
+    'source at the end. The source is not changed.',
   flags: [
     { name: 'from', kind: 'text', placeholder: 'embedded|etcd', about: 'Where the state is.' },
     { name: 'to', kind: 'text', placeholder: 'embedded|etcd', about: 'Where it goes.' },
@@ -63,15 +63,15 @@ function kind(flags: Flags, name: 'from' | 'to'): (typeof KINDS)[number] {
 
 /** One line that is written over on a terminal; else a line now and then. */
 function progress({ io, complain }: CommandContext): (step: string, rows: number) => void {
-  let told = '';
+  let shownStep = '';
   let line = 0;
   return (step, rows) => {
     if (io.errIsTerminal) {
       io.err(`\r${step} ${rows} rows  `);
       return;
     }
-    if (step === told && rows - line < LINE_ROWS) return;
-    told = step;
+    if (step === shownStep && rows - line < LINE_ROWS) return;
+    shownStep = step;
     line = rows;
     complain(`${step} rows: ${rows}`);
   };

@@ -3,7 +3,7 @@ import { unknownKey } from '../../lib/suggest.ts';
 import type { AuditSink } from '../types.ts';
 import { choice, duration, fail, integer, type Kind, mapEntries, oneBlock, type Place, text } from './kind.ts';
 
-/** 24 MiB, as the peer. */
+/** 24 MiB, as Consul. */
 const ROTATE_BYTES = 25_165_824;
 const DAY_MS = 86_400_000;
 
@@ -20,7 +20,7 @@ const FIELDS = {
 
 type Fields = { -readonly [F in keyof typeof FIELDS]?: (typeof FIELDS)[F] extends Kind<infer T> ? T : never };
 
-/** `audit { sink "name" { … } }`, as the peer's. */
+/** `audit { sink "name" { … } }`, as Consul's. */
 export const auditSinks: Kind<readonly AuditSink[]> = {
   label: 'named blocks',
   read: (nodes, place) =>

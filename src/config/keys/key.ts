@@ -15,7 +15,7 @@ export interface Key<T> {
   readonly effect: 'used' | Consequence;
   /** Never shown. */
   readonly secret: boolean;
-  /** An older name of the peer for another key. */
+  /** An older name of Consul for another key. */
   readonly aliasOf?: string;
 }
 
@@ -37,7 +37,7 @@ export function used<T>(kind: Kind<T>, fallback: NoInfer<T>, doc: string, option
   };
 }
 
-/** An older name that the peer still takes; its value counts where the newer name is not given. */
+/** An older name that Consul still takes; its value counts where the newer name is not given. */
 export function alias<T>(kind: Kind<T>, fallback: NoInfer<T>, aliasOf: string, flag?: string): Key<T> {
   const base = used(kind, fallback, `Older name of \`${aliasOf}\`.`, flag === undefined ? {} : { flag });
   return { ...base, aliasOf };

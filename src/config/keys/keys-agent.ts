@@ -7,9 +7,9 @@ const reload = { reloadable: true } as const;
 /** Services, queries, DNS, HTTP and logs. */
 export const AGENT_KEYS = {
   services: used(services, [], 'Services of this node.', reload),
-  service: used(services, [], 'One service of this node; may be repeated.', reload),
+  service: used(services, [], 'One service of this node; the block may be repeated.', reload),
   checks: used(checks, [], 'Checks of this node or of its services.', reload),
-  check: used(checks, [], 'One check; may be repeated.', reload),
+  check: used(checks, [], 'One check; the block may be repeated.', reload),
   'config_entries.bootstrap': used(
     opaqueList,
     [],
@@ -29,7 +29,11 @@ export const AGENT_KEYS = {
   max_query_time: used(duration, 600_000, 'Longest time that a blocking query may ask for.', {
     flag: 'max-query-time',
   }),
-  check_update_interval: used(duration, 300_000, 'How often a changed output alone is sent to the servers.'),
+  check_update_interval: used(
+    duration,
+    300_000,
+    'How long a new output without a new status may wait before it is sent to the servers.',
+  ),
   check_output_max_size: used(integer(1), 4096, "Bytes of a check's output that are kept.", {
     flag: 'check_output_max_size',
   }),
@@ -43,7 +47,7 @@ export const AGENT_KEYS = {
 
   domain: used(text, 'consul.', 'Domain that the DNS server answers for.', { flag: 'domain' }),
   alt_domain: used(text, '', 'A second such domain.', { flag: 'alt-domain' }),
-  recursors: used(texts, [], 'DNS servers that are asked about other names.', { flag: 'recursor', ...reload }),
+  recursors: used(texts, [], 'DNS servers that are asked for other names.', { flag: 'recursor', ...reload }),
   'dns_config.allow_stale': used(toggle, true, 'Answer from any server.', reload),
   'dns_config.max_stale': used(duration, 315_360_000_000, 'How old such an answer may be.', reload),
   'dns_config.node_ttl': used(duration, 0, 'TTL of answers about nodes.', reload),

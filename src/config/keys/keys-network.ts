@@ -22,10 +22,10 @@ export const NETWORK_KEYS = {
     flag: 'node-meta',
   }),
   partition: used(tenancy('partition'), '', 'There is one partition, `default`.', { flag: 'partition' }),
-  data_dir: used(text, '', 'Directory for everything that must outlive the process. Required without `-dev`.', {
+  data_dir: used(text, '', 'Directory for data that must survive a restart. Required without `-dev`.', {
     flag: 'data-dir',
   }),
-  server: used(toggle, false, 'Run as an authority of the datacenter; otherwise as an agent of its servers.', {
+  server: used(toggle, false, 'Run as a server of the datacenter; otherwise as a client agent.', {
     flag: 'server',
   }),
 
@@ -49,10 +49,10 @@ export const NETWORK_KEYS = {
   advertise_addr_wan_ipv4: used(text, '', 'Used where `advertise_addr_wan` is empty.'),
   advertise_addr_wan_ipv6: used(text, '', 'Used where the other two are empty.'),
   tagged_addresses: used(textMap, {}, 'More addresses of this node, by tag.'),
-  serf_lan: used(text, '', 'Address of the listener where agents knock. Empty takes `bind_addr`.', {
+  serf_lan: used(text, '', 'Address of the listener for joining agents. Empty takes `bind_addr`.', {
     flag: 'serf-lan-bind',
   }),
-  serf_wan: used(text, '', 'Address of the listener where datacenters knock. Empty takes `bind_addr`.', {
+  serf_wan: used(text, '', 'Address of the listener for joining datacenters. Empty takes `bind_addr`.', {
     flag: 'serf-wan-bind',
   }),
 
@@ -70,13 +70,10 @@ export const NETWORK_KEYS = {
   'ports.grpc': used(port, -1, 'xDS for Envoy. `-dev` turns it on at 8502.', { flag: 'grpc-port' }),
   'ports.grpc_tls': used(port, -1, 'xDS for Envoy over TLS; Consul takes 8503.', { flag: 'grpc-tls-port' }),
   'ports.server': used(port, 8300, 'Servers among themselves and agents to servers.', { flag: 'server-port' }),
-  'ports.serf_lan': used(
-    port,
-    8301,
-    'Where agents and servers of this datacenter come first: what `retry_join` names.',
-    { flag: 'serf-lan-port' },
-  ),
-  'ports.serf_wan': used(port, 8302, 'Where other datacenters come first: what `retry_join_wan` names.', {
+  'ports.serf_lan': used(port, 8301, 'For joining agents and servers of this datacenter: what `retry_join` names.', {
+    flag: 'serf-lan-port',
+  }),
+  'ports.serf_wan': used(port, 8302, 'For joining datacenters: what `retry_join_wan` names.', {
     flag: 'serf-wan-port',
   }),
   'ports.sidecar_min_port': used(port, 21_000, 'First port for sidecars that name none.'),
@@ -120,9 +117,9 @@ export const NETWORK_KEYS = {
   node_timeout: used(
     duration,
     10_000,
-    'A node whose agent was not heard of for this long is critical; servers tell agents to show themselves four times within it.',
+    'A node without a heartbeat for this long is critical. Agents send four heartbeats in this time.',
   ),
-  reconnect_timeout: used(duration, 259_200_000, 'How long a failed node stays listed before it is removed.'),
+  reconnect_timeout: used(duration, 259_200_000, 'How long a failed node is kept before it is removed.'),
 
   acl_datacenter: alias(text, '', 'primary_datacenter'),
 } as const;

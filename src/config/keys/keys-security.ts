@@ -10,17 +10,17 @@ const secret = { secret: true, reloadable: true } as const;
 export const SECURITY_KEYS = {
   'acl.enabled': used(toggle, false, 'Check tokens on requests.'),
   'acl.default_policy': used(defaultPolicy, 'allow', 'What happens where no rule says otherwise.'),
-  'acl.down_policy': used(downPolicy, 'extend-cache', 'What a token is worth while its authority is away.'),
-  'acl.token_ttl': used(duration, 30_000, 'How long a resolved token is kept.'),
-  'acl.enable_token_persistence': used(toggle, false, 'Keep tokens that were set by API over a restart.'),
+  'acl.down_policy': used(downPolicy, 'extend-cache', 'What a token may do while the primary cannot be reached.'),
+  'acl.token_ttl': used(duration, 30_000, 'How long the rights of a token are cached.'),
+  'acl.enable_token_persistence': used(toggle, false, 'Keep tokens that were set by the API after a restart.'),
   'acl.enable_token_replication': used(toggle, false, 'Copy tokens, not only policies and roles, to this datacenter.'),
   'acl.tokens.initial_management': used(
     text,
     '',
-    'Token with all rights, made when the primary starts for the first time.',
+    'Token with all rights; the primary makes it at its first start.',
     secret,
   ),
-  'acl.tokens.agent': used(text, '', 'Token for what the agent does on its own.', secret),
+  'acl.tokens.agent': used(text, '', "Token for the agent's own work.", secret),
   'acl.tokens.agent_recovery': used(text, '', 'Token for this agent while no server can be reached.', secret),
   'acl.tokens.default': used(text, '', 'Token of requests that carry none.', secret),
   'acl.tokens.replication': used(text, '', 'Token that a secondary replicates with.', secret),
@@ -36,24 +36,24 @@ export const SECURITY_KEYS = {
   acl_replication_token: alias(text, '', 'acl.tokens.replication'),
   enable_acl_replication: alias(toggle, false, 'acl.enable_token_replication'),
 
-  'audit.enabled': used(toggle, false, 'Put every change on record: who, what, where, verdict.'),
+  'audit.enabled': used(toggle, false, 'Record every change: who, what, where, and whether it was allowed.'),
   'audit.sink': used(
     auditSinks,
     [],
-    'Where records go, as named blocks; without one, `audit/audit.json` in the data directory.',
+    'Where records are written, as named blocks; without one, `audit/audit.json` in the data directory.',
   ),
 
-  'connect.enabled': used(toggle, true, 'Run the certificate authority and the mesh (the peer leaves this off).'),
-  'connect.ca_provider': used(text, 'consul', 'Who signs: `consul` is the built-in provider.'),
+  'connect.enabled': used(toggle, true, 'Run the certificate authority and the mesh (Consul leaves this off).'),
+  'connect.ca_provider': used(text, 'consul', 'Provider that signs; only the built-in one, `consul`.'),
   'connect.ca_config': used(opaque, {}, 'Configuration of the provider, with the names of the API or in snake case.'),
   'connect.ca_key_encryption_file': used(
     text,
     '',
-    'File with the key that encrypts CA private keys at rest. Not in the peer.',
+    'File with the key that encrypts CA private keys at rest. Not in Consul.',
   ),
   'connect.ca_rotation_hold_timeout': used(
     duration,
     600_000,
-    'How long a rotation waits for a holder that does not confirm the new root. Not in the peer.',
+    'How long a rotation waits for a verifier that does not confirm the new root. Not in Consul.',
   ),
 } as const;

@@ -19,16 +19,16 @@ export const TLS_KEYS = {
     file,
   ),
   key_file: used(text, '', 'PEM file with its private key.', file),
-  verify_incoming: used(toggle, false, 'Only accept those who present a certificate of the authorities.'),
+  verify_incoming: used(toggle, false, 'Only accept clients with a certificate of the authorities.'),
   verify_incoming_rpc: used(toggle, false, 'The same for the server ports alone.'),
   verify_incoming_https: used(toggle, false, 'The same for the HTTPS listener alone.'),
-  verify_outgoing: used(toggle, false, 'Dial servers with TLS, and check their certificates.'),
+  verify_outgoing: used(toggle, false, 'Connect to servers with TLS, and check their certificates.'),
   verify_server_hostname: used(
     toggle,
     false,
     'A server must have a certificate for `server.<datacenter>.<domain>`; implies `verify_outgoing`.',
   ),
-  tls_min_version: used(minVersion, 'tls12', 'Oldest version of TLS that is spoken; below 1.2 counts as 1.2.'),
+  tls_min_version: used(minVersion, 'tls12', 'Oldest version of TLS; below 1.2 counts as 1.2.'),
   tls_cipher_suites: used(text, '', 'Cipher suites of TLS 1.2, separated by commas. Empty takes those of Node.'),
 
   'tls.defaults.ca_file': used(text, '', 'As `ca_file`.', file),
@@ -54,17 +54,17 @@ export const TLS_KEYS = {
   'tls.internal_rpc.managed': used(
     toggle,
     false,
-    "Take the certificates of the server ports from the primary's own authority instead of files; implies the three `verify_` keys. Not in the peer.",
+    "Take the certificates of the server ports from the primary's own authority instead of files; implies the three `verify_` keys. Not in Consul.",
   ),
   'tls.internal_rpc.managed_cert_ttl': used(
     duration,
     259_200_000,
-    'Life of certificates of servers and agents from that authority; that of a datacenter lives 30 times as long. Not in the peer.',
+    'Life of certificates of servers and agents from that authority; that of a datacenter lives 30 times as long. Not in Consul.',
   ),
   join_invite: used(
     text,
     '',
-    'File with an invitation of the primary (`isthmus federation invite`), used once to join it. Not in the peer.',
+    'File with an invitation of the primary (`isthmus federation invite`), used once to join it. Not in Consul.',
     { flag: 'join-invite' },
   ),
 

@@ -39,7 +39,7 @@ export const KEY_TREE: KeyGroup = buildTree();
 function buildTree(): KeyGroup {
   const root: KeyGroup = { groups: new Map(), keys: new Map() };
   for (const [path, key] of KEYS) {
-    // A name of the peer has a dot in it, so only known groups split.
+    // A name of Consul has a dot in it, so only known groups split.
     const parts = path === 'telemetry.disable_compat_1.9' ? ['telemetry', 'disable_compat_1.9'] : path.split('.');
     let group = root;
     for (const part of parts.slice(0, -1)) {

@@ -5,7 +5,7 @@ export type CheckKind = 'ttl' | 'tcp' | 'http' | 'alias' | 'maintenance' | 'scri
 
 type GivenCheck = CheckType | CheckDefinition;
 
-/** Which kind of check a definition describes; the peer's names. */
+/** Which kind of check a definition describes; Consul's names. */
 export function checkKind(check: GivenCheck): CheckKind {
   if (check.TTL !== undefined && check.TTL > 0) return 'ttl';
   if (isAlias(check)) return 'alias';
@@ -31,7 +31,7 @@ export function unsupportedCheck(check: GivenCheck): string | undefined {
   return undefined;
 }
 
-/** Why a definition makes no sense, in the peer's words; undefined when it does. */
+/** Why a definition makes no sense, in Consul's words; undefined when it does. */
 export function checkFault(check: GivenCheck): string | undefined {
   const ofInterval = hasScript(check) || Boolean(check.HTTP) || Boolean(check.TCP) || Boolean(check.GRPC);
   const interval = check.Interval ?? 0;

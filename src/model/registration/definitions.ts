@@ -188,7 +188,7 @@ export type ServiceDefinition = Decoded<typeof SERVICE_DEFINITION>;
 /** Who a registration came from: what files define goes when it is no longer in them. */
 export type Source = 'api' | 'file';
 
-/** Decoders of request bodies: the texts of their refusals are the peer's. */
+/** Decoders of request bodies: the texts of their refusals are Consul's. */
 export const serviceDefinition: Decoder<ServiceDefinition> = SERVICE_DEFINITION;
 export const checkDefinition: Decoder<CheckDefinition> = CHECK_DEFINITION;
 

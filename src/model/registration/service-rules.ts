@@ -14,7 +14,7 @@ import {
 import { badRequest, checkFault, isStatus, unsupportedCheck } from './check-rules.ts';
 import type { CheckType, ServiceDefinition, SidecarDefinition } from './definitions.ts';
 
-/** The kinds of service that the peer knows. */
+/** The kinds of service that Consul knows. */
 const PROXY_KIND = 'connect-proxy';
 /** Of a service's weight: DNS carries it in 16 bits. */
 const MAX_WEIGHT = 65_535;

@@ -1,4 +1,4 @@
-/** A failed connection in the words of the peer, which operators and their tools know. */
+/** A failed connection in the words of Consul, which operators and their tools know. */
 export function dialError(error: unknown, address: string): string {
   const { code = '', message = String(error) } = error as NodeJS.ErrnoException;
   const text = DIAL_TEXTS[code];

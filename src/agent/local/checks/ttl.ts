@@ -6,7 +6,7 @@ export interface TtlCheck extends CheckRunner {
   heard(output: string): void;
 }
 
-/** Turns critical when nobody has said anything for `ttlMs`. @param firstMs time until then the first time. */
+/** Turns critical when there was no report for `ttlMs`. @param firstMs time until then the first time. */
 export function startTtlCheck(
   clock: Clock,
   ttlMs: number,
