@@ -118,7 +118,7 @@ export function agentServiceRoutes({ local, datacenter }: AgentServiceRouteDeps)
     {
       method: 'GET',
       path: '/v1/agent/health/service/id/*id',
-      about: 'Health of one service of this agent; the status tells it too: 200, 429, 503, 404.',
+      about: 'Health of one service of this agent; the HTTP status shows it too: 200, 429, 503, 404.',
       acl: 'service:read',
       query: [FORMAT],
       handle: ({ params, query }) => {

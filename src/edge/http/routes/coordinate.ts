@@ -40,7 +40,7 @@ export function coordinateRoutes(deps: ReadRouteDeps): readonly Route[] {
     writeRoute(deps, {
       method: 'PUT',
       path: '/v1/coordinate/update',
-      about: 'Tell the network coordinate of a node; that of a node that nobody knows is dropped.',
+      about: 'Set the network coordinate of a node; for an unknown node it is ignored.',
       acl: 'node:write',
       write: 'coordinate.update',
       args: (request) => decodeBody(request, UPDATE) as CoordinateUpdate,

@@ -27,7 +27,7 @@ export function invitationRoutes(deps: ReadRouteDeps): readonly Route[] {
     writeRoute(deps, {
       method: 'DELETE',
       path: '/v1/operator/federation/invitation/:id',
-      about: 'Revoke an invitation: nobody can use it any more.',
+      about: 'Revoke an invitation: it cannot be used any more.',
       acl: 'operator:write',
       write: 'transport.revokeInvitation',
       args: ({ params }) => ({ id: params.id ?? '' }),

@@ -42,7 +42,7 @@ export function sidecarRoutes(deps: SidecarRouteDeps): readonly Route[] {
     {
       method: 'PUT',
       path: '/v1/internal/sidecar/:session/ack',
-      about: 'Tell that an update, and all before it, is in effect in the sidecar.',
+      about: 'Confirm that the sidecar uses an update and all before it.',
       acl: 'service:write',
       query: [{ name: 'version', about: 'Version of the update.' }],
       handle({ params, query }) {

@@ -23,7 +23,7 @@ export function statusRoutes(deps: ReadRouteDeps): readonly Route[] {
     }),
     readRoute(deps, {
       path: '/v1/operator/raft/configuration',
-      about: 'The datacenter’s servers in the form of the peer’s consensus group.',
+      about: 'The datacenter’s servers in the form of Consul’s Raft configuration.',
       acl: 'operator:read',
       read: 'operator.raftConfiguration',
       args,
