@@ -18,6 +18,7 @@ import { connectCaGetConfig } from './commands/connect-ca-get-config.ts';
 import { connectCaRotate } from './commands/connect-ca-rotate.ts';
 import { connectCaSetConfig } from './commands/connect-ca-set-config.ts';
 import { connectCaStatus } from './commands/connect-ca-status.ts';
+import { connectEnvoy } from './commands/connect-envoy.ts';
 import { connectProxy } from './commands/connect-proxy.ts';
 import { debug } from './commands/debug.ts';
 import { federationAutonomy } from './commands/federation-autonomy.ts';
@@ -75,6 +76,7 @@ export const COMMANDS: readonly Command[] = [
   connectCaRotate,
   connectCaSetConfig,
   connectCaStatus,
+  connectEnvoy,
   connectProxy,
   federationAutonomy,
   debug,

@@ -23,6 +23,15 @@ export {
 export { type Access, call, callAgent, json, useAccess } from './call.ts';
 export { type CliResult, isthmus } from './cli.ts';
 export {
+  type EnvoyOptions,
+  type EnvoyProcess,
+  type EnvoyService,
+  type EnvoyServiceOptions,
+  envoyProgram,
+  startEnvoy,
+  startEnvoyService,
+} from './envoy.ts';
+export {
   type EtcdCluster,
   type EtcdMember,
   type EtcdOptions,

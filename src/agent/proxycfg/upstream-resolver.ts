@@ -19,6 +19,11 @@ export interface UpstreamTarget {
   readonly datacenter: string;
 }
 
+/** Names a target in `refused` of a snapshot. */
+export function nameOf({ service, datacenter }: UpstreamTarget): string {
+  return `${service} in ${datacenter}`;
+}
+
 export interface UpstreamResolverDeps {
   readonly pool: Pick<WatchPool, 'follow'>;
   readonly datacenter: string;

@@ -66,19 +66,16 @@ export class DeltaProtocol implements XdsProtocol<DeltaDiscoveryRequest, DeltaDi
     const changed: Resource[] = [];
     const removed: string[] = [];
     for (const resource of wanted(subscription, now))
-      if (sent.get(resource.name) !== resource.version) changed.push(resource);
-    for (const name of subscription.names) if (!now.has(name) && sent.get(name) !== '') removed.push(name);
-    if (subscription.wildcard)
-      for (const name of sent.keys()) if (!now.has(name) && !subscription.names.has(name)) removed.push(name);
+      if (isNews(resource, sent.get(resource.name))) changed.push(resource);
+    // Of what is asked for by name nothing is said to be gone: it may not be known yet, and an Envoy that has no use for it
+    // any longer takes its name back.
+    if (subscription.wildcard) for (const name of sent.keys()) if (!now.has(name)) removed.push(name);
     // What listeners lead to goes after them.
     const keeps = type === 'cluster' && removed.length > 0 && this.#listenersWait(set);
     if (keeps) removed.length = 0;
     if (changed.length === 0 && removed.length === 0) return undefined;
     for (const { name, version } of changed) sent.set(name, version);
-    for (const name of removed) {
-      if (subscription.names.has(name)) sent.set(name, '');
-      else sent.delete(name);
-    }
+    for (const name of removed) sent.delete(name);
     const nonce = this.#subscriptions.nonce();
     subscription.inFlight = { nonce, resources: changed };
     return response(subscription, nonce, changed, removed);
@@ -92,11 +89,15 @@ export class DeltaProtocol implements XdsProtocol<DeltaDiscoveryRequest, DeltaDi
       if (subscription.inFlight !== undefined) return true;
       const now = set[type];
       for (const resource of wanted(subscription, now))
-        if (subscription.sent.get(resource.name) !== resource.version) return true;
-      for (const [name, version] of subscription.sent) if (version !== '' && !now.has(name)) return true;
-      return false;
+        if (isNews(resource, subscription.sent.get(resource.name))) return true;
+      return subscription.wildcard && [...subscription.sent.keys()].some((name) => !now.has(name));
     });
   }
+}
+
+/** @param had version of it that the Envoy has. */
+function isNews({ version, provisional }: Resource, had: string | undefined): boolean {
+  return had === undefined || (had !== version && provisional === undefined);
 }
 
 function unsubscribe(subscription: Subscription, name: string): void {

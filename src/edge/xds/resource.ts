@@ -10,6 +10,8 @@ export interface Resource {
   /** Of its bytes: the same content has the same version in every process. */
   readonly version: string;
   readonly body: Any;
+  /** Made of too little: for an Envoy that has none of this name; one that was there before keeps what it has. */
+  readonly provisional?: true;
 }
 
 /** Everything that one Envoy is given, by type and name. */

@@ -31,6 +31,7 @@ export class StateOfTheWorldProtocol implements XdsProtocol<DiscoveryRequest, Di
     const isAnswer = request.responseNonce !== '';
     // An answer to something older: the answer to the newest follows.
     if (isAnswer && inFlight !== undefined && inFlight.nonce !== request.responseNonce) return undefined;
+    if (!subscription.active) subscription.resumes = request.versionInfo !== '';
     this.#subscribe(subscription, request.resourceNames);
     if (!isAnswer || inFlight === undefined) return undefined;
     subscription.inFlight = undefined;
@@ -89,7 +90,9 @@ export class StateOfTheWorldProtocol implements XdsProtocol<DiscoveryRequest, Di
     const changed: Resource[] = [];
     for (const name of subscription.names) {
       const resource = now.get(name);
-      if (resource !== undefined && subscription.sent.get(name) !== resource.version) changed.push(resource);
+      if (resource === undefined || subscription.sent.get(name) === resource.version) continue;
+      if (resource.provisional === undefined || (!subscription.resumes && !subscription.sent.has(name)))
+        changed.push(resource);
     }
     if (changed.length === 0) return undefined;
     for (const { name, version } of changed) subscription.sent.set(name, version);

@@ -13,11 +13,13 @@ export interface InFlight {
 export class Subscription {
   readonly type: XdsType;
   readonly names = new Set<string>();
-  /** What it was sent last, by name; '' stands for being told that there is none. */
+  /** Versions of what it has, by name. */
   readonly sent = new Map<string, string>();
   /** The resources themselves, as long as it has them. */
   readonly held = new Map<string, Resource>();
   wildcard = false;
+  /** It had resources of this type before the stream began; of which names, state of the world doesn't say. */
+  resumes = false;
   inFlight: InFlight | undefined;
 
   constructor(type: XdsType) {

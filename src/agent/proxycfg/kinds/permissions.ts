@@ -1,5 +1,5 @@
 import type { WatchPool } from '../../../rpc/subscribe/watch-pool.ts';
-import type { UpstreamTarget } from '../upstream-resolver.ts';
+import { nameOf, type UpstreamTarget } from '../upstream-resolver.ts';
 
 export interface PermissionsDeps {
   readonly pool: Pick<WatchPool, 'follow'>;
@@ -71,8 +71,4 @@ export class Permissions {
       },
     );
   }
-}
-
-function nameOf({ service, datacenter }: UpstreamTarget): string {
-  return `${service} in ${datacenter}`;
 }

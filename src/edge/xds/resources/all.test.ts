@@ -112,7 +112,7 @@ describe('the resources of a sidecar', () => {
     expect(changed(new ResourceMaker().make(one), new ResourceMaker().make(other))).toEqual([]);
   });
 
-  it('a new refusal changes the filter chain of that upstream and nothing else', () => {
+  it('a new refusal changes the filter chain of that upstream, and leaves nothing to connect to', () => {
     const maker = new ResourceMaker();
     const cache = upstream({ key: 'service:cache@dc1:9192', name: 'cache', datacenter: 'dc1', bindPort: 9_192 });
     const snapshot = withUpstreams([
@@ -121,7 +121,9 @@ describe('the resources of a sidecar', () => {
     ]);
     const before = maker.make(snapshot);
     const after = maker.make({ ...snapshot, refused: new Map([[upstream().key, ['db in dc2']]]) });
-    expect(changed(before, after)).toEqual(['listener db:127.0.0.1:9191']);
+    expect(changed(before, after)).toEqual([`endpoints ${DB}`, 'listener db:127.0.0.1:9191']);
+    const assignment = fromBinary(ClusterLoadAssignmentSchema, after.endpoints.get(DB)?.body.value ?? new Uint8Array());
+    expect(assignment.endpoints).toEqual([]);
     const chain = (set: ResourceSet) =>
       fromBinary(ListenerSchema, set.listener.get('db:127.0.0.1:9191')?.body.value ?? new Uint8Array()).filterChains;
     expect(chain(before).map(({ name }) => name)).toEqual(['upstream']);

@@ -46,7 +46,7 @@ export class ResourceMaker {
   /** The one of before when it has the same bytes. */
   #kept(made: Resource): Resource {
     const before = this.#set?.[made.type].get(made.name);
-    return before?.version === made.version ? before : made;
+    return before?.version === made.version && before.provisional === made.provisional ? before : made;
   }
 }
 

@@ -1,5 +1,5 @@
 import { create } from '@bufbuild/protobuf';
-import type { ProxySnapshot } from '../../../agent/proxycfg/snapshot.ts';
+import type { ConnectProxySnapshot } from '../../../agent/proxycfg/snapshot.ts';
 import type { UpstreamState } from '../../../agent/proxycfg/upstream-resolver.ts';
 import { localOptions, upstreamOptions } from '../../../model/proxy-options.ts';
 import type { SidecarConfig, SidecarUpstream } from '../../../model/sidecar.ts';
@@ -8,7 +8,7 @@ import type { TransportSocket } from '../gen/envoy/config/core/v3/base_pb.ts';
 import { type Resource, resource } from '../resource.ts';
 import type { ResourceBuilder } from './builder.ts';
 import { millis, overThisStream, socketAddress } from './common.ts';
-import { loadAssignment, matchOf, needsNames } from './endpoints.ts';
+import { dialled, loadAssignment, matchOf, needsNames, provisionalUnlessKnown } from './endpoints.ts';
 import { identityOf } from './identity.ts';
 import { clusterName, LOCAL_APP, serviceSni, upstreamName } from './names.ts';
 import {
@@ -22,15 +22,16 @@ import { upstreamTls } from './tls.ts';
 
 /** Where connections go: the application behind the sidecar, and each upstream. */
 export const clusters: ResourceBuilder = {
-  inputs: (snapshot) => [snapshot.config, snapshot.roots.TrustDomain, snapshot.upstreams],
+  inputs: (snapshot) => [snapshot.config, snapshot.roots.TrustDomain, snapshot.upstreams, snapshot.refused],
   build(snapshot) {
-    const { config, roots, upstreams } = snapshot;
+    const { config, roots } = snapshot;
     const made = new Map<string, Resource>();
     const local = localApp(config);
     if (local !== undefined) made.set(local.name, local);
     for (const upstream of config.upstreams) {
       const name = clusterName(upstream, roots.TrustDomain);
-      if (!made.has(name)) made.set(name, upstreamCluster(name, upstream, upstreams.get(upstream.key), snapshot));
+      if (!made.has(name))
+        made.set(name, provisionalUnlessKnown(upstreamCluster(name, upstream, snapshot), upstream, snapshot));
     }
     return [...made.values()];
   },
@@ -62,14 +63,10 @@ function localApp({ local, config }: SidecarConfig): Resource | undefined {
   );
 }
 
-function upstreamCluster(
-  name: string,
-  upstream: SidecarUpstream,
-  state: UpstreamState | undefined,
-  { roots }: Pick<ProxySnapshot, 'roots'>,
-): Resource {
-  const { TrustDomain } = roots;
-  const list = state?.endpoints ?? [];
+function upstreamCluster(name: string, upstream: SidecarUpstream, snapshot: ConnectProxySnapshot): Resource {
+  const { TrustDomain } = snapshot.roots;
+  const state = snapshot.upstreams.get(upstream.key);
+  const list = dialled(upstream, snapshot);
   const options = upstreamOptions(upstream.config);
   const named = needsNames(list);
   return resource(
@@ -88,7 +85,7 @@ function upstreamCluster(
             clusterDiscoveryType: { case: 'type', value: Cluster_DiscoveryType.EDS },
             edsClusterConfig: { edsConfig: overThisStream() },
           }),
-      connectTimeout: millis(connectTimeoutMs(options, list)),
+      connectTimeout: millis(connectTimeoutMs(options, state?.endpoints ?? [])),
       ...verifiedTls(identitiesOf(upstream, state), TrustDomain),
       upstreamConnectionOptions: { tcpKeepalive: {} },
       ...circuitBreakers(options),

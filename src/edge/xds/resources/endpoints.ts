@@ -1,7 +1,9 @@
 import { isIP } from 'node:net';
 import type { MessageInitShape } from '@bufbuild/protobuf';
 import { create } from '@bufbuild/protobuf';
-import type { SidecarEndpoint } from '../../../model/sidecar.ts';
+import type { ConnectProxySnapshot } from '../../../agent/proxycfg/snapshot.ts';
+import { nameOf } from '../../../agent/proxycfg/upstream-resolver.ts';
+import type { SidecarEndpoint, SidecarUpstream } from '../../../model/sidecar.ts';
 import type { MetadataSchema } from '../gen/envoy/config/core/v3/base_pb.ts';
 import {
   type ClusterLoadAssignment,
@@ -16,21 +18,43 @@ type Endpoints = readonly SidecarEndpoint[];
 
 /** Where each upstream leads: a priority for each target, in its order of preference. */
 export const endpoints: ResourceBuilder = {
-  inputs: (snapshot) => [snapshot.config.upstreams, snapshot.upstreams, snapshot.roots.TrustDomain],
+  inputs: (snapshot) => [snapshot.config.upstreams, snapshot.upstreams, snapshot.refused, snapshot.roots.TrustDomain],
   build(snapshot) {
     const { TrustDomain } = snapshot.roots;
     const seen = new Map<string, Resource>();
     for (const upstream of snapshot.config.upstreams) {
-      const known = snapshot.upstreams.get(upstream.key)?.endpoints ?? NONE;
+      const known = dialled(upstream, snapshot);
       if (needsNames(known)) continue; // they are part of the cluster
       const name = clusterName(upstream, TrustDomain);
-      if (!seen.has(name)) seen.set(name, packed(name, known));
+      if (!seen.has(name)) seen.set(name, provisionalUnlessKnown(packed(name, known), upstream, snapshot));
     }
     return [...seen.values()];
   },
 };
 
 const NONE: Endpoints = [];
+
+/**
+ * Without those that may not be connected to: what is opened after the connections were ended, and before the other side
+ * knows of the rule, would stay open.
+ */
+export function dialled(
+  { key }: SidecarUpstream,
+  { upstreams, refused }: Pick<ConnectProxySnapshot, 'upstreams' | 'refused'>,
+): Endpoints {
+  const known = upstreams.get(key)?.endpoints ?? NONE;
+  const names = refused.get(key);
+  return names === undefined ? known : known.filter((endpoint) => !names.includes(nameOf(endpoint)));
+}
+
+/** Nothing was heard of the upstream since this agent started. */
+export function provisionalUnlessKnown(
+  made: Resource,
+  { key }: SidecarUpstream,
+  { upstreams }: Pick<ConnectProxySnapshot, 'upstreams'>,
+): Resource {
+  return upstreams.get(key)?.endpoints === undefined ? { ...made, provisional: true } : made;
+}
 
 /** Packed once for all proxies that follow the same upstream: they share the list. */
 const PACKED = new WeakMap<Endpoints, Map<string, Resource>>();
