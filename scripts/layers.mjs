@@ -54,6 +54,12 @@ export const LAYERS = [
     holds: 'what its parts decide together',
     may: ['rpc/contract', 'rpc/subscribe', 'pki', 'agent/*'],
   },
+  {
+    folder: 'agent/access',
+    floor: 5,
+    holds: 'what tokens may ask of the agent',
+    may: ['rpc/contract', 'rpc/subscribe', 'agent/cache', 'agent/local', 'agent/proxycfg'],
+  },
   { folder: 'agent/session', floor: 5, holds: 'the session with a server', may: ['rpc/contract', 'rpc/transport'] },
   { folder: 'agent/local', floor: 5, holds: 'services, checks, sync', may: ['rpc/contract', 'pki'] },
   {

@@ -10,7 +10,7 @@ import { IsthmusError } from '../../lib/errors.ts';
 import { linkSignals, throwIfAborted } from '../../lib/signals.ts';
 import { type AclReplicationStatus, REPLICATION_ROLE } from '../../model/acl.ts';
 import { ACL_POLICIES, ACL_ROLES, ACL_TOKENS, type KindReplication } from '../../model/replication.ts';
-import { ALL_RIGHTS, type Caller, type Callers, type GrantRule, type Grants, type Rights } from '../../model/rights.ts';
+import { ALL_RIGHTS, type Caller, type GrantRule, type Grants, type Rights } from '../../model/rights.ts';
 import { parseCsr } from '../../pki/csr.ts';
 import type { ChangeSource } from '../../rpc/contract/changes.ts';
 import type { CallOptions, ServerContract } from '../../rpc/contract/contract.ts';
@@ -209,19 +209,6 @@ export function agentMasterRights({ nodeName, acl }: RuntimeConfig): Rights {
   const own: GrantRule = { resource: 'agent', name: nodeName, prefix: false, level: 'write' };
   const nodes: GrantRule = { resource: 'node', name: '', prefix: true, level: 'read' };
   return new CompiledRights([own, nodes], { defaultAllow: acl.defaultPolicy === 'allow' });
-}
-
-/** What the agent's own endpoints ask. */
-export function agentRights(
-  callers: Callers,
-  tokens: AgentTokens,
-  enabled: boolean,
-): (token: string | undefined, signal: AbortSignal) => Promise<Rights> {
-  if (!enabled) return async () => ALL_RIGHTS;
-  return async (token, signal) => {
-    const secret = token || tokens.get('default');
-    return (callers.peek(secret) ?? (await callers.resolve(secret, signal))).rights;
-  };
 }
 
 /** A token with which a datacenter replicates, made once for each accessor. */

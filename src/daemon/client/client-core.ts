@@ -1,5 +1,5 @@
+import { CallerRights } from '../../agent/access/caller-rights.ts';
 import { CachedReads } from '../../agent/cache/cached-reads.ts';
-import { CallerRights } from '../../agent/caller-rights.ts';
 import { ServerList } from '../../agent/session/server-list.ts';
 import { ServerSessions } from '../../agent/session/server-sessions.ts';
 import { SessionContract } from '../../agent/session/session-contract.ts';

@@ -1,10 +1,10 @@
-import { denied } from '../../edge/http/agent-access.ts';
+import { guardedLeaves } from '../../agent/access/guarded-leaves.ts';
+import { guardedProxies } from '../../agent/access/guarded-proxies.ts';
+import { rightsOf, serviceWriters } from '../../agent/access/rights-of.ts';
 import type { AgentParts, LogLines } from '../../edge/http/agent-parts.ts';
 import type { Clock } from '../../lib/clock.ts';
 import { IsthmusError } from '../../lib/errors.ts';
 import type { MetricsRegistry } from '../../telemetry/metrics.ts';
-import { agentRights } from '../access/access.ts';
-import { guardedProxies } from '../access/proxy-access.ts';
 import type { Core } from '../core.ts';
 import { agentSelf } from '../node/agent-self.ts';
 import type { NodeAgent } from '../node/node-agent.ts';
@@ -31,11 +31,8 @@ export function createEdgeParts(deps: EdgePartsDeps): AgentParts {
   const { core, agent, metrics } = deps;
   const { tokens, callers } = core;
   const { config } = deps.reload.loaded();
-  const rights = agentRights(callers, tokens, config.acl.enabled);
-  const requireService = async (service: string, options: { token?: string; signal: AbortSignal }): Promise<void> => {
-    if (!config.acl.enabled) return;
-    if (!(await rights(options.token, options.signal)).may('service', service, 'write')) throw denied();
-  };
+  const rights = rightsOf({ enabled: config.acl.enabled, callers, defaultToken: () => tokens.get('default') });
+  const requireService = serviceWriters(rights);
   return {
     nodeName: config.nodeName,
     access: {
@@ -67,14 +64,7 @@ export function createEdgeParts(deps: EdgePartsDeps): AgentParts {
       json: () => metrics.json(),
       prometheus: async () => ({ contentType: metrics.prometheusType, text: await metrics.prometheus() }),
     },
-    leaves: {
-      async get(service, options) {
-        await requireService(service, options);
-        const answer = await agent.leaves.get(service, options);
-        if (options.index !== undefined) await requireService(service, options); // it may have waited long
-        return answer;
-      },
-    },
+    leaves: guardedLeaves(agent.leaves, requireService),
     roots: agent.roots,
     async authorize(request, options) {
       if (request.Target !== '') await requireService(request.Target, options);

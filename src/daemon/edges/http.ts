@@ -1,9 +1,10 @@
+import { guardedLocal } from '../../agent/access/guarded-local.ts';
 import type { LocalState } from '../../agent/local/types.ts';
 import type { LoadedConfig } from '../../config/types.ts';
-import { guardAgentRoutes, guardLocal } from '../../edge/http/agent-access.ts';
 import type { AgentParts } from '../../edge/http/agent-parts.ts';
 import { auditRoutes } from '../../edge/http/audit.ts';
 import { createHttpEdge, type HttpEdge } from '../../edge/http/edge.ts';
+import { guardRoutes } from '../../edge/http/guard-routes.ts';
 import type { HttpLimits } from '../../edge/http/limits.ts';
 import type { HttpListener } from '../../edge/http/listen.ts';
 import { agentCheckRoutes } from '../../edge/http/routes/agent-checks.ts';
@@ -36,7 +37,7 @@ export function createHttp(deps: HttpDeps): HttpEdge {
   const { config } = deps.loaded;
   const { datacenter, nodeName } = config;
   const queryTimes = { defaultMs: config.defaultQueryTimeMs, maxMs: config.maxQueryTimeMs };
-  const local = config.acl.enabled ? guardLocal(deps.local, agent.access, nodeName) : deps.local;
+  const local = config.acl.enabled ? guardedLocal(deps.local, agent.access.rights, nodeName) : deps.local;
   const routes = [
     ...apiRoutes({
       contract,
@@ -50,7 +51,7 @@ export function createHttp(deps: HttpDeps): HttpEdge {
     ...agentServiceRoutes({ local, datacenter }),
     ...agentCheckRoutes({ local }),
   ];
-  const guarded = config.acl.enabled ? guardAgentRoutes(routes, { access: agent.access, local, nodeName }) : routes;
+  const guarded = config.acl.enabled ? guardRoutes(routes, { rights: agent.access.rights, local, nodeName }) : routes;
   const { audit, accessorOf } = deps;
   const recording = config.auditSinks.length > 0;
   const edge = createHttpEdge(

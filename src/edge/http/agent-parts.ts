@@ -1,7 +1,7 @@
+import type { RightsOf } from '../../agent/access/rights-of.ts';
 import type { ProxyFeeds } from '../../agent/proxycfg/proxy-configs.ts';
 import type { CaRoots, LeafCert } from '../../model/ca.ts';
 import type { Member } from '../../model/member.ts';
-import type { Rights } from '../../model/rights.ts';
 
 /** What the HTTP edge needs of the agent that it belongs to, beside the server contract. */
 export interface AgentParts {
@@ -10,8 +10,7 @@ export interface AgentParts {
   /** The answer of /v1/agent/self. */
   self(): Promise<unknown>;
   members(options: MembersOptions): Promise<readonly Member[]>;
-  /** Reads the configuration again; rejects and keeps the old one when it is not valid. */
-  /** Resolves with the changed keys that need a restart. */
+  /** Reads the configuration again; resolves with the changed keys that need a restart. One that is not valid changes nothing. */
   reload(): Promise<readonly string[]>;
   /** Leaves the datacenter and asks the process to stop; resolves before the edge is stopped. */
   leave(): Promise<void>;
@@ -52,8 +51,7 @@ export interface MembersOptions {
 
 /** Access control, as the agent's own endpoints need it. */
 export interface AgentAccess {
-  /** What a token may do; all, where access control is off. Throws `permission_denied` when there is no such token. */
-  rights(token: string | undefined, signal: AbortSignal): Promise<Rights>;
+  readonly rights: RightsOf;
   /** Sets one of the agent's own tokens; throws `not_found` for a kind that does not exist. */
   setToken(kind: string, secret: string): void;
 }

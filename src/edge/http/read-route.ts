@@ -1,3 +1,4 @@
+import { BY_SERVERS } from '../../agent/access/rules.ts';
 import { IsthmusError } from '../../lib/errors.ts';
 import type { Consistency, ReadOptions, ReadResult, ServerContract } from '../../rpc/contract/contract.ts';
 import type { ReadArgs, ReadName, ReadValue } from '../../rpc/contract/reads.ts';
@@ -51,6 +52,7 @@ export function readRoute<N extends ReadName>(deps: ReadRouteDeps, spec: ReadRou
     path: spec.path,
     about: spec.about,
     acl: spec.acl,
+    rule: BY_SERVERS,
     query: [...(spec.query ?? []), ...READ_PARAMETERS, ...(spec.cached ? [CACHED_PARAMETER] : [])],
     prepare,
     handle: (request) => prepare(request.params, request.query).run(request.token, request.signal),

@@ -1,6 +1,7 @@
+import type { RouteRule } from '../../agent/access/rules.ts';
 import type { Query } from './query.ts';
 
-/** Routes as data: the server, the 405 texts, the reference page and later the authorization read the same table. */
+/** Routes as data: the server, the 405 texts, the reference page and the guard of the agent's own endpoints read the same table. */
 
 export type Method = 'GET' | 'PUT' | 'POST' | 'DELETE';
 
@@ -13,8 +14,7 @@ export interface QueryParameter {
 }
 
 /**
- * What a token must grant, as the peer's documentation names it. Written down for the reference page; the decision is
- * the server's, which gets the token with every call.
+ * What a token must grant, as Consul's documentation names it. For the reference page; `rule` says who decides it.
  */
 export type AclRule =
   | 'none'
@@ -84,6 +84,8 @@ export interface Route {
   /** One sentence for the reference page. */
   readonly about: string;
   readonly acl: AclRule;
+  /** Who decides whether it is answered, and how. */
+  readonly rule: RouteRule;
   readonly query?: readonly QueryParameter[];
   /** `stream`: the body is of any size and read as it arrives, from `bodyStream`; the client's time is not limited. */
   readonly body?: 'stream';

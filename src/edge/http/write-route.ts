@@ -1,3 +1,4 @@
+import { BY_SERVERS } from '../../agent/access/rules.ts';
 import type { CallOptions, ServerContract } from '../../rpc/contract/contract.ts';
 import type { WriteArgs, WriteName, WriteValue } from '../../rpc/contract/writes.ts';
 import {
@@ -33,6 +34,7 @@ export function writeRoute<N extends WriteName>(deps: WriteRouteDeps, spec: Writ
     path: spec.path,
     about: spec.about,
     acl: spec.acl,
+    rule: BY_SERVERS,
     query: [...(spec.query ?? []), DATACENTER],
     async handle(request) {
       const args = spec.args(request);

@@ -1,3 +1,4 @@
+import { BY_SERVERS } from '../../../agent/access/rules.ts';
 import { reachedAt } from '../../../model/address.ts';
 import { jsonResponse, type Route } from '../route.ts';
 import { callOptions } from '../write-route.ts';
@@ -12,6 +13,7 @@ export function addressRoutes(deps: CatalogRouteDeps): readonly Route[] {
       path: '/v1/internal/addresses/:service',
       about: 'Where each instance of a service is reached from a datacenter, and which setting says so.',
       acl: 'service:read',
+      rule: BY_SERVERS,
       query: [
         { name: 'dc', about: 'Datacenter of the instances; default the agent’s own.' },
         { name: 'from', about: 'Datacenter that asks; default the agent’s own.' },

@@ -1,3 +1,11 @@
+import {
+  BY_PART,
+  nodeWrite,
+  serviceRead,
+  servicesNamed,
+  servicesRead,
+  serviceWrite,
+} from '../../../agent/access/rules.ts';
 import type { ServiceHealth } from '../../../agent/local/forms.ts';
 import type { LocalState } from '../../../agent/local/types.ts';
 import { IsthmusError } from '../../../lib/errors.ts';
@@ -39,6 +47,7 @@ export function agentServiceRoutes({ local, datacenter }: AgentServiceRouteDeps)
       path: '/v1/agent/services',
       about: 'Services registered with this agent, by ID.',
       acl: 'service:read',
+      rule: servicesRead,
       query: [FILTER],
       handle: ({ query }) => {
         const kept = agentServiceFilter.apply(query.get('filter'), local.services()) as ReturnType<
@@ -52,6 +61,7 @@ export function agentServiceRoutes({ local, datacenter }: AgentServiceRouteDeps)
       path: '/v1/agent/service/*id',
       about: 'One service registered with this agent, with the hash of its content.',
       acl: 'service:read',
+      rule: serviceRead,
       query: [
         { name: 'hash', about: 'Wait until the content’s hash is another.' },
         { name: 'wait', about: 'Longest wait, such as 30s; default and at most 10m.' },
@@ -69,6 +79,7 @@ export function agentServiceRoutes({ local, datacenter }: AgentServiceRouteDeps)
       path: '/v1/agent/service/register',
       about: 'Register a service with this agent, with its checks and its sidecar.',
       acl: 'service:write',
+      rule: BY_PART,
       query: [{ name: 'replace-existing-checks', about: 'Remove checks of the service that are not in the request.' }],
       handle: async (request) => {
         const definition = decodeBody(request, serviceDefinition);
@@ -84,6 +95,7 @@ export function agentServiceRoutes({ local, datacenter }: AgentServiceRouteDeps)
       path: '/v1/agent/service/deregister/*id',
       about: 'Remove a service from this agent, with its checks and its sidecar.',
       acl: 'service:write',
+      rule: serviceWrite,
       handle: async ({ params }) => {
         await local.deregisterService(params.id ?? '');
         return EMPTY;
@@ -94,6 +106,7 @@ export function agentServiceRoutes({ local, datacenter }: AgentServiceRouteDeps)
       path: '/v1/agent/service/maintenance/*id',
       about: 'Take a service out of use, or back.',
       acl: 'service:write',
+      rule: serviceWrite,
       query: MAINTENANCE,
       handle: async (request) => {
         const id = request.params.id ?? '';
@@ -108,6 +121,7 @@ export function agentServiceRoutes({ local, datacenter }: AgentServiceRouteDeps)
       path: '/v1/agent/maintenance',
       about: 'Take the whole node out of use, or back.',
       acl: 'node:write',
+      rule: nodeWrite,
       query: MAINTENANCE,
       handle: async (request) => {
         const enable = enableOf(request.query);
@@ -120,6 +134,7 @@ export function agentServiceRoutes({ local, datacenter }: AgentServiceRouteDeps)
       path: '/v1/agent/health/service/id/*id',
       about: 'Health of one service of this agent; the HTTP status shows it too: 200, 429, 503, 404.',
       acl: 'service:read',
+      rule: serviceRead,
       query: [FORMAT],
       handle: ({ params, query }) => {
         const id = params.id ?? '';
@@ -135,6 +150,7 @@ export function agentServiceRoutes({ local, datacenter }: AgentServiceRouteDeps)
       path: '/v1/agent/health/service/name/*name',
       about: 'Health of all instances of a service on this agent; the status is that of the worst.',
       acl: 'service:read',
+      rule: servicesNamed,
       query: [FORMAT],
       handle: ({ params, query }) => {
         const name = params.name ?? '';

@@ -1,3 +1,12 @@
+import {
+  agentRead,
+  agentWrite,
+  BY_PART,
+  membersRead,
+  OPEN,
+  operatorWrite,
+  type RouteRule,
+} from '../../../agent/access/rules.ts';
 import { IsthmusError } from '../../../lib/errors.ts';
 import type { AgentParts, AuthorizeRequest, CachedAnswer, CachedReadOptions } from '../agent-parts.ts';
 import { parseReadParameters, type QueryTimes } from '../consistency.ts';
@@ -35,6 +44,7 @@ export function agentRoutes(deps: AgentRouteDeps): readonly Route[] {
       path: '/v1/agent/self',
       about: 'Configuration, member and counters of the agent.',
       acl: 'agent:read',
+      rule: agentRead,
       handle: async () => jsonResponse(await agent.self()),
     },
     {
@@ -42,6 +52,7 @@ export function agentRoutes(deps: AgentRouteDeps): readonly Route[] {
       path: '/v1/agent/members',
       about: 'Members that the agent knows.',
       acl: 'node:read',
+      rule: membersRead,
       query: [
         { name: 'wan', about: 'The servers of all datacenters.' },
         { name: 'segment', about: 'Accepted; there are no network segments.' },
@@ -59,6 +70,7 @@ export function agentRoutes(deps: AgentRouteDeps): readonly Route[] {
       path: '/v1/agent/metrics',
       about: 'What the agent measures.',
       acl: 'agent:read',
+      rule: agentRead,
       query: [{ name: 'format', about: 'prometheus for the text exposition format.' }],
       handle: async ({ query }) => {
         if (query.text('format') !== 'prometheus') return jsonResponse(await agent.metrics.json());
@@ -71,6 +83,7 @@ export function agentRoutes(deps: AgentRouteDeps): readonly Route[] {
       path: '/v1/agent/reload',
       about: 'Read the configuration again. The header X-Isthmus-Needs-Restart names changed keys that need a restart.',
       acl: 'agent:write',
+      rule: agentWrite,
       handle: async () => {
         const keys = await agent.reload();
         return keys.length === 0 ? EMPTY : { headers: { 'X-Isthmus-Needs-Restart': keys.join(', ') } };
@@ -93,13 +106,14 @@ export function agentRoutes(deps: AgentRouteDeps): readonly Route[] {
         return agent.forceLeave(params.node ?? '', { prune: query.has('prune'), signal, ...tokenOf(request) });
       },
       [{ name: 'prune', about: 'Forget it altogether.' }],
-      'operator:write',
+      { acl: 'operator:write', rule: operatorWrite },
     ),
     {
       method: 'PUT',
       path: '/v1/agent/token/:kind',
       about: 'Set one of the agent’s own tokens: default, agent, agent_master or replication.',
       acl: 'agent:write',
+      rule: agentWrite,
       handle({ params, body }) {
         const { Token = '' } = decodeBody({ body }, OWN_TOKEN);
         agent.access.setToken(params.kind ?? '', Token);
@@ -110,6 +124,7 @@ export function agentRoutes(deps: AgentRouteDeps): readonly Route[] {
       path: '/v1/agent/connect/ca/roots',
       about: 'All root certificates to be trusted, from the agent’s cache.',
       acl: 'none',
+      rule: OPEN,
       get: (_params, options) => agent.roots.get(options),
       // The peer's cache forgets who led and how old the answer was.
       headers: { 'X-Consul-Knownleader': 'false', 'X-Consul-Lastcontact': '0' },
@@ -118,6 +133,7 @@ export function agentRoutes(deps: AgentRouteDeps): readonly Route[] {
       path: '/v1/agent/connect/ca/leaf/*service',
       about: 'Certificate and private key of a service on this node; renewed before it expires.',
       acl: 'service:write',
+      rule: BY_PART,
       get: async ({ service }, options) => {
         if (service === undefined || service === '')
           throw new IsthmusError('rejected', 'URI must be either service or agent');
@@ -129,6 +145,7 @@ export function agentRoutes(deps: AgentRouteDeps): readonly Route[] {
       path: '/v1/agent/connect/authorize',
       about: 'Whether a client certificate may connect to a service of this node.',
       acl: 'service:write',
+      rule: BY_PART,
       handle: async (request) => {
         const { Target, ClientCertURI, ClientCertSerial } = decodeBody(
           request,
@@ -161,13 +178,13 @@ function action(
   about: string,
   run: (request: ApiRequest) => Promise<void>,
   query: readonly QueryParameter[] = [],
-  acl: AclRule = 'agent:write',
+  decided: Pick<Route, 'acl' | 'rule'> = { acl: 'agent:write', rule: agentWrite },
 ): Route {
   return {
     method,
     path,
     about,
-    acl,
+    ...decided,
     query,
     handle: async (request) => {
       await run(request);
@@ -184,6 +201,7 @@ interface HeldRouteSpec {
   readonly path: string;
   readonly about: string;
   readonly acl: AclRule;
+  readonly rule: RouteRule;
   /** May throw an IsthmusError. */
   get(params: Readonly<Record<string, string>>, options: CachedReadOptions): Promise<CachedAnswer<unknown>>;
   readonly headers?: Readonly<Record<string, string>>;
@@ -211,6 +229,7 @@ function heldRoute({ datacenter, queryTimes }: AgentRouteDeps, spec: HeldRouteSp
     path: spec.path,
     about: spec.about,
     acl: spec.acl,
+    rule: spec.rule,
     query: BLOCKING,
     prepare,
     handle: (request) => prepare(request.params, request.query).run(request.token, request.signal),

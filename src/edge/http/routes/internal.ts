@@ -1,3 +1,4 @@
+import { OPEN, operatorRead } from '../../../agent/access/rules.ts';
 import { IsthmusError } from '../../../lib/errors.ts';
 import type { AgentParts } from '../agent-parts.ts';
 import { readRoute } from '../read-route.ts';
@@ -32,6 +33,7 @@ export function internalRoutes(deps: CatalogRouteDeps & { readonly agent: AgentP
       path: '/v1/internal/ui/service-topology/*service',
       about: 'Not offered: intentions and upstreams have endpoints of their own.',
       acl: 'service:read',
+      rule: OPEN,
       query: [{ name: 'kind', about: 'Kind of the service; must be given.' }],
       handle({ params, query }) {
         required(params.service, 'Missing service name');
@@ -54,6 +56,7 @@ export function internalRoutes(deps: CatalogRouteDeps & { readonly agent: AgentP
       path: '/v1/internal/links',
       about: 'Links to other datacenters: state, round-trip time, last error.',
       acl: 'operator:read',
+      rule: operatorRead,
       handle: () => jsonResponse(deps.agent.links()),
     },
   ];

@@ -1,3 +1,4 @@
+import { agentRead } from '../../../agent/access/rules.ts';
 import { IsthmusError } from '../../../lib/errors.ts';
 import type { LogLines } from '../agent-parts.ts';
 import type { Route } from '../route.ts';
@@ -12,6 +13,7 @@ export function monitorRoutes(log: LogLines): readonly Route[] {
       path: '/v1/agent/monitor',
       about: 'The log of the agent as it is written, JSON lines; no more than `log_level` lets through.',
       acl: 'agent:read',
+      rule: agentRead,
       query: [
         { name: 'loglevel', about: 'Least level: debug, info, warn or error; default info.' },
         { name: 'logjson', about: 'Accepted; lines are always JSON.', effect: 'none' },

@@ -1,3 +1,4 @@
+import { BY_PART, OPEN } from '../../../agent/access/rules.ts';
 import type { ProxyFeeds } from '../../../agent/proxycfg/proxy-configs.ts';
 import type { ProxyRequest } from '../../../agent/proxycfg/request.ts';
 import type { Clock } from '../../../lib/clock.ts';
@@ -27,6 +28,7 @@ export function sidecarRoutes(deps: SidecarRouteDeps): readonly Route[] {
       path: '/v1/internal/sidecar',
       about: 'Stream of everything that a sidecar needs: configuration, roots, certificate, verdicts, endpoints.',
       acl: 'service:write',
+      rule: BY_PART,
       query: [
         { name: 'proxy', about: 'ID of a proxy registered with this agent.' },
         { name: 'sidecar-for', about: 'Instead of proxy: ID of a service; its sidecar is meant.' },
@@ -44,6 +46,7 @@ export function sidecarRoutes(deps: SidecarRouteDeps): readonly Route[] {
       path: '/v1/internal/sidecar/:session/ack',
       about: 'Confirm that the sidecar uses an update and all before it.',
       acl: 'service:write',
+      rule: OPEN, // the ID of a session is known to its sidecar alone
       query: [{ name: 'version', about: 'Version of the update.' }],
       handle({ params, query }) {
         const version = parseUnsigned(query.text('version'));

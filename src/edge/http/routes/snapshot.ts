@@ -1,3 +1,4 @@
+import { BY_SERVERS } from '../../../agent/access/rules.ts';
 import type { SnapshotContract } from '../../../rpc/contract/snapshots.ts';
 import { EMPTY, type QueryParameter, type Route } from '../route.ts';
 import { callOptions } from '../write-route.ts';
@@ -19,6 +20,7 @@ export function snapshotRoutes({ snapshots }: SnapshotRouteDeps): readonly Route
       path: '/v1/snapshot',
       about: 'An archive of everything that the datacenter’s store holds, at one revision.',
       acl: 'management',
+      rule: BY_SERVERS,
       query: [
         { name: 'stale', about: 'Accepted; the state is never older than the request.', effect: 'none' },
         DATACENTER,
@@ -41,6 +43,7 @@ export function snapshotRoutes({ snapshots }: SnapshotRouteDeps): readonly Route
       path: '/v1/snapshot',
       about: 'Replaces everything that the datacenter’s store holds by an archive, in one step or not at all.',
       acl: 'management',
+      rule: BY_SERVERS,
       body: 'stream',
       query: [{ name: 'force', about: 'Also an archive of another datacenter or trust domain.' }, DATACENTER],
       async handle(request) {

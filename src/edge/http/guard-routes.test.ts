@@ -1,9 +1,12 @@
 import { describe, expect, it } from 'vitest';
+import { guardedLocal } from '../../agent/access/guarded-local.ts';
+import type { RightsOf } from '../../agent/access/rights-of.ts';
+import { agentRead, BY_SERVERS } from '../../agent/access/rules.ts';
 import type { LocalState } from '../../agent/local/types.ts';
 import { IsthmusError } from '../../lib/errors.ts';
 import { ALL_RIGHTS, NO_RIGHTS, type Rights } from '../../model/rights.ts';
-import { guardAgentRoutes, guardLocal } from './agent-access.ts';
-import type { AgentAccess } from './agent-parts.ts';
+import { guardRoutes } from './guard-routes.ts';
+import { allRoutes } from './reference.ts';
 import type { ApiRequest, Route } from './route.ts';
 
 /** Rights by name: `service:web:write`. */
@@ -19,13 +22,10 @@ function rightsTo(...granted: readonly string[]): Rights {
 }
 
 /** Tokens are the right that they carry; expired and deleted ones are not known, as the domain says it. */
-const access: AgentAccess = {
-  async rights(token = 'none') {
-    if (token === 'expired' || token === 'deleted') throw new IsthmusError('permission_denied', 'ACL not found');
-    if (token === 'none' || token === 'other') return token === 'none' ? NO_RIGHTS : rightsTo('key:x:write');
-    return token === 'root' ? ALL_RIGHTS : rightsTo(...token.split(' '));
-  },
-  setToken: () => undefined,
+const rights: RightsOf = async (token = 'none') => {
+  if (token === 'expired' || token === 'deleted') throw new IsthmusError('permission_denied', 'ACL not found');
+  if (token === 'none' || token === 'other') return token === 'none' ? NO_RIGHTS : rightsTo('key:x:write');
+  return token === 'root' ? ALL_RIGHTS : rightsTo(...token.split(' '));
 };
 
 const registered: string[] = [];
@@ -61,7 +61,6 @@ const ROWS: readonly Row[] = [
   { route: 'GET /v1/agent/self', right: 'agent:n1:read' },
   { route: 'GET /v1/agent/metrics', right: 'agent:n1:read' },
   { route: 'GET /v1/agent/monitor', right: 'agent:n1:read' },
-  { route: 'GET /v1/agent/host', right: 'operator::read' },
   { route: 'GET /v1/agent/members', right: 'node:n1:read', value: [{ Name: 'n1' }], hidden: [] },
   { route: 'PUT /v1/agent/reload', right: 'agent:n1:write' },
   { route: 'PUT /v1/agent/leave', right: 'agent:n1:write' },
@@ -104,17 +103,12 @@ const ROWS: readonly Row[] = [
 async function ask({ route: text, params = {}, value = 'shown' }: Row, token?: string): Promise<unknown> {
   const [method = '', path = ''] = text.split(' ');
   let ran = false;
-  const route = {
-    method,
-    path,
-    about: '',
-    acl: 'none',
-    handle() {
-      ran = true;
-      return { json: value };
-    },
-  } as Route;
-  const [guarded] = guardAgentRoutes([route], { access, local, nodeName: 'n1' });
+  const served = allRoutes().find((one) => one.method === method && one.path === path) as Route;
+  const handle = () => {
+    ran = true;
+    return { json: value };
+  };
+  const [guarded] = guardRoutes([{ ...served, handle }], { rights, local, nodeName: 'n1' });
   const request = { params, signal: new AbortController().signal, token } as unknown as ApiRequest;
   try {
     return (await guarded?.handle(request))?.json;
@@ -142,13 +136,16 @@ describe.each(ROWS)('$route', (row) => {
 it('leaves no prepared call that would go past the check', () => {
   const prepare = () => ({ waits: false, run: async () => ({}) });
   const base = { method: 'GET', about: '', acl: 'none', handle: () => ({}), prepare } as const;
-  const routes = ['/v1/agent/self', '/v1/catalog/nodes'].map((path): Route => ({ ...base, path }));
-  const guarded = guardAgentRoutes(routes, { access, local, nodeName: 'n1' });
+  const routes: Route[] = [
+    { ...base, path: '/v1/agent/self', rule: agentRead },
+    { ...base, path: '/v1/catalog/nodes', rule: BY_SERVERS },
+  ];
+  const guarded = guardRoutes(routes, { rights, local, nodeName: 'n1' });
   expect(guarded.map((route) => route.prepare)).toEqual([undefined, prepare]);
 });
 
 describe('registrations', () => {
-  const guarded = guardLocal(local, access, 'n1');
+  const guarded = guardedLocal(local, rights, 'n1');
   const outcome = async (run: () => Promise<void>): Promise<string> => {
     const before = registered.length;
     try {
@@ -190,4 +187,10 @@ describe('registrations', () => {
   ])('of check %j with %s', async (definition, token, expected) => {
     expect(await outcome(() => guarded.registerCheck(definition, { token }))).toBe(expected);
   });
+});
+
+it('is named by every route: one without a rule does not compile', () => {
+  // @ts-expect-error the rule is missing
+  const route: Route = { method: 'GET', path: '/v1/agent/new', about: '', acl: 'none', handle: () => ({}) };
+  expect(route).not.toHaveProperty('rule');
 });

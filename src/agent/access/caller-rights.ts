@@ -1,10 +1,10 @@
-import type { Clock } from '../lib/clock.ts';
-import { IsthmusError } from '../lib/errors.ts';
-import { type Caller, type Callers, type Grants, NO_RIGHTS, type Rights } from '../model/rights.ts';
-import type { CacheEntry } from '../rpc/subscribe/cache-entry.ts';
-import type { Question } from '../rpc/subscribe/question.ts';
-import { SubscriptionCache } from '../rpc/subscribe/subscription-cache.ts';
-import type { Followed, WatchPool } from '../rpc/subscribe/watch-pool.ts';
+import type { Clock } from '../../lib/clock.ts';
+import { IsthmusError } from '../../lib/errors.ts';
+import { type Caller, type Callers, type Grants, NO_RIGHTS, type Rights } from '../../model/rights.ts';
+import type { CacheEntry } from '../../rpc/subscribe/cache-entry.ts';
+import type { Question } from '../../rpc/subscribe/question.ts';
+import { SubscriptionCache } from '../../rpc/subscribe/subscription-cache.ts';
+import type { Followed, WatchPool } from '../../rpc/subscribe/watch-pool.ts';
 
 export interface CallerRightsDeps {
   readonly pool: Pick<WatchPool, 'follow'>;

@@ -1,19 +1,17 @@
-import type { LocalState } from '../../agent/local/types.ts';
-import type { ProxyFeeds } from '../../agent/proxycfg/proxy-configs.ts';
-import type { ProxyRequest } from '../../agent/proxycfg/request.ts';
 import { hasCode } from '../../lib/errors.ts';
 import { linkSignals } from '../../lib/signals.ts';
 import type { Callers } from '../../model/rights.ts';
+import type { LocalState } from '../local/types.ts';
+import type { ProxyFeeds } from '../proxycfg/proxy-configs.ts';
+import type { ProxyRequest } from '../proxycfg/request.ts';
+import type { RequireService } from './rights-of.ts';
 
 export interface ProxyAccessDeps {
   readonly proxies: ProxyFeeds;
   readonly local: Pick<LocalState, 'serviceForm'>;
   readonly callers: Pick<Callers, 'onChange'>;
   /** Rejects with `permission_denied` unless the token may write the service. */
-  readonly require: (
-    service: string,
-    options: { readonly token?: string; readonly signal: AbortSignal },
-  ) => Promise<void>;
+  readonly require: RequireService;
 }
 
 /** Proxies, for those who may write the service that each acts for; a feed ends with the right to it. */
