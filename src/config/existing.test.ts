@@ -112,7 +112,7 @@ service {
       'c.hcl:7: service "web": Invalid check: Scripts are not run by this agent; use an HTTP, TCP, TTL or alias check',
       'c.hcl:7: service "web": Invalid check: Docker checks are not supported; use an HTTP, TCP, TTL or alias check',
       'c.hcl:7: service "web": Invalid check: gRPC checks are not supported; use an HTTP, TCP, TTL or alias check',
-      'c.hcl:3: "ui" is refused: there is no browser interface yet; remove the key',
+      'c.hcl:3: "ui" is refused: there is no browser interface yet; leave it out',
       'c.hcl:4: "watches" is refused: handlers of watches are not run; follow what changes with blocking queries (docs/api.md)',
       ...['statsd_address', 'dogstatsd_tags'].map(
         (key) =>

@@ -105,7 +105,7 @@ export const NO_EFFECT_ROWS: readonly NoEffectRow[] = [
   ),
   row(
     'refused',
-    'there is no browser interface yet; remove the key',
+    'there is no browser interface yet; leave it out',
     'ui=ui! ui_config.enabled ui_dir=ui-dir ui_config.dir',
   ),
   row('refused', 'handlers of watches are not run; follow what changes with blocking queries (docs/api.md)', 'watches'),
