@@ -69,6 +69,38 @@ describe('TTL checks', () => {
   });
 });
 
+it('warns of a second sidecar with the same port, and of one that listens on another port than it is registered with', async () => {
+  const warnings: unknown[] = [];
+  const log = { ...noLog, warn: (message: string, fields?: object) => void warnings.push({ message, ...fields }) };
+  const state = createLocalState(
+    { contract: datacenter.contract, clock, log, metrics: noMetrics, random: () => 0.5 },
+    { node: 'n1', nodeId: '', datacenter: 'dc1', address: '10.0.0.1', taggedAddresses: {} },
+  );
+  running.push(state);
+  const sidecar = (ID: string, Address = '', bind_port?: number) =>
+    state.registerService({
+      Name: 'web',
+      ID,
+      Connect: {
+        SidecarService: {
+          Port: 21_000,
+          Address,
+          ...(bind_port === undefined ? {} : { Proxy: { Config: { bind_port } } }),
+        },
+      },
+    });
+  await sidecar('a');
+  await sidecar('a');
+  await sidecar('c', '10.0.0.3');
+  expect(warnings).toEqual([]);
+  await sidecar('b');
+  await sidecar('d', '10.0.0.4', 9);
+  expect(warnings).toEqual([
+    expect.objectContaining({ proxy: 'b-sidecar-proxy', other: 'a-sidecar-proxy', port: 21_000 }),
+    expect.objectContaining({ proxy: 'd-sidecar-proxy', bind_port: 9, port: 21_000 }),
+  ]);
+});
+
 describe('alias checks', () => {
   it('of another node are critical while the node or its service is not there, and turn when that changes', async () => {
     await local.registerCheck({ Name: 'service', AliasNode: 'n2', AliasService: 'db' });
