@@ -48,7 +48,7 @@ function describe(node: ConfigNode): string {
   return typeof node.value === 'string' ? `the text ${JSON.stringify(node.value)}` : String(node.value);
 }
 
-/** HCL can't tell a block from a list with one block, and a scalar may stand in a list of one. */
+/** HCL can't distinguish a block from a list with one block, and a scalar may stand in a list of one. */
 export function unwrap(nodes: readonly ConfigNode[]): ConfigNode {
   const last = nodes.at(-1) as ConfigNode;
   return last.kind === 'list' && last.items.length === 1 ? (last.items[0] as ConfigNode) : last;
