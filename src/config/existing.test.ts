@@ -109,9 +109,9 @@ service {
   expect(() => load(refused, 'c.hcl')).toThrow(
     [
       '8 problems:',
-      'c.hcl:7: service "web": Invalid check: Scripts are not run by this agent; use an HTTP, TCP, TTL or alias check',
-      'c.hcl:7: service "web": Invalid check: Docker checks are not supported; use an HTTP, TCP, TTL or alias check',
-      'c.hcl:7: service "web": Invalid check: gRPC checks are not supported; use an HTTP, TCP, TTL or alias check',
+      'c.hcl:9: service "web": Invalid check: Scripts are not run by this agent; use an HTTP, TCP, TTL or alias check',
+      'c.hcl:10: service "web": Invalid check: Docker checks are not supported; use an HTTP, TCP, TTL or alias check',
+      'c.hcl:11: service "web": Invalid check: gRPC checks are not supported; use an HTTP, TCP, TTL or alias check',
       'c.hcl:3: "ui" is refused: there is no browser interface yet; leave it out',
       'c.hcl:4: "watches" is refused: handlers of watches are not run; follow what changes with blocking queries (docs/api.md)',
       ...['statsd_address', 'dogstatsd_tags'].map(

@@ -3,7 +3,7 @@ import type { ConfigNode, ObjectNode } from '../../lib/hcl/node.ts';
 import { unknownKey } from '../../lib/suggest.ts';
 import { checkDefinitionFaults } from '../../model/registration/check-rules.ts';
 import { decodeCheckDefinition, decodeServiceDefinition } from '../../model/registration/definitions.ts';
-import { serviceFaults } from '../../model/registration/service-rules.ts';
+import { type CheckFault, serviceFaults } from '../../model/registration/service-rules.ts';
 import { tenancyOf } from '../../model/tenancy.ts';
 import { Problems } from '../problems.ts';
 import type { PlacedDefinition } from '../together.ts';
@@ -108,6 +108,7 @@ function readFields(block: ObjectNode, fields: readonly Field[], place: Place): 
     else seen.push(entry.value);
   }
   const result: Record<string, unknown> = {};
+  WHERE.set(result, `${file}:${block.at.line}`);
   for (const [field, nodes] of given) {
     const inside = { ...place, path: `${place.path}.${field.name}` };
     problems.attempt(() => {
@@ -138,7 +139,7 @@ function definitions<D>(
   label: string,
   fields: readonly Field[],
   decode: (value: unknown) => D,
-  faults: (definition: D) => readonly string[],
+  faults: (definition: D) => readonly (string | CheckFault)[],
 ): Kind<readonly Definition[]> {
   return {
     label,
@@ -147,15 +148,25 @@ function definitions<D>(
         const problems = new Problems();
         const definition = readFields(block, fields, { ...place, problems });
         if (!problems.any)
-          for (const fault of faults(decode(definition)))
-            problems.add(`${place.file}:${block.at.line}: ${nameOf(place.path, definition)}: ${fault}`);
+          for (const fault of faults(decode(definition))) {
+            const [text, at] =
+              typeof fault === 'string' ? [fault, definition] : [fault.text, checkOf(definition, fault)];
+            problems.add(`${placed(at).at}: ${nameOf(place.path, definition)}: ${text}`);
+          }
         problems.pourInto(place.problems);
-        WHERE.set(definition, `${place.file}:${block.at.line}`);
         return problems.any ? [] : [definition];
       }),
     merge: (earlier, later) => [...earlier, ...later],
     show: () => '',
   };
+}
+
+/** The block of a check, for its line. */
+function checkOf(definition: Definition, { check, ofSidecar }: CheckFault): Definition {
+  const { SidecarService } = (definition.Connect ?? {}) as { readonly SidecarService?: Definition };
+  const { Check, Checks } = (ofSidecar ? SidecarService : definition) ?? {};
+  const single = typeof Check === 'object' && Check !== null && Object.keys(Check).length > 0 ? [Check] : [];
+  return ([...single, ...listOf(Checks)][check] ?? definition) as Definition;
 }
 
 function nameOf(path: string, { Name: name }: Definition): string {

@@ -22,7 +22,7 @@ const MAX_WEIGHT = 65_535;
 const ANY_NODE = defaultAddresses('');
 
 /** What is wrong with a definition, in the order in which Consul looks; a list is what Consul says in one text. */
-function* faultsInOrder(definition: ServiceDefinition): Iterable<string | readonly string[]> {
+function* faultsInOrder(definition: ServiceDefinition): Iterable<string | readonly string[] | CheckFault> {
   if (!definition.Name) yield 'Missing service name';
   if (isAnyAddress(definition.Address ?? '')) yield 'Invalid service address';
   const weights = definition.Weights;
@@ -37,17 +37,26 @@ function* faultsInOrder(definition: ServiceDefinition): Iterable<string | readon
   if (faults.length > 0) yield faults;
   yield* portFaults(definition);
   for (const fault of portFaults(sidecar ?? {})) yield `sidecar_service: ${fault}`;
-  yield* checksFaults(checksOf(definition), 'Invalid check');
-  if (sidecar !== undefined) yield* checksFaults(checksOf(sidecar), 'Invalid check in sidecar_service');
+  yield* checksFaults(definition, false);
+  if (sidecar !== undefined) yield* checksFaults(sidecar, true);
+}
+
+/** What is wrong with one check of a definition, or of its sidecar. */
+export interface CheckFault {
+  readonly text: string;
+  /** Its place in `checksOf`. */
+  readonly check: number;
+  readonly ofSidecar: boolean;
 }
 
 /** Throws `invalid_argument` with Consul's text for the first thing that is wrong. */
 export function validateServiceDefinition(definition: ServiceDefinition): void {
-  for (const fault of faultsInOrder(definition)) throw badRequest(typeof fault === 'string' ? fault : faultList(fault));
+  for (const fault of faultsInOrder(definition))
+    throw badRequest(typeof fault === 'string' ? fault : 'text' in fault ? fault.text : faultList(fault));
 }
 
 /** Everything that is wrong with a definition, and with the sidecar that it brings. */
-export function serviceFaults(definition: ServiceDefinition): readonly string[] {
+export function serviceFaults(definition: ServiceDefinition): readonly (string | CheckFault)[] {
   const own = [...faultsInOrder(definition)].flat();
   // The port that is still to be allocated is no fault.
   const sidecar = own.length > 0 ? undefined : expandSidecar(definition, ANY_NODE, () => 1);
@@ -69,13 +78,16 @@ function nestedFaults(sidecar: SidecarDefinition | undefined): string[] {
   return faults;
 }
 
-function* checksFaults(checks: readonly CheckType[], prefix: string): Iterable<string> {
-  for (const check of checks) {
-    const fault = checkFault(check) ?? unsupportedCheck(check);
-    if (fault !== undefined) yield `${prefix}: ${fault}`;
+function* checksFaults(of: ServiceDefinition | SidecarDefinition, ofSidecar: boolean): Iterable<CheckFault> {
+  const checks = checksOf(of);
+  const prefix = ofSidecar ? 'Invalid check in sidecar_service' : 'Invalid check';
+  for (const [check, type] of checks.entries()) {
+    const fault = checkFault(type) ?? unsupportedCheck(type);
+    if (fault !== undefined) yield { text: `${prefix}: ${fault}`, check, ofSidecar };
   }
-  for (const { Status } of checks)
-    if (Status && !isStatus(Status)) yield "Status for checks must 'passing', 'warning', 'critical'";
+  for (const [check, { Status }] of checks.entries())
+    if (Status && !isStatus(Status))
+      yield { text: "Status for checks must 'passing', 'warning', 'critical'", check, ofSidecar };
 }
 
 /** `Check`, when anything is set in it, then `Checks`. */
