@@ -4,6 +4,7 @@ import type { Clock } from '../../lib/clock.ts';
 import { VERSION } from '../../model/version.ts';
 import type { ServerContract } from '../../rpc/contract/contract.ts';
 import type { SnapshotContract } from '../../rpc/contract/snapshots.ts';
+import { DEFAULT_LIMITS } from '../../rpc/transport/handlers.ts';
 import { createRpcListener, type ListenerSpec, type RpcListener } from '../../rpc/transport/listener.ts';
 import type { OtherProtocol } from '../../rpc/transport/tls.ts';
 import { type AgentSessions, createAgentSessions } from '../../server/agent-sessions.ts';
@@ -67,6 +68,8 @@ export function createListeners(deps: ListenersDeps): Listeners {
     limits: {
       maxConnectionsPerClient: config.limits.rpcMaxConnsPerClient,
       handshakeMs: config.limits.rpcHandshakeTimeoutMs,
+      // What the HTTP API takes is passed on as JSON, with its arguments around it.
+      maxWriteBytes: Math.max(DEFAULT_LIMITS.maxWriteBytes, 2 * config.limits.httpMaxBodyBytes),
     },
     handlers: {
       datacenter,

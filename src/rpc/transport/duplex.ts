@@ -1,5 +1,5 @@
 import { create, type DescMessage, type MessageInitShape, type MessageShape } from '@bufbuild/protobuf';
-import type { IsthmusError } from '../../lib/errors.ts';
+import { IsthmusError } from '../../lib/errors.ts';
 import { AsyncQueue } from '../../lib/queue.ts';
 import type { DuplexStream } from './handlers.ts';
 import type { PeerIdentity } from './security.ts';
@@ -10,12 +10,15 @@ interface DuplexCall<Message> {
   on(event: 'end' | 'close' | 'cancelled', listener: () => void): unknown;
   on(event: 'error', listener: (error: unknown) => void): unknown;
   readonly writable: boolean;
+  readonly writableLength: number;
   write(message: Message): boolean;
   end(): void;
 }
 
-/** A peer says little: heartbeats, and who it is when that changes. More than this unread means that it floods us. */
-const MAX_UNREAD = 1_024;
+/** The other side says little: heartbeats, and who it is when that changes. More than this unread means that it floods us. */
+const MAX_UNREAD = 64;
+/** Messages that the other side has not taken yet: more means that it reads no more. */
+const MAX_UNSENT = 1_024;
 
 /** A gRPC duplex call as a {@link DuplexStream}. `toError` makes the error that the reader sees when the call breaks. */
 export function createDuplex<Schema extends DescMessage>(
@@ -43,7 +46,9 @@ export function createDuplex<Schema extends DescMessage>(
     ...(identity === undefined ? {} : { identity }),
     messages: queue,
     send(message) {
-      if (!ended && call.writable) call.write(create(schema, message));
+      if (ended || !call.writable) return;
+      if (call.writableLength < MAX_UNSENT) call.write(create(schema, message));
+      else queue.fail(new IsthmusError('unavailable', `${peer} reads no more`));
     },
     end() {
       if (ended) return;

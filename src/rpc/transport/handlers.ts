@@ -63,8 +63,13 @@ export interface RpcHandlers {
 
 /** Bounds of a connection between servers. */
 export interface TransportLimits {
-  /** Largest message either way, bytes. Default 64 MiB. Above it the call fails with `too_large`. */
+  /** Largest message that is sent, and that who dials takes, bytes. Default 64 MiB. Above it the call fails with `too_large`. */
   readonly maxMessageBytes?: number;
+  /** Largest write, and part of an archive, that a listener takes, bytes. Default 4 MiB. */
+  readonly maxWriteBytes?: number;
+  /** Bytes of unfinished messages that one connection, and all, may make a listener hold. Default 16 and 64 MiB. */
+  readonly maxUnfinishedOfConnection?: number;
+  readonly maxUnfinished?: number;
   /** Calls at once on one connection; more wait on the caller's side. Default 10,000: each watch is one. */
   readonly maxConcurrentStreams?: number;
   /**
@@ -82,8 +87,13 @@ export interface TransportLimits {
   readonly keepaliveTimeoutMs?: number;
 }
 
+const MIB = 1024 * 1024;
+
 export const DEFAULT_LIMITS: Required<TransportLimits> = {
-  maxMessageBytes: 64 * 1024 * 1024,
+  maxMessageBytes: 64 * MIB,
+  maxWriteBytes: 4 * MIB,
+  maxUnfinishedOfConnection: 16 * MIB,
+  maxUnfinished: 64 * MIB,
   maxConcurrentStreams: 10_000,
   maxConnections: 8_192,
   maxConnectionsPerClient: 100,

@@ -7,11 +7,13 @@ import type { Service } from '../../lib/service.ts';
 import { createTaskGroup } from '../../lib/task.ts';
 import type { Logger, Metrics } from '../../telemetry/types.ts';
 import { createGrpcServer } from '../grpc/grpc-server.ts';
+import { Intake } from '../grpc/intake.ts';
 import { DEFAULT_LIMITS, type RpcHandlers, type TransportLimits } from './handlers.ts';
 import { inspectPreface, type PrefaceVerdict } from './preface.ts';
 import { Refusals } from './refusals.ts';
 import { plaintext, type SecuredConnection, type TransportSecurity } from './security.ts';
 import { createServerMethods, serviceDefinition } from './server-methods.ts';
+import { maxRequestBytes } from './wire.ts';
 
 export interface ListenerSpec {
   /** 'server', 'serf_lan' or 'serf_wan'. All speak the same protocol. */
@@ -106,7 +108,17 @@ class Listener implements RpcListener {
       log.error('a call broke', { call: name, error: error.message });
     this.#accepting = createTaskGroup({ clock, onError });
     this.#calls = createTaskGroup({ clock, onError });
-    this.#grpc = createGrpcServer(serverOptions(this.#limits));
+    const { maxUnfinished, maxUnfinishedOfConnection: perConnection } = this.#limits;
+    const perMessage = (path: string): number => maxRequestBytes(path, this.#limits);
+    const intake = new Intake({ perMessage, perConnection, total: maxUnfinished });
+    metrics.gauge(
+      {
+        name: 'isthmus_rpc_unfinished_bytes',
+        help: 'Bytes of messages to the server ports that have not arrived whole.',
+      },
+      (set) => set(intake.held),
+    );
+    this.#grpc = createGrpcServer(serverOptions(this.#limits), intake);
     this.#grpc.addService(
       serviceDefinition,
       createServerMethods({
@@ -252,7 +264,7 @@ function serverOptions(limits: Required<TransportLimits>) {
     'grpc.max_concurrent_streams': limits.maxConcurrentStreams,
     'grpc.keepalive_time_ms': limits.keepaliveMs,
     'grpc.keepalive_timeout_ms': limits.keepaliveTimeoutMs,
-    'grpc.max_receive_message_length': limits.maxMessageBytes,
+    'grpc.max_receive_message_length': limits.maxWriteBytes, // of one method; see maxRequestBytes
     'grpc.max_send_message_length': limits.maxMessageBytes,
   };
 }

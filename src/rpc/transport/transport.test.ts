@@ -1,4 +1,5 @@
 import { once } from 'node:events';
+import { connect as connectHttp2 } from 'node:http2';
 import { connect as tcpConnect } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
 import { FakeClock, settle } from '../../../test/fakes/fake-clock.ts';
@@ -74,6 +75,15 @@ function capture(): { log: Logger; lines: { message: string; fields: unknown }[]
   const lines: { message: string; fields: unknown }[] = [];
   const log: Logger = { ...noLog, warn: (message, fields) => lines.push({ message, fields }), child: () => log };
   return { log, lines };
+}
+
+function callHeaders(method: string): Record<string, string> {
+  return {
+    ':method': 'POST',
+    ':path': `/isthmus.v1.Server/${method}`,
+    'content-type': 'application/grpc',
+    te: 'trailers',
+  };
 }
 
 /** Whether the listener answers a call on a new connection from this address. */
@@ -247,7 +257,7 @@ describe('the contract over the network', () => {
   });
 
   it('refuses a message above the limit and goes on', async () => {
-    const limits = { maxMessageBytes: 100_000 };
+    const limits = { maxMessageBytes: 100_000, maxWriteBytes: 100_000 };
     const listener = await serve(
       {
         contract: contractOf({
@@ -264,6 +274,54 @@ describe('the contract over the network', () => {
       code: 'too_large',
     });
     expect(await remote.write('intentions.delete', { id: 'x' }, { signal: never })).toMatchObject({ revision: 1 });
+  });
+
+  it.each([
+    ['Write', 4 * 1024 * 1024 + 1],
+    ['Read', 1024 * 1024 + 1],
+    ['Link', 128 * 1024 + 1],
+    ['Session', 128 * 1024 + 1],
+    ['SaveSnapshot', 64 * 1024 + 1],
+  ])('refuses a message that is too large for its method by its head alone: %s', async (method, length) => {
+    const listener = await serve({});
+    const head = Buffer.alloc(5);
+    head.writeUInt32BE(length, 1);
+    const session = connectHttp2(`http://127.0.0.1:${port(listener)}`);
+    const stream = session.request(callHeaders(method));
+    stream.on('error', () => undefined);
+    stream.resume();
+    stream.write(head);
+    const [headers] = (await Promise.race([once(stream, 'response'), once(stream, 'trailers')])) as [object];
+    expect(headers).toMatchObject({
+      'grpc-status': '8',
+      'grpc-message': expect.stringContaining('larger%20than%20max'),
+    });
+    session.destroy();
+  });
+
+  it('ends calls whose unfinished messages are more than a connection, or all, may hold; others are served', async () => {
+    const limits = { maxUnfinishedOfConnection: 300_000, maxUnfinished: 500_000 };
+    const listener = await serve(
+      { contract: contractOf({ read: async () => makeResult({ index: 1, value: 1 }) }) },
+      { limits },
+    );
+    const hogs = Array.from({ length: 4 }, () => connectHttp2(`http://127.0.0.1:${port(listener)}`));
+    const head = Buffer.alloc(5);
+    head.writeUInt32BE(1_000_000, 1);
+    const ended = hogs.flatMap((hog) =>
+      Array.from({ length: 5 }, () => {
+        const stream = hog.request(callHeaders('Write'));
+        stream.on('error', () => undefined);
+        stream.write(Buffer.concat([head, Buffer.alloc(60_000)]));
+        stream.write(Buffer.alloc(60_000));
+        return new Promise((resolve) => stream.once('close', resolve));
+      }),
+    );
+    await Promise.race(ended);
+    const { remote } = dial(port(listener));
+    for (let turn = 0; turn < 10; turn += 1)
+      expect((await remote.read('ca.roots', {}, { signal: never })).value).toBe(1);
+    for (const hog of hogs) hog.destroy();
   });
 
   it('fails open calls at once when the channel is closed or the server stops', async () => {

@@ -33,6 +33,29 @@ export const METHODS = {
   session: method(Server.method.session),
 } as const;
 
+const KIB = 1024;
+
+/** The largest message that a listener takes of each method, bytes; undefined: as large as a write may be. */
+const MAX_REQUEST: Readonly<Record<keyof typeof METHODS, number | undefined>> = {
+  read: 1024 * KIB,
+  write: undefined,
+  watch: 1024 * KIB,
+  changes: 64 * KIB,
+  // Hellos, which name up to 64 servers or the metadata of a node, and heartbeats.
+  link: 128 * KIB,
+  session: 128 * KIB,
+  saveSnapshot: 64 * KIB,
+  restoreSnapshot: undefined,
+};
+const MAX_BY_PATH = new Map(
+  (Object.keys(METHODS) as (keyof typeof METHODS)[]).map((name) => [METHODS[name].path, MAX_REQUEST[name]]),
+);
+
+/** @param path of the call; one of no method is refused before it says anything */
+export function maxRequestBytes(path: string, { maxWriteBytes }: { readonly maxWriteBytes: number }): number {
+  return Math.min(MAX_BY_PATH.get(path) ?? maxWriteBytes, maxWriteBytes);
+}
+
 /** The same bytes as a Buffer, not copied. */
 export function buffer(bytes: Uint8Array): Buffer {
   return Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
