@@ -100,7 +100,12 @@ export async function runAgent({ input, describe, host = processHost }: RunAgent
 
   const xds = createXds({ loaded, feeds: parts.proxies, certificates, clock, log, metrics });
 
-  const group = createServiceGroup([certificates, ...core.services, ...agent.services, dns, xds, http], clock);
+  const services = [certificates, ...core.services, ...agent.services, dns, xds, http];
+  const group = createServiceGroup(services, clock, (cause) => {
+    log.error('a part of the agent has failed: the agent stops', { error: cause.message });
+    failed = true;
+    stop('a part of the agent has failed');
+  });
   if (describe !== undefined) {
     describe(metrics);
     return 0;

@@ -1,6 +1,6 @@
 import type { Clock } from './clock.ts';
 import { IsthmusError } from './errors.ts';
-import { abortable, withDeadline } from './signals.ts';
+import { abortable, linkSignals, throwIfAborted, withDeadline } from './signals.ts';
 
 /** A part of the process with a life: started in order, stopped in reverse order. */
 export interface Service {
@@ -9,6 +9,8 @@ export interface Service {
   start(signal: AbortSignal): Promise<void>;
   /** Resolves once nothing of it runs any more. */
   stop(): Promise<void>;
+  /** Where it can end by itself: calls `listener` with the cause when that happens. */
+  onFailure?(listener: (cause: IsthmusError) => void): void;
 }
 
 export interface ServiceGroup {
@@ -18,10 +20,26 @@ export interface ServiceGroup {
   stop(deadlineMs: number): Promise<void>;
 }
 
-export function createServiceGroup(services: readonly Service[], clock: Clock): ServiceGroup {
+/** @param onFailure called once, with the cause, when a part ends that was not stopped: the others still run */
+export function createServiceGroup(
+  services: readonly Service[],
+  clock: Clock,
+  onFailure: (cause: IsthmusError) => void = () => undefined,
+): ServiceGroup {
   const running: Service[] = [];
+  const starting = new AbortController();
+  let ended = false;
+  for (const service of services)
+    service.onFailure?.((cause) => {
+      if (ended) return;
+      ended = true;
+      const failure = new IsthmusError(cause.code, `${service.name}: ${cause.message}`, { cause });
+      starting.abort(failure);
+      onFailure(failure);
+    });
 
   const stop = async (deadlineMs: number): Promise<void> => {
+    ended = true;
     const failures: string[] = [];
     for (let service = running.pop(); service !== undefined; service = running.pop()) {
       const limit = withDeadline(clock, deadlineMs, `stopping ${service.name}`);
@@ -36,17 +54,27 @@ export function createServiceGroup(services: readonly Service[], clock: Clock): 
     if (failures.length > 0) throw new IsthmusError('internal', `not stopped cleanly: ${failures.join('; ')}`);
   };
 
+  const startAll = async (signal: AbortSignal): Promise<void> => {
+    for (const service of services) {
+      try {
+        throwIfAborted(starting.signal);
+        await service.start(signal);
+      } catch (error) {
+        await stop(5_000).catch(() => undefined); // the start error is the one worth telling
+        const cause = IsthmusError.from(error);
+        throw new IsthmusError(cause.code, `${service.name} did not start: ${cause.message}`, { cause });
+      }
+      running.push(service);
+    }
+  };
+
   return {
     async start(signal) {
-      for (const service of services) {
-        try {
-          await service.start(signal);
-        } catch (error) {
-          await stop(5_000).catch(() => undefined); // the start error is the one worth telling
-          const cause = IsthmusError.from(error);
-          throw new IsthmusError(cause.code, `${service.name} did not start: ${cause.message}`, { cause });
-        }
-        running.push(service);
+      const life = linkSignals(signal, starting.signal);
+      try {
+        await startAll(life.signal);
+      } finally {
+        life.release();
       }
     },
     stop,

@@ -60,6 +60,7 @@ export function createDns(deps: DnsDeps): Dns {
       parts.answers.close();
       parts = partsOf({ ...started, dns: { ...dns, domain, altDomain } });
     },
+    onFailure: server.onFailure,
     start: (signal) => server.start(signal),
     async stop() {
       await server.stop();

@@ -5,6 +5,7 @@ import { createXdsMeters } from '../../edge/xds/meters.ts';
 import type { XdsServer } from '../../edge/xds/server.ts';
 import type { EnvoyStatus } from '../../edge/xds/status.ts';
 import type { Clock } from '../../lib/clock.ts';
+import { Failure } from '../../lib/failure.ts';
 import type { Service } from '../../lib/service.ts';
 import type { Logger, Metrics } from '../../telemetry/types.ts';
 import type { Certificates } from '../security/certificates.ts';
@@ -30,6 +31,7 @@ export function createXds(deps: XdsDeps): Xds {
   const { loaded, feeds, certificates, clock, metrics } = deps;
   const log = deps.log.child({ component: 'xds' });
   const { listeners, tls } = loaded.config;
+  const failure = new Failure();
   let server: XdsServer | undefined;
   const meters = createXdsMeters(metrics, () => server?.envoys().length ?? 0);
   const secured = (address: ListenAddress): readonly XdsListener[] => {
@@ -47,11 +49,12 @@ export function createXds(deps: XdsDeps): Xds {
       return server?.addresses ?? [];
     },
     envoys: () => server?.envoys() ?? [],
+    onFailure: failure.onFailure,
     async start(signal) {
       const open = [...listeners.grpc, ...listeners.grpcTls.flatMap(secured)];
       if (open.length === 0) return;
       const { createXdsServer } = await import('../../edge/xds/server.ts');
-      server = createXdsServer({ feeds, clock, log, meters }, { listeners: open });
+      server = createXdsServer({ feeds, failure, clock, log, meters }, { listeners: open });
       await server.start(signal);
     },
     async stop() {

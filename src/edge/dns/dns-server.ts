@@ -2,6 +2,7 @@ import { createSocket, type Socket as Datagrams, type RemoteInfo } from 'node:dg
 import { createServer, isIPv6, type Server, type Socket } from 'node:net';
 import type { Clock, Timer } from '../../lib/clock.ts';
 import { IsthmusError } from '../../lib/errors.ts';
+import { Failure, watchListening } from '../../lib/failure.ts';
 import type { Service } from '../../lib/service.ts';
 import { createTaskGroup } from '../../lib/task.ts';
 import type { Logger, Metrics } from '../../telemetry/types.ts';
@@ -25,6 +26,7 @@ export interface DnsServerOptions {
 }
 
 export interface DnsServer extends Service {
+  onFailure: Failure['onFailure'];
   readonly addresses: readonly { readonly host: string; readonly port: number }[];
 }
 
@@ -50,11 +52,14 @@ class DnsService implements DnsServer {
   readonly #deps: DnsServerDeps;
   readonly #options: DnsServerOptions;
   readonly #tasks;
-  readonly #datagrams: Datagrams[] = [];
+  readonly #datagrams = new Set<Datagrams>();
   readonly #servers: Server[] = [];
   readonly #connections = new Set<Socket>();
   readonly #questions;
   #pending = 0;
+  readonly #ending = new Failure();
+  readonly onFailure = this.#ending.onFailure;
+  #stopping = false;
 
   constructor(deps: DnsServerDeps, options: DnsServerOptions) {
     this.#deps = deps;
@@ -78,8 +83,9 @@ class DnsService implements DnsServer {
   }
 
   async stop(): Promise<void> {
+    this.#stopping = true;
     const closed = [
-      ...this.#datagrams.map((socket) => new Promise<void>((resolve) => socket.close(() => resolve()))),
+      ...[...this.#datagrams].map((socket) => new Promise<void>((resolve) => socket.close(() => resolve()))),
       ...this.#servers.map((server) => new Promise<void>((resolve) => server.close(() => resolve()))),
     ];
     for (const connection of this.#connections) connection.destroy();
@@ -107,11 +113,19 @@ class DnsService implements DnsServer {
 
   #serve(server: Server, datagrams: Datagrams): void {
     const { log } = this.#deps;
-    server.on('error', (error) => log.error('listener failed', { error: error.message }));
-    datagrams.on('error', (error) => log.error('listener failed', { error: error.message }));
+    const watch = (protocol: string, socket: Server | Datagrams): void =>
+      watchListening(socket, {
+        what: `ports.dns (${protocol})`,
+        failure: this.#ending,
+        onPassing: (error) => log.warn('a question was not taken', { protocol, error: error.message }),
+        closing: () => this.#stopping,
+      });
+    watch('TCP', server);
+    watch('UDP', datagrams);
     datagrams.on('message', (message, from) => this.#datagram(datagrams, message, from));
     this.#servers.push(server);
-    this.#datagrams.push(datagrams);
+    this.#datagrams.add(datagrams);
+    datagrams.once('close', () => this.#datagrams.delete(datagrams)); // one that is closed can't be closed again
   }
 
   #datagram(socket: Datagrams, message: Buffer, from: RemoteInfo): void {

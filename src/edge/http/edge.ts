@@ -4,6 +4,7 @@ import type { SecureContextOptions } from 'node:tls';
 import { type FastifyInstance, fastify } from 'fastify';
 import type { Clock } from '../../lib/clock.ts';
 import { IsthmusError } from '../../lib/errors.ts';
+import { Failure } from '../../lib/failure.ts';
 import { PerKeyLimit } from '../../lib/per-key-limit.ts';
 import type { Service } from '../../lib/service.ts';
 import type { Logger, Metrics } from '../../telemetry/types.ts';
@@ -83,6 +84,8 @@ class Edge implements HttpEdge {
   readonly #open: OpenListener[] = [];
   readonly #meters: HttpMeters;
   #app: FastifyInstance | undefined;
+  readonly #ending = new Failure();
+  readonly onFailure = this.#ending.onFailure;
 
   constructor(deps: HttpEdgeDeps, options: HttpEdgeOptions) {
     this.#deps = deps;
@@ -165,6 +168,9 @@ class Edge implements HttpEdge {
       clock: this.#deps.clock,
       direct: this.#direct,
       onRefused: this.#onRefused,
+      failure: this.#ending,
+      onPassing: (error: Error) => this.#deps.log.warn('a connection was not taken', { error: error.message }),
+      closing: () => this.#stopping.signal.aborted,
     };
     try {
       for (const listener of this.#options.listeners) {

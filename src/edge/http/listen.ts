@@ -4,6 +4,7 @@ import type { Socket } from 'node:net';
 import type { SecureContextOptions, TLSSocket } from 'node:tls';
 import type { Clock } from '../../lib/clock.ts';
 import { IsthmusError } from '../../lib/errors.ts';
+import { type Failure, watchListening } from '../../lib/failure.ts';
 import { peekFirstBytes } from '../../lib/first-bytes.ts';
 import type { PerKeyLimit, Slot } from '../../lib/per-key-limit.ts';
 import { TOO_MANY_CONNECTIONS } from './admission.ts';
@@ -35,6 +36,10 @@ export interface ListenDeps {
   readonly clock: Clock;
   /** Looks at connections first. */
   readonly direct: DirectConnections;
+  /** Takes the end of a listener that nobody has closed. */
+  readonly failure: Failure;
+  readonly onPassing: (error: Error) => void;
+  readonly closing: () => boolean;
   /** A connection or request that was refused before it reached a route. */
   readonly onRefused: (reason: RefusalReason, client: string) => void;
 }
@@ -161,6 +166,7 @@ export async function openListener(
     if (listener.kind === 'unix') server.listen(listener.path, onListening);
     else server.listen(listener.port, listener.host, onListening);
   });
+  watchListening(server, { ...deps, what: `the HTTP API on ${describe(listener)}` });
   const bound = server.address();
   const port = typeof bound === 'object' && bound !== null ? bound.port : 0;
   const address: HttpAddress =

@@ -3,6 +3,7 @@ import { type Server as GrpcServer, ServerCredentials, type ServerDuplexStream }
 import type { ProxyFeeds } from '../../agent/proxycfg/proxy-configs.ts';
 import type { Clock } from '../../lib/clock.ts';
 import { IsthmusError } from '../../lib/errors.ts';
+import { type Failure, watchListening } from '../../lib/failure.ts';
 import { PerKeyLimit } from '../../lib/per-key-limit.ts';
 import type { Service } from '../../lib/service.ts';
 import { createTaskGroup, type TaskGroup } from '../../lib/task.ts';
@@ -28,6 +29,8 @@ import type { EnvoyStatus, StreamStatus } from './status.ts';
 export interface XdsServerDeps {
   /** Guarded: a feed is for whoever may write the service behind the proxy. */
   readonly feeds: ProxyFeeds;
+  /** Takes the end of a listener that nobody has closed. */
+  readonly failure: Failure;
   readonly clock: Clock;
   readonly log: Logger;
   readonly meters: XdsMeters;
@@ -110,7 +113,7 @@ class Server implements XdsServer {
   async start(): Promise<void> {
     try {
       for (const listener of this.#options.listeners)
-        this.#open.push(
+        this.#watch(
           await openXdsListener(listener, {
             admit: (socket) => this.#admit(socket),
             accept: (socket) => this.#injector.injectConnection(socket),
@@ -133,6 +136,17 @@ class Server implements XdsServer {
     cut.cancel();
     this.#grpc.forceShutdown();
     await Promise.all(closed);
+  }
+
+  #watch(open: OpenXdsListener): void {
+    const { failure, log } = this.#deps;
+    this.#open.push(open);
+    watchListening(open.server, {
+      what: `ports.${open.address.name}`,
+      failure,
+      onPassing: (error) => log.warn('a connection was not taken', { error: error.message }),
+      closing: () => !this.#open.includes(open),
+    });
   }
 
   #admit(socket: Socket): boolean {

@@ -2,6 +2,7 @@ import { createServer, type Server as NetServer, type Socket } from 'node:net';
 import { type Server as GrpcServer, ServerCredentials } from '@grpc/grpc-js';
 import type { Clock } from '../../lib/clock.ts';
 import { IsthmusError } from '../../lib/errors.ts';
+import { Failure, watchListening } from '../../lib/failure.ts';
 import { PerKeyLimit, type Slot } from '../../lib/per-key-limit.ts';
 import type { Service } from '../../lib/service.ts';
 import { createTaskGroup } from '../../lib/task.ts';
@@ -70,6 +71,9 @@ export function createRpcListener(deps: RpcListenerDeps): RpcListener {
 class Listener implements RpcListener {
   readonly name = 'rpc listener';
   readonly addresses: Record<string, BoundAddress> = {};
+  readonly #failure = new Failure();
+  readonly onFailure = this.#failure.onFailure;
+  #stopping = false;
   readonly #deps: RpcListenerDeps;
   readonly #limits: Required<TransportLimits>;
   readonly #security: TransportSecurity;
@@ -162,6 +166,7 @@ class Listener implements RpcListener {
   }
 
   async stop(): Promise<void> {
+    this.#stopping = true;
     const closed = this.#servers.splice(0).map((server) => new Promise((resolve) => server.close(resolve)));
     for (const socket of this.#entering) socket.destroy();
     await this.#accepting.stop();
@@ -189,6 +194,12 @@ class Listener implements RpcListener {
         const bound = server.address();
         if (bound === null || typeof bound === 'string') return;
         this.#servers.push(server);
+        watchListening(server, {
+          what: `ports.${spec.name} on ${bound.address}:${bound.port}`,
+          failure: this.#failure,
+          onPassing: (error) => this.#deps.log.warn('a connection was not taken', { error: error.message }),
+          closing: () => this.#stopping,
+        });
         resolve({ address: bound.address, port: bound.port });
       });
     });
