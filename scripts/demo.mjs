@@ -4,6 +4,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { installDependencies } from './install.mjs';
 import { withLock } from './lock.mjs';
+import { copyScripts } from './tools.mjs';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 
@@ -21,5 +22,6 @@ await withLock(join(root, '.tmp', 'demo.lock'), () => {
   if (!installDependencies()) process.exit(1);
   run('building', 'npm', ['run', '--silent', 'build']);
   run('building the demo', join(root, 'node_modules', '.bin', 'tsc'), ['-p', 'tsconfig.tools.json']);
+  copyScripts();
 });
 await import('../.tmp/tools/demo/main.js');
