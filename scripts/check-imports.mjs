@@ -5,8 +5,9 @@
  */
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join, posix, relative, resolve, sep } from 'node:path';
+import { circlesOf } from './circles.mjs';
 import { draw } from './draw-layers.mjs';
-import { BANNED, CLOCK, LAYERS, PACKAGES, TELEMETRY_TYPES } from './layers.mjs';
+import { BANNED, CLOCK, LAYERS, PACKAGES, TANGLED, TELEMETRY_TYPES } from './layers.mjs';
 
 const args = process.argv.slice(2);
 const root = resolve(args.includes('--root') ? args[args.indexOf('--root') + 1] : join(import.meta.dirname, '..'));
@@ -58,7 +59,11 @@ function checkPackage(file, specifier, dependencies) {
   }
 }
 
+/** Each file of the program to the files that it imports. */
+const imports = new Map();
+
 function checkImports(file, layer, text, dependencies) {
+  imports.set(file, []);
   for (const match of text.matchAll(IMPORT)) {
     const specifier = match[1] ?? match[2] ?? match[3];
     if (specifier.startsWith('node:')) continue;
@@ -71,6 +76,7 @@ function checkImports(file, layer, text, dependencies) {
       problems.push(`src/${file}: must not import ${specifier}, which is not part of the program`);
       continue;
     }
+    imports.get(file).push(target);
     const targetLayer = layerOf(target);
     if (targetLayer === undefined) problems.push(`src/${file}: imports src/${target}, which is on no floor`);
     else if (!mayImport(file, layer, target, targetLayer)) {
@@ -111,6 +117,17 @@ for (const path of walk(source)) {
   checkImports(file, layer, text, dependencies);
   checkBanned(file, layer, text);
 }
+
+const tangled = new Set();
+for (const circle of circlesOf(imports)) {
+  const [folder] = circle[0].split('/');
+  tangled.add(folder);
+  if (TANGLED.includes(folder)) continue;
+  problems.push(`these import each other in a circle: ${circle.map((file) => `src/${file}`).join(', ')}`);
+}
+for (const folder of TANGLED)
+  if (existsSync(join(source, folder)) && !tangled.has(folder))
+    problems.push(`src/${folder} has no circle any more: take it out of TANGLED in scripts/layers.mjs`);
 
 const picture = join(root, 'docs', 'architecture-layers.svg');
 const drawn = draw(LAYERS);

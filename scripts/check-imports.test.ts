@@ -105,7 +105,7 @@ describe('check-imports', () => {
       "import {\n  type A,\n} from '../model/a.ts';",
       'src/lib (floor 0) may not import src/model',
     ],
-    ['a lazy import', 'src/sidecar/a.ts', "const a = await import('../store/a.ts');", 'may not import src/store'],
+    ['a lazy import', 'src/edge/xds/a.ts', "const a = await import('../../store/a.ts');", 'may not import src/store'],
     [
       'the sinks of telemetry',
       'src/server/a.ts',
@@ -155,6 +155,17 @@ describe('check-imports', () => {
     expect(await check()).toMatchObject({ status: 1, problems: [expect.stringContaining('out of date')] });
     expect((await check('--write')).status).toBe(0);
     expect((await check()).status).toBe(0);
+  });
+
+  it('refuses files that import each other in a circle, types included', async () => {
+    write('src/server/a.ts', "import type { B } from './b.ts';\nexport type A = B;\n");
+    write('src/server/b.ts', "import type { C } from './c.ts';\nexport type B = C;\n");
+    write('src/server/c.ts', "import type { A } from './a.ts';\nexport type C = A;\n");
+    const { status, problems } = await check();
+    expect(status).toBe(1);
+    expect(problems).toEqual([
+      'these import each other in a circle: src/server/a.ts, src/server/b.ts, src/server/c.ts',
+    ]);
   });
 
   it('fails when there is nothing to check', async () => {

@@ -1,12 +1,14 @@
 /**
  * `npm test`: installs what is missing, checks, builds, runs all tests, and ends with the line `<N> passed, <N> failed`.
- * Works on a fresh clone with nothing but Node and npm. Arguments go to vitest.
+ * Works on a fresh clone with nothing but Node and npm. Arguments go to vitest; `--tier NAME` runs that tier instead of the
+ * tests (scripts/tiers.mjs), and counts as one test.
  */
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { installDependencies } from './install.mjs';
+import { runTier } from './tiers.mjs';
 
 const ROOT = join(import.meta.dirname, '..');
 const NEEDED = [20, 19];
@@ -46,6 +48,13 @@ if (!installDependencies()) {
 if (!step('check', 'npm', ['run', '--silent', 'check'])) failed += 1;
 if (!step('build', 'npm', ['run', '--silent', 'build'])) {
   failed += 1;
+  end();
+}
+
+const at = process.argv.indexOf('--tier');
+if (at > 0) {
+  if (runTier(ROOT, process.argv[at + 1] ?? '')) passed += 1;
+  else failed += 1;
   end();
 }
 
