@@ -18,19 +18,26 @@ export function mayRegister(rights: Rights, request: RegisterRequest, facts: Sto
     (request.SkipNodeUpdate !== true &&
       (known.Address !== (request.Address ?? '') || (request.ID !== undefined && request.ID !== known.ID)));
   if (changesNode && !(writesNode && mayReplace(rights, request, known?.Node, facts))) return false;
-  const services = facts.services(node);
   const { Service: service } = request;
+  const serviceId = service?.ID || service?.Service;
+  const stored = facts.services(node);
+  const mayWrite = (name: string | undefined): boolean => name !== undefined && rights.may('service', name, 'write');
+  const mayWriteStored = (id: string | undefined): boolean =>
+    !id || stored.every(({ ID, Service }) => !same(ID, id) || mayWrite(Service));
   if (service) {
-    if (!rights.may('service', service.Service ?? '', 'write')) return false;
-    const before = services.find(({ ID }) => same(ID, service.ID || service.Service));
-    if (before !== undefined && !rights.may('service', before.Service, 'write')) return false;
+    const { DestinationServiceName: destination, DestinationServiceID: destinationId } = service.Proxy ?? {};
+    if (!mayWrite(service.Service ?? '') || !mayWriteStored(serviceId)) return false;
+    // A proxy answers in the name of what stands behind it, whatever its kind is called.
+    if ((destination && !mayWrite(destination)) || !mayWriteStored(destinationId)) return false;
   }
   const checks = [...(request.Checks ?? []), ...(request.Check ? [request.Check] : [])];
-  return checks.every(({ ServiceID = '' }) => {
-    if (ServiceID === '') return writesNode;
-    const own = service && same(ServiceID, service.ID || service.Service) ? service.Service : undefined;
-    const name = own ?? services.find(({ ID }) => same(ID, ServiceID))?.Service;
-    return name !== undefined && rights.may('service', name, 'write');
+  const storedChecks = checks.length === 0 ? [] : facts.checks(node);
+  return checks.every(({ ServiceID, CheckID, Name }) => {
+    const before = storedChecks.find((check) => same(check.CheckID, CheckID || Name));
+    if (before !== undefined && !(before.ServiceName === '' ? writesNode : mayWrite(before.ServiceName))) return false;
+    if (!ServiceID) return writesNode;
+    if (same(ServiceID, serviceId)) return true; // decided above
+    return mayWrite(stored.find(({ ID }) => same(ID, ServiceID))?.Service);
   });
 }
 
