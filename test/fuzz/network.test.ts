@@ -414,7 +414,8 @@ describe('the server port', () => {
           ...atOnce(async (input) => void (await exchangeTls(secured.port, ENROL_ALPN, input))),
         });
         const before = asked.length;
-        const answer = await exchangeTls(secured.port, ENROL_ALPN, Buffer.from('{"op":"renew","csr":"c"}\n'), WHOLE_MS);
+        const join = '{"op":"join","secret":"s","datacenter":"dc2","node":"n","csr":"c"}\n';
+        const answer = await exchangeTls(secured.port, ENROL_ALPN, Buffer.from(join), WHOLE_MS);
         expect(`${answer}`).toContain('"chain"');
         expect(asked.length).toBe(before + 1);
         const texts = asked.flatMap((request) => Object.values(request as object));
