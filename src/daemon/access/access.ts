@@ -4,6 +4,7 @@ import type { RuntimeConfig } from '../../config/types.ts';
 import type { Acl, AclDeps, AclOptions } from '../../domain/acl/acl.ts';
 import { CompiledRights } from '../../domain/acl/compiled-rights.ts';
 import type { PrimaryTokens, Resolver } from '../../domain/acl/resolver.ts';
+import { aclDisabled } from '../../domain/acl/writes.ts';
 import type { WaitApplied } from '../../federation/replication/applied-here.ts';
 import type { Replicator } from '../../federation/replication/replicator.ts';
 import { IsthmusError } from '../../lib/errors.ts';
@@ -15,8 +16,7 @@ import { parseCsr } from '../../pki/csr.ts';
 import type { ChangeSource } from '../../rpc/contract/changes.ts';
 import type { CallOptions, ServerContract } from '../../rpc/contract/contract.ts';
 import type { StoredFacts } from '../../rpc/contract/methods/method.ts';
-import type { WriteName } from '../../rpc/contract/writes.ts';
-import type { ReadDefinitions, WriteDefinitions } from '../../server/definitions.ts';
+import type { ReadDefinitions } from '../../server/definitions.ts';
 import { missingRights } from '../../server/replication-rights.ts';
 import type { Read } from '../../store/read.ts';
 import type { AgentTokens } from './agent-tokens.ts';
@@ -66,7 +66,6 @@ export function primaryTokens(primary: ServerContract, waitApplied: WaitApplied)
 }
 
 type AclReadNames = Extract<keyof ReadDefinitions, `acl.${string}`>;
-type AclWriteNames = Extract<WriteName, `acl.${string}`>;
 
 const NOTHING_MISSING: Read<unknown, { readonly Problem: string }> = {
   topics: () => [],
@@ -74,7 +73,7 @@ const NOTHING_MISSING: Read<unknown, { readonly Problem: string }> = {
 };
 
 function disabled(): never {
-  throw new IsthmusError('unauthenticated', 'ACL support disabled');
+  throw aclDisabled();
 }
 
 /** How reads about access control are answered. */
@@ -95,29 +94,6 @@ export function aclReads(acl: Acl, config: RuntimeConfig, replicator: Replicator
   const off: Read<unknown, never> = { topics: () => [], produce: disabled };
   const all = Object.fromEntries(Object.keys(reads).map((name) => [name, off]));
   return { ...all, 'acl.missingForReplication': NOTHING_MISSING } as unknown as Pick<ReadDefinitions, AclReadNames>;
-}
-
-/** How writes about access control are carried out. */
-export function aclWrites(acl: Acl, config: RuntimeConfig): Pick<WriteDefinitions, AclWriteNames> {
-  const whenOn =
-    <A extends unknown[], R>(write: (...args: A) => Promise<R>) =>
-    async (...args: A): Promise<R> => {
-      if (!config.acl.enabled) disabled();
-      return write(...args);
-    };
-  const accessorOf = ({ token = '' }: CallOptions): string | undefined => acl.resolver.peek(token)?.accessor;
-  const { policies, roles, tokens } = acl;
-  return {
-    'acl.bootstrap': whenOn(() => acl.bootstrap()),
-    'acl.setPolicy': whenOn(({ policy }) => policies.set(policy)),
-    'acl.deletePolicy': whenOn(({ id }) => policies.delete(id)),
-    'acl.setRole': whenOn(({ role }) => roles.set(role)),
-    'acl.deleteRole': whenOn(({ id }) => roles.delete(id)),
-    'acl.createToken': whenOn(({ token }) => tokens.create(token)),
-    'acl.updateToken': whenOn(({ token }) => tokens.update(token)),
-    'acl.cloneToken': whenOn(({ accessor, description }) => tokens.clone(accessor, description)),
-    'acl.deleteToken': whenOn(({ accessor }, options) => tokens.delete(accessor, accessorOf(options))),
-  };
 }
 
 /** What is stored, as decisions on writes need it. */

@@ -12,7 +12,7 @@ import {
 } from '../../server/definitions.ts';
 import type { Resolver } from '../../server/resolve/resolver.ts';
 import type { Store } from '../../store/store.ts';
-import { aclReads, aclWrites } from '../access/access.ts';
+import { aclReads } from '../access/access.ts';
 import { forceLeave } from '../server/force-leave.ts';
 import type { Domains } from './domains.ts';
 import type { createOperatorReads } from './operator-reads.ts';
@@ -79,57 +79,21 @@ export function askedReads(resolver: Resolver, replicator: Replicator, store: Pi
 export function writeDefinitions(
   { acl, catalog, entries, intentions, ca, queries, nodes }: Domains,
   transport: TransportAuthority,
-  replicator: Pick<Replicator, 'acceptSource'>,
+  replicator: Pick<Replicator, 'writes'>,
   federation: Pick<Federation, 'forceLeave'>,
-  config: RuntimeConfig,
 ): WriteDefinitions {
   return {
-    ...aclWrites(acl, config),
-    'catalog.register': async (args) => {
-      await catalog.register(args);
-      return true;
-    },
-    'catalog.deregister': async (args) => {
-      await catalog.deregister(args);
-      return true;
-    },
-    'coordinate.update': (args) => catalog.updateCoordinate(args),
-    'config.apply': (args) => entries.apply(args),
-    'config.delete': (args) => entries.delete(args),
-    'intentions.create': (args) => intentions.create(args),
-    'intentions.update': (args) => intentions.update(args),
-    'intentions.upsertExact': (args) => intentions.upsertExact(args),
-    'intentions.delete': (args) => intentions.delete(args),
-    'intentions.deleteExact': (args) => intentions.deleteExact(args),
-    'queries.create': (args) => queries.create(args),
-    'queries.update': (args) => queries.update(args),
-    'queries.delete': (args) => queries.delete(args),
-    'ca.setConfig': async (args) => {
-      await ca.setConfig(args);
-      return null;
-    },
-    'ca.rotate': (args) => ca.rotate(args),
-    'ca.signLeaf': (args) => ca.signLeaf(args),
-    'ca.signIntermediate': (args) => ca.signIntermediate(args),
-    'ca.reportHolder': async (args) => {
-      await ca.reportHolder(args);
-      return null;
-    },
-    'nodes.forceLeave': async (args) => {
+    ...acl.writes,
+    ...catalog.writes,
+    ...entries.writes,
+    ...intentions.writes,
+    ...ca.writes,
+    ...queries.writes,
+    ...replicator.writes,
+    ...transport.writes,
+    ...transport.invitations.writes,
+    async 'nodes.forceLeave'(args) {
       await forceLeave(nodes, federation, args);
-      return null;
-    },
-    'replication.acceptSource': async ({ kind }) => {
-      replicator.acceptSource(kind);
-      return null;
-    },
-    'transport.invite': (args) => transport.invite(args),
-    'transport.revokeInvitation': async ({ id }) => {
-      await transport.invitations.revoke(id);
-      return null;
-    },
-    'ca.reportDatacenter': async (args) => {
-      await ca.reportDatacenter(args);
       return null;
     },
   };

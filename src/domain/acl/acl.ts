@@ -11,6 +11,7 @@ import { type DownPolicy, type PrimaryTokens, Resolver } from './resolver.ts';
 import { createRoles, type Roles } from './roles.ts';
 import { type AclTables, declareTables, tokenBySecret } from './tables.ts';
 import { anonymousToken, createTokens, hashed, type Tokens, TokenTimes } from './tokens.ts';
+import { type AclWrites, createAclWrites } from './writes.ts';
 
 export interface AclDeps {
   readonly store: Store;
@@ -40,6 +41,7 @@ export interface AclOptions {
 export interface Acl {
   readonly tables: AclTables;
   readonly reads: Policies['reads'] & Roles['reads'] & Tokens['reads'];
+  readonly writes: AclWrites;
   readonly policies: Policies;
   readonly roles: Roles;
   readonly tokens: Tokens;
@@ -107,9 +109,36 @@ export function createAcl(deps: AclDeps, options: AclOptions): Acl {
 
   let endDuty = async (): Promise<void> => undefined;
 
+  const bootstrap = async (): Promise<AclBootstrap> => {
+    const token = management(newUuid(), 'Bootstrap Token (Global Management)');
+    const allowed = Number(deps.resetFile.read()?.trim() || Number.NaN);
+    await store.transact((tx) => {
+      const done = tx.row(tables.state, 'bootstrap');
+      if (done !== undefined && done.modRevision !== allowed)
+        throw new IsthmusError(
+          'permission_denied',
+          `Permission denied: ACL bootstrap no longer allowed (reset index: ${done.modRevision})`,
+        );
+      tx.put(tables.tokens, token);
+      tx.put(tables.state, { key: 'bootstrap', accessor: token.AccessorID });
+    });
+    deps.resetFile.remove();
+    const shown = tokens.bySecret(token.SecretID) as AclToken;
+    return { ID: shown.SecretID, ...shown };
+  };
+
   return {
     tables,
     reads: { ...policies.reads, ...roles.reads, ...tokens.reads },
+    writes: createAclWrites({
+      enabled: options.enabled,
+      policies,
+      roles,
+      tokens,
+      bootstrap,
+      accessorOf: (token) => resolver.peek(token)?.accessor,
+    }),
+    bootstrap,
     policies,
     roles,
     tokens,
@@ -128,23 +157,6 @@ export function createAcl(deps: AclDeps, options: AclOptions): Acl {
         );
       },
       stop: () => endDuty(),
-    },
-    async bootstrap() {
-      const token = management(newUuid(), 'Bootstrap Token (Global Management)');
-      const allowed = Number(deps.resetFile.read()?.trim() || Number.NaN);
-      await store.transact((tx) => {
-        const done = tx.row(tables.state, 'bootstrap');
-        if (done !== undefined && done.modRevision !== allowed)
-          throw new IsthmusError(
-            'permission_denied',
-            `Permission denied: ACL bootstrap no longer allowed (reset index: ${done.modRevision})`,
-          );
-        tx.put(tables.tokens, token);
-        tx.put(tables.state, { key: 'bootstrap', accessor: token.AccessorID });
-      });
-      deps.resetFile.remove();
-      const shown = tokens.bySecret(token.SecretID) as AclToken;
-      return { ID: shown.SecretID, ...shown };
     },
     isLocal: (accessor) => tables.localTokens.get(accessor) !== undefined,
   };

@@ -71,11 +71,21 @@ export interface CaOptions {
   readonly holderTtlMs?: number;
 }
 
+export interface CaWrites {
+  readonly 'ca.setConfig': Ca['setConfig'];
+  readonly 'ca.rotate': Ca['rotate'];
+  readonly 'ca.signLeaf': Ca['signLeaf'];
+  readonly 'ca.signIntermediate': Ca['signIntermediate'];
+  readonly 'ca.reportHolder': Ca['reportHolder'];
+  readonly 'ca.reportDatacenter': Ca['reportDatacenter'];
+}
+
 /** A datacenter's certificate authority. */
 export interface Ca {
   /** Start after the store. Never waits for the primary. */
   readonly service: Service;
   readonly reads: CaReads;
+  readonly writes: CaWrites;
   /** Signs a leaf for the service or agent named in the request, of this datacenter. */
   signLeaf(args: { readonly csr: string; readonly expires?: number }): Promise<IssuedCert>;
   /** Primary only: signs a secondary's intermediate. */
@@ -272,7 +282,7 @@ export function createCa(deps: CaDeps, options: CaOptions = {}): Ca {
     };
   }
 
-  return {
+  const ca: Ca = {
     service: {
       name: 'ca',
       async start(signal) {
@@ -353,7 +363,16 @@ export function createCa(deps: CaDeps, options: CaOptions = {}): Ca {
     },
     status,
     keys,
+    writes: {
+      'ca.setConfig': (args) => ca.setConfig(args),
+      'ca.rotate': (args) => ca.rotate(args),
+      'ca.signLeaf': (args) => ca.signLeaf(args),
+      'ca.signIntermediate': (args) => ca.signIntermediate(args),
+      'ca.reportHolder': (args) => ca.reportHolder(args),
+      'ca.reportDatacenter': (args) => ca.reportDatacenter(args),
+    },
   };
+  return ca;
 }
 
 function waitingForLeader(node: string | undefined): string {

@@ -12,9 +12,16 @@ export interface CatalogOptions {
   readonly datacenter: string;
 }
 
+export interface CatalogWrites {
+  'catalog.register'(request: RegisterRequest): Promise<true>;
+  'catalog.deregister'(request: DeregisterRequest): Promise<true>;
+  'coordinate.update'(update: CoordinateUpdate): Promise<null>;
+}
+
 export interface Catalog {
   readonly tables: CatalogTables;
   readonly reads: CatalogReads & CoordinateReads;
+  readonly writes: CatalogWrites;
   /** Round-trip time between two nodes in seconds; Infinity when it is not known. */
   readonly distance: Distance;
   /** Writes only what differs. Throws `rejected` with the peer's texts. */
@@ -43,7 +50,7 @@ export function createCatalog({ store, datacenter }: CatalogOptions): Catalog {
   const serviceHasLeftovers = (key: string): boolean =>
     tables.services.get(key) === undefined && tables.checks.by('instance', key).length > 0;
 
-  return {
+  const catalog: Catalog = {
     tables,
     reads: { ...createReads(tables, distance), ...coordinates.reads },
     distance,
@@ -78,5 +85,11 @@ export function createCatalog({ store, datacenter }: CatalogOptions): Catalog {
       const update = coordinates.measured(node, rttMs);
       if (update !== undefined) await store.transact((tx) => coordinates.update(update, tx));
     },
+    writes: {
+      'catalog.register': (request) => catalog.register(request),
+      'catalog.deregister': (request) => catalog.deregister(request),
+      'coordinate.update': (update) => catalog.updateCoordinate(update),
+    },
   };
+  return catalog;
 }

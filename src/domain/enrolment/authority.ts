@@ -93,6 +93,7 @@ const PENDING = 'joining';
  */
 export class TransportAuthority {
   readonly invitations: Invitations;
+  readonly writes = { 'transport.invite': (args: InviteArgs): Promise<MadeInvitation> => this.invite(args) };
   readonly #deps: TransportDeps;
   readonly #tables: TransportTables;
   readonly #secrets: Secrets;

@@ -42,6 +42,7 @@ export class Invitations {
   readonly #tables: TransportTables;
   readonly #clock: Clock;
   readonly #admit: Admit;
+  readonly writes = { 'transport.revokeInvitation': ({ id }: { readonly id: string }) => this.revoke(id) };
   readonly reads: { readonly 'transport.invitations': Read<Record<never, never>, readonly ListedInvitation[]> };
 
   constructor(store: Store, tables: TransportTables, clock: Clock, admit: Admit) {
@@ -73,10 +74,11 @@ export class Invitations {
   }
 
   /** Forgets it: nobody can use it any more. Certificates that came with it stay good until they expire. */
-  async revoke(id: string): Promise<void> {
+  async revoke(id: string): Promise<null> {
     const found = this.#tables.invitations.list().find(({ value }) => value.id === id);
     if (found === undefined) throw new IsthmusError('not_found', `there is no invitation ${id}`);
     await this.#store.transact((tx) => tx.delete(this.#tables.invitations, found.key));
+    return null;
   }
 
   /** Marks it as used by this joiner; throws `permission_denied` when it is not its to use. */

@@ -42,6 +42,7 @@ export interface EntryReads {
 export interface Entries {
   readonly table: Table<ConfigEntry>;
   readonly reads: EntryReads;
+  readonly writes: { readonly 'config.apply': Entries['apply']; readonly 'config.delete': Entries['delete'] };
   readonly intentionEntries: IntentionEntries;
   /**
    * Where connections to a service go when an application asks for it in `datacenter`. `topics` are touched when that
@@ -122,7 +123,7 @@ export function createEntries(deps: EntriesDeps): Entries {
 
   const readTable = (kind: ConfigEntryKind, name: string): ConfigEntry | undefined => named.get(kind, name)?.value;
 
-  return {
+  const entries: Entries = {
     table,
     intentionEntries: intentionEntries(table, named, put),
 
@@ -206,7 +207,12 @@ export function createEntries(deps: EntriesDeps): Entries {
         renamed.push(...result);
       }
     },
+    writes: {
+      'config.apply': (args) => entries.apply(args),
+      'config.delete': (args) => entries.delete(args),
+    },
   };
+  return entries;
 }
 
 export function kindTopic(kind: string): string {

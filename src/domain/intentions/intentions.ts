@@ -18,8 +18,17 @@ export interface IntentionsDeps {
   readonly clock: Clock;
 }
 
+export interface IntentionWrites {
+  readonly 'intentions.create': Intentions['create'];
+  readonly 'intentions.update': Intentions['update'];
+  readonly 'intentions.upsertExact': Intentions['upsertExact'];
+  readonly 'intentions.delete': Intentions['delete'];
+  readonly 'intentions.deleteExact': Intentions['deleteExact'];
+}
+
 export interface Intentions {
   readonly reads: IntentionReads;
+  readonly writes: IntentionWrites;
   create(args: { readonly intention: Partial<Intention> }): Promise<{ readonly ID: string }>;
   update(args: { readonly id: string; readonly intention: Partial<Intention> }): Promise<{ readonly ID: string }>;
   upsertExact(args: IntentionPair & { readonly intention: Partial<Intention> }): Promise<true>;
@@ -33,7 +42,7 @@ export function createIntentions(deps: IntentionsDeps): Intentions {
   const { entries, store } = deps;
   const compiled = new CompiledVerdicts(entries, deps.defaultPolicy);
   store.onCommit((commit) => compiled.onCommit(commit));
-  return {
+  const intentions: Intentions = {
     reads: createIntentionReads({ entries, datacenter: deps.datacenter, compiled }),
 
     async create({ intention }) {
@@ -129,7 +138,15 @@ export function createIntentions(deps: IntentionsDeps): Intentions {
       });
       return true;
     },
+    writes: {
+      'intentions.create': (args) => intentions.create(args),
+      'intentions.update': (args) => intentions.update(args),
+      'intentions.upsertExact': (args) => intentions.upsertExact(args),
+      'intentions.delete': (args) => intentions.delete(args),
+      'intentions.deleteExact': (args) => intentions.deleteExact(args),
+    },
   };
+  return intentions;
 }
 
 type Wanted = Partial<Intention> & Pick<Intention, 'SourceName' | 'DestinationName' | 'SourceType'>;

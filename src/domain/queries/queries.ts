@@ -33,8 +33,15 @@ export interface QueryReads {
   readonly 'queries.candidates': Read<QuerySelection, readonly QueryInstance[]>;
 }
 
+export interface QueryWrites {
+  readonly 'queries.create': Queries['create'];
+  readonly 'queries.update': Queries['update'];
+  readonly 'queries.delete': Queries['delete'];
+}
+
 export interface Queries {
   readonly reads: QueryReads;
+  readonly writes: QueryWrites;
   create(args: { readonly query: QueryRequest }): Promise<{ readonly ID: string }>;
   update(args: { readonly id: string; readonly query: QueryRequest }): Promise<null>;
   delete(args: { readonly id: string }): Promise<null>;
@@ -125,7 +132,7 @@ export function createQueries(deps: QueriesDeps): Queries {
   const topics = [TABLE];
   const ofTable = (): readonly string[] => topics;
 
-  return {
+  const queries: Queries = {
     reads: {
       'queries.list': { topics: ofTable, produce: () => table.list().map((row) => shown(row)) },
       'queries.get': {
@@ -175,7 +182,13 @@ export function createQueries(deps: QueriesDeps): Queries {
     },
     find: (args) => resolve(args).query,
     topics,
+    writes: {
+      'queries.create': (args) => queries.create(args),
+      'queries.update': (args) => queries.update(args),
+      'queries.delete': (args) => queries.delete(args),
+    },
   };
+  return queries;
 
   function existing(tx: Tx, id: string): QueryEntity {
     const query = tx.get(table, id.toLowerCase());

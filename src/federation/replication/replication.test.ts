@@ -416,7 +416,7 @@ describe('a source that is not the one from before', () => {
     await third.stop();
     const fourth = await startReplica(sourceOf(older), { engine: replica.engine });
     await eventually(() => fourth.status().State === 'refused');
-    fourth.replicator.acceptSource('entries');
+    await fourth.replicator.writes['replication.acceptSource']({ kind: 'entries' });
     await eventually(() => fourth.status().State === 'following');
     expect(fourth.rows()).toEqual(older.rows());
   });
@@ -439,7 +439,7 @@ describe('a source that is not the one from before', () => {
     const second = await startReplica(sourceOf(primary), { engine: replica.engine });
     await eventually(() => second.status().Reason.includes('lacks 6 of them'));
     expect(second.table.size).toBe(10);
-    second.replicator.acceptSource('entries');
+    await second.replicator.writes['replication.acceptSource']({ kind: 'entries' });
     await second.at(primary.store.revision);
     expect(second.rows()).toEqual(primary.rows());
   });

@@ -39,7 +39,7 @@ export interface Replicator {
   /** How old this datacenter's copy of a table may be, milliseconds; 0 while it is followed, and where another server does that. */
   ageMs(kind: string): number;
   /** An operator's word that the primary's store is right although it is older or another one. Tell the leader. */
-  acceptSource(kind: string): void;
+  readonly writes: { 'replication.acceptSource'(args: { readonly kind: string }): Promise<null> };
 }
 
 const DEFAULT_TIMINGS: ReplicationTimings = { stalledMs: 10_000, refusedMs: 5_000, reconnectMs: 3_000 };
@@ -112,8 +112,11 @@ export function createReplicator(deps: ReplicatorDeps): Replicator {
       if (!primary) await follower(kind).waitApplied(revision, signal);
     },
     ageMs: (kind) => followers.get(kind)?.ageMs() ?? 0,
-    acceptSource(kind) {
-      follower(kind).acceptSource();
+    writes: {
+      async 'replication.acceptSource'({ kind }) {
+        follower(kind).acceptSource();
+        return null;
+      },
     },
   };
 }
