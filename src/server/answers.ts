@@ -34,7 +34,7 @@ export class Answers {
   /** The answer now. A `not_found` carries the index in its details, so that its absence can be blocked on. */
   get<N extends ReadName>(name: N, args: ReadArgs<N>, topics: readonly string[]): ReadResult<ReadValue<N>> {
     const index = this.#topics.index(topics);
-    // Sorted by round-trip time, an answer changes without any topic; without topics nothing tells when it changes.
+    // Sorted by round-trip time, an answer changes without any topic; without topics there is no signal of its changes.
     const keep = topics.length > 0 && (args as { near?: string }).near === undefined;
     if (!keep) return this.#make(name, args, index);
     const key = `${name} ${JSON.stringify(args)}`;

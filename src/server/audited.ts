@@ -19,7 +19,7 @@ export function audited(contract: ServerContract, deps: AuditedDeps): ServerCont
       const { audit } = WRITES[name];
       if (audit === 'never') return contract.write(name, args, options);
       const before = deps.accessorOf(options.token);
-      const tell = (status: string, error?: string): void =>
+      const record = (status: string, error?: string): void =>
         deps.audit.record({
           kind: 'rpc',
           accessor: before || deps.accessorOf(options.token),
@@ -35,11 +35,11 @@ export function audited(contract: ServerContract, deps: AuditedDeps): ServerCont
         });
       try {
         const result = await contract.write(name, args, options);
-        tell('ok');
+        record('ok');
         return result;
       } catch (thrown) {
         const error = IsthmusError.from(thrown);
-        tell(error.code, error.message);
+        record(error.code, error.message);
         throw thrown;
       }
     },

@@ -3,7 +3,7 @@ import { hasCode } from '../lib/errors.ts';
 import { withDeadline } from '../lib/signals.ts';
 import type { Topics } from '../store/topics.ts';
 
-/** As the peer: default and longest wait of a blocking query, and the share of jitter added to it. */
+/** As in Consul: default and longest wait of a blocking query, and the share of jitter added to it. */
 export const DEFAULT_WAIT_MS = 300_000;
 export const MAX_WAIT_MS = 600_000;
 const JITTER_SHARE = 16;

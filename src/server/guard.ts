@@ -42,7 +42,7 @@ export interface GuardDeps {
   readonly writeElsewhere: <N extends WriteName>(name: N, args: WriteArgs<N>, options: CallOptions) => boolean;
 }
 
-/** The text by which the peer refuses. */
+/** Consul's text. */
 export function permissionDenied(): IsthmusError {
   return new IsthmusError('permission_denied', 'Permission denied');
 }
@@ -53,7 +53,7 @@ export function permissionDenied(): IsthmusError {
  */
 export class GuardedContract implements ServerContract {
   readonly #deps: GuardDeps;
-  /** What is left of a shared answer, by who sees it. Both keys are held by nobody else for long. */
+  /** What is left of a shared answer, by who sees it. Nothing else keeps either key for long. */
   readonly #shown = new WeakMap<ReadResult<unknown>, WeakMap<Rights, ReadResult<unknown>>>();
   readonly #watched = new WeakMap<object, WeakMap<Rights, unknown>>();
 
@@ -140,7 +140,7 @@ export class GuardedContract implements ServerContract {
     return makeResult({ value: { Problem: describeMissing(rights, kinds) }, index: this.#deps.revision() });
   }
 
-  /** The peer looks for the token itself here, so its refusal tells the index. */
+  /** Consul looks for the token itself here, so its refusal carries the index. */
   async #readSelf(options: ReadOptions): Promise<ReadResult<AclToken>> {
     const { inner, callers, revision } = this.#deps;
     try {
@@ -165,7 +165,7 @@ export class GuardedContract implements ServerContract {
     return this.#deps.callers.resolve(token, signal);
   }
 
-  /** All who watch an answer with the same rights get the same object, so that its changes are told apart once. */
+  /** All who watch an answer with the same rights get the same object, so that its changes are computed once. */
   #showWatched<N extends ReadName>(name: N, args: ReadArgs<N>, value: ReadValue<N>, rights: Rights): ReadValue<N> {
     if (rights.everything || showOf(name) === undefined || typeof value !== 'object' || value === null)
       return showValue(name, args, value, rights);

@@ -17,7 +17,7 @@ export interface LeaderRouteDeps {
   readonly clock: Clock;
 }
 
-/** As the peer's `rpc_hold_timeout`: how long a call waits until somebody leads, milliseconds. */
+/** As Consul's `rpc_hold_timeout`: how long a call waits for a leader, milliseconds. */
 const HOLD_MS = 7_000;
 
 /** Finds the server that leads, for what only that one may do or knows. */

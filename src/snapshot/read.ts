@@ -107,10 +107,11 @@ function sumOf({ name, data }: TarFile): string {
 }
 
 function checkSums(text: string, sums: readonly string[]): void {
-  const told = text.trimEnd().split('\n');
-  const wrong = sums.findIndex((sum, index) => told[index] !== sum);
+  const stated = text.trimEnd().split('\n');
+  const wrong = sums.findIndex((sum, index) => stated[index] !== sum);
   if (wrong >= 0) throw damaged(`the SHA-256 of ${sums[wrong]?.slice(66)} does not match`);
-  if (told.length !== sums.length) throw damaged(`${SUMS_FILE} names ${told.length} files and it has ${sums.length}`);
+  if (stated.length !== sums.length)
+    throw damaged(`${SUMS_FILE} names ${stated.length} files and it has ${sums.length}`);
 }
 
 function readRows({ name, data }: TarFile): StateRow[] {

@@ -41,7 +41,7 @@ export type ChangesMessage =
       /** True: the cursor was found to belong to the source's history, so a snapshot is a later state of the same. */
       readonly proven?: boolean;
     }
-  /** Some of the rows at the revision that `begin` told. */
+  /** Some of the rows at the revision of `begin`. */
   | { readonly type: 'snapshot'; readonly changes: readonly RowDelta[] }
   | { readonly type: 'snapshotEnd'; readonly revision: number }
   /** `revision` is 0 when more of the same commit follows, else all changes up to it have been sent. */

@@ -15,7 +15,7 @@ const WHO: Readonly<Record<Role, string>> = {
   client: 'a client agent',
 };
 
-/** What a certificate makes of who calls; undefined when that is nobody who has business with this datacenter. */
+/** What a certificate makes of who calls; undefined for whoever has no business with this datacenter. */
 export function roleOf({ serverOf, clientOf }: PeerIdentity, datacenter: string): Role | undefined {
   if (serverOf.includes(datacenter)) return 'server';
   if (serverOf.length > 0) return 'otherServer';

@@ -33,7 +33,7 @@ export interface TlsSecurityDeps {
   readonly domain: string;
   /** The own one: a client agent of another is let in nowhere. */
   readonly datacenter: string;
-  /** Another protocol that is spoken on these ports, told apart by ALPN. */
+  /** Another protocol on these ports, chosen by ALPN. */
   readonly other?: OtherProtocol;
   readonly clock: Clock;
   /** Time for a handshake, milliseconds. */
@@ -48,7 +48,7 @@ export interface OtherProtocol {
 
 const TLS_HANDSHAKE = 0x16;
 const HTTP2 = 'h2';
-/** What a refused peer reads instead of HTTP/2, on the encrypted connection: it tells its operator why. */
+/** What a refused peer reads instead of HTTP/2, on the encrypted connection, for its operator's log. */
 const REFUSED = Buffer.from('isthmus refuses: ');
 const MAX_REASON = 512;
 

@@ -56,7 +56,7 @@ export function knownDigest(value: unknown): Uint8Array {
 export class WatchDecoder<T> {
   #base: unknown;
 
-  /** @param known the answer of a watch before, whose digest was told */
+  /** @param known the answer of a watch before, whose digest was sent */
   constructor(known?: unknown) {
     this.#base = known;
   }
