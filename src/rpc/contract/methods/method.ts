@@ -50,7 +50,7 @@ export type WriteRights<Args> = (rights: Rights, args: Args, facts: StoredFacts)
 export type Decided<Args> =
   | 'here'
   | 'primary'
-  | (Args extends { readonly Datacenter?: string } ? 'named' : never)
+  | ('Datacenter' extends keyof Args ? 'named' : never)
   /** @returns true when the token belongs to this datacenter alone */
   | { readonly tokenOwner: (args: Args, isLocal: (accessor: string) => boolean) => boolean };
 
