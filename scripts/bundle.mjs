@@ -27,10 +27,8 @@ await bundle.close();
 
 mkdirSync(to, { recursive: true });
 // The entry last: what it names must be there.
-for (const { fileName, code } of [...output].sort(
-  (a, b) => Number(a.fileName === ENTRY) - Number(b.fileName === ENTRY),
-))
-  writeFileSync(join(to, fileName), latin1(fileName, code));
+for (const part of [...output].sort((a, b) => Number(a.fileName === ENTRY) - Number(b.fileName === ENTRY)))
+  if (part.type === 'chunk') writeFileSync(join(to, part.fileName), latin1(part.fileName, part.code));
 
 const now = Date.now();
 for (const name of readdirSync(to)) {

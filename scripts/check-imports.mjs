@@ -10,7 +10,9 @@ import { draw } from './draw-layers.mjs';
 import { BANNED, CLOCK, LAYERS, PACKAGES, TANGLED, TELEMETRY_TYPES } from './layers.mjs';
 
 const args = process.argv.slice(2);
-const root = resolve(args.includes('--root') ? args[args.indexOf('--root') + 1] : join(import.meta.dirname, '..'));
+const root = resolve(
+  args.includes('--root') ? String(args[args.indexOf('--root') + 1]) : join(import.meta.dirname, '..'),
+);
 const source = join(root, 'src');
 const problems = [];
 
@@ -120,7 +122,7 @@ for (const path of walk(source)) {
 
 const tangled = new Set();
 for (const circle of circlesOf(imports)) {
-  const [folder] = circle[0].split('/');
+  const folder = String(circle[0]).split('/')[0] ?? '';
   tangled.add(folder);
   if (TANGLED.includes(folder)) continue;
   problems.push(`these import each other in a circle: ${circle.map((file) => `src/${file}`).join(', ')}`);

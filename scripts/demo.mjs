@@ -24,4 +24,4 @@ await withLock(join(root, '.tmp', 'demo.lock'), () => {
   run('building the demo', join(root, 'node_modules', '.bin', 'tsc'), ['-p', 'tsconfig.tools.json']);
   copyScripts();
 });
-await import('../.tmp/tools/demo/main.js');
+await import(join(root, '.tmp', 'tools', 'demo', 'main.js'));

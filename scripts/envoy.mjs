@@ -69,7 +69,7 @@ if (process.argv[1] === import.meta.filename) {
   try {
     console.log(findEnvoy(version) ?? installEnvoy(version));
   } catch (error) {
-    console.error(error.message);
+    console.error(error instanceof Error ? error.message : error);
     process.exitCode = 1;
   }
 }

@@ -5,4 +5,4 @@ import { buildTools, ROOT } from './tools.mjs';
 buildTools();
 process.chdir(ROOT);
 process.env.ISTHMUS_TEST_BINARY ??= join(ROOT, 'bin', 'isthmus'); // what was just built, not a build beside the tools
-await import('../.tmp/tools/bench/simulate/main.js');
+await import(join(ROOT, '.tmp', 'tools', 'bench', 'simulate', 'main.js'));

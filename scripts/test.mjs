@@ -11,7 +11,7 @@ import { installDependencies } from './install.mjs';
 import { runTier } from './tiers.mjs';
 
 const ROOT = join(import.meta.dirname, '..');
-const NEEDED = [20, 19];
+const [NEEDED_MAJOR, NEEDED_MINOR] = [20, 19];
 
 let passed = 0;
 let failed = 0;
@@ -32,8 +32,8 @@ function step(what, command, args) {
 }
 
 const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
-if (major < NEEDED[0] || (major === NEEDED[0] && minor < NEEDED[1])) {
-  console.error(`Node ${NEEDED.join('.')} or newer is needed; this is ${process.versions.node}`);
+if (major < NEEDED_MAJOR || (major === NEEDED_MAJOR && minor < NEEDED_MINOR)) {
+  console.error(`Node ${NEEDED_MAJOR}.${NEEDED_MINOR} or newer is needed; this is ${process.versions.node}`);
   failed = 1;
   end();
 }

@@ -45,7 +45,10 @@ const LEFT_OUT = ['validate.rules', 'validate.required', 'validate.disabled'];
  */
 const IGNORE_EMPTY = { String: 26, Bytes: 14, Repeated: 5, Map: 6, Numeric: 8 };
 
-/** Fields that Envoy has and the shipped API lacks: [file, what the line goes after, line]. */
+/**
+ * Fields that Envoy has and the shipped API lacks: [file, what the line goes after, line].
+ * @type {readonly (readonly [file: string, after: string, line: string])[]}
+ */
 const NEWER = [
   [
     'envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy.proto',
