@@ -10,6 +10,7 @@ import { createAudit } from '../telemetry/audit.ts';
 import { createMetrics, type MetricsRegistry } from '../telemetry/metrics.ts';
 import type { Logger } from '../telemetry/types.ts';
 import { createClientCore } from './client/client-core.ts';
+import { createClockJumps } from './clock-jumps.ts';
 import type { Core } from './core.ts';
 import { createDns } from './edges/dns.ts';
 import { createEdgeParts } from './edges/edge-parts.ts';
@@ -52,7 +53,6 @@ export async function runAgent({ input, describe, host = processHost }: RunAgent
     clock,
     onError: (name, error) => log.warn('reading a metric failed', { name, error: error.message }),
   });
-
   const stopping = new AbortController();
   const stop = (reason: string): void => {
     if (stopping.signal.aborted) return;
@@ -100,7 +100,15 @@ export async function runAgent({ input, describe, host = processHost }: RunAgent
 
   const xds = createXds({ loaded, feeds: parts.proxies, certificates, clock, log, metrics });
 
-  const services = [certificates, ...core.services, ...agent.services, dns, xds, http];
+  const services = [
+    createClockJumps(clock, log, metrics),
+    certificates,
+    ...core.services,
+    ...agent.services,
+    dns,
+    xds,
+    http,
+  ];
   const group = createServiceGroup(services, clock, (cause) => {
     log.error('a part of the agent has failed: the agent stops', { error: cause.message });
     failed = true;

@@ -1,7 +1,7 @@
 import type { Clock, Timer } from '../../src/lib/clock.ts';
 
 interface Armed {
-  readonly at: number;
+  at: number;
   readonly order: number;
   readonly fire: () => void;
 }
@@ -12,6 +12,7 @@ export class FakeClock implements Clock {
   #order = 0;
   readonly #armed = new Set<Armed>();
   readonly #watchers = new Set<() => void>();
+  readonly #jumpListeners = new Set<(byMs: number) => void>();
 
   constructor(start: number | string = '2026-01-01T00:00:00Z') {
     this.#now = typeof start === 'number' ? start : Date.parse(start);
@@ -51,6 +52,19 @@ export class FakeClock implements Clock {
   /** Sets the time forward; the timers between fire with the next step of {@link advance}, as after a machine slept. */
   jump(ms: number): void {
     this.#now += ms;
+  }
+
+  onJump(listener: (byMs: number) => void): () => void {
+    this.#jumpListeners.add(listener);
+    return () => this.#jumpListeners.delete(listener);
+  }
+
+  /** Sets the time of day, as an operator or NTP does: timers keep the time that they have left, and listeners are called. */
+  async set(byMs: number): Promise<void> {
+    this.#now += byMs;
+    for (const armed of this.#armed) armed.at += byMs;
+    for (const listener of [...this.#jumpListeners]) listener(byMs);
+    await settle();
   }
 
   /** Moves time on, firing each timer at its time and letting what it started settle before the next one. */

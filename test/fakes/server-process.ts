@@ -107,6 +107,10 @@ export class ServerProcess implements Clock, Engine {
     return this.#clock.now() + this.#offMs;
   }
 
+  onJump(listener: (byMs: number) => void): () => void {
+    return this.#clock.onJump(listener);
+  }
+
   after(ms: number, fire: () => void): Timer {
     let cancelled = false;
     const timer = this.#clock.after(ms, () => {

@@ -35,6 +35,11 @@ export class ShiftedClock implements Clock {
     };
   }
 
+  /** It is never set: what is due fires. */
+  onJump(): () => void {
+    return () => undefined;
+  }
+
   advance(ms: number): void {
     this.#shift += ms;
     const due = [...this.#armed].filter(({ at }) => at <= this.now()).sort((a, b) => a.at - b.at);

@@ -23,6 +23,8 @@ class FakeServer {
   /** Signs only what this lets through, like the authority's limit. */
   limit: (id: string, expires: number) => void = () => undefined;
   down = false;
+  /** How far its clock is ahead of the agent's, milliseconds. */
+  aheadMs = 0;
   /** How long a signature takes, milliseconds. */
   signMs = 0;
   inFlight = 0;
@@ -75,7 +77,7 @@ class FakeServer {
       const service = uri.slice(uri.lastIndexOf('/') + 1);
       this.signed.push(service);
       this.#index += 1;
-      const now = this.clock.now();
+      const now = this.clock.now() + this.aheadMs;
       return {
         revision: this.#index,
         value: {
@@ -237,6 +239,40 @@ describe('leaf manager', () => {
     clock.now = () => now + LIFE_MS * 0.9; // timers stood still, the wall clock did not
     await clock.advance(60_000);
     expect(server.signed).toHaveLength(2);
+  });
+
+  it('replaces at once what was issued while the clock was ahead, and plans renewals anew when it is set', async () => {
+    const { clock, server, leaves, signal } = await start();
+    await clock.set(240 * HOUR);
+    await leaves.get('web', { signal });
+    await clock.set(-240 * HOUR);
+    expect(server.signed).toHaveLength(2);
+    const { value } = await leaves.get('web', { signal });
+    expect(Date.parse(value.ValidAfter)).toBeLessThanOrEqual(clock.now());
+    await clock.advance(LIFE_MS / 3);
+    expect(server.signed).toHaveLength(2);
+    await clock.set(LIFE_MS / 3); // two thirds of its life are over now
+    await clock.advance(1);
+    expect(server.signed).toHaveLength(3);
+    await clock.set(-1_000); // and a little back is no reason for another
+    await clock.advance(1);
+    expect(server.signed).toHaveLength(3);
+  });
+
+  it('asks again for what a server has signed whose clock is ahead', async () => {
+    const { clock, server, leaves, signal } = await start();
+    server.aheadMs = 240 * HOUR;
+    await leaves.get('web', { signal });
+    await clock.advance(5 * 60_000);
+    const tries = server.signed.length;
+    expect(tries).toBeGreaterThan(2);
+    server.aheadMs = 0;
+    await clock.advance(61_000);
+    expect(server.signed).toHaveLength(tries + 1);
+    const { value } = await leaves.get('web', { signal });
+    expect(Date.parse(value.ValidAfter)).toBeLessThanOrEqual(clock.now());
+    await clock.advance(HOUR);
+    expect(server.signed).toHaveLength(tries + 1);
   });
 
   it('drops a leaf that nobody wants any more instead of renewing it', async () => {

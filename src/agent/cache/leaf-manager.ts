@@ -16,7 +16,7 @@ import type { ServerContract } from '../../rpc/contract/contract.ts';
 import type { WriteArgs } from '../../rpc/contract/writes.ts';
 import type { Logger, Metrics } from '../../telemetry/types.ts';
 import { type CachedAnswer, type CachedRead, Held } from './held.ts';
-import { isLive, type Life, longestRetry, renewalTime } from './leaf-plan.ts';
+import { isFromTheFuture, isLive, isValid, type Life, longestRetry, renewalTime } from './leaf-plan.ts';
 import type { RootsSource } from './roots-cache.ts';
 
 export interface LeafManagerDeps {
@@ -82,6 +82,7 @@ export class LeafManager implements Service {
   #running = 0;
   #activeRootId: string | undefined;
   #unsubscribe: (() => void) | undefined;
+  #endJumps: () => void = () => undefined;
 
   constructor(deps: LeafManagerDeps, options: LeafManagerOptions = {}) {
     this.#deps = deps;
@@ -105,6 +106,7 @@ export class LeafManager implements Service {
   async start(): Promise<void> {
     this.#unsubscribe = this.#deps.roots.held.subscribe(() => this.#onRoots());
     this.#onRoots();
+    this.#endJumps = this.#deps.clock.onJump(() => this.#planAnew());
     this.#tasks.run('wake guard', async (signal) => {
       for (;;) {
         await sleep(this.#deps.clock, GUARD_MS, signal);
@@ -116,6 +118,7 @@ export class LeafManager implements Service {
 
   async stop(): Promise<void> {
     this.#unsubscribe?.();
+    this.#endJumps();
     for (const leaf of this.#leaves.values()) leaf.timer?.cancel();
     await this.#tasks.stop();
   }
@@ -245,6 +248,16 @@ export class LeafManager implements Service {
     return leaf.life !== undefined && this.#activeRootId !== undefined && leaf.rootId !== this.#activeRootId;
   }
 
+  /** The time of day was set: what is not valid by it is replaced at once, and everything else has its slot anew. */
+  #planAnew(): void {
+    const now = this.#deps.clock.now();
+    for (const leaf of this.#leaves.values()) {
+      const good = leaf.life !== undefined && isValid(leaf.life, now) && !this.#mustMove(leaf);
+      if (good) this.#plan(leaf, renewalTime(leaf.life as Life, this.#deps.random()));
+      else if (leaf.issuing === undefined) this.#enqueue(leaf, leaf.life === undefined ? 'new' : 'renewal');
+    }
+  }
+
   #onDue(leaf: Leaf): void {
     const { clock } = this.#deps;
     if (this.#leaves.get(leaf.service) !== leaf) return;
@@ -351,8 +364,8 @@ export class LeafManager implements Service {
     this.#issued.add(1, { reason });
     const { RootID: _root, CertPEM, SerialNumber, ...rest } = issued;
     leaf.held.set({ SerialNumber, CertPEM, PrivateKeyPEM: leaf.keyPem, ...rest }, issued.ModifyIndex);
-    if (this.#mustMove(leaf))
-      this.#retryLater(leaf); // signed under the old root still: ask again soon
+    if (this.#mustMove(leaf) || isFromTheFuture(life, now))
+      this.#retryLater(leaf); // under the old root still, or by a server whose clock is ahead: ask again soon
     else {
       leaf.backoff.reset();
       this.#plan(leaf, renewalTime(life, random()));

@@ -17,6 +17,19 @@ export function isLive(life: Life, now: number): boolean {
   return now < life.to;
 }
 
+/** By the time of day here: not yet valid certificates are not, although they live. */
+export function isValid(life: Life, now: number): boolean {
+  return now >= life.from && isLive(life, now);
+}
+
+/** Clocks of machines differ by less, milliseconds: certificates are valid from a minute before they were made. */
+const SKEW_MS = 4 * 60_000;
+
+/** True when whoever signed it has a clock that is far ahead. */
+export function isFromTheFuture(life: Life, now: number): boolean {
+  return life.from > now + SKEW_MS;
+}
+
 /** Longest pause between tries: a twentieth of the life, so that the last third of it holds several. */
 export function longestRetry(life: Life | undefined): number {
   const MAX_MS = 60_000;

@@ -72,6 +72,7 @@ class InvitedCertificate implements Service {
   readonly #tasks;
   #kept: Kept | undefined;
   #material: TlsMaterial | undefined;
+  #endJumps: () => void = () => undefined;
 
   constructor(deps: AgentSecurityDeps) {
     const { config, clock, log } = deps;
@@ -103,16 +104,19 @@ class InvitedCertificate implements Service {
       log.error('the certificate of this agent has expired: invite it again and start it with -join-invite');
     if (this.#kept === undefined) return;
     this.#deps.onServers(this.#kept.addresses);
+    const renew = async (): Promise<void> => {
+      if (this.#dueIn() <= 0) await this.#renew();
+    };
     this.#tasks.loop(
       'own certificate',
       { pauseMs: () => renewalPause(this.#dueIn()), backoff: { baseMs: 1_000, maxMs: 60_000 } },
-      async () => {
-        if (this.#dueIn() <= 0) await this.#renew();
-      },
+      renew,
     );
+    this.#endJumps = clock.onJump(() => this.#tasks.run('own certificate', renew));
   }
 
   async stop(): Promise<void> {
+    this.#endJumps();
     await this.#tasks.stop();
   }
 

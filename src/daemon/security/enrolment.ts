@@ -86,9 +86,19 @@ export interface Life {
   readonly notAfter: number;
 }
 
-/** Milliseconds until half of a life is over; 0 when it is. */
+/** Clocks of machines that are this far apart are wrong, milliseconds. */
+const SKEW_MS = 4 * 60_000;
+
+/** Milliseconds until half of a life is over; 0 when it is, or when it has not begun because a clock was ahead. */
 export function renewalDueIn(life: Life | undefined, now: number): number {
-  return life === undefined ? LONGEST_PAUSE_MS : Math.max(0, Math.ceil((life.notBefore + life.notAfter) / 2 - now));
+  if (life === undefined) return LONGEST_PAUSE_MS;
+  if (isAhead(life, now)) return 0;
+  return Math.max(0, Math.ceil((life.notBefore + life.notAfter) / 2 - now));
+}
+
+/** True for what was made while a clock was ahead. */
+export function isAhead(life: Life, now: number): boolean {
+  return now < life.notBefore - SKEW_MS;
 }
 
 /** How long a loop that renews waits: clocks jump, and what could not be renewed for good must not spin. */

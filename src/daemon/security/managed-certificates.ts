@@ -8,7 +8,15 @@ import { generateLeafKey, privateKeyToPem, spkiOf } from '../../pki/keys.ts';
 import { createTlsMaterial, type OwnCertificate, type TlsMaterial } from '../../pki/tls-material.ts';
 import { enrolWithCertificate } from '../../rpc/transport/enrol-client.ts';
 import type { Logger } from '../../telemetry/types.ts';
-import { firstAnswer, type Life, readInvitation, renewalDueIn, renewalPause, useInvitation } from './enrolment.ts';
+import {
+  firstAnswer,
+  isAhead,
+  type Life,
+  readInvitation,
+  renewalDueIn,
+  renewalPause,
+  useInvitation,
+} from './enrolment.ts';
 
 export interface ManagedCertificatesDeps {
   readonly config: RuntimeConfig;
@@ -22,7 +30,7 @@ export interface ManagedCertificatesDeps {
 }
 
 const EXPIRED =
-  'the authority of this datacenter has expired: invite it again (isthmus federation invite -joining) and start it with -join-invite';
+  'the authority of this datacenter has expired, or was made while a clock was ahead: invite it again (isthmus federation invite -joining) and start it with -join-invite';
 
 /**
  * The certificate of this server where none comes from files: made by this datacenter's authority, renewed at half of
@@ -59,16 +67,28 @@ export class ManagedCertificates implements Service {
         `datacenter "${config.datacenter}" has no certificates yet: start it once with -join-invite FILE; "isthmus federation invite" in "${config.primaryDatacenter}" makes the file`,
       );
     }
-    const expired = row !== undefined && row.notAfter < clock.now();
+    const expired = row !== undefined && this.#expired();
     if (config.joinInvite !== '' && (row === undefined || expired || this.#isInvitedAnew(row)))
       await this.#join(signal);
     else if (expired) log.error(EXPIRED, { datacenter: config.datacenter, since: isoTime(row.notAfter) });
     else if (config.joinInvite !== '') log.info('this datacenter has joined before: the invitation is not needed');
     if (!this.#expired()) this.#issue();
-    this.#unhook = authority.onChange(() => this.#tasks.run('own certificate', async () => this.#issue()));
-    this.#tasks.loop('own certificate', { pauseMs: () => renewalPause(this.#due(this.#life)) }, async () => {
+    const renewOwn = async (): Promise<void> => {
       if (this.#due(this.#life) <= 0 && !this.#expired()) this.#issue();
+    };
+    this.#tasks.loop('own certificate', { pauseMs: () => renewalPause(this.#due(this.#life)) }, renewOwn);
+    const unhook = authority.onChange(() => this.#tasks.run('own certificate', async () => this.#issue()));
+    const renewAuthority = async (): Promise<void> => {
+      if (this.#due(authority.row) <= 0 && !this.#expired()) await this.renewAuthority();
+    };
+    const endJumps = clock.onJump(() => {
+      this.#tasks.run('own certificate', renewOwn);
+      if (!primary) this.#tasks.run("the datacenter's authority", renewAuthority);
     });
+    this.#unhook = () => {
+      unhook();
+      endJumps();
+    };
     if (!primary)
       this.#tasks.loop(
         "the datacenter's authority",
@@ -76,9 +96,7 @@ export class ManagedCertificates implements Service {
           pauseMs: () => renewalPause(this.#due(authority.row)),
           backoff: { baseMs: 1_000, maxMs: 60_000 },
         },
-        async () => {
-          if (this.#due(authority.row) <= 0 && !this.#expired()) await this.renewAuthority();
-        },
+        renewAuthority,
       );
   }
 
@@ -145,7 +163,8 @@ export class ManagedCertificates implements Service {
 
   /** Then nothing can be renewed: this server works on for its own datacenter, and speaks to no other. */
   #expired(): boolean {
-    return (this.#deps.authority.row?.notAfter ?? 0) < this.#deps.clock.now();
+    const [{ row }, now] = [this.#deps.authority, this.#deps.clock.now()];
+    return row === undefined || row.notAfter < now || isAhead(row, now);
   }
 
   #due(life: Life | undefined): number {

@@ -116,7 +116,8 @@ export class Resolver {
     if (primary === undefined) throw aclNotFound();
     const kept = this.#fetched.get(secret);
     if (kept !== undefined && !isExpired(kept.token, clock.now())) {
-      const fresh = clock.now() - kept.at < ttlMs;
+      const ageMs = clock.now() - kept.at;
+      const fresh = ageMs >= 0 && ageMs < ttlMs; // a clock that was set back makes nothing young
       if (!fresh && downPolicy === 'async-cache') void this.#ask(primary, secret).catch(() => undefined); // told to the next one
       if (fresh || downPolicy === 'async-cache') return this.#kept(kept);
     }

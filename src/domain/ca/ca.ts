@@ -229,6 +229,7 @@ export function createCa(deps: CaDeps, options: CaOptions = {}): Ca {
   };
 
   let unhook = (): void => undefined;
+  let endJumps = (): void => undefined;
   let endDuty = async (): Promise<void> => undefined;
 
   /** A root may have been replaced meanwhile: what is signed under the old one then would be known to nobody. */
@@ -303,6 +304,11 @@ export function createCa(deps: CaDeps, options: CaOptions = {}): Ca {
             secondary?.changed();
           }
         });
+        endJumps = clock.onJump(() => {
+          signer.refresh(now());
+          rotator.planAnew();
+          secondary?.planAnew();
+        });
         endDuty = leadership.duty(
           'ca',
           (tasks) => {
@@ -314,6 +320,7 @@ export function createCa(deps: CaDeps, options: CaOptions = {}): Ca {
       },
       async stop() {
         unhook();
+        endJumps();
         await endDuty();
         await deps.providers.stop();
       },

@@ -39,6 +39,16 @@ it('tells the caller when its slot is', () => {
   );
 });
 
+it('starts anew when the clock is set back, and does not wait for times that were wrong', async () => {
+  const { clock, ask, limiter } = setUp();
+  await clock.set(240 * HOUR);
+  expect(ask(1, 'a')).toBe(0);
+  expect(ask(1, 'b')).toBe(1_000);
+  await clock.set(-240 * HOUR);
+  expect([ask(1, 'b'), limiter.waiting]).toEqual([0, 0]);
+  expect(ask(1, 'c')).toBe(1_000);
+});
+
 it('serves who has no certificate, then the least life left, whoever came first', async () => {
   const { clock, ask } = setUp();
   expect(ask(1, 'first')).toBe(0);

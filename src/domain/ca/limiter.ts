@@ -91,6 +91,12 @@ export class SignatureLimiter {
   }
 
   #forget(now: number): void {
+    if ((this.#granted.at(-1) ?? now) > now) {
+      // The clock was set back: what was granted lies ahead, and would count for as long as it was wrong.
+      this.#granted = [];
+      this.#line.length = 0;
+      this.#byId.clear();
+    }
     let old = 0;
     while (old < this.#granted.length && (this.#granted[old] as number) <= now - SECOND) old += 1;
     if (old > 0) this.#granted = this.#granted.slice(old);

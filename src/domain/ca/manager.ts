@@ -13,6 +13,7 @@ import { asksForOther, makeRoot } from './new-root.ts';
 import { canCrossSign, type ProviderConfig } from './providers/provider.ts';
 import type { CaProviders } from './providers/providers.ts';
 import { leavesUnder, nextLook, nextStep, type RotationView, rotationStatus } from './rotation.ts';
+import { pullBackTimes } from './set-back.ts';
 import type { Signer } from './sign.ts';
 import {
   activeRoot,
@@ -116,14 +117,30 @@ export class PrimaryManager {
     });
   }
 
+  /** The clock was set: times of before that lie ahead now are nobody's to wait for. */
+  pullBack(): Promise<void> {
+    return this.#mutex.run(async () => {
+      const { store, tables, clock } = this.#deps;
+      await store.transact((tx) => pullBackTimes(tx, tables, clock.now(), this.#options.distributeBoundMs));
+      this.#clearSince.clear();
+    });
+  }
+
   /** Does every step that can be done now; returns when to look again. */
   advance(): Promise<number | undefined> {
     return this.#mutex.run(async () => {
       await this.#bootstrap();
       const due = this.plannedRotation();
-      if (due !== undefined && due <= this.#deps.clock.now()) await this.#rotate(false);
+      if (this.#isAhead()) await this.#rotate(true);
+      else if (due !== undefined && due <= this.#deps.clock.now()) await this.#rotate(false);
       return this.#advance();
     });
+  }
+
+  /** True when a root that signs or is to sign was made while the clock was ahead: nobody accepts it yet. */
+  #isAhead(): boolean {
+    const now = this.#deps.clock.now();
+    return allRoots(this.#deps.tables).some((root) => root.state !== 'old' && root.generated && now < root.notBefore);
   }
 
   /** When the active root is replaced by plan: by the configured period, and never later than half of its life. */

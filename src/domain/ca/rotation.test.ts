@@ -311,6 +311,44 @@ describe('over the months', () => {
     await dc1.stop();
   });
 
+  it.each([
+    ['has signed', true],
+    ['is about to sign', false],
+  ])(
+    'a root that %s is replaced when it was made while the clock was ten days ahead, and it is back',
+    async (_what, reported) => {
+      const clock = new FakeClock();
+      const dc1 = await startCa('dc1', clock, { knownDatacenters: () => ['dc1', 'dc2'] });
+      const dc2 = await startCa('dc2', clock, { primary: new FakeCaLink(dc1) });
+      await clock.advance(1 * SECOND);
+      await clock.set(240 * HOUR);
+      await clock.advance(1 * SECOND);
+      const A = dc1.roots().ActiveRootID;
+      const report = (...RootIDs: string[]) =>
+        dc1.ca.reportHolder(holderReport('n1', { RootIDs, LeavesByRoot: { [RootIDs.at(-1) as string]: 1 } }));
+      await report(A);
+      const { NewRootID: B } = await dc1.ca.rotate({});
+      await clock.advance(1 * SECOND);
+      if (reported) await report(A, B);
+      await clock.advance(1 * SECOND);
+      for (const { roots } of [dc1, dc2]) expect(roots().ActiveRootID).toBe(reported ? B : A);
+
+      await clock.set(-240 * HOUR);
+      await clock.advance(MINUTE); // the bound of a rotation that waits for a holder
+      const C = dc1.roots().ActiveRootID;
+      expect([A, B]).not.toContain(C);
+      for (const dc of [dc1, dc2]) {
+        expect(dc.roots().ActiveRootID).toBe(C);
+        const leaf = await dc.leaf();
+        verifyAgainst(leaf, dc.roots(), clock.now());
+        expect(Date.parse(leaf.ValidAfter)).toBeLessThanOrEqual(clock.now());
+      }
+      expect(dc1.ca.reads['ca.rotation'].produce({}).Phase).not.toBe('distributing');
+      await dc2.stop();
+      await dc1.stop();
+    },
+  );
+
   it('an intermediate that can’t be renewed is retried with backoff, told, and no leaf outlives it', async () => {
     const clock = new FakeClock();
     const config = { LeafCertTTL: '1h', IntermediateCertTTL: '3h', RotationPeriod: '0' };

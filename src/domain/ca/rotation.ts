@@ -36,7 +36,7 @@ export function nextStep(view: RotationView): RotationStep {
     case 'idle':
       return { type: 'wait' };
     case 'distributing':
-      return now >= rotation.distributeUntil || missingRoot(view).length === 0
+      return now >= rotation.distributeUntil || missingRoot(view).length === 0 || !isValidYet(view)
         ? { type: 'activate' }
         : { type: 'wait' };
     case 'moving':
@@ -49,6 +49,12 @@ export function nextStep(view: RotationView): RotationStep {
       return done.length > 0 || left === 0 ? { type: 'prune', rootIds: done.map((root) => root.id) } : { type: 'wait' };
     }
   }
+}
+
+/** False when the root that still signs was made while the clock was ahead: nobody accepts it, so nothing is waited for. */
+function isValidYet({ rotation, roots, now }: RotationView): boolean {
+  const old = roots.find((root) => root.id === rotation.oldRootId);
+  return old === undefined || now >= old.notBefore;
 }
 
 /** How often a phase is looked at again without any event: which datacenters are known makes none. */

@@ -15,7 +15,7 @@ export interface RotatorDeps {
   readonly inventory: Inventory;
   readonly signer: Signer;
   /** Absent in secondaries: there is nothing to rotate, only to tidy up. */
-  readonly manager?: { advance(): Promise<number | undefined> };
+  readonly manager?: { advance(): Promise<number | undefined>; pullBack(): Promise<void> };
 }
 
 const TIDY_EVERY_MS = 6 * 3_600_000;
@@ -25,6 +25,8 @@ export class Rotator {
   readonly #deps: RotatorDeps;
   readonly #trigger = new Trigger();
   #lastError = '';
+  /** Also at the start: it may have been set while nothing ran. */
+  #clockWasSet = true;
 
   constructor(deps: RotatorDeps) {
     this.#deps = deps;
@@ -42,6 +44,8 @@ export class Rotator {
     tasks.loop('ca rotation', { backoff: { baseMs: 250, maxMs: 30_000 } }, async (signal, progress) => {
       for (;;) {
         try {
+          if (this.#clockWasSet) await manager.pullBack();
+          this.#clockWasSet = false;
           const again = await manager.advance();
           this.#lastError = '';
           progress();
@@ -52,6 +56,11 @@ export class Rotator {
         }
       }
     });
+  }
+
+  planAnew(): void {
+    this.#clockWasSet = true;
+    this.#trigger.fire();
   }
 
   changed(): void {

@@ -94,6 +94,12 @@ export class SecondaryManager {
     tasks.run('ca report to the primary', (signal) => this.#reportLoop(signal));
   }
 
+  /** The time of day was set. */
+  planAnew(): void {
+    this.#renew.fire();
+    this.#report.fire();
+  }
+
   /** Something that the report holds may have changed. */
   changed(): void {
     this.#report.fire();
@@ -234,6 +240,7 @@ export class SecondaryManager {
     if (this.#target !== '' && this.#target !== current.rootId) return true;
     if (this.#linked && this.#unnamed !== current.keyId && signsFor(parseCertificate(current.pem)) === undefined)
       return true; // of an earlier version
+    if (this.#deps.clock.now() < current.notBefore) return true; // made while the clock was ahead
     const renewsAt = this.renewsAt;
     return renewsAt !== undefined && this.#deps.clock.now() >= renewsAt;
   }
