@@ -3,15 +3,23 @@ import { IsthmusError } from '../lib/errors.ts';
 import type { VerdictRule } from '../model/intention.ts';
 import { tryParseSpiffe } from '../model/spiffe.ts';
 import { decide } from '../model/verdicts.ts';
+import { parseCertificate, parseChain } from '../pki/certificate.ts';
+import { verifyChain } from '../pki/chain.ts';
 import { SubscriptionCache } from '../rpc/subscribe/subscription-cache.ts';
 import type { WatchPool } from '../rpc/subscribe/watch-pool.ts';
 import type { CachedAnswer } from './cache/held.ts';
+import type { RootsSource } from './cache/roots-cache.ts';
 
 /** The question of POST /v1/agent/connect/authorize. */
 export interface AuthorizeRequest {
   readonly Target: string;
   readonly ClientCertURI: string;
   readonly ClientCertSerial: string;
+  /**
+   * Not in Consul: the certificate and what came with it, PEM. With it the answer also says whether its issuer may sign for
+   * its datacenter, which a TLS library does not know.
+   */
+  readonly ClientCertChain?: string;
 }
 
 export interface AuthorizeResponse {
@@ -21,6 +29,7 @@ export interface AuthorizeResponse {
 
 export interface ConnectionAuthorizerDeps {
   readonly pool: Pick<WatchPool, 'follow'>;
+  readonly roots: RootsSource;
   readonly clock: Clock;
   /** With ACLs on, the default is theirs, and is said to be. */
   readonly aclsEnabled: boolean;
@@ -54,6 +63,8 @@ export class ConnectionAuthorizer {
       throw new IsthmusError('invalid_argument', 'Bad request: ClientCertURI not a valid Connect identifier');
     if (client.kind !== 'service')
       throw new IsthmusError('invalid_argument', 'Bad request: ClientCertURI not a valid Service identifier');
+    const distrust = await this.#distrust(request, options.signal);
+    if (distrust !== '') return { value: { Authorized: false, Reason: distrust }, index: 0, cacheHit: false, ageMs: 0 };
     const args = { destination: request.Target };
     const entry = this.#verdicts.ask({ name: 'intentions.verdicts', args, token: options.token });
     const cacheHit = entry.state !== undefined;
@@ -64,6 +75,26 @@ export class ConnectionAuthorizer {
     const { allowed, rule } = decide(entry.value, client.service, client.datacenter);
     const value = { Authorized: allowed, Reason: rule === undefined ? this.#defaultReason() : reasonOf(rule) };
     return { value, index, cacheHit, ageMs: lostAt === undefined ? 0 : this.#deps.clock.now() - lostAt };
+  }
+
+  /** Why the chain that was given is not that of the client; '' when it is, or when none was given. */
+  async #distrust({ ClientCertChain = '', ClientCertURI }: AuthorizeRequest, signal: AbortSignal): Promise<string> {
+    if (ClientCertChain === '') return '';
+    const roots = await this.#deps.roots.held.wait({ signal });
+    if (roots === undefined) throw new IsthmusError('unavailable', 'no root certificate is known yet');
+    try {
+      const chain = parseChain(ClientCertChain);
+      const uris = chain[0]?.uris ?? [];
+      if (uris.length !== 1 || uris[0] !== ClientCertURI) return 'The certificate is not that of ClientCertURI';
+      verifyChain(
+        chain,
+        roots.value.Roots.map(({ RootCert }) => parseCertificate(RootCert)),
+        this.#deps.clock.now(),
+      );
+      return '';
+    } catch (error) {
+      return IsthmusError.from(error).message;
+    }
   }
 
   /** Ends what is followed. */

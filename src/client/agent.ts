@@ -49,7 +49,13 @@ export interface AgentApi {
   leaf(service: string, call?: CallOptions): Promise<Answer<LeafCert>>;
   /** Decides about a connection of `clientUri` to `target`. */
   authorize(
-    request: { readonly Target: string; readonly ClientCertURI: string; readonly ClientCertSerial: string },
+    request: {
+      readonly Target: string;
+      readonly ClientCertURI: string;
+      readonly ClientCertSerial: string;
+      /** PEM, the client's own certificate first: is it of the datacenter that signed it? */
+      readonly ClientCertChain?: string;
+    },
     call?: CallOptions,
   ): Promise<{ readonly Authorized: boolean; readonly Reason: string }>;
 }

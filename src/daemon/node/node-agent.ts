@@ -64,7 +64,7 @@ export function createNodeAgent(deps: NodeAgentDeps): NodeAgent {
     metrics,
     ownCsrs,
   });
-  const authorizer = new ConnectionAuthorizer({ pool, clock, aclsEnabled: config.acl.enabled });
+  const authorizer = new ConnectionAuthorizer({ pool, roots, clock, aclsEnabled: config.acl.enabled });
   const local = createLocalState(
     { contract: withToken(contract, token), clock, log, metrics, token },
     {

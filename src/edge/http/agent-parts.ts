@@ -84,6 +84,7 @@ export interface AuthorizeRequest {
   readonly Target: string;
   readonly ClientCertURI: string;
   readonly ClientCertSerial: string;
+  readonly ClientCertChain?: string;
 }
 
 export interface AuthorizeResponse {

@@ -624,11 +624,12 @@ describe('verifiers', () => {
 });
 
 describe('authorizer', () => {
+  const noRoots = { held: new Held<CaRoots>(new FakeClock()) };
   const URI = 'spiffe://1234.consul/ns/default/dc/dc1/svc/db';
 
   it('decides from followed verdicts, with the peer’s texts', async () => {
     const { contract, pool } = start();
-    const authorizer = new ConnectionAuthorizer({ pool, clock: new FakeClock(), aclsEnabled: false });
+    const authorizer = new ConnectionAuthorizer({ pool, roots: noRoots, clock: new FakeClock(), aclsEnabled: false });
     stops.push(async () => authorizer.close());
     const { signal } = new AbortController();
     const ask = (Target: string, ClientCertURI: string) =>
@@ -659,7 +660,7 @@ describe('authorizer', () => {
   it('fails when the intentions are not known', async () => {
     const { contract, pool } = start();
     contract.break(VERDICTS, 'no leader');
-    const authorizer = new ConnectionAuthorizer({ pool, clock: new FakeClock(), aclsEnabled: true });
+    const authorizer = new ConnectionAuthorizer({ pool, roots: noRoots, clock: new FakeClock(), aclsEnabled: true });
     stops.push(async () => authorizer.close());
     const question = { Target: 'web', ClientCertURI: URI, ClientCertSerial: '' };
     await expect(authorizer.authorize(question, { signal: new AbortController().signal })).rejects.toMatchObject({

@@ -147,7 +147,7 @@ export function agentRoutes(deps: AgentRouteDeps): readonly Route[] {
       acl: 'service:write',
       rule: BY_PART,
       handle: async (request) => {
-        const { Target, ClientCertURI, ClientCertSerial } = decodeBody(
+        const { Target, ClientCertURI, ClientCertSerial, ClientCertChain } = decodeBody(
           request,
           AUTHORIZE,
           'Bad request: Request decode failed: ',
@@ -156,6 +156,7 @@ export function agentRoutes(deps: AgentRouteDeps): readonly Route[] {
           Target: Target ?? '',
           ClientCertURI: ClientCertURI ?? '',
           ClientCertSerial: ClientCertSerial ?? '',
+          ...(ClientCertChain === undefined ? {} : { ClientCertChain }),
         };
         const answer = await agent.authorize(question, { signal: request.signal, ...tokenOf(request) });
         return { headers: cacheHeaders(answer), json: answer.value };
@@ -170,6 +171,7 @@ const AUTHORIZE = asStruct('structs.ConnectAuthorizeRequest', {
   Target: asString,
   ClientCertURI: asString,
   ClientCertSerial: asString,
+  ClientCertChain: asString,
 });
 
 function action(
