@@ -56,6 +56,8 @@ describe('bad input to running processes', () => {
     clusterId?: string;
     notBefore?: number;
     notAfter?: number;
+    /** As it stands in the certificate, in any case. */
+    service?: string;
     /** Certificates that are shown after the leaf. */
     above?: string;
   }): Promise<string> {
@@ -63,7 +65,7 @@ describe('bad input to running processes', () => {
     const trustDomain = trustDomainOf(options.clusterId ?? CLUSTER_ID);
     const { pem } = (options.issuer ?? root.issuer).signLeaf({
       spki: spkiOf(key),
-      uri: formatSpiffe({ kind: 'service', trustDomain, namespace: 'default', datacenter: 'dc1', service: 'web' }),
+      uri: `spiffe://${trustDomain}/ns/default/dc/dc1/svc/${options.service ?? 'web'}`,
       commonName: 'web',
       notBefore: options.notBefore ?? Date.now() - 60_000,
       notAfter: options.notAfter ?? Date.now() + DAY,
@@ -109,6 +111,15 @@ describe('bad input to running processes', () => {
       expect(await ask(web.upstreamPort, 'and the others?')).toContain('db:');
     },
   );
+
+  it('a deny holds for a certificate that spells the name in another case', async () => {
+    expect(await askWith({ service: 'MALLORY' })).toContain('db:');
+    await callAgent(bed.dc1, 'PUT', '/v1/connect/intentions/exact?source=mallory&destination=db', { Action: 'deny' });
+    for (const service of ['mallory', 'MALLORY', 'Mallory', '%4dallory'])
+      await waitFor(async () => (await askWith({ service })) === '', { what: `the refusal of ${service}` });
+    for (const service of ['*', 'web%20', '..%5cweb', 'a'.repeat(256)]) expect(await askWith({ service })).toBe('');
+    expect(await askWith({})).toContain('db:');
+  });
 
   it("a datacenter's intermediate names services of its own datacenter alone", async () => {
     const trustDomain = trustDomainOf(CLUSTER_ID);
