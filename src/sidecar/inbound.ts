@@ -145,8 +145,9 @@ export class Inbound {
     this.#pending.delete(key);
     let peer: Peer;
     try {
-      peer = peers.ofAccepted(tls, accepted.trust, clock.now());
-      if (trust() !== accepted.trust && !isTrusted(peer, trust().roots, clock.now()))
+      const present = trust(); // the handshake may have used a later one than that of its beginning
+      peer = peers.ofAccepted(tls, present, clock.now());
+      if (present !== accepted.trust && !isTrusted(peer, present.roots, clock.now()))
         throw new PeerRefused('untrusted', 'its root is no longer trusted', peer.uri);
     } catch (error) {
       const refused = error instanceof PeerRefused ? error : undefined;
