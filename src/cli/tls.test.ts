@@ -112,12 +112,18 @@ describe('isthmus tls', () => {
     for (const [args, text] of [
       [[], 'Please provide either -server, -client, or -cli'],
       [['-server', '-client'], 'Please provide either -server, -client, or -cli'],
-      [['-client', '-node', 'n'], '-node requires -server'],
+      [['-cli', '-node', 'n'], '-node requires -server or -client'],
+      [['-client', '-node', '../n'], '-node "../n" is no host name'],
+      [['-server', '-dc', '../dc1'], `can't be the name of a datacenter`],
       [['-client', '-additional-ipaddress', 'x'], '"x" is not an IP address'],
       [['-client', '-days', '0'], '-days must be at least 1'],
       [['-client', '-key', 'consul-agent-ca.pem'], 'the private key is not readable PEM'],
     ] as const)
       expect((await tls('cert', 'create', ...args)).err).toContain(text);
+    await tls('cert', 'create', '-client', '-dc', 'DC1', '-node', 'N1');
+    expect(certificate('dc1-client-consul-0.pem').subjectAltName).toContain(
+      'DNS:client.dc1.consul, DNS:n1.client.dc1.consul',
+    );
     expect(JSON.parse((await tls('cert', 'create', '-server', '-format=json')).out)).toEqual({
       Cert: 'dc1-server-consul-0.pem',
       Key: 'dc1-server-consul-0-key.pem',

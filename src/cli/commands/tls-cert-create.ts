@@ -1,6 +1,7 @@
 import { isIP } from 'node:net';
 import { IsthmusError } from '../../lib/errors.ts';
-import { type AgentRole, signAgentCert } from '../../pki/agent-certs.ts';
+import { canonicalDatacenter } from '../../model/names.ts';
+import { type AgentRole, agentNodeName, signAgentCert } from '../../pki/agent-certs.ts';
 import { createIssuer, type Issuer } from '../../pki/issuer.ts';
 import { generateKey, privateKeyFromPem, privateKeyToPem, spkiOf } from '../../pki/keys.ts';
 import { attempting, type Command, type Io } from '../command.ts';
@@ -39,7 +40,7 @@ export const tlsCertCreate: Command = {
       name: 'node',
       kind: 'text',
       placeholder: 'name',
-      about: 'With -server: its node, for the name NODE.server.DC.DOMAIN.',
+      about: 'With -server or -client: its node, for the name NODE.server.DC.DOMAIN or NODE.client.DC.DOMAIN.',
     },
     { name: 'additional-dnsname', kind: 'list', placeholder: 'name', about: 'A further host name; may be repeated.' },
     {
@@ -52,13 +53,15 @@ export const tlsCertCreate: Command = {
   api: 'none',
   async run({ io, flags, json, print, complain, printJson }) {
     const role = roleOf(flags);
-    const datacenter = flags.text('dc') || 'dc1';
+    const datacenter = canonicalDatacenter(flags.text('dc') || 'dc1');
     const domain = flags.text('domain') || 'consul';
     const node = flags.text('node');
     const days = flags.number('days', DEFAULT_DAYS);
     const ips = flags.list('additional-ipaddress');
     if (days < 1) throw new UsageError('-days must be at least 1');
-    if (node !== '' && role !== 'server') throw new UsageError('-node requires -server');
+    if (node !== '' && role === 'cli') throw new UsageError('-node requires -server or -client');
+    const ofNode = node === '' ? undefined : agentNodeName(node, role, datacenter, domain);
+    if (node !== '' && ofNode === undefined) throw new UsageError(`-node ${JSON.stringify(node)} is no host name`);
     for (const ip of ips) if (isIP(ip) === 0) throw new UsageError(`"${ip}" is not an IP address`);
 
     const caFile = flags.text('ca') || `${domain}-agent-ca.pem`;
@@ -71,10 +74,7 @@ export const tlsCertCreate: Command = {
       role,
       datacenter,
       domain,
-      moreNames: [
-        ...(node === '' ? [] : [`${node}.server.${datacenter}.${domain}`]),
-        ...flags.list('additional-dnsname'),
-      ],
+      moreNames: [...(ofNode === undefined ? [] : [ofNode]), ...flags.list('additional-dnsname')],
       ips,
       ...validity(io.clock.now(), days),
     });
