@@ -10,7 +10,7 @@ export function isUnspecified(address: string): boolean {
 }
 
 /** RFC 1918 and RFC 6598 for IPv4, RFC 4193 for IPv6. */
-export function isPrivate(address: string): boolean {
+function isPrivate(address: string): boolean {
   if (!isIPv4(address)) return /^f[cd]/i.test(address);
   const [a = 0, b = 0] = address.split('.').map(Number);
   return a === 10 || (a === 172 && b >= 16 && b < 32) || (a === 192 && b === 168) || (a === 100 && b >= 64 && b < 128);
@@ -49,7 +49,7 @@ function evaluate(expression: string, interfaces: readonly InterfaceAddress[]): 
 }
 
 /** Replaces `{{ ... }}` by addresses of this machine. */
-export function expandTemplate(text: string, interfaces: readonly InterfaceAddress[]): string {
+function expandTemplate(text: string, interfaces: readonly InterfaceAddress[]): string {
   return text.replaceAll(/\{\{(.*?)\}\}/g, (_whole, expression: string) => evaluate(expression.trim(), interfaces));
 }
 

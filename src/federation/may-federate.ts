@@ -4,7 +4,7 @@ import type { LinkRefusal } from './link-state.ts';
 
 /** Version of the link's protocol that is spoken, and the oldest that is understood. */
 export const PROTOCOL = 1;
-export const OLDEST_PROTOCOL = 1;
+const OLDEST_PROTOCOL = 1;
 
 /** What decides whether two servers may federate. */
 export type Party = Pick<

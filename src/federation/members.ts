@@ -14,7 +14,7 @@ type WanServer = Pick<Hello, 'datacenter' | 'node' | 'nodeId' | 'serverPort'> & 
 };
 
 /** A server as /v1/agent/members?wan shows it. Gossip's own versions are constants: there is no gossip. */
-export function toMember(hello: WanServer, status: number): Member {
+function toMember(hello: WanServer, status: number): Member {
   return {
     Name: `${hello.node}.${hello.datacenter}`,
     Addr: hello.wan?.host ?? '',

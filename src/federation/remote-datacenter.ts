@@ -33,7 +33,7 @@ export interface RemoteDatacenterDeps {
 }
 
 /** The text is the peer's. */
-export function noPath(datacenter: string): IsthmusError {
+function noPath(datacenter: string): IsthmusError {
   return new IsthmusError('no_path', 'No path to datacenter', { details: { datacenter } });
 }
 

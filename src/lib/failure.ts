@@ -29,7 +29,7 @@ const PASSING: ReadonlySet<string> = new Set([
 ]);
 
 /** True when a listener can go on after an error: it could not take one connection, or answer one datagram. */
-export function passes(error: NodeJS.ErrnoException): boolean {
+function passes(error: NodeJS.ErrnoException): boolean {
   return PASSING.has(error.code ?? '');
 }
 

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 
 /** 8-4-4-4-12 hexadecimal digits, any version: the peer generates random IDs without version bits. */
-export const UUID_PATTERN = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
+const UUID_PATTERN = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
 
 export function isUuid(text: string): boolean {
   return UUID_PATTERN.test(text);

@@ -1,6 +1,6 @@
 /** Configuration entries (/v1/config). Each kind has fields of its own beside these. */
 
-export const CONFIG_ENTRY_KINDS = [
+const CONFIG_ENTRY_KINDS = [
   'service-defaults',
   'proxy-defaults',
   'service-router',

@@ -120,7 +120,7 @@ function normalizeWeights(weights: Partial<NodeService['Weights']> | undefined):
     : { Passing: weights.Passing ?? 0, Warning: weights.Warning ?? 0 };
 }
 
-export function normalizeProxy(proxy: Partial<ProxyConfig> | undefined | null): ProxyConfig {
+function normalizeProxy(proxy: Partial<ProxyConfig> | undefined | null): ProxyConfig {
   if (proxy === undefined || proxy === null) return { MeshGateway: {}, Expose: {} };
   return {
     ...(proxy.DestinationServiceName ? { DestinationServiceName: proxy.DestinationServiceName } : undefined),

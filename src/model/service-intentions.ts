@@ -184,7 +184,7 @@ function validateDatacenters(field: string, list: readonly string[] | undefined)
   }
 }
 
-export function rejectPartialWildcard(field: string, name: string): void {
+function rejectPartialWildcard(field: string, name: string): void {
   if (name !== WILDCARD && name.includes(WILDCARD))
     throw rejected(`${field}: wildcard character '*' cannot be used with partial values`);
 }

@@ -14,7 +14,7 @@ export interface Extension {
   readonly value: Buffer;
 }
 
-export function encodeExtension(id: string, critical: boolean, value: Buffer): Buffer {
+function encodeExtension(id: string, critical: boolean, value: Buffer): Buffer {
   const octets = der(TAG.octetString, value);
   return critical ? sequence(oid(id), TRUE, octets) : sequence(oid(id), octets);
 }

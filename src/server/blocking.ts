@@ -4,8 +4,8 @@ import { withDeadline } from '../lib/signals.ts';
 import type { Topics } from '../store/topics.ts';
 
 /** As in Consul: default and longest wait of a blocking query, and the share of jitter added to it. */
-export const DEFAULT_WAIT_MS = 300_000;
-export const MAX_WAIT_MS = 600_000;
+const DEFAULT_WAIT_MS = 300_000;
+const MAX_WAIT_MS = 600_000;
 const JITTER_SHARE = 16;
 
 export interface BlockingDeps {

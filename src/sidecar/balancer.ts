@@ -14,8 +14,8 @@ export interface Candidate {
 }
 
 /** Going back to a target that has recovered takes this long, in so many steps: it may not be warm yet. */
-export const RAMP_MS = 10_000;
-export const RAMP_STEPS = 10;
+const RAMP_MS = 10_000;
+const RAMP_STEPS = 10;
 /** Instances of one target that one connection tries while another target could take it. */
 const TRIES_PER_TARGET = 2;
 /** So many picks of late are remembered: without open connections they decide whose turn it is. */

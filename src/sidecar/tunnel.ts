@@ -25,7 +25,7 @@ export const TUNNEL_SETTINGS: Settings = {
 export const SESSION_MEMORY_MB = 1_024;
 
 /** A stream that was reset by its application (RFC 9113, 7). */
-export const RESET_CODE = constants.NGHTTP2_CONNECT_ERROR;
+const RESET_CODE = constants.NGHTTP2_CONNECT_ERROR;
 /** Answers to CONNECT, each with the reason that its status stands for. */
 export const STATUS = {
   connected: 200,

@@ -5,7 +5,7 @@ import type { Clock } from '../lib/clock.ts';
 import { redact, redactText } from './redact.ts';
 import type { LogFields, Logger } from './types.ts';
 
-export const LOG_LEVELS = ['debug', 'info', 'warn', 'error'] as const;
+const LOG_LEVELS = ['debug', 'info', 'warn', 'error'] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
 
 /** Where lines go. */

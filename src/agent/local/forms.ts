@@ -107,7 +107,7 @@ export const NODE_MAINTENANCE = '_node_maintenance';
 export const SERVICE_MAINTENANCE_PREFIX = '_service_maintenance:';
 
 /** The worst of all; maintenance is worse than critical. */
-export function aggregate(checks: readonly LocalCheck[]): AggregatedStatus {
+function aggregate(checks: readonly LocalCheck[]): AggregatedStatus {
   let worst: AggregatedStatus = 'passing';
   for (const { form } of checks) {
     if (form.CheckID === NODE_MAINTENANCE || form.CheckID.startsWith(SERVICE_MAINTENANCE_PREFIX)) return 'maintenance';

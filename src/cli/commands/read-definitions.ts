@@ -7,7 +7,7 @@ import { parseHcl } from '../../lib/hcl/parser.ts';
 import { CommandFailure, type Io } from '../command.ts';
 
 /** The words of Consul's tools for what went wrong with a file. */
-export function readError(path: string, error: unknown): IsthmusError {
+function readError(path: string, error: unknown): IsthmusError {
   const code = (error as NodeJS.ErrnoException).code;
   const known: Readonly<Record<string, string>> = {
     ENOENT: 'no such file or directory',

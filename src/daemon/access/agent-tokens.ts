@@ -5,7 +5,7 @@ import { IsthmusError } from '../../lib/errors.ts';
 import type { Logger } from '../../telemetry/types.ts';
 
 /** Which of the agent's own tokens; the second spelling of the API is an older one. */
-export const AGENT_TOKEN_KINDS = ['default', 'agent', 'agent_master', 'replication'] as const;
+const AGENT_TOKEN_KINDS = ['default', 'agent', 'agent_master', 'replication'] as const;
 
 export type AgentTokenKind = (typeof AGENT_TOKEN_KINDS)[number];
 

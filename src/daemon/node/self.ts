@@ -36,7 +36,7 @@ export function serverIdentity(
   };
 }
 
-export function memberTags(identity: Identity): Record<string, string> {
+function memberTags(identity: Identity): Record<string, string> {
   const { config } = identity;
   return {
     acls: config.acl.enabled ? '1' : '0',

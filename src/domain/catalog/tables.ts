@@ -55,9 +55,7 @@ export const topic = {
 };
 
 /** The service that an instance accepts mesh connections for; undefined when it accepts none. */
-export function connectTarget(
-  service: Pick<ServiceEntity, 'Kind' | 'Service' | 'Proxy' | 'Connect'>,
-): string | undefined {
+function connectTarget(service: Pick<ServiceEntity, 'Kind' | 'Service' | 'Proxy' | 'Connect'>): string | undefined {
   if (service.Kind === 'connect-proxy') return service.Proxy.DestinationServiceName;
   return service.Connect.Native === true ? service.Service : undefined;
 }

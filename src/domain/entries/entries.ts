@@ -215,11 +215,11 @@ export function createEntries(deps: EntriesDeps): Entries {
   return entries;
 }
 
-export function kindTopic(kind: string): string {
+function kindTopic(kind: string): string {
   return `config:${kind}`;
 }
 
-export function entryTopic(kind: string, name: string): string {
+function entryTopic(kind: string, name: string): string {
   return `config:${kind}/${foldName(name)}`;
 }
 

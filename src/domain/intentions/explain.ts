@@ -41,7 +41,7 @@ function reasonOf(rule: VerdictRule | undefined, verdicts: Verdicts): string {
 }
 
 /** `web@dc1 => db`: a name without a datacenter means any. */
-export function describeRule(rule: VerdictRule): string {
+function describeRule(rule: VerdictRule): string {
   return `${at(rule.source, rule.sourceDatacenter)} => ${at(rule.destination, rule.destinationDatacenter)}`;
 }
 

@@ -21,7 +21,7 @@ export interface RecordContext {
   readonly metaTxt: boolean;
 }
 
-export function wantsAddress(type: string): boolean {
+function wantsAddress(type: string): boolean {
   return type === 'A' || type === 'AAAA' || type === 'ANY';
 }
 
@@ -134,6 +134,6 @@ function familyOf(type: string): Family | undefined {
   return type === 'A' ? 'ipv4' : type === 'AAAA' ? 'ipv6' : undefined;
 }
 
-export function withoutDot(name: string): string {
+function withoutDot(name: string): string {
   return name.endsWith('.') ? name.slice(0, -1) : name;
 }

@@ -8,11 +8,11 @@ import type { ReadValue } from '../../rpc/contract/reads.ts';
  * at from here in place of those that are good within it.
  */
 
-export function translateNode(node: CatalogNode): CatalogNode {
+function translateNode(node: CatalogNode): CatalogNode {
   return { ...node, Address: nodeAddress(node, true) };
 }
 
-export function translateService<S extends Pick<NodeService, 'Address' | 'Port' | 'TaggedAddresses'>>(service: S): S {
+function translateService<S extends Pick<NodeService, 'Address' | 'Port' | 'TaggedAddresses'>>(service: S): S {
   const { address, port } = serviceAt(service, true);
   return { ...service, Address: address, Port: port };
 }

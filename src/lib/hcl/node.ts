@@ -44,17 +44,6 @@ export function positionError(file: string, at: Position, text: string): Isthmus
   });
 }
 
-/** Adds the entries of repeated blocks of one object together, keeping their order. */
-export function joinObjects(nodes: readonly ObjectNode[]): ObjectNode {
-  const [first] = nodes;
-  if (first !== undefined && nodes.length === 1) return first;
-  return {
-    kind: 'object',
-    entries: nodes.flatMap((node) => node.entries),
-    at: first?.at ?? { line: 1, column: 1 },
-  };
-}
-
 /**
  * The plain value behind a node. Blocks that stand several times become a list, a single one an object;
  * of a repeated scalar the last one counts. Objects have no prototype, so that any key is just a key.

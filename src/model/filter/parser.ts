@@ -27,7 +27,7 @@ export interface Match {
 /** Bytes of an expression at most. */
 export const MAX_LENGTH = 16_384;
 /** Parentheses within parentheses at most. */
-export const MAX_DEPTH = 100;
+const MAX_DEPTH = 100;
 
 const FAILED = Symbol('failed');
 type Failed = typeof FAILED;

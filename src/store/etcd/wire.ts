@@ -37,7 +37,7 @@ export const METHODS = {
 } as const;
 
 /** The same bytes as a Buffer, not copied. */
-export function buffer(bytes: Uint8Array): Buffer {
+function buffer(bytes: Uint8Array): Buffer {
   return Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 

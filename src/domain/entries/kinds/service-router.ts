@@ -120,7 +120,7 @@ function validateRoute(route: Route, where: string): void {
 }
 
 /** Also the rule for the headers of an intention's permission. */
-export function validateMatch(match: HeaderMatch, where: string, ways: readonly string[]): void {
+function validateMatch(match: HeaderMatch, where: string, ways: readonly string[]): void {
   if (match.Name === undefined) throw rejected(`${where} missing required Name field`);
   if (ways.filter((way) => match[way] !== undefined).length > 1) {
     const list = `${ways.slice(0, -1).join(', ')}, or ${ways.at(-1)}`;
