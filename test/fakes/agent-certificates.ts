@@ -12,6 +12,8 @@ export interface MadePair {
 
 export interface CertOptions {
   readonly datacenter?: string;
+  /** Of its names; default "consul". Under another one it names no agent. */
+  readonly domain?: string;
   /** Days from now. */
   readonly from?: number;
   readonly until?: number;
@@ -51,14 +53,14 @@ export class TestAuthority {
     this.issuer = createIssuer(this.ca, key);
   }
 
-  make(role: AgentRole, { datacenter = 'dc1', from = -1, until = 30 }: CertOptions = {}): MadePair {
+  make(role: AgentRole, { datacenter = 'dc1', domain = 'consul', from = -1, until = 30 }: CertOptions = {}): MadePair {
     const key = generateLeafKey();
     const now = Date.now();
     const { pem } = signAgentCert(this.issuer, {
       spki: spkiOf(key),
       role,
       datacenter,
-      domain: 'consul',
+      domain,
       notBefore: now + from * DAY_MS,
       notAfter: now + until * DAY_MS,
     });

@@ -288,6 +288,39 @@ describe('mutual TLS between servers', () => {
     await expect(follow()).rejects.toThrow(/changes is for a server/);
   });
 
+  it('holds a certificate to the name that it has, whatever the settings say of servers’ names', async () => {
+    const server = authority.material('server');
+    const outcome = async (policy: Partial<TlsPolicy>, material: TlsMaterial): Promise<string> => {
+      const { port } = await serve(tls(() => server, policy));
+      const { channel } = dial(
+        port,
+        tls(() => material, { verifyServerHostname: false }),
+      );
+      const remote = createRemoteContract({ channel, clock: systemClock });
+      try {
+        await remote.write('ca.signIntermediate', { csr: 'c', datacenter: 'dc2' }, { signal: never });
+        return 'signed';
+      } catch (error) {
+        return (error as { code: string }).code;
+      }
+    };
+    const client = authority.material('client');
+    const unnamed = authority.material('server', { domain: 'other.example' });
+    for (const policy of [
+      {},
+      { verifyServerHostname: false },
+      { verifyIncoming: false, verifyServerHostname: false },
+    ]) {
+      expect(await outcome(policy, authority.material('server', { datacenter: 'dc2' }))).toBe('signed');
+      expect(await outcome(policy, client)).toBe('permission_denied');
+      expect(await outcome(policy, authority.material('server', { datacenter: 'dc3' }))).toBe('permission_denied');
+      expect(await outcome(policy, authority.material('client', { datacenter: 'dc2' }))).not.toBe('signed');
+    }
+    // One that names no agent is good for a client, and for a server where that is not checked.
+    expect(await outcome({}, unnamed)).toBe('permission_denied');
+    expect(await outcome({ verifyServerHostname: false }, unnamed)).toBe('signed');
+  });
+
   it('refuses who presents no certificate', async () => {
     const server = authority.material('server');
     const { port, refused } = await serve(tls(() => server));
