@@ -71,7 +71,7 @@ export function refusalBetween(
   return undefined;
 }
 
-/** An epoch is told apart for each datacenter: what one says of its own store says nothing about another's. */
+/** An epoch counts for its own datacenter: what one says of its own store says nothing about another's. */
 export function epochKey({ datacenter, epoch }: Pick<Party, 'datacenter' | 'epoch'>): string {
   return `${datacenter}/${epoch}`;
 }

@@ -80,7 +80,7 @@ export class OutgoingLink {
   #messages = 0;
   #hellos = 0;
   #lastRefusal = '';
-  /** Since when it could not be reached, over all attempts; told to the log once. */
+  /** Since when it could not be reached, over all attempts; logged once. */
   #downSince: number | undefined;
 
   /** @param expected key of the server that is said to be there */

@@ -12,7 +12,7 @@ export interface FederationTimings {
   readonly reconnectMs: number;
   /** Pause before a refused link is tried again: its reason may have been put right. Default 10,000. */
   readonly refusedMs: number;
-  /** A server that has been away for this long is forgotten. Default 72 hours, as the peer's reconnect_timeout_wan. */
+  /** A server that has been away for this long is forgotten. Default 72 hours, as Consul's reconnect_timeout_wan. */
   readonly forgetMs: number;
 }
 

@@ -252,11 +252,11 @@ class Sessions implements AgentSessions {
       // A snapshot holds no sessions: whoever has one has it still.
       this.#deps.store.onRestore(() => this.#tasks.run('sessions after a restore', () => this.#onRestore())),
     );
-    let told = serverNames(this.#deps.nodes);
+    let announced = serverNames(this.#deps.nodes);
     this.#serversChanged.subscribe(() => {
       const now = serverNames(this.#deps.nodes);
-      if (now === told) return;
-      told = now;
+      if (now === announced) return;
+      announced = now;
       for (const { stream } of this.#live.values()) stream.send(this.#welcome());
     });
     await this.#renewLease();

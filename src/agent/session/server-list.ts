@@ -25,33 +25,33 @@ const FILE = 'servers.json';
 const MAX_SERVERS = 64;
 
 /**
- * The servers that an agent may turn to: those that it was told of, kept over a restart, so that it comes back although
+ * The servers that an agent may turn to: those that a server has named, kept over a restart, so that it comes back although
  * the address that it joined by is gone; and those that its configuration names.
  */
 export class ServerList {
   readonly #deps: ServerListDeps;
   readonly #file: string | undefined;
   readonly #seeds: Set<string>;
-  #told: readonly KnownServer[];
+  #named: readonly KnownServer[];
 
   constructor(deps: ServerListDeps) {
     this.#deps = deps;
     this.#file = deps.dataDir === '' ? undefined : join(deps.dataDir, FILE);
     this.#seeds = new Set(deps.seeds);
-    this.#told = this.#file === undefined ? [] : readServers(this.#file, deps.log);
+    this.#named = this.#file === undefined ? [] : readServers(this.#file, deps.log);
   }
 
-  get told(): readonly KnownServer[] {
-    return this.#told;
+  get named(): readonly KnownServer[] {
+    return this.#named;
   }
 
   /**
-   * Addresses in the order to try them: those told of first, each kind in an order of its own making.
+   * Addresses in the order to try them: those that a server named first, each kind in an order of its own making.
    * @param lost where the last session was lost: a server that hangs would take the time that the others need
    */
   candidates(lost = ''): readonly string[] {
-    const told = this.#told.map(({ address }) => address);
-    const all = [...new Set([...this.#shuffled(told), ...this.#shuffled([...this.#seeds])])];
+    const named = this.#named.map(({ address }) => address);
+    const all = [...new Set([...this.#shuffled(named), ...this.#shuffled([...this.#seeds])])];
     return all.includes(lost) ? [...all.filter((address) => address !== lost), lost] : all;
   }
 
@@ -63,10 +63,10 @@ export class ServerList {
   /** Takes over the list of a server; returns those that are new in it. */
   learn(servers: readonly KnownServer[]): readonly KnownServer[] {
     const list = servers.slice(0, MAX_SERVERS);
-    const before = new Set(this.#told.map(({ address }) => address));
+    const before = new Set(this.#named.map(({ address }) => address));
     const fresh = list.filter(({ address }) => !before.has(address));
-    if (list.length === 0 || (fresh.length === 0 && list.length === this.#told.length)) return fresh;
-    this.#told = list;
+    if (list.length === 0 || (fresh.length === 0 && list.length === this.#named.length)) return fresh;
+    this.#named = list;
     this.#save();
     return fresh;
   }
@@ -74,7 +74,7 @@ export class ServerList {
   #save(): void {
     if (this.#file === undefined) return;
     try {
-      writeFileSync(`${this.#file}.new`, JSON.stringify(this.#told, undefined, 2), { mode: 0o600 });
+      writeFileSync(`${this.#file}.new`, JSON.stringify(this.#named, undefined, 2), { mode: 0o600 });
       renameSync(`${this.#file}.new`, this.#file);
     } catch (error) {
       this.#deps.log.warn('the list of servers can’t be kept', { file: this.#file, error: String(error) });

@@ -24,7 +24,7 @@ export interface ServerSessionsDeps {
   readonly random: () => number;
   readonly log: Logger;
   readonly metrics: Metrics;
-  /** Told when a session was made, or its server's store restored: what is known there of this node may be old. */
+  /** Called when a session was made, or its server's store restored: what is known there of this node may be old. */
   readonly onSession: () => void;
   /** No server was found in all the tries that the configuration allows. */
   readonly onGivenUp: (error: IsthmusError) => void;
@@ -140,12 +140,12 @@ export class ServerSessions implements Service {
     let rounds = 0;
     let joined = false;
     /** Of this outage. */
-    let told = false;
+    let logged = false;
     while (!signal.aborted) {
       const session = this.#session ?? (await this.#round(signal));
       if (session !== undefined) {
         joined = true;
-        told = false;
+        logged = false;
         const since = clock.now();
         await this.#hold(signal);
         if (clock.now() - since >= STEADY_MS) {
@@ -153,8 +153,8 @@ export class ServerSessions implements Service {
           continue;
         }
       } else {
-        if (!told) log.warn('no server is reached', { error: this.#problem });
-        told = true;
+        if (!logged) log.warn('no server is reached', { error: this.#problem });
+        logged = true;
         rounds += joined ? 0 : 1;
         const { retryMax } = this.#options;
         if (!joined && retryMax > 0 && rounds >= retryMax) {

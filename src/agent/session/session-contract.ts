@@ -28,7 +28,7 @@ export interface SessionContractDeps {
     connected(signal: AbortSignal): Promise<ServerSession>;
   };
   readonly clock: Clock;
-  /** How long a call waits for a session, milliseconds. Default 7,000, as the peer's rpc_hold_timeout. */
+  /** How long a call waits for a session, milliseconds. Default 7,000, as Consul's rpc_hold_timeout. */
   readonly holdMs?: number;
 }
 

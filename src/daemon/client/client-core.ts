@@ -156,7 +156,7 @@ export function createClientCore(deps: ClientCoreDeps): Core {
     stats: () => ({
       consul: {
         acl: config.acl.enabled ? 'enabled' : 'disabled',
-        known_servers: String(servers.told.length),
+        known_servers: String(servers.named.length),
         server: 'false',
       },
       session: {

@@ -24,7 +24,7 @@ export interface NodeKeeperOptions {
   readonly reconnectTimeoutMs: number;
 }
 
-/** A node that left is listed for this long, milliseconds, as the peer does. */
+/** A node that left is listed for this long, milliseconds, as in Consul. */
 const LEFT_LISTED_MS = 24 * 3_600_000;
 /** Longest pause between two looks at what is due, milliseconds. */
 const SWEEP_MS = 60_000;
