@@ -26,6 +26,8 @@ import { SessionContract } from './session-contract.ts';
 const never = new AbortController().signal;
 /** Long enough that no test's outcome depends on it; the tests that wait for it take a short one. */
 const LONG_MS = 60_000;
+/** Where a node is to be lost: a busy machine must not lose it before. */
+const LOST_MS = 1_500;
 const cleanup: (() => Promise<void> | void)[] = [];
 
 let store: Store;
@@ -303,7 +305,7 @@ describe('a node belongs to the key that first held it', () => {
   const newKey = (): NodeKey => readNodeKey(generateNodeKey());
 
   it('its agent comes back at once, at another server, and after it was lost; nobody else ever does', async () => {
-    const [a, b] = [await server('s1'), await server('s2', {}, { nodeTimeoutMs: 50 })];
+    const [a, b] = [await server('s1'), await server('s2', {}, { nodeTimeoutMs: LOST_MS })];
     const key = newKey();
     await agent('n1', [a.address], { key });
     const moved = await agent('n1', [b.address], { key }); // its session at s1 is still open
@@ -348,7 +350,7 @@ describe('a node belongs to the key that first held it', () => {
   });
 
   it('one of before keys is bound when it first comes with one', async () => {
-    const a = await server('s1', {}, { nodeTimeoutMs: 50 });
+    const a = await server('s1', {}, { nodeTimeoutMs: LOST_MS });
     const old = await agent('n1', [a.address]);
     await old.sessions.stop();
     const key = newKey();
@@ -374,7 +376,7 @@ describe('a node belongs to the key that first held it', () => {
         return { accessor: '', rights: { ...ALL_RIGHTS, everything: false, may } };
       },
     };
-    const a = await server('s1', {}, { nodeTimeoutMs: 50, callers });
+    const a = await server('s1', {}, { nodeTimeoutMs: LOST_MS, callers });
     const refused = async (node: string, options: AgentOptions): Promise<string> => {
       const one = await agent(node, [a.address], { ...options, startMs: LONG_MS });
       await one.sessions.stop();
