@@ -277,6 +277,8 @@ function buildSections(values: Values): Pick<RuntimeConfig, 'acl' | 'connect' | 
       onlyPassing: values['dns_config.only_passing'],
       enableTruncate: values['dns_config.enable_truncate'],
       udpAnswerLimit: values['dns_config.udp_answer_limit'],
+      udpMaxSize: values['dns_config.udp_max_size'],
+      rateLimit: values['dns_config.rate_limit'],
       aRecordLimit: values['dns_config.a_record_limit'],
       disableCompression: values['dns_config.disable_compression'],
       nodeMetaTxt: values['dns_config.enable_additional_node_meta_txt'],
@@ -308,6 +310,7 @@ function buildSections(values: Values): Pick<RuntimeConfig, 'acl' | 'connect' | 
       httpWriteTimeoutMs: values['limits.http_write_timeout'],
       httpsHandshakeTimeoutMs: values['limits.https_handshake_timeout'],
       rpcHandshakeTimeoutMs: values['limits.rpc_handshake_timeout'],
+      dnsMaxConnsPerClient: values['limits.dns_max_conns_per_client'],
       rpcMaxConnsPerClient: values['limits.rpc_max_conns_per_client'],
     },
   };

@@ -218,6 +218,9 @@ export interface DnsConfig {
   readonly onlyPassing: boolean;
   readonly enableTruncate: boolean;
   readonly udpAnswerLimit: number;
+  readonly udpMaxSize: number;
+  /** UDP answers to a source network within a second; 0 is without limit. */
+  readonly rateLimit: number;
   readonly aRecordLimit: number;
   readonly disableCompression: boolean;
   readonly nodeMetaTxt: boolean;
@@ -258,6 +261,7 @@ export interface LimitsConfig {
   readonly httpsHandshakeTimeoutMs: number;
   readonly rpcHandshakeTimeoutMs: number;
   /** Sockets that one client address may hold open at the server ports; 0 is without limit. */
+  readonly dnsMaxConnsPerClient: number;
   readonly rpcMaxConnsPerClient: number;
 }
 

@@ -1,21 +1,23 @@
 import { createSocket } from 'node:dgram';
 import { connect } from 'node:net';
-import packet, { type DecodedPacket, type Packet } from 'dns-packet';
-import { createDnsServer, type DnsServer } from '../../src/edge/dns/dns-server.ts';
-import type { ReplyLimits } from '../../src/edge/dns/packet.ts';
+import packet, { type DecodedPacket, type OptAnswer, type Packet } from 'dns-packet';
+import { createDnsServer, type DnsLimits, type DnsServer } from '../../src/edge/dns/dns-server.ts';
 import { Recursors } from '../../src/edge/dns/recursors.ts';
 import type { Reply } from '../../src/edge/dns/types.ts';
 import { type Clock, systemClock } from '../../src/lib/clock.ts';
 import { noLog, noMetrics } from '../../src/telemetry/types.ts';
 
-const LISTENERS = [{ host: '127.0.0.1', port: 0 }];
-const LIMITS: ReplyLimits = {
+const LIMITS: DnsLimits = {
   udpAnswerLimit: 3,
+  udpMaxSize: 1_232,
+  rateLimit: 1_000,
   enableTruncate: true,
   compress: true,
 };
 
-export interface DnsBedOptions extends Partial<ReplyLimits> {
+export interface DnsBedOptions extends Partial<DnsLimits> {
+  readonly maxConnectionsPerClient?: number;
+  readonly host?: string;
   readonly recursors?: readonly string[];
   readonly clock?: Clock;
 }
@@ -26,7 +28,13 @@ export class DnsBed {
 
   async serve(
     resolve: (name: string) => Reply | undefined,
-    { recursors = [], clock = systemClock, ...limits }: DnsBedOptions = {},
+    {
+      recursors = [],
+      clock = systemClock,
+      maxConnectionsPerClient = 128,
+      host = '127.0.0.1',
+      ...limits
+    }: DnsBedOptions = {},
   ): Promise<DnsServer & { readonly port: number }> {
     const asked = new Recursors(clock, { addresses: recursors, timeoutMs: 200 });
     const server = createDnsServer(
@@ -38,7 +46,7 @@ export class DnsBed {
         log: noLog,
         metrics: noMetrics,
       },
-      { listeners: LISTENERS },
+      { listeners: [{ host, port: 0 }], maxConnectionsPerClient },
     );
     await server.start(new AbortController().signal);
     this.#running.push(server);
@@ -93,10 +101,10 @@ export function question(name: string, type: string, more: Packet = {}): Buffer 
   });
 }
 
-export const edns = (udpPayloadSize: number): Packet => ({
-  additionals: [
-    { type: 'OPT', name: '.', udpPayloadSize, extendedRcode: 0, ednsVersion: 0, flags: 0, flag_do: false, options: [] },
-  ],
-});
+export function edns(udpPayloadSize: number, cookie?: Buffer): Packet {
+  const options = cookie === undefined ? [] : [{ code: 10, data: cookie }];
+  const opt = { type: 'OPT', name: '.', udpPayloadSize, extendedRcode: 0, ednsVersion: 0, flags: 0, flag_do: false };
+  return { additionals: [{ ...opt, options } as OptAnswer] };
+}
 
 export const read = (bytes: Buffer): DecodedPacket => packet.decode(bytes);

@@ -132,6 +132,7 @@ const REPLY = {
   transport: 'udp',
   recursionAvailable: false,
   udpAnswerLimit: 3,
+  udpMaxSize: 1_232,
   enableTruncate: true,
   compress: true,
 } as const;

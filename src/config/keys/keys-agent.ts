@@ -54,7 +54,24 @@ export const AGENT_KEYS = {
   'dns_config.service_ttl': used(textMap, {}, 'TTL of answers about services, by name; `*` is any.', reload),
   'dns_config.only_passing': used(toggle, false, 'Leave out instances with warnings.', reload),
   'dns_config.enable_truncate': used(toggle, false, 'Set the truncated bit when UDP answers are cut.', reload),
-  'dns_config.udp_answer_limit': used(integer(), 3, 'Most records in a UDP answer about services.', reload),
+  'dns_config.udp_answer_limit': used(
+    integer(),
+    3,
+    'Most records in a UDP answer about services, names that lead to them not counted.',
+    reload,
+  ),
+  'dns_config.udp_max_size': used(
+    integer(512, 65_507),
+    1_232,
+    'Bytes of a UDP answer at most, however many a client takes; the rest is had over TCP.',
+    reload,
+  ),
+  'dns_config.rate_limit': used(
+    integer(),
+    1_000,
+    'UDP answers a second to one source network (/24 or /56, not loopback); above it clients are sent to TCP; 0 is any.',
+    reload,
+  ),
   'dns_config.a_record_limit': used(integer(), 0, 'Most address records in any answer; 0 is without limit.', reload),
   'dns_config.disable_compression': used(toggle, false, 'Send names uncompressed.', reload),
   'dns_config.enable_additional_node_meta_txt': used(

@@ -29,6 +29,11 @@ export const LIMITS_KEYS = {
     5_000,
     'How long a new connection to a server port may take for its first bytes.',
   ),
+  'limits.dns_max_conns_per_client': used(
+    integer(),
+    128,
+    'TCP connections for DNS that one address may hold; 0 is any.',
+  ),
   'limits.rpc_max_conns_per_client': used(
     integer(),
     100,

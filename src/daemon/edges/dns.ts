@@ -37,8 +37,9 @@ export function createDns(deps: DnsDeps): Dns {
       { answers, contract, recursors, token: deps.token, now: () => clock.now(), random: Math.random },
       { ...dns, datacenter, node: nodeName, translateWanAddrs },
     );
-    const { udpAnswerLimit, enableTruncate, disableCompression } = dns;
-    return { answers, recursors, resolver, limits: { udpAnswerLimit, enableTruncate, compress: !disableCompression } };
+    const { udpAnswerLimit, udpMaxSize, rateLimit, enableTruncate, disableCompression } = dns;
+    const limits = { udpAnswerLimit, udpMaxSize, rateLimit, enableTruncate, compress: !disableCompression };
+    return { answers, recursors, resolver, limits };
   };
   let parts = partsOf(started);
   const server = createDnsServer(
@@ -50,7 +51,10 @@ export function createDns(deps: DnsDeps): Dns {
       log,
       metrics,
     },
-    { listeners: started.listeners.dns.flatMap((address) => (address.kind === 'tcp' ? [address] : [])) },
+    {
+      listeners: started.listeners.dns.flatMap((address) => (address.kind === 'tcp' ? [address] : [])),
+      maxConnectionsPerClient: started.limits.dnsMaxConnsPerClient,
+    },
   );
   return {
     name: server.name,

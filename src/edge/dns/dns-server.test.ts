@@ -1,6 +1,7 @@
 import { createSocket } from 'node:dgram';
-import { connect } from 'node:net';
-import packet, { type Answer } from 'dns-packet';
+import { once } from 'node:events';
+import { connect, type Socket } from 'node:net';
+import packet, { type Answer, type OptAnswer } from 'dns-packet';
 import fc from 'fast-check';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { DnsBed, edns, question, read, tcp, udp } from '../../../test/fakes/dns.ts';
@@ -19,6 +20,10 @@ const many = (count: number): Reply => ({
     ],
   })),
 });
+
+function numbered<T>(count: number, of: (at: number) => T): readonly T[] {
+  return Array.from({ length: count }, (_, at) => of(at));
+}
 
 describe('answers', () => {
   const bed = new DnsBed();
@@ -45,6 +50,44 @@ describe('answers', () => {
     const whole = (await tcp(port, question('db.service.consul', 'SRV'))).map(read);
     expect(whole[0]).toMatchObject({ flag_tc: false });
     expect(whole[0]?.answers).toHaveLength(100);
+  });
+
+  it('sends no more than 1,232 bytes over UDP, whatever the asker takes, and the rest over TCP', async () => {
+    for (const enableTruncate of [true, false]) {
+      const { port } = await bed.serve(() => many(1_000), { enableTruncate });
+      const bytes = await udp(port, question('db.service.consul', 'SRV', edns(65_535)));
+      expect(bytes.length).toBeLessThanOrEqual(1_232);
+      expect(read(bytes).flag_tc).toBe(true);
+      const [whole] = await tcp(port, question('db.service.consul', 'SRV'));
+      expect(whole?.length).toBeGreaterThan(40_000);
+    }
+    const { port } = await bed.serve(() => many(100), { udpMaxSize: 4_096 });
+    expect((await udp(port, question('db.service.consul', 'SRV', edns(65_535)))).length).toBeGreaterThan(3_500);
+  });
+
+  it('counts addresses against the limit, not the names that lead to them, and says that some are left out', async () => {
+    const { port } = await bed.serve(
+      () => ({
+        rcode: 0,
+        authoritative: true,
+        truncatable: true,
+        answers: [
+          { ttl: 0, data: { type: 'CNAME', target: 'a.example' } },
+          { name: 'a.example', ttl: 0, data: { type: 'CNAME', target: 'b.example' } },
+          ...numbered(5, (at) => ({
+            name: 'b.example',
+            ttl: 0,
+            data: { type: 'A' as const, address: `10.0.0.${at}` },
+          })),
+        ],
+      }),
+      { enableTruncate: false },
+    );
+    const plain = read(await udp(port, question('db.service.consul', 'A')));
+    expect(plain.answers?.map(({ type }) => type)).toEqual(['CNAME', 'CNAME', 'A', 'A', 'A']);
+    expect(plain.flag_tc).toBe(true);
+    const [whole] = (await tcp(port, question('db.service.consul', 'A'))).map(read);
+    expect([whole?.answers?.length, whole?.flag_tc]).toEqual([7, false]);
   });
 
   it('does not say that answers were left out when it must not', async () => {
@@ -81,6 +124,81 @@ describe('answers', () => {
     const [opt] = edns(1_232).additionals ?? [];
     const bytes = await udp(port, question('a.consul', 'A', { additionals: [{ ...opt, ednsVersion: 1 } as Answer] }));
     expect(read(bytes)).toMatchObject({ answers: [], additionals: [{ type: 'OPT', extendedRcode: 1 }] });
+  });
+});
+
+describe('cookies', () => {
+  const bed = new DnsBed();
+  afterEach(() => bed.stop());
+  const client = Buffer.from('0102030405060708', 'hex');
+  const optionOf = (bytes: Buffer): Buffer | undefined => {
+    const opt = read(bytes).additionals?.find((record): record is OptAnswer => record.type === 'OPT');
+    const option = opt?.options.find(({ code }) => Number(code) === 10);
+    return option?.data === undefined ? undefined : Buffer.from(option.data);
+  };
+
+  it('are given to who asks with one, over UDP and TCP, and to nobody else', async () => {
+    const { port } = await bed.serve(() => many(1));
+    const given = optionOf(await udp(port, question('a.consul', 'A', edns(1_232, client))));
+    expect([given?.length, given?.subarray(0, 8)]).toEqual([24, client]);
+    const again = question('a.consul', 'A', edns(1_232, given));
+    expect(optionOf(await udp(port, again))).toEqual(given);
+    expect(optionOf((await tcp(port, again))[0] as Buffer)).toEqual(given);
+    expect(optionOf(await udp(port, question('a.consul', 'A', edns(1_232))))).toBeUndefined();
+  });
+
+  it('of a wrong length are refused', async () => {
+    const { port } = await bed.serve(() => many(1));
+    for (const length of [1, 7, 9, 15, 41]) {
+      const bytes = await udp(port, question('a.consul', 'A', edns(1_232, Buffer.alloc(length))));
+      expect(read(bytes)).toMatchObject({ rcode: 'FORMERR', answers: [] });
+    }
+  });
+});
+
+describe('connections', () => {
+  const bed = new DnsBed();
+  const open: Socket[] = [];
+  afterEach(async () => {
+    for (const socket of open.splice(0)) socket.destroy();
+    await bed.stop();
+  });
+  const silent = async (port: number, from: string): Promise<Socket> => {
+    const socket = connect({ port, host: '127.0.0.1', localAddress: from }).on('error', () => undefined);
+    await once(socket, 'connect');
+    open.push(socket);
+    return socket;
+  };
+
+  it('that are silent make room for those that ask, of their own address and of others', async () => {
+    const { port } = await bed.serve(() => many(1), { maxConnectionsPerClient: 4 });
+    const first = await silent(port, '127.0.0.2');
+    const closed = once(first, 'close');
+    for (let number = 0; number < 20; number += 1) await silent(port, '127.0.0.2');
+    await closed;
+    expect(await tcp(port, question('a.consul', 'A'))).toHaveLength(1);
+    const socket = await silent(port, '127.0.0.2');
+    socket.write(Buffer.concat([Buffer.from([0, question('a.consul', 'A').length]), question('a.consul', 'A')]));
+    await once(socket, 'data');
+    expect(socket.destroyed).toBe(false);
+  });
+
+  it('on which answers are not read get no more of them', async () => {
+    let answered = 0;
+    const { port } = await bed.serve((name) => {
+      if (name === 'db.service.consul') answered += 1;
+      return many(1_000);
+    });
+    const socket = await silent(port, '127.0.0.2');
+    socket.pause();
+    const message = question('db.service.consul', 'SRV');
+    const one = Buffer.concat([Buffer.from([0, message.length]), message]);
+    socket.write(Buffer.concat(Array.from({ length: 1_000 }, () => one)));
+    for (let before = -1; before !== answered || answered === 0; ) {
+      before = answered;
+      await tcp(port, question('a.consul', 'A')); // the others have their turn meanwhile
+    }
+    expect(answered).toBeLessThan(900);
   });
 });
 

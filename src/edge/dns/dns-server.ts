@@ -1,20 +1,36 @@
 import { createSocket, type Socket as Datagrams, type RemoteInfo } from 'node:dgram';
-import { createServer, isIPv6, type Server, type Socket } from 'node:net';
-import type { Clock, Timer } from '../../lib/clock.ts';
+import { createServer, isIPv6, type Server } from 'node:net';
+import type { Clock } from '../../lib/clock.ts';
 import { IsthmusError } from '../../lib/errors.ts';
 import { Failure, watchListening } from '../../lib/failure.ts';
 import type { Service } from '../../lib/service.ts';
 import { createTaskGroup } from '../../lib/task.ts';
 import type { Logger, Metrics } from '../../telemetry/types.ts';
-import { answerLimit, type ReplyLimits, type ReplyOptions, type Request, readRequest, writeReply } from './packet.ts';
+import { Cookies } from './cookies.ts';
+import {
+  answerLimit,
+  type ReplyLimits,
+  type ReplyOptions,
+  type Request,
+  readRequest,
+  replySize,
+  writeReply,
+} from './packet.ts';
 import type { Recursors } from './recursors.ts';
+import { ResponseRate } from './response-rate.ts';
+import { TcpQuestions } from './tcp-questions.ts';
 import { type Question, RCODE, type Reply } from './types.ts';
+
+export interface DnsLimits extends ReplyLimits {
+  /** UDP answers to a source network within a second; 0 is without limit. */
+  readonly rateLimit: number;
+}
 
 export interface DnsServerDeps {
   /** At once where everything is known. Undefined for a question about what is not ours. */
   readonly resolve: (question: Question, signal: AbortSignal) => Reply | Promise<Reply | undefined>;
   readonly recursors: () => Recursors;
-  readonly limits: () => ReplyLimits;
+  readonly limits: () => DnsLimits;
   readonly clock: Clock;
   readonly log: Logger;
   readonly metrics: Metrics;
@@ -23,6 +39,8 @@ export interface DnsServerDeps {
 export interface DnsServerOptions {
   /** Each is bound for UDP and TCP; port 0 gives both the same free port. */
   readonly listeners: readonly { readonly host: string; readonly port: number }[];
+  /** TCP connections of one address; 0 is without limit. */
+  readonly maxConnectionsPerClient: number;
 }
 
 export interface DnsServer extends Service {
@@ -34,9 +52,8 @@ type Transport = 'udp' | 'tcp';
 
 /** Questions being answered at a time; more are dropped: their askers ask again. */
 const MAX_PENDING = 4_096;
-const MAX_CONNECTIONS = 1_024;
-/** A connection without a question for this long is closed, milliseconds. */
-const IDLE_MS = 10_000;
+/** Nothing, and that it is to be asked for over TCP, where nobody can forge an address. */
+const TRUNCATED: Reply = { rcode: RCODE.noError, authoritative: false, answers: [], more: true, truncatable: true };
 const SERVER_FAILURE: Reply = { rcode: RCODE.serverFailure, authoritative: false, answers: [] };
 /** Tries to find a port that is free for both UDP and TCP. */
 const BIND_ATTEMPTS = 10;
@@ -54,7 +71,9 @@ class DnsService implements DnsServer {
   readonly #tasks;
   readonly #datagrams = new Set<Datagrams>();
   readonly #servers: Server[] = [];
-  readonly #connections = new Set<Socket>();
+  readonly #cookies: Cookies;
+  readonly #rate: ResponseRate;
+  readonly #tcp: TcpQuestions;
   readonly #questions;
   #pending = 0;
   readonly #ending = new Failure();
@@ -70,8 +89,21 @@ class DnsService implements DnsServer {
     });
     this.#questions = deps.metrics.counter({
       name: 'isthmus_dns_questions_total',
-      help: 'Questions by transport and what became of them: ours, recursed, refused, malformed, dropped',
+      help: 'Questions by transport and what became of them: ours, recursed, refused, malformed, limited, dropped',
       labels: ['transport', 'outcome'],
+    });
+    const closed = deps.metrics.counter({
+      name: 'isthmus_dns_closed_connections_total',
+      help: 'TCP connections that were closed because of the limits',
+    });
+    this.#cookies = new Cookies(deps.clock);
+    this.#rate = new ResponseRate(deps.clock);
+    this.#tcp = new TcpQuestions({
+      answer: (message, source) => this.#answer(message, 'tcp', source),
+      maxConnectionsPerClient: options.maxConnectionsPerClient,
+      clock: deps.clock,
+      tasks: this.#tasks,
+      onClosed: () => closed.add(1),
     });
   }
 
@@ -88,14 +120,14 @@ class DnsService implements DnsServer {
       ...[...this.#datagrams].map((socket) => new Promise<void>((resolve) => socket.close(() => resolve()))),
       ...this.#servers.map((server) => new Promise<void>((resolve) => server.close(() => resolve()))),
     ];
-    for (const connection of this.#connections) connection.destroy();
+    this.#tcp.close();
     await this.#tasks.stop();
     await Promise.all(closed);
   }
 
   async #bind(host: string, port: number): Promise<number> {
     for (let attempt = 1; ; attempt += 1) {
-      const server = createServer((socket) => this.#accept(socket));
+      const server = createServer((socket) => this.#tcp.accept(socket));
       const datagrams = createSocket({ type: isIPv6(host) ? 'udp6' : 'udp4', lookup });
       try {
         const bound = await listenTcp(server, host, port);
@@ -140,77 +172,34 @@ class DnsService implements DnsServer {
       });
   }
 
-  #accept(socket: Socket): void {
-    socket.on('error', () => socket.destroy());
-    if (this.#connections.size >= MAX_CONNECTIONS) {
-      socket.destroy();
-      return;
-    }
-    this.#connections.add(socket);
-    let idle: Timer = this.#deps.clock.after(IDLE_MS, () => socket.destroy());
-    socket.once('close', () => {
-      idle.cancel();
-      this.#connections.delete(socket);
-    });
-    let received: Buffer = Buffer.alloc(0);
-    let answering = Promise.resolve();
-    socket.on('data', (chunk: Buffer) => {
-      idle.cancel();
-      idle = this.#deps.clock.after(IDLE_MS, () => socket.destroy());
-      received = received.length === 0 ? chunk : Buffer.concat([received, chunk]);
-      const messages: Buffer[] = [];
-      while (received.length >= 2 && received.length >= 2 + received.readUInt16BE(0)) {
-        const end = 2 + received.readUInt16BE(0);
-        messages.push(received.subarray(2, end));
-        received = received.subarray(end);
-      }
-      if (messages.length === 0) return;
-      socket.pause(); // one after the other: what is asked meanwhile waits in the kernel
-      this.#tasks.run('connection', async () => {
-        answering = answering.then(() => this.#converse(socket, messages));
-        await answering;
-        if (!socket.destroyed) socket.resume();
-      });
-    });
-  }
-
-  async #converse(socket: Socket, messages: readonly Buffer[]): Promise<void> {
-    for (const message of messages) {
-      const answer = await this.#answer(message, 'tcp', socket.remoteAddress ?? '');
-      if (socket.destroyed) return;
-      if (answer === undefined) {
-        socket.destroy();
-        return;
-      }
-      const length = Buffer.alloc(2);
-      length.writeUInt16BE(answer.length);
-      socket.write(Buffer.concat([length, answer]));
-    }
-  }
-
   /** At once where everything is known; undefined when there is nothing to say. */
-  #answer(message: Buffer, transport: Transport, source: string): Buffer | Promise<Buffer> | undefined {
+  #answer(message: Buffer, transport: Transport, address: string): Buffer | Promise<Buffer> | undefined {
     if (this.#pending >= MAX_PENDING) {
       this.#count(transport, 'dropped');
       return undefined;
     }
+    const limits = this.#deps.limits();
+    const source = address.replace(/^::ffff:/, '');
     const request = readRequest(message);
     if (request === undefined || Buffer.isBuffer(request)) {
       this.#count(transport, 'malformed');
-      return request;
+      return this.#rate.take(source, transport === 'udp' ? limits.rateLimit : 0) ? request : undefined;
     }
+    const cookie = request.cookie === undefined ? undefined : this.#cookies.check(request.cookie, source);
     const options: ReplyOptions = {
-      ...this.#deps.limits(),
+      ...limits,
       transport,
       recursionAvailable: this.#deps.recursors().any,
+      ...(cookie === undefined ? {} : { cookie: cookie.answer }),
     };
+    if (transport === 'udp' && cookie?.valid !== true && !this.#rate.take(source, limits.rateLimit)) {
+      this.#count(transport, 'limited');
+      return writeReply(request, TRUNCATED, options);
+    }
     const { name, type } = request;
     try {
       const limit = answerLimit(request, options);
-      const reply = this.#deps.resolve(
-        { name, type, limit, source: source.replace(/^::ffff:/, '') },
-        this.#tasks.signal,
-      );
+      const reply = this.#deps.resolve({ name, type, limit, source }, this.#tasks.signal);
       if (reply instanceof Promise) return this.#later(reply, request, message, options);
       const bytes = writeReply(request, reply, options);
       this.#count(transport, 'ours');
@@ -241,7 +230,8 @@ class DnsService implements DnsServer {
       }
       this.#count(transport, 'recursed');
       const answer = await recursors.ask(message, transport, this.#tasks.signal);
-      return answer ?? writeReply(request, SERVER_FAILURE, options);
+      if (answer === undefined) return writeReply(request, SERVER_FAILURE, options);
+      return answer.length <= replySize(request.ednsSize, options) ? answer : writeReply(request, TRUNCATED, options);
     } catch (error) {
       return this.#failure(error, request, options);
     } finally {

@@ -12,13 +12,16 @@ export interface Message {
   readonly answers: readonly DnsRecord[];
   readonly authorities: readonly DnsRecord[];
   readonly additionals: readonly DnsRecord[];
-  /** Told in an OPT record: the datagram size, and the upper bits of the response code. Absent writes none. */
-  readonly edns?: { readonly size: number; readonly extendedRcode: number };
+  /** What an OPT record says: our datagram size, the upper bits of the response code, a cookie. Absent writes none. */
+  readonly edns?: { readonly size: number; readonly extendedRcode: number; readonly cookie?: Buffer };
 }
 
 const TYPES: Readonly<Record<string, number>> = { A: 1, NS: 2, CNAME: 5, SOA: 6, PTR: 12, TXT: 16, AAAA: 28, SRV: 33 };
 const CLASS_IN = 1;
 const OPT = 41;
+/** Code of the option, RFC 7873. */
+export const COOKIE = 10;
+const OPTION_HEAD = 4;
 const MAX_MESSAGE = 65_535;
 const MAX_LABEL = 63;
 const MAX_NAME = 253;
@@ -59,7 +62,13 @@ export function encodeMessage(message: Message, compress = true): Buffer {
     writer.uint16(OPT);
     writer.uint16(edns.size);
     writer.uint32(edns.extendedRcode << 24);
-    writer.uint16(0);
+    const { cookie } = edns;
+    writer.uint16(cookie === undefined ? 0 : OPTION_HEAD + cookie.length);
+    if (cookie !== undefined) {
+      writer.uint16(COOKIE);
+      writer.uint16(cookie.length);
+      writer.bytes(cookie);
+    }
   }
   return writer.take();
 }

@@ -1,3 +1,5 @@
+import { tryDatacenter, tryName } from '../../model/names.ts';
+
 /** What a name below our domain asks for. Names are in lower case. */
 export type Lookup =
   | { readonly kind: 'service' | 'connect'; readonly name: string; readonly tag: string; readonly datacenter: string }
@@ -13,6 +15,9 @@ export interface ParsedName {
   /** The domain that the name is in, '' for reverse look-ups. */
   readonly domain: string;
 }
+
+/** What tags and names of queries, which are any text, never hold here: escapes, wildcards, unreadable characters. */
+const UNREADABLE = /[%*\uFFFD]|\p{C}/u;
 
 const KINDS = new Set(['service', 'connect', 'node', 'query', 'addr']);
 
@@ -43,23 +48,26 @@ function lookupOf(name: string, type: string): Lookup {
   }
   if (labels.length - at > 2) return INVALID;
   const datacenter = labels[at + 1] ?? '';
+  if (at + 1 < labels.length && tryDatacenter(datacenter) === undefined) return INVALID;
   if (kind === 'service' || kind === 'connect') return instancesOf(kind, before, datacenter);
-  return { kind: kind === 'node' ? 'node' : 'query', name: before.join('.'), datacenter };
+  const whole = before.join('.');
+  if (kind === 'query') return UNREADABLE.test(whole) ? INVALID : { kind, name: whole, datacenter };
+  return isName(whole) ? { kind: 'node', name: whole, datacenter } : INVALID;
 }
 
 /** `name`, `tag.name` (a tag may hold dots) or RFC 2782's `_name._tag`, where `_tcp` is no tag. */
 function instancesOf(kind: 'service' | 'connect', labels: readonly string[], datacenter: string): Lookup {
   const [first = '', second = ''] = labels;
-  if (kind === 'service' && labels.length === 2 && first.startsWith('_') && second.startsWith('_')) {
-    const tag = second.slice(1);
-    return { kind, name: first.slice(1), tag: tag === 'tcp' ? '' : tag, datacenter };
-  }
-  return {
-    kind,
-    name: labels.at(-1) as string,
-    tag: kind === 'service' ? labels.slice(0, -1).join('.') : '',
-    datacenter,
-  };
+  const underlined = kind === 'service' && labels.length === 2 && first.startsWith('_') && second.startsWith('_');
+  const name = underlined ? first.slice(1) : (labels.at(-1) as string);
+  const tags = underlined ? second.slice(1) : labels.slice(0, -1).join('.');
+  if (!isName(name) || UNREADABLE.test(tags)) return INVALID;
+  return { kind, name, tag: kind === 'connect' || (underlined && tags === 'tcp') ? '' : tags, datacenter };
+}
+
+/** Of a node or a service, as the one grammar of names has it. */
+function isName(name: string): boolean {
+  return tryName(name) !== undefined && !UNREADABLE.test(name);
 }
 
 const INVALID: Lookup = { kind: 'invalid' };

@@ -1,6 +1,7 @@
 import { randomInt } from 'node:crypto';
 import packet from 'dns-packet';
-import { encodeMessage, MAX_TCP_MESSAGE } from './encode.ts';
+import { isCookie } from './cookies.ts';
+import { COOKIE, encodeMessage, MAX_TCP_MESSAGE, type Message } from './encode.ts';
 import { type DnsRecord, RCODE, type Reply } from './types.ts';
 
 /** A question as it came. */
@@ -14,11 +15,15 @@ export interface Request {
   readonly recursionDesired: boolean;
   /** Datagram size that the asker takes, when it said. */
   readonly ednsSize: number | undefined;
+  /** The data of its COOKIE option. */
+  readonly cookie: Buffer | undefined;
 }
 
 export interface ReplyLimits {
   readonly udpAnswerLimit: number;
-  /** Say when answers were left out. */
+  /** Bytes of a UDP answer at most, however many the asker takes. */
+  readonly udpMaxSize: number;
+  /** Say when answers were left out because of `udpAnswerLimit`, or of the asker's own datagram size. */
   readonly enableTruncate: boolean;
   readonly compress: boolean;
 }
@@ -26,6 +31,8 @@ export interface ReplyLimits {
 export interface ReplyOptions extends ReplyLimits {
   readonly transport: 'udp' | 'tcp';
   readonly recursionAvailable: boolean;
+  /** For the OPT record of the reply. */
+  readonly cookie?: Buffer;
 }
 
 const HEADER = 12;
@@ -33,7 +40,6 @@ const HEADER = 12;
 const PLAIN_UDP = 512;
 /** Most records in such an answer, whatever is configured. */
 const MAX_PLAIN_ANSWERS = 8;
-const MAX_UDP = 65_507;
 const MAX_LABEL = 63;
 /** Fewest bytes of a record with its address. */
 const MIN_RECORD: Readonly<Record<string, number>> = { SRV: 48, AAAA: 28 };
@@ -60,6 +66,8 @@ export function readRequest(bytes: Buffer): Request | Buffer | undefined {
     const opts = (additionals ?? []).filter((record) => record.type === 'OPT');
     if (opts.length > 1) return failure(bytes, RCODE.formatError);
     const [opt] = opts;
+    const cookie = cookieOf(opt);
+    if (cookie !== undefined && !isCookie(cookie)) return failure(bytes, RCODE.formatError);
     const recursionDesired = (bytes.readUInt16BE(2) & FLAG_RECURSION_DESIRED) !== 0;
     if (opt !== undefined && opt.ednsVersion > 0)
       return encodeMessage({
@@ -78,10 +86,16 @@ export function readRequest(bytes: Buffer): Request | Buffer | undefined {
       raw,
       recursionDesired,
       ednsSize: opt?.udpPayloadSize,
+      cookie,
     };
   } catch {
     return failure(bytes, RCODE.formatError);
   }
+}
+
+function cookieOf(opt: packet.OptAnswer | undefined): Buffer | undefined {
+  const option = opt?.options.find(({ code }) => Number(code) === COOKIE);
+  return option?.data === undefined ? undefined : Buffer.from(option.data);
 }
 
 /** A question of our own to another server. */
@@ -92,6 +106,11 @@ export function writeQuestion(name: string, type: string): Buffer {
     flags: FLAG_RECURSION_DESIRED,
     questions: [{ name, type: (type === 'ANY' ? 'A' : type) as packet.RecordType }],
   });
+}
+
+/** Whether an answer that may have come from anywhere says that it is not whole. */
+export function isTruncated(bytes: Buffer): boolean {
+  return bytes.length >= HEADER && (bytes.readUInt16BE(2) & FLAG_TRUNCATED) !== 0;
 }
 
 /** Addresses, and the names that lead to them, out of another server's answer; none when it can't be read. */
@@ -119,19 +138,20 @@ function failure(request: Buffer, rcode: number): Buffer {
 
 /** How many answers may find room in the reply. */
 export function answerLimit({ type, ednsSize }: Request, options: ReplyOptions): number {
-  const size = replySize(ednsSize, options.transport);
+  const size = replySize(ednsSize, options);
   if (options.transport === 'udp' && size === PLAIN_UDP) return Math.min(options.udpAnswerLimit, MAX_PLAIN_ANSWERS);
   return Math.ceil(size / (MIN_RECORD[type] ?? MIN_ANY_RECORD));
 }
 
-function replySize(ednsSize: number | undefined, transport: 'udp' | 'tcp'): number {
-  return transport === 'tcp' ? MAX_TCP_MESSAGE : Math.min(Math.max(ednsSize ?? 0, PLAIN_UDP), MAX_UDP);
+/** Most bytes of the reply. */
+export function replySize(ednsSize: number | undefined, { transport, udpMaxSize }: ReplyOptions): number {
+  return transport === 'tcp' ? MAX_TCP_MESSAGE : Math.min(Math.max(ednsSize ?? 0, PLAIN_UDP), udpMaxSize);
 }
 
 /** The reply as bytes; answers are left out until it fits. */
 export function writeReply(request: Request, reply: Reply, options: ReplyOptions): Buffer {
   const { ednsSize } = request;
-  const size = replySize(ednsSize, options.transport);
+  const size = replySize(ednsSize, options);
   const all = reply.answers;
   const flags =
     FLAG_RESPONSE |
@@ -139,28 +159,44 @@ export function writeReply(request: Request, reply: Reply, options: ReplyOptions
     (request.recursionDesired ? FLAG_RECURSION_DESIRED : 0) |
     (options.recursionAvailable ? FLAG_RECURSION_AVAILABLE : 0) |
     reply.rcode;
-  let answers = all.slice(0, answerLimit(request, options));
+  const saysSo = options.transport === 'udp' && (options.enableTruncate || reply.truncatable === true);
+  let answers = firstOf(all, answerLimit(request, options));
+  let truncated = saysSo && (answers.length < all.length || reply.more === true);
   let withExtra = true;
   for (;;) {
-    const complete = answers.length === all.length && reply.more !== true;
     const bytes = encodeMessage(
       {
         id: request.id,
-        flags: complete || !options.enableTruncate ? flags : flags | FLAG_TRUNCATED,
+        flags: truncated ? flags | FLAG_TRUNCATED : flags,
         question: request.raw,
         answers,
         authorities: reply.authorities ?? [],
         additionals: withExtra ? additionalsOf(answers, reply.additionals ?? []) : [],
-        ...(ednsSize === undefined ? {} : { edns: { size: Math.max(PLAIN_UDP, ednsSize), extendedRcode: 0 } }),
+        ...(ednsSize === undefined ? {} : { edns: ednsOf(options) }),
       },
       options.compress,
     );
     if (bytes.length <= size || (answers.length === 0 && !withExtra)) return bytes;
-    if (answers.length <= 1) {
-      if (withExtra) withExtra = false;
-      else answers = [];
-    } else answers = answers.slice(0, Math.min(answers.length - 1, Math.ceil((answers.length * size) / bytes.length)));
+    if (answers.length > 1) {
+      const fewer = Math.min(answers.length - 1, Math.ceil((answers.length * size) / bytes.length));
+      answers = answers.slice(0, fewer);
+    } else if (withExtra) withExtra = false;
+    else answers = [];
+    // Who would take more than we send gets the rest over TCP.
+    if (answers.length < all.length) truncated ||= saysSo || size < (ednsSize ?? 0);
   }
+}
+
+function ednsOf({ udpMaxSize, cookie }: ReplyOptions): NonNullable<Message['edns']> {
+  return { size: udpMaxSize, extendedRcode: 0, ...(cookie === undefined ? {} : { cookie }) };
+}
+
+/** So many answers from the beginning; names that lead to others do not count. */
+function firstOf(records: readonly DnsRecord[], limit: number): readonly DnsRecord[] {
+  if (records.length <= limit) return records;
+  let counted = 0;
+  const end = records.findIndex(({ data }) => data.type !== 'CNAME' && ++counted > limit);
+  return end < 0 ? records : records.slice(0, end);
 }
 
 /** What the answers bring along, each once. */

@@ -61,13 +61,15 @@ function rfc1464(key: string): string {
 
 /**
  * Records of instances in the order given, each address (or name and port) once. Names in place of addresses are left
- * out where there are addresses too: beside an alias DNS allows nothing else. Of several, the first one is taken.
+ * out where there are addresses too: beside an alias DNS allows nothing else. Of several, the first one is taken. A
+ * question for CNAME gets the name alone.
  */
 export function instanceRecords(instances: readonly QueryInstance[], context: RecordContext): readonly DnsRecord[] {
   const { type, ttl } = context;
-  if (type !== 'SRV' && !wantsAddress(type)) return [];
+  if (type !== 'SRV' && type !== 'CNAME' && !wantsAddress(type)) return [];
   const records: DnsRecord[] = [];
   let alias: readonly DnsRecord[] = [];
+  let addresses = false;
   const seen = new Set<string>();
   for (const instance of instances) {
     const target = targetOf(instance, context);
@@ -75,10 +77,12 @@ export function instanceRecords(instances: readonly QueryInstance[], context: Re
     if (seen.has(key)) continue;
     seen.add(key);
     if (type === 'SRV') records.push(...srvRecord(instance, target, context));
-    else if (target.address !== '') records.push(...addressRecord(target.address, ttl, type));
-    else if (alias.length === 0) alias = aliasRecord(target.name, ttl);
+    else if (target.address !== '') {
+      addresses = true;
+      records.push(...addressRecord(target.address, ttl, type));
+    } else if (alias.length === 0) alias = aliasRecord(target.name, ttl);
   }
-  return records.length > 0 ? records : alias;
+  return records.length > 0 || (type === 'CNAME' && addresses) ? records : alias;
 }
 
 interface Target {

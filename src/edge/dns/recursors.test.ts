@@ -1,7 +1,7 @@
 import { createSocket, type Socket } from 'node:dgram';
 import { once } from 'node:events';
 import { afterEach, describe, expect, it } from 'vitest';
-import { DnsBed, question, read, tcp, udp } from '../../../test/fakes/dns.ts';
+import { DnsBed, edns, question, read, tcp, udp } from '../../../test/fakes/dns.ts';
 import { systemClock } from '../../lib/clock.ts';
 import { Recursors } from './recursors.ts';
 import { RCODE, type Reply } from './types.ts';
@@ -63,6 +63,23 @@ describe('recursors', () => {
       flag_ra: true,
       questions: [{ name: 'example.com', type: 'A' }],
     });
+  });
+
+  it('do not make an answer longer than ours may be', async () => {
+    const long = (name: string): Reply => ({
+      ...FOUND,
+      answers: Array.from({ length: 200 }, (_, at) => ({
+        name,
+        ttl: 60,
+        data: { type: 'A', address: `192.0.2.${at}` },
+      })),
+    });
+    const far = await bed.serve(long, { udpMaxSize: 65_000 });
+    const near = await bed.serve(() => undefined, { recursors: [at(far.port)] });
+    const asked = question('example.com', 'A', edns(65_000));
+    const cut = await udp(near.port, asked);
+    expect([cut.length < 100, read(cut).flag_tc, read(cut).answers?.length]).toEqual([true, true, 0]);
+    expect(read((await tcp(near.port, asked))[0] as Buffer).answers).toHaveLength(200);
   });
 
   it('are believed only when they answer what was asked', async () => {

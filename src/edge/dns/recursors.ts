@@ -3,7 +3,7 @@ import { connect, isIPv6 } from 'node:net';
 import { parseAddress } from '../../lib/address.ts';
 import type { Clock } from '../../lib/clock.ts';
 import { IsthmusError } from '../../lib/errors.ts';
-import { questionOf } from './packet.ts';
+import { isTruncated, questionOf } from './packet.ts';
 import { RCODE } from './types.ts';
 
 export interface RecursorsOptions {
@@ -56,6 +56,13 @@ export class Recursors {
       }
     }
     return undefined;
+  }
+
+  /** As {@link ask} over UDP, then over TCP when the answer was not whole. Truncated still when TCP brought none. */
+  async askWhole(request: Buffer, signal: AbortSignal): Promise<Buffer | undefined> {
+    const answer = await this.ask(request, 'udp', signal);
+    if (answer === undefined || !isTruncated(answer)) return answer;
+    return (await this.ask(request, 'tcp', signal)) ?? answer;
   }
 
   /** As configured, but for those that were silent lately: each of them would cost every question its time-out. */

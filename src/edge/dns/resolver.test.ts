@@ -133,6 +133,35 @@ describe('the resolver', () => {
     expect([srv?.data, srv?.extra]).toMatchObject([{ target: 'db.example.com', port: 5_432 }, []]);
   });
 
+  it('answers a question for the name itself, and asks nobody where it leads', async () => {
+    const only = resolver(() => ({ value: [instance('ext', 'db.example.com.')] }), {}, ['127.0.0.1:1']);
+    expect((await ask(only, 'db.service.consul', 'CNAME'))?.answers).toMatchObject([
+      { data: { type: 'CNAME', target: 'db.example.com' } },
+    ]);
+    const mixed = resolver(() => ({ value: [instance('ext', 'db.example.com'), ...hosts] }));
+    expect(await ask(mixed, 'db.service.consul', 'CNAME')).toMatchObject({ rcode: 0, answers: [], authorities: [{}] });
+  });
+
+  it('asks a recursor again over TCP for what was cut, counts addresses alone, and says what is left out', async () => {
+    const bed = new DnsBed();
+    const addresses = Array.from({ length: 10 }, (_, at) => ({
+      name: 'host.example.com',
+      ttl: 30,
+      data: { type: 'A' as const, address: `192.0.2.${at}` },
+    }));
+    const far = await bed.serve(() => ({
+      rcode: 0,
+      authoritative: false,
+      answers: [{ ttl: 60, data: { type: 'CNAME', target: 'host.example.com' } }, ...addresses],
+    }));
+    const external = resolver(() => ({ value: [instance('ext', 'db.example.com')] }), {}, [`127.0.0.1:${far.port}`]);
+    const reply = await ask(external, 'db.service.consul', 'A', 8);
+    expect(reply?.answers.map(({ data }) => data.type)).toEqual(['CNAME', 'CNAME', ...Array(8).fill('A')]);
+    expect(reply).toMatchObject({ more: true, truncatable: true });
+    expect(await ask(external, 'db.service.consul', 'A', 100)).toMatchObject({ more: false, answers: { length: 12 } });
+    await bed.stop();
+  });
+
   it('tells a failure from absence', async () => {
     expect(
       await ask(

@@ -239,7 +239,7 @@ export class Resolver {
   /** Replies, and keeps how for those who ask the same. What other names lead to is found out each time. */
   #planned(answer: Answer<unknown>, asked: Asked, plan: Plan, aliases = false): Promise<Reply> | Reply {
     const { question, name, depth, signal } = asked;
-    if (aliases) return this.#aliases.complete(plan(question.limit), question.type, depth, signal);
+    if (aliases) return this.#aliases.complete(plan(question.limit), question, depth, signal);
     if (asked.personal === true || answer.entry === undefined) return plan(question.limit);
     const key = planKey(question.type, name);
     answer.entry.keep(key, plan);

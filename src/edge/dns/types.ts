@@ -38,7 +38,7 @@ export interface Question {
   readonly name: string;
   /** 'A', 'SRV', 'ANY' and so on. */
   readonly type: string;
-  /** Answers that may find room in the reply. */
+  /** Answers that may find room in the reply; names that lead to them do not count. */
   readonly limit: number;
   /** IP address of who asks. */
   readonly source?: string;
@@ -51,6 +51,8 @@ export interface Reply {
   readonly answers: readonly DnsRecord[];
   /** There are more answers than the question's limit. */
   readonly more?: boolean;
+  /** Answers that are left out are asked for again over TCP, whatever is configured. */
+  readonly truncatable?: boolean;
   readonly authorities?: readonly DnsRecord[];
   readonly additionals?: readonly DnsRecord[];
 }
