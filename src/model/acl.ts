@@ -2,9 +2,12 @@
 
 export const ANONYMOUS_ID = '00000000-0000-0000-0000-000000000002';
 export const GLOBAL_MANAGEMENT_ID = '00000000-0000-0000-0000-000000000001';
-/** The secret by which the peer's tables know the anonymous token. */
+/** The secret by which Consul's tables know the anonymous token. */
 export const ANONYMOUS_SECRET = 'anonymous';
-/** A role that every datacenter knows without its being written: it suffices for replication, and for nothing else that writes. */
+/**
+ * A role that every datacenter knows without its being written: it suffices for replication, and for nothing else that
+ * writes.
+ */
 export const REPLICATION_ROLE = 'builtin/replication';
 export const REPLICATION_ROLE_ID = '00000000-0000-0000-0000-000000000003';
 

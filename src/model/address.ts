@@ -62,7 +62,7 @@ export function serviceAt(service: ServiceAddresses, wan: boolean, family?: Fami
 }
 
 /**
- * The tags that count, in order. Agents put the own address under `wan_ipv4` (or `wan_ipv6`) where they were told none:
+ * The tags that count, in order. Agents put the own address under `wan_ipv4` (or `wan_ipv6`) where none was given:
  * that is no WAN address, and passed over.
  */
 function tagsFor(wan: boolean, family: Family | undefined): readonly string[] {

@@ -1,7 +1,7 @@
 /** API types of the certificate authority. PEM texts end with a newline. */
 
 export interface CaRoot {
-  /** SHA-1 fingerprint of the root certificate, hex pairs with colons (as the peer names roots). */
+  /** SHA-1 fingerprint of the root certificate, hex pairs with colons (as Consul names roots). */
   readonly ID: string;
   readonly Name: string;
   readonly SerialNumber: number;
@@ -39,7 +39,7 @@ export interface CaConfiguration {
 
 /** A signed leaf without its private key: what the CA returns for a CSR. */
 export interface IssuedCert {
-  /** Hex pairs with colons, lower case, as the peer writes serial numbers. */
+  /** Hex pairs with colons, lower case, as Consul writes serial numbers. */
   readonly SerialNumber: string;
   /** The leaf, then every intermediate that a verifier may need. */
   readonly CertPEM: string;

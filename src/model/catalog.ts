@@ -1,4 +1,4 @@
-/** API types of the catalog and of health, as the peer writes them. Fields marked optional are omitted when empty. */
+/** API types of the catalog and of health, as Consul writes them. Fields marked optional are omitted when empty. */
 
 export interface ServiceAddress {
   readonly Address: string;

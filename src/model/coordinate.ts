@@ -1,4 +1,4 @@
-/** The peer's network coordinate: the distance of two is the round-trip time between them, in seconds. */
+/** Consul's network coordinate: the distance of two is the round-trip time between them, in seconds. */
 export interface Coordinate {
   readonly Vec: readonly number[];
   readonly Error: number;
@@ -8,7 +8,7 @@ export interface Coordinate {
 
 export const DIMENSIONS = 8;
 const HEIGHT = 1e-5;
-/** The peer's error of a coordinate without measurements, and one of a coordinate with many. */
+/** Consul's error of a coordinate without measurements, and one of a coordinate with many. */
 const UNKNOWN_ERROR = 1.5;
 const MEASURED_ERROR = 0.1;
 
@@ -21,8 +21,8 @@ export const ORIGIN_COORDINATE: Coordinate = {
 };
 
 /**
- * A coordinate whose distance from the origin is a measured time. Different axes keep two places that are near to us from
- * looking near to each other: that was not measured, and is told as the way past the origin's corner.
+ * A coordinate whose distance from the origin is a measured time. Different axes keep two nodes that are near to us
+ * from looking near to each other: that was not measured, and is shown as the way past the origin's corner.
  */
 export function coordinateAt(rttMs: number, axis: number): Coordinate {
   const Vec = new Array<number>(DIMENSIONS).fill(0);
@@ -30,7 +30,7 @@ export function coordinateAt(rttMs: number, axis: number): Coordinate {
   return { Vec, Error: MEASURED_ERROR, Adjustment: 0, Height: HEIGHT };
 }
 
-/** False for a place that nobody has measured, which looks like the origin. */
+/** False for a coordinate that was not measured, which looks like the origin. */
 export function isMeasured(coordinate: Coordinate): boolean {
   return coordinate.Error < UNKNOWN_ERROR;
 }
@@ -56,7 +56,7 @@ export interface DatacenterCoordinates {
   readonly Coordinates: readonly NodeCoordinate[];
 }
 
-/** What is told of a node by whoever measured it. */
+/** What is reported of a node by whoever measured it. */
 export interface CoordinateUpdate {
   readonly Datacenter?: string;
   readonly Node?: string;

@@ -1,4 +1,4 @@
-/** How connections to a service are resolved, as the peer writes it (/v1/discovery-chain). */
+/** How connections to a service are resolved, as Consul writes it (/v1/discovery-chain). */
 
 /** One service, or subset of it, in one datacenter: where a chain may end. */
 export interface ChainTarget {
@@ -41,7 +41,7 @@ export interface RouterNode {
 
 export type ChainNode = ResolverNode | SplitterNode | RouterNode;
 
-/** What the peer calls a compiled discovery chain. */
+/** What Consul calls a compiled discovery chain. */
 export interface DiscoveryChain {
   readonly ServiceName: string;
   readonly Namespace: 'default';

@@ -3,8 +3,8 @@ import { IsthmusError } from '../lib/errors.ts';
 import { tenancyFault, tenancyOf } from './tenancy.ts';
 
 /**
- * Request bodies are decoded as the peer's are (Go's encoding/json, unknown fields refused): names fit in any case,
- * null leaves a field unset, a wrong type is told with the field's name. The texts are data that clients match on.
+ * Request bodies are decoded as Consul's are (Go's encoding/json, unknown fields refused): names fit in any case,
+ * null leaves a field unset, a wrong type is named with its field. The texts are data that clients match on.
  */
 
 /** Where a value lies, for error texts. */
@@ -81,7 +81,7 @@ export interface StructOptions {
   readonly ignoreUnknown?: boolean;
 }
 
-/** @param name the peer's type name, with its package: 'structs.RegisterRequest'. */
+/** @param name Consul's type name, with its package: 'structs.RegisterRequest'. */
 export function asStruct<F extends Fields>(
   name: string,
   fields: F,

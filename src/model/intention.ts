@@ -15,9 +15,12 @@ export interface SourceIntention {
   readonly LegacyMeta?: Readonly<Record<string, string>>;
   readonly LegacyCreateTime?: string;
   readonly LegacyUpdateTime?: string;
-  /** Source datacenters that this source is limited to; absent means any. Not in the peer. */
+  /** Source datacenters that this source is limited to; absent means any. Not in Consul. */
   readonly Datacenters?: readonly string[];
-  /** Destination datacenters that this source is limited to, within the entry's; absent means all of those. Not in the peer. */
+  /**
+   * Destination datacenters that this source is limited to, within the entry's; absent means all of those. Not in
+   * Consul.
+   */
   readonly DestinationDatacenters?: readonly string[];
 }
 
@@ -26,7 +29,7 @@ export interface ServiceIntentionsEntry {
   /** The destination; '*' is every service. */
   readonly Name: string;
   readonly Meta?: Readonly<Record<string, string>>;
-  /** Destination datacenters that the entry is limited to; absent means any. Not in the peer. */
+  /** Destination datacenters that the entry is limited to; absent means any. Not in Consul. */
   readonly Datacenters?: readonly string[];
   readonly Sources: readonly SourceIntention[];
   readonly CreateIndex?: number;
@@ -41,11 +44,11 @@ export interface Intention {
   readonly Description?: string;
   readonly SourceNS: string;
   readonly SourceName: string;
-  /** Absent means any datacenter. Not in the peer. */
+  /** Absent means any datacenter. Not in Consul. */
   readonly SourceDatacenter?: string;
   readonly DestinationNS: string;
   readonly DestinationName: string;
-  /** Absent means any datacenter. Not in the peer. */
+  /** Absent means any datacenter. Not in Consul. */
   readonly DestinationDatacenter?: string;
   readonly SourceType: string;
   readonly Action?: IntentionAction;

@@ -13,7 +13,7 @@ export interface Member {
   readonly DelegateCur: number;
 }
 
-/** The peer's gossip protocol numbers: constants that tools show in tables. */
+/** Consul's gossip protocol numbers: constants that tools show in tables. */
 export const LAN_PROTOCOL = {
   ProtocolMin: 1,
   ProtocolMax: 5,

@@ -1,7 +1,9 @@
 /** Most pairs, characters of a key and bytes of a value. */
 const MAX = { pairs: 64, key: 128, value: 512 };
 
-/** What is wrong with the metadata of a node or service, in the peer's words. @param reserved keys of its own are allowed. */
+/**
+ * What is wrong with the metadata of a node or service, in Consul's words. @param reserved keys of its own are allowed.
+ */
 export function metadataFault(meta: Readonly<Record<string, string>>, reserved = false): string | undefined {
   const pairs = Object.entries(meta);
   if (pairs.length > MAX.pairs) return `Node metadata cannot contain more than ${MAX.pairs} key/value pairs`;

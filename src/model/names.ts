@@ -30,7 +30,9 @@ export function canonicalDatacenter(name: string): string {
   return canonical('datacenter', name, tryDatacenter(name), `1 to ${MAX_DATACENTER} of a-z, 0-9, - and _`);
 }
 
-/** The form that is compared and kept; throws `invalid_argument` for what is no name of a service. A wildcard is none. */
+/**
+ * The form that is compared and kept; throws `invalid_argument` for what is no name of a service. A wildcard is none.
+ */
 export function canonicalServiceName(name: string): string {
   return canonical('service', name, tryName(name), NAME_RULE);
 }

@@ -1,6 +1,6 @@
 import type { CatalogNode, HealthCheck, NodeService } from './catalog.ts';
 
-/** A prepared query as the peer writes it. Lists and maps that nobody gave are null. */
+/** A prepared query as Consul writes it. Lists and maps that were not given are null. */
 export interface PreparedQuery {
   readonly ID: string;
   /** '' for a query that is found by its ID only, and for a template that takes every name. */
@@ -32,7 +32,10 @@ export interface QueryService {
   readonly OnlyPassing: boolean;
   /** Checks that don't count. */
   readonly IgnoreCheckIDs: readonly string[] | null;
-  /** Node whose neighbours come first; `_agent` is the one of the agent that asks, `_ip` the one at the caller's address. */
+  /**
+   * Node whose neighbours come first; `_agent` is the one of the agent that asks, `_ip` the one at the caller's
+   * address.
+   */
   readonly Near: string;
   /** All must be carried; with `!` in front, none may be. */
   readonly Tags: readonly string[] | null;
@@ -82,7 +85,7 @@ export interface QuerySelection {
   readonly filter?: string;
 }
 
-/** An instance as queries answer it: what nobody gave is null. */
+/** An instance as queries answer it: what was not given is null. */
 export interface QueryInstance {
   readonly Node: CatalogNode;
   readonly Service: NodeService;
@@ -111,8 +114,8 @@ export interface QueryExecution {
   /** Where the instances are. */
   readonly Datacenter: string;
   /**
-   * The node by whose distance they are sorted; told to those who follow, absent when they are in no order. `_ip`: they
-   * are in no order yet, since nobody said where the caller is.
+   * The node by whose distance they are sorted; shown to those who follow, absent when they are in no order. `_ip`:
+   * they are in no order yet, since where the caller is was not said.
    */
   readonly Near?: string;
   /** How many other targets were tried. */
@@ -132,7 +135,7 @@ export interface QueryOutcome {
   readonly Failovers: number;
 }
 
-/** Null where nobody serves. */
+/** Null where no instance serves. */
 export interface QueryForecast {
   readonly Name: string;
   readonly Service: string;

@@ -20,7 +20,7 @@ export interface ServiceArgs extends ListArgs {
 
 export interface HealthServiceArgs extends ServiceArgs {
   readonly passing?: boolean;
-  /** Lists that nobody gave stay null. */
+  /** Lists that were not given stay null. */
   readonly asStored?: boolean;
 }
 

@@ -21,7 +21,10 @@ export interface Rights {
   readonly everything: boolean;
   /** May follow the primary's tables and get a datacenter's CA certificate signed, whatever else it may. */
   readonly replication: boolean;
-  /** @param name ignored for acl, keyring and operator. An intention is named by its destination; '*' asks for any (read) or all (write). */
+  /**
+   * @param name ignored for acl, keyring and operator. An intention is named by its destination; '*' asks for any
+   * (read) or all (write).
+   */
   may(resource: Resource, name: string, access: Access): boolean;
   /** True when no name of the resource is refused. */
   mayAll(resource: Resource, access: Access): boolean;
@@ -57,7 +60,7 @@ export interface Callers {
   peek(token: string): Caller | undefined;
   /** Throws `permission_denied` when there is no such token. */
   resolve(token: string, signal: AbortSignal): Promise<Caller>;
-  /** Told when somebody's rights may have changed. */
+  /** Calls `listener` when the rights of a token may have changed. */
   onChange(listener: () => void): () => void;
 }
 

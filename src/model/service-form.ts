@@ -7,10 +7,10 @@ export type ServiceForm = Omit<NodeService, 'CreateIndex' | 'ModifyIndex'>;
 
 /**
  * Turns what a caller sent into what is stored: unknown fields dropped, defaults filled in, empty optional fields left
- * out, fields in the order of the API. The texts of refusals are the peer's.
+ * out, fields in the order of the API. The texts of refusals are Consul's.
  */
 
-/** Several faults in one text, as the peer lists them. */
+/** Several faults in one text, as Consul lists them. */
 export function faultList(faults: readonly string[]): string {
   const head = faults.length === 1 ? '1 error occurred' : `${faults.length} errors occurred`;
   return `${head}:\n${faults.map((fault) => `\t* ${fault}\n`).join('')}\n`;
@@ -21,7 +21,7 @@ export function serviceId(service: GivenService): string {
   return service.ID || service.Service || '';
 }
 
-/** What is wrong with a proxy's registration, in the peer's words; empty for every other service. */
+/** What is wrong with a proxy's registration, in Consul's words; empty for every other service. */
 export function proxyFaults(service: GivenService): readonly string[] {
   if (service.Kind !== 'connect-proxy') return [];
   const faults: string[] = [];
@@ -113,7 +113,7 @@ export function normalizeService(service: GivenService): ServiceForm {
   };
 }
 
-/** The peer replaces weights that make no sense, rather than refuse them, where it takes them from the catalog. */
+/** Consul replaces weights that make no sense, rather than refuse them, where it takes them from the catalog. */
 function normalizeWeights(weights: Partial<NodeService['Weights']> | undefined): NodeService['Weights'] {
   return weights === undefined || weights === null
     ? { Passing: 1, Warning: 1 }

@@ -9,7 +9,7 @@ import type { Intention, ServiceIntentionsEntry, SourceIntention } from './inten
 export const WILDCARD = '*';
 const DESCRIPTION_LENGTH = 512;
 
-/** The peer's numbers: the destination is compared first, an exact name goes before the wildcard. */
+/** Consul's numbers: the destination is compared first, an exact name goes before the wildcard. */
 export function precedenceOf(source: string, destination: string): number {
   if (destination !== WILDCARD) return source !== WILDCARD ? 9 : 8;
   return source !== WILDCARD ? 6 : 5;
@@ -50,7 +50,10 @@ function rankOfSource(source: SourceIntention): number {
   );
 }
 
-/** Entries whose names are the same but for letter case, as one: the stricter of two sources that decide the same counts. */
+/**
+ * Entries whose names are the same but for letter case, as one: the stricter of two sources that decide the same
+ * counts.
+ */
 export function mergeIntentions(entries: readonly ServiceIntentionsEntry[]): ServiceIntentionsEntry {
   const [first] = entries as readonly [ServiceIntentionsEntry, ...ServiceIntentionsEntry[]];
   const limited = new Set(entries.map((entry) => JSON.stringify(names(entry.Datacenters)))).size > 1;

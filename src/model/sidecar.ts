@@ -1,6 +1,6 @@
 import type { Verdicts } from './intention.ts';
 
-/** What a sidecar needs to know, as its agent streams it. Own format; not part of the peer's API. */
+/** What a sidecar needs to know, as its agent streams it. Own format; not part of Consul's API. */
 
 export interface SidecarUpstream {
   /** Names the upstream in `endpoints` and in metrics: `<type>:<name>@<datacenter>:<port>`. */
@@ -39,7 +39,7 @@ export interface SidecarEndpoint {
   readonly id: string;
   readonly address: string;
   readonly port: number;
-  /** Service and datacenter that the peer's certificate must name. */
+  /** Service and datacenter that Consul's certificate must name. */
   readonly service: string;
   readonly datacenter: string;
   readonly weight: number;

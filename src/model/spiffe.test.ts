@@ -29,7 +29,7 @@ const identity: fc.Arbitrary<SpiffeIdentity> = fc.oneof(
 );
 
 describe('SPIFFE identities', () => {
-  it('are written as the peer writes them', () => {
+  it('are written as Consul writes them', () => {
     const service = {
       kind: 'service',
       trustDomain: DOMAIN,

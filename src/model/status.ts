@@ -1,6 +1,6 @@
 import type { ErrorCode } from '../lib/errors.ts';
 
-/** The HTTP status each error code becomes. The peer answers 500 where a rule of the domain forbids a request. */
+/** The HTTP status each error code becomes. Consul answers 500 where a rule of the domain forbids a request. */
 export const HTTP_STATUS: Readonly<Record<ErrorCode, number>> = {
   invalid_argument: 400,
   rejected: 500,

@@ -1,9 +1,9 @@
 import { IsthmusError } from '../lib/errors.ts';
 
 /**
- * Consul's commercial edition divides a datacenter into partitions and these into namespaces, and peers clusters. Here there
- * is one of each, "default". Consul's community edition ignores other names on most endpoints, so that a question about one
- * place is answered about another; here they are refused wherever they can be given.
+ * Consul's commercial edition divides a datacenter into partitions and these into namespaces, and peers clusters. Here
+ * there is one of each, "default". Consul's community edition ignores other names on most endpoints, so that a question
+ * about one place is answered about another; here they are refused wherever they can be given.
  */
 export type Tenancy = 'namespace' | 'partition' | 'peer' | 'sameness group';
 
@@ -42,7 +42,9 @@ export function tenancyOf(field: string): Tenancy | undefined {
   return FIELDS.get(field.toLowerCase().replaceAll('_', ''));
 }
 
-/** Why a name can't be meant here; undefined for "default" and what says nothing. @param any true where `*` means all */
+/**
+ * Why a name can't be meant here; undefined for "default" and what says nothing. @param any true where `*` means all
+ */
 export function tenancyFault(tenancy: Tenancy, value: unknown, any = false): string | undefined {
   if (value === undefined || value === null || value === '' || (any && value === '*')) return undefined;
   const single = tenancy === 'namespace' || tenancy === 'partition';
@@ -52,7 +54,10 @@ export function tenancyFault(tenancy: Tenancy, value: unknown, any = false): str
     : `there are no ${tenancy}s here: leave it out`;
 }
 
-/** Throws `invalid_argument` for a name that can't be meant. @param where what names it: `-namespace`, `CONSUL_NAMESPACE` */
+/**
+ * Throws `invalid_argument` for a name that can't be meant. @param where what names it: `-namespace`,
+ * `CONSUL_NAMESPACE`
+ */
 export function requireDefaultTenancy(tenancy: Tenancy, value: unknown, where: string, any = false): void {
   const fault = tenancyFault(tenancy, value, any);
   if (fault !== undefined) throw new IsthmusError('invalid_argument', `${where}: ${fault}`);

@@ -1,6 +1,6 @@
 import type { QueryInstance } from './prepared-query.ts';
 
-/** Where a sidecar's upstream leads: what its agent asks its servers. Own format; not part of the peer's API. */
+/** Where a sidecar's upstream leads: what its agent asks its servers. Own format; not part of Consul's API. */
 
 export interface ResolveArgs {
   readonly type: 'service' | 'prepared_query';
@@ -20,7 +20,9 @@ export interface ResolvedTarget {
   readonly datacenter: string;
   /** False: its datacenter can't be reached, or does not answer. The instances are those last known. */
   readonly reached: boolean;
-  /** False: nothing was heard of its instances since the server started, so that none need not mean that there are none. */
+  /**
+   * False: nothing was heard of its instances since the server started, so that none need not mean that there are none.
+   */
   readonly known: boolean;
   /** The healthy ones. */
   readonly instances: readonly QueryInstance[];

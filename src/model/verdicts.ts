@@ -75,7 +75,7 @@ function ruleOf(
 }
 
 /**
- * The peer's precedence first; then a rule that names a datacenter goes before the same one that names none, the
+ * Consul's precedence first; then a rule that names a datacenter goes before the same one that names none, the
  * destination's counting more. Two that decide about the same connection are only in entries of older versions, whose
  * names differed by letter case: what denies goes first.
  */
@@ -97,13 +97,13 @@ function compareText(a: string, b: string): number {
   return a < b ? -1 : a > b ? 1 : 0;
 }
 
-/** Places of the rules by the source that they name: made once, so that a decision never searches. */
+/** Positions of the rules by the source that they name: made once, so that a decision never searches. */
 const BY_SOURCE = new WeakMap<Verdicts, ReadonlyMap<string, readonly number[]>>();
-const NO_PLACES: readonly number[] = [];
+const NONE: readonly number[] = [];
 
-function placesOf(verdicts: Verdicts): ReadonlyMap<string, readonly number[]> {
-  let places = BY_SOURCE.get(verdicts);
-  if (places === undefined) {
+function positionsOf(verdicts: Verdicts): ReadonlyMap<string, readonly number[]> {
+  let positions = BY_SOURCE.get(verdicts);
+  if (positions === undefined) {
     const made = new Map<string, number[]>();
     for (const [at, rule] of verdicts.rules.entries()) {
       const source = foldName(rule.source); // a server of an older version sends them as they were written
@@ -111,19 +111,19 @@ function placesOf(verdicts: Verdicts): ReadonlyMap<string, readonly number[]> {
       if (list === undefined) made.set(source, [at]);
       else list.push(at);
     }
-    places = made;
-    BY_SOURCE.set(verdicts, places);
+    positions = made;
+    BY_SOURCE.set(verdicts, positions);
   }
-  return places;
+  return positions;
 }
 
 /** The rules that match a source, the deciding one first. Without a datacenter, rules that name one don't match. */
 export function matchingRules(verdicts: Verdicts, name: string, datacenter?: string): readonly VerdictRule[] {
   const source = foldName(name);
   const sourceDatacenter = datacenter === undefined ? undefined : foldName(datacenter);
-  const places = placesOf(verdicts);
-  const own = source === WILDCARD ? NO_PLACES : (places.get(source) ?? NO_PLACES);
-  const any = places.get(WILDCARD) ?? NO_PLACES;
+  const positions = positionsOf(verdicts);
+  const own = source === WILDCARD ? NONE : (positions.get(source) ?? NONE);
+  const any = positions.get(WILDCARD) ?? NONE;
   return [...own, ...any]
     .sort((a, b) => a - b)
     .map((at) => verdicts.rules[at] as VerdictRule)
@@ -134,17 +134,17 @@ export function matchingRules(verdicts: Verdicts, name: string, datacenter?: str
 export function decide(verdicts: Verdicts, name: string, datacenter?: string): Decision {
   const source = foldName(name);
   const sourceDatacenter = datacenter === undefined ? undefined : foldName(datacenter);
-  const places = placesOf(verdicts);
-  const own = firstMatch(verdicts, source === WILDCARD ? NO_PLACES : places.get(source), sourceDatacenter);
-  const any = firstMatch(verdicts, places.get(WILDCARD), sourceDatacenter);
+  const positions = positionsOf(verdicts);
+  const own = firstMatch(verdicts, source === WILDCARD ? NONE : positions.get(source), sourceDatacenter);
+  const any = firstMatch(verdicts, positions.get(WILDCARD), sourceDatacenter);
   const at = Math.min(own, any);
   const rule = verdicts.rules[at];
   if (rule === undefined) return { allowed: verdicts.defaultAction === 'allow' };
   return { allowed: rule.action === 'allow', rule };
 }
 
-function firstMatch(verdicts: Verdicts, places: readonly number[] | undefined, sourceDatacenter?: string): number {
-  for (const at of places ?? NO_PLACES) {
+function firstMatch(verdicts: Verdicts, positions: readonly number[] | undefined, sourceDatacenter?: string): number {
+  for (const at of positions ?? NONE) {
     const named = (verdicts.rules[at] as VerdictRule).sourceDatacenter;
     if (named === undefined || named === sourceDatacenter) return at;
   }

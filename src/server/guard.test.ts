@@ -231,7 +231,7 @@ beforeAll(async () => {
   };
   guard = new GuardedContract({
     inner,
-    callers: acl.resolver,
+    callers: acl.tokenResolver,
     grants: grantsOf,
     facts: FACTS,
     revision: () => 7,
@@ -244,7 +244,7 @@ beforeAll(async () => {
   tokens.expired = expiring.SecretID;
   const deleted = await acl.tokens.create({ Policies: [{ Name: 'global-management' }] });
   tokens.deleted = deleted.SecretID;
-  expect(acl.resolver.peek(deleted.SecretID)?.rights.everything).toBe(true);
+  expect(acl.tokenResolver.peek(deleted.SecretID)?.rights.everything).toBe(true);
   await acl.tokens.delete(deleted.AccessorID, undefined);
 });
 
@@ -438,7 +438,7 @@ describe('the guard', () => {
     } as unknown as ServerContract;
     const guarded = new GuardedContract({
       inner: watching,
-      callers: acl.resolver,
+      callers: acl.tokenResolver,
       grants: grantsOf,
       facts: FACTS,
       revision: () => 7,

@@ -22,8 +22,8 @@ import {
 import { startServers } from '../harness/servers.ts';
 
 /**
- * The version before this one. As long as nothing was released these are commits of the main branch: an early one, and one
- * with several servers.
+ * The version before this one. As long as nothing was released these are commits of the main branch: an early one, and
+ * one with several servers.
  */
 const EARLY = previousRelease('f1b5687');
 const BEFORE = previousRelease('60c65c5');
@@ -44,6 +44,24 @@ async function allowed(agent: AgentProcess, source: string): Promise<boolean> {
   const path = `/v1/connect/intentions/check?source=${source}&destination=db`;
   return (await callAgent<{ Allowed: boolean }>(agent, 'GET', path)).Allowed;
 }
+
+const exact = (source: string, destination: string): string =>
+  `/v1/connect/intentions/exact?source=${source}&destination=${destination}`;
+
+/** Whether an agent denies a pair in each of some spellings. */
+async function denies(agent: AgentProcess, spellings: readonly (readonly [string, string])[]): Promise<boolean> {
+  const all = spellings.map(async ([source, destination]) => {
+    const path = `/v1/connect/intentions/check?source=${source}&destination=${destination}`;
+    return (await callAgent<{ Allowed: boolean }>(agent, 'GET', path)).Allowed;
+  });
+  return (await Promise.all(all)).every((allows) => !allows);
+}
+
+const SPELLINGS = [
+  ['Shop', 'Bank'],
+  ['shop', 'bank'],
+  ['SHOP', 'bANK'],
+] as const;
 
 /** What two datacenters must do for each other, whichever versions they run; `round` names what is written. */
 async function worksTogether({ dc1, dc2 }: Bed, round: string): Promise<void> {
@@ -78,11 +96,18 @@ describe.skipIf(BEFORE.missing !== '')(title('two datacenters, one of them not u
     const { dc1, dc2 } = bed;
     const { web } = await bed.webToDb();
     await worksTogether(bed, 'before');
+    // The version before takes these for two services.
+    await callAgent(dc1, 'PUT', exact('Shop', 'Bank'), { Action: 'deny' });
+    await callAgent(dc1, 'PUT', exact('shop', 'bank'), { Action: 'allow' });
+    await waitFor(() => denies(dc2, SPELLINGS.slice(0, 1)), { what: 'the intention of Bank in dc2' });
     const before = await callAgent<{ TrustDomain: string }>(dc1, 'GET', '/v1/connect/ca/roots');
     await dc2.restart(undefined, BINARY);
     await worksTogether(bed, 'secondary');
+    expect(await denies(dc2, SPELLINGS)).toBe(true);
     await dc2.restart(undefined, previous); // and back: the newest release can be left again while nothing asks for more
     await worksTogether(bed, 'back');
+    expect(await denies(dc2, SPELLINGS.slice(0, 1))).toBe(true); // both are as the primary has them
+    expect(await denies(dc2, SPELLINGS.slice(1, 2))).toBe(false);
     // The version before makes checks critical when its agent restarts; that has passed when the way is open again.
     await waitFor(() => ask(web.upstreamPort, 'hello'), { what: 'the way from web to db' });
     const load = await startLoad(web.upstreamPort, 50, 2);
@@ -91,6 +116,8 @@ describe.skipIf(BEFORE.missing !== '')(title('two datacenters, one of them not u
 
     await dc1.restart(undefined, BINARY);
     await worksTogether(bed, 'primary');
+    expect(await denies(dc1, SPELLINGS)).toBe(true);
+    await waitFor(() => denies(dc2, SPELLINGS.slice(1, 2)), { what: 'one intention of bank in the old version' });
     // A rotation while the versions are mixed, over the sidecars of the version before.
     const { NewRootID } = await rotate(dc1);
     await waitFor(
@@ -100,6 +127,7 @@ describe.skipIf(BEFORE.missing !== '')(title('two datacenters, one of them not u
     );
     await dc2.restart(undefined, BINARY);
     await worksTogether(bed, 'both');
+    expect(await denies(dc2, SPELLINGS)).toBe(true);
 
     await long.ask();
     long.close();

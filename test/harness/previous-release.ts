@@ -2,7 +2,6 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { isDeepStrictEqual } from 'node:util';
 
 const ROOT = join(import.meta.dirname, '..', '..');
 
@@ -40,11 +39,10 @@ function build(ref: string): string {
   mkdirSync(join(folder, 'source'));
   run('tar', ['-xf', join(folder, 'source.tar'), '-C', join(folder, 'source')], folder);
   const source = join(folder, 'source');
-  // With the same dependencies these are shared, which takes no network.
-  const same = ['dependencies', 'devDependencies'].every((list) =>
-    isDeepStrictEqual(manifest(source)[list], manifest(ROOT)[list]),
-  );
-  if (same) symlinkSync(join(ROOT, 'node_modules'), join(source, 'node_modules'));
+  // Where this version has all of its dependencies, these are shared, which takes no network.
+  const own = dependencies(ROOT);
+  if (Object.entries(dependencies(source)).every(([name, version]) => own[name] === version))
+    symlinkSync(join(ROOT, 'node_modules'), join(source, 'node_modules'));
   else run('npm', ['ci', '--no-audit', '--no-fund'], source);
   run(process.execPath, [join('node_modules', 'typescript', 'bin', 'tsc'), '-p', 'tsconfig.build.json'], source);
   run(process.execPath, [join('scripts', 'bundle.mjs')], source);
@@ -53,8 +51,14 @@ function build(ref: string): string {
   return program;
 }
 
-function manifest(folder: string): Record<string, unknown> {
-  return JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8')) as Record<string, unknown>;
+function dependencies(folder: string): Readonly<Record<string, string>> {
+  const manifest = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8')) as Manifest;
+  return { ...manifest.dependencies, ...manifest.devDependencies };
+}
+
+interface Manifest {
+  readonly dependencies: Readonly<Record<string, string>>;
+  readonly devDependencies: Readonly<Record<string, string>>;
 }
 
 function run(command: string, args: readonly string[], cwd: string): void {

@@ -18,7 +18,9 @@ import type { Read } from '../../src/store/read.ts';
 import type { Store } from '../../src/store/store.ts';
 import { memoryStore } from '../fakes/memory-store.ts';
 
-/** Of every endpoint, see the reference's introduction; `cached` is looked at by all reads, to refuse it beside others. */
+/**
+ * Of every endpoint, see the reference's introduction; `cached` is looked at by all reads, to refuse it beside others.
+ */
 const COMMON = new Set(['pretty', 'token', 'cached', ...TENANCY_PARAMETERS.keys()]);
 
 /** Values that are understood, where a single letter would not be. */

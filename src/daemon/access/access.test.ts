@@ -59,7 +59,7 @@ const source: ChangeSource = {
 };
 
 async function follow(kind: string, token?: string) {
-  const messages = guardChanges(source, acl.resolver).changes({ kind, ...(token && { token }) }, signal);
+  const messages = guardChanges(source, acl.tokenResolver).changes({ kind, ...(token && { token }) }, signal);
   const iterator = messages[Symbol.asyncIterator]();
   const told = (thrown: unknown): string => (thrown as IsthmusError).message;
   const first = await iterator.next().then(({ value }) => JSON.stringify(value), told);

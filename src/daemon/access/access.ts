@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import type { RuntimeConfig } from '../../config/types.ts';
 import type { Acl, AclDeps, AclOptions } from '../../domain/acl/acl.ts';
 import { CompiledRights } from '../../domain/acl/compiled-rights.ts';
-import type { PrimaryTokens, Resolver } from '../../domain/acl/resolver.ts';
+import type { PrimaryTokens, TokenResolver } from '../../domain/acl/token-resolver.ts';
 import { aclDisabled } from '../../domain/acl/writes.ts';
 import type { WaitApplied } from '../../federation/replication/applied-here.ts';
 import type { Replicator } from '../../federation/replication/replicator.ts';
@@ -119,7 +119,7 @@ export function storedFacts(reads: ReadDefinitions): StoredFacts {
 }
 
 /** Who may follow which table. */
-export function guardChanges(source: ChangeSource, callers: Resolver): ChangeSource {
+export function guardChanges(source: ChangeSource, callers: TokenResolver): ChangeSource {
   return {
     async *changes(request, signal) {
       const { token = '' } = request;

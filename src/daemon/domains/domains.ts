@@ -1,6 +1,6 @@
 import type { RuntimeConfig } from '../../config/types.ts';
 import { type Acl, createAcl } from '../../domain/acl/acl.ts';
-import type { PrimaryTokens } from '../../domain/acl/resolver.ts';
+import type { PrimaryTokens } from '../../domain/acl/token-resolver.ts';
 import { type Ca, createCa, type PrimaryCa } from '../../domain/ca/ca.ts';
 import { CaProviders } from '../../domain/ca/providers/providers.ts';
 import { type Catalog, createCatalog } from '../../domain/catalog/catalog.ts';

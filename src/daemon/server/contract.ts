@@ -69,7 +69,7 @@ export function createContracts(deps: ContractDeps): Contracts {
   if (!config.acl.enabled) return { server, guarded: server };
   const guarded = new GuardedContract({
     inner: server,
-    callers: domains.acl.resolver,
+    callers: domains.acl.tokenResolver,
     grants: grantsOf,
     facts: storedFacts(reads),
     revision: () => store.revision,

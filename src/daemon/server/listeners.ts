@@ -51,7 +51,7 @@ export function createListeners(deps: ListenersDeps): Listeners {
       build: VERSION,
       nodes: domains.nodes,
       measured: (name, rttMs) => domains.catalog.measured(name, rttMs),
-      ...(config.acl.enabled ? { callers: domains.acl.resolver } : {}),
+      ...(config.acl.enabled ? { callers: domains.acl.tokenResolver } : {}),
       store,
       clock,
       log: log.child({ component: 'nodes' }),

@@ -83,7 +83,7 @@ export function createReplication(deps: ReplicationDeps): Replication {
   const applied = appliedHere({ leader, replicator, store });
   const ages = createReplicationAges({ leadership, leader, replicator, clock });
   return {
-    changes: acls ? guardChanges(all, domains.acl.resolver) : all,
+    changes: acls ? guardChanges(all, domains.acl.tokenResolver) : all,
     replicator,
     applied,
     async replicated(kind, revision, signal) {

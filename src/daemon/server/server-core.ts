@@ -19,7 +19,7 @@ export function serverCore(node: ServerNode, { config, clock }: ServerCoreParts)
     snapshots: node.snapshots,
     trusted: server,
     tokens: node.tokens,
-    callers: domains.acl.resolver,
+    callers: domains.acl.tokenResolver,
     accessorOf: node.accessorOf,
     addresses: node.bound,
     services: node.services,

@@ -106,7 +106,8 @@ export async function createServerNode(deps: ServerNodeDeps): Promise<ServerNode
     ...{ store, domains, federation },
     transportSecrets: authority.secretRows,
   });
-  const accessorOf = (token = ''): string => (config.acl.enabled ? (domains.acl.resolver.accessorOf(token) ?? '') : '');
+  const accessorOf = (token = ''): string =>
+    config.acl.enabled ? (domains.acl.tokenResolver.accessorOf(token) ?? '') : '';
   const { listener, sessions } = createListeners({
     ...shared,
     ...foundation,

@@ -41,7 +41,7 @@ export function createSnapshots(deps: SnapshotPartsDeps): SnapshotContract {
     isNew: () => catalog.tables.services.list().every(({ value }) => value.Service === SERVER_SERVICE),
     async authorize({ token = '', signal }) {
       if (!config.acl.enabled) return;
-      const { rights } = await acl.resolver.resolve(token, signal);
+      const { rights } = await acl.tokenResolver.resolve(token, signal);
       if (!rights.everything) throw permissionDenied();
     },
     remote: (datacenter) => deps.federation.snapshots(datacenter),

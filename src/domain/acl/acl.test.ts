@@ -8,7 +8,7 @@ import { ANONYMOUS_ID, GLOBAL_MANAGEMENT_ID, REPLICATION_ROLE } from '../../mode
 import { MemoryEngine } from '../../store/memory/memory-engine.ts';
 import { Store } from '../../store/store.ts';
 import { type Acl, type AclOptions, createAcl } from './acl.ts';
-import type { PrimaryTokens } from './resolver.ts';
+import type { PrimaryTokens } from './token-resolver.ts';
 
 const OPTIONS: AclOptions = {
   enabled: true,
@@ -80,7 +80,7 @@ describe('tokens', () => {
     const all = acl.reads['acl.tokens'].produce({});
     expect(all.map((token) => token.Description).sort()).toEqual(['Anonymous Token', 'Master Token']);
     expect(JSON.stringify(all)).not.toContain('root-token');
-    expect((await acl.resolver.resolve('root-token', signal)).rights.everything).toBe(true);
+    expect((await acl.tokenResolver.resolve('root-token', signal)).rights.everything).toBe(true);
     expect(await failure(() => acl.bootstrap())).toMatch(
       /^permission_denied: Permission denied: ACL bootstrap no longer allowed \(reset index: \d+\)$/,
     );
@@ -97,7 +97,7 @@ describe('tokens', () => {
     file = `${index}\n`;
     const second = await acl.bootstrap();
     expect(second.SecretID).not.toBe(first.SecretID);
-    expect(acl.resolver.peek(second.SecretID)?.rights.everything).toBe(true);
+    expect(acl.tokenResolver.peek(second.SecretID)?.rights.everything).toBe(true);
   });
 
   it('creates, updates, clones and deletes', async () => {
@@ -115,13 +115,15 @@ describe('tokens', () => {
     const clone = await acl.tokens.clone(token.AccessorID, 'c');
     expect(clone).toMatchObject({ Description: 'c', Policies: token.Policies });
     expect(clone.SecretID).not.toBe(token.SecretID);
-    expect(acl.resolver.peek(token.SecretID)?.rights.may('service', 'web', 'write')).toBe(true);
+    expect(acl.tokenResolver.peek(token.SecretID)?.rights.may('service', 'web', 'write')).toBe(true);
     await acl.policies.delete(policy.ID);
-    expect(acl.resolver.peek(token.SecretID)?.rights.may('service', 'web', 'write')).toBe(false);
+    expect(acl.tokenResolver.peek(token.SecretID)?.rights.may('service', 'web', 'write')).toBe(false);
     expect(acl.reads['acl.token'].produce({ accessor: clone.AccessorID }).Policies).toBeUndefined();
     expect(await failure(() => acl.tokens.delete(token.AccessorID, token.AccessorID))).toContain('not permitted');
     await acl.tokens.delete(token.AccessorID, undefined);
-    expect(await failure(() => acl.resolver.resolve(token.SecretID, signal))).toBe('permission_denied: ACL not found');
+    expect(await failure(() => acl.tokenResolver.resolve(token.SecretID, signal))).toBe(
+      'permission_denied: ACL not found',
+    );
   });
 
   it.each([
@@ -140,9 +142,11 @@ describe('tokens', () => {
   it('forgets a token the moment it expires, and deletes it later', async () => {
     const { acl, clock } = await start();
     const token = await acl.tokens.create({ ExpirationTTL: 60_000, Local: true });
-    expect(acl.resolver.peek(token.SecretID)?.accessor).toBe(token.AccessorID);
+    expect(acl.tokenResolver.peek(token.SecretID)?.accessor).toBe(token.AccessorID);
     await clock.advance(60_000);
-    expect(await failure(() => acl.resolver.resolve(token.SecretID, signal))).toBe('permission_denied: ACL not found');
+    expect(await failure(() => acl.tokenResolver.resolve(token.SecretID, signal))).toBe(
+      'permission_denied: ACL not found',
+    );
     expect(await failure(() => acl.reads['acl.token'].produce({ accessor: token.AccessorID }))).toContain(
       'ACL not found',
     );
@@ -233,7 +237,7 @@ describe('policies and roles', () => {
       NodeIdentities: [{ NodeName: 'n1', Datacenter: 'dc1' }],
     });
     const { SecretID } = await acl.tokens.create({ Roles: [{ Name: 'r' }] });
-    const rights = acl.resolver.peek(SecretID)!.rights;
+    const rights = acl.tokenResolver.peek(SecretID)!.rights;
     expect(rights.may('key', 'a', 'read')).toBe(true);
     expect(rights.may('key', 'b', 'read')).toBe(false);
     expect(rights.may('service', 'web-sidecar-proxy', 'write')).toBe(true);
@@ -246,7 +250,7 @@ describe('policies and roles', () => {
     const { acl } = await start();
     const { SecretID, Roles } = await acl.tokens.create({ Roles: [{ Name: REPLICATION_ROLE }] });
     expect(Roles?.[0]?.Name).toBe(REPLICATION_ROLE);
-    const rights = acl.resolver.peek(SecretID)!.rights;
+    const rights = acl.tokenResolver.peek(SecretID)!.rights;
     expect(rights.replication).toBe(true);
     expect(rights.mayAll('intention', 'read')).toBe(true);
     for (const resource of ['acl', 'operator', 'service', 'intention'] as const)
@@ -264,14 +268,14 @@ describe('rights', () => {
        service "web" { policy = "write" intentions = "write" } service_prefix "web-x" { policy = "read" }`,
     );
     const may = (name: string, access: 'read' | 'write') =>
-      acl.resolver.peek(SecretID)!.rights.may('service', name, access);
+      acl.tokenResolver.peek(SecretID)!.rights.may('service', name, access);
     expect([may('web', 'write'), may('web-1', 'read'), may('web-x1', 'read'), may('db', 'read')]).toEqual([
       true,
       false,
       true,
       true,
     ]);
-    const rights = acl.resolver.peek(SecretID)!.rights;
+    const rights = acl.tokenResolver.peek(SecretID)!.rights;
     expect([rights.may('intention', '*', 'read'), rights.may('intention', '*', 'write')]).toEqual([true, false]);
     expect(rights.may('intention', 'web', 'write')).toBe(true);
     expect(rights.mayAll('service', 'read')).toBe(false);
@@ -288,13 +292,13 @@ describe('rights', () => {
       await acl.policies.set({ Name: name, Rules: JSON.stringify({ node: { a: { policy: level } } }) });
     const both = await acl.tokens.create({ Policies: [{ Name: 'r' }, { Name: 'w' }] });
     const all = await acl.tokens.create({ Policies: [{ Name: 'r' }, { Name: 'w' }, { Name: 'd' }] });
-    expect(acl.resolver.peek(both.SecretID)!.rights.may('node', 'a', 'write')).toBe(true);
-    expect(acl.resolver.peek(all.SecretID)!.rights.may('node', 'a', 'read')).toBe(false);
+    expect(acl.tokenResolver.peek(both.SecretID)!.rights.may('node', 'a', 'write')).toBe(true);
+    expect(acl.tokenResolver.peek(all.SecretID)!.rights.may('node', 'a', 'read')).toBe(false);
   });
 
   it('gives a default of allow everything but the ACLs themselves', async () => {
     const { acl } = await start({ defaultPolicy: 'allow' });
-    const { rights } = acl.resolver.peek('')!;
+    const { rights } = acl.tokenResolver.peek('')!;
     expect(rights.may('service', 'x', 'write')).toBe(true);
     expect(rights.may('acl', '', 'read')).toBe(false);
   });
@@ -322,9 +326,9 @@ describe('a secondary', () => {
       linksArrived: async () => undefined,
     };
     const { acl } = await start({ datacenter: 'dc2', primary });
-    expect(await failure(() => acl.resolver.resolve('s1', signal))).toBe('permission_denied: ACL not found');
+    expect(await failure(() => acl.tokenResolver.resolve('s1', signal))).toBe('permission_denied: ACL not found');
     exists = true;
-    expect((await acl.resolver.resolve('s1', signal)).rights.everything).toBe(true);
+    expect((await acl.tokenResolver.resolve('s1', signal)).rights.everything).toBe(true);
   });
 
   it.each([
@@ -342,11 +346,11 @@ describe('a secondary', () => {
       linksArrived: async () => undefined,
     };
     const { acl, clock } = await start({ datacenter: 'dc2', primary, downPolicy });
-    await acl.resolver.resolve('s1', signal);
+    await acl.tokenResolver.resolve('s1', signal);
     away = true;
     await clock.advance(60_000);
     const may = async (secret: string) =>
-      (await acl.resolver.resolve(secret, signal)).rights.may('service', 'web', 'write');
+      (await acl.tokenResolver.resolve(secret, signal)).rights.may('service', 'web', 'write');
     expect([await may('s1'), await may('s2')]).toEqual([known, unknown]);
   });
 });

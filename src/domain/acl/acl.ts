@@ -7,9 +7,9 @@ import type { Leadership } from '../../store/leadership.ts';
 import type { Store } from '../../store/store.ts';
 import type { Logger } from '../../telemetry/types.ts';
 import { createPolicies, GLOBAL_MANAGEMENT, type Policies } from './policies.ts';
-import { type DownPolicy, type PrimaryTokens, Resolver } from './resolver.ts';
 import { createRoles, type Roles } from './roles.ts';
 import { type AclTables, declareTables, tokenBySecret } from './tables.ts';
+import { type DownPolicy, type PrimaryTokens, TokenResolver } from './token-resolver.ts';
 import { anonymousToken, createTokens, hashed, type Tokens, TokenTimes } from './tokens.ts';
 import { type AclWrites, createAclWrites } from './writes.ts';
 
@@ -45,7 +45,7 @@ export interface Acl {
   readonly policies: Policies;
   readonly roles: Roles;
   readonly tokens: Tokens;
-  readonly resolver: Resolver;
+  readonly tokenResolver: TokenResolver;
   /** Writes what every store holds; then deletes expired tokens from time to time. Start it after the store. */
   readonly service: Service;
   bootstrap(): Promise<AclBootstrap>;
@@ -66,7 +66,7 @@ export function createAcl(deps: AclDeps, options: AclOptions): Acl {
   const roles = createRoles(store, tables);
   const tokens = createTokens({ store, fenced: leadership.fenced, tables, clock, times });
   const { datacenter, node, primary } = deps;
-  const resolver = new Resolver({
+  const tokenResolver = new TokenResolver({
     store,
     tables,
     clock,
@@ -142,7 +142,7 @@ export function createAcl(deps: AclDeps, options: AclOptions): Acl {
     policies,
     roles,
     tokens,
-    resolver,
+    tokenResolver,
     service: {
       name: 'access control',
       async start() {

@@ -2,7 +2,9 @@ import { foldName } from '../../model/names.ts';
 import type { Access, Resource, Rights } from '../../model/rights.ts';
 import type { Level, Rule } from './rules.ts';
 
-/** What the rules of several policies come to for the same name: deny goes before all, then the most that is granted. */
+/**
+ * What the rules of several policies come to for the same name: deny goes before all, then the most that is granted.
+ */
 const STRENGTH: Readonly<Record<Level, number>> = { read: 1, list: 2, write: 3, deny: 4 };
 const NEEDED: Readonly<Record<Access, number>> = { read: 1, list: 2, write: 3 };
 
@@ -21,7 +23,9 @@ interface Compiled {
   readonly lengths: readonly number[];
 }
 
-/** Rights out of rules: an exact rule decides before a prefix, the longest prefix before shorter ones, the default last. */
+/**
+ * Rights out of rules: an exact rule decides before a prefix, the longest prefix before shorter ones, the default last.
+ */
 export class CompiledRights implements Rights {
   readonly everything = false;
   readonly replication: boolean;
@@ -59,7 +63,7 @@ export class CompiledRights implements Rights {
     return true;
   }
 
-  /** Nobody manages tokens by default. */
+  /** No one may manage tokens by default. */
   #fallback(resource: Resource): boolean {
     return resource !== 'acl' && this.defaultAllow;
   }

@@ -24,7 +24,7 @@ export function rejected(text: string): IsthmusError {
   return new IsthmusError('rejected', text);
 }
 
-/** As the peer refuses what is not there. */
+/** As Consul refuses what is not there. */
 export function aclNotFound(): IsthmusError {
   return new IsthmusError('permission_denied', 'ACL not found');
 }
@@ -68,7 +68,7 @@ export function shownGrants(tables: AclTables, grants: AclGrants): AclGrants {
   };
 }
 
-/** Tells two contents apart; of the same form as the peer's. */
+/** Tells two contents apart; of the same form as Consul's. */
 export function hashOf(content: unknown): string {
   return createHash('sha256').update(JSON.stringify(content)).digest('base64');
 }

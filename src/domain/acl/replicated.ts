@@ -4,7 +4,10 @@ import { rejected } from './links.ts';
 import { parseRules } from './rules.ts';
 import type { StoredPolicy, StoredRole, StoredToken } from './tables.ts';
 
-/** What the primary sends is taken over when it is sound and not one of the built-in objects, which every datacenter has of its own. */
+/**
+ * What the primary sends is taken over when it is sound and not one of the built-in objects, which every datacenter has
+ * of its own.
+ */
 
 export function checkPolicy(value: unknown): StoredPolicy {
   const policy = value as StoredPolicy;

@@ -9,7 +9,9 @@ export type Level = Rule['level'];
 
 type NamedResource = Exclude<Resource, 'acl' | 'keyring' | 'operator' | 'intention'>;
 
-/** The peer's Go types, as its error texts print them: type, field of the name, and whether an enterprise part follows. */
+/**
+ * Consul's Go types, as its error texts print them: type, field of the name, and whether an enterprise part follows.
+ */
 const GO_TYPES: Readonly<Record<NamedResource, readonly [type: string, field: string, enterprise: boolean]>> = {
   agent: ['AgentRule', 'Node', false],
   event: ['EventRule', 'Event', false],
@@ -23,7 +25,10 @@ const GO_TYPES: Readonly<Record<NamedResource, readonly [type: string, field: st
 const SCALARS = ['acl', 'keyring', 'operator'] as const;
 const LEVELS = new Set(['deny', 'read', 'write']);
 
-/** Reads the rules of a policy, HCL or JSON. What it does not know is ignored, as by the peer. Throws `rejected` with its texts. */
+/**
+ * Reads the rules of a policy, HCL or JSON. What it does not know is ignored, as by Consul. Throws `rejected` with its
+ * texts.
+ */
 export function parseRules(text: string): readonly Rule[] {
   if (text.trim() === '') return [];
   const root = readText(text);

@@ -104,8 +104,8 @@ export function roleExists(tables: AclTables, id: string): boolean {
 }
 
 /**
- * Makes this transaction one that no other of its kind can be committed beside. Secrets are of 256 kinds, by their hash, so
- * that only the same one, and now and then another, has to wait.
+ * Makes this transaction one that no other of its kind can be committed beside. Secrets are of 256 kinds, by their
+ * hash, so that only the same one, and now and then another, has to wait.
  */
 export function alone(tx: Tx, tables: AclTables, key: 'policy-names' | 'role-names' | SecretsKey): void {
   tx.row(tables.state, key);

@@ -42,7 +42,7 @@ export interface Tokens {
   bySecret(secret: string): AclToken | undefined;
 }
 
-/** As the peer's configuration has them: shortest and longest life of a token that expires, milliseconds. */
+/** As Consul's configuration has them: shortest and longest life of a token that expires, milliseconds. */
 const MIN_TTL_MS = 60_000;
 const MAX_TTL_MS = 86_400_000;
 const TOPICS = [TOKENS_TOPIC, POLICIES_TOPIC, ROLES_TOPIC];
@@ -231,7 +231,10 @@ export function hashed(token: Omit<StoredToken, 'Hash'>): StoredToken {
   return { ...token, Hash: hashOf(content) };
 }
 
-/** Times of creation: nine digits below the second, as the peer writes them; the last six tell tokens of one millisecond apart. */
+/**
+ * Times of creation: nine digits below the second, as Consul writes them; the last six tell tokens of one millisecond
+ * apart.
+ */
 export class TokenTimes {
   readonly #clock: Clock;
   #sequence = 0;

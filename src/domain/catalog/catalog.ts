@@ -24,11 +24,11 @@ export interface Catalog {
   readonly writes: CatalogWrites;
   /** Round-trip time between two nodes in seconds; Infinity when it is not known. */
   readonly distance: Distance;
-  /** Writes only what differs. Throws `rejected` with the peer's texts. */
+  /** Writes only what differs. Throws `rejected` with Consul's texts. */
   register(request: RegisterRequest, signal?: AbortSignal): Promise<true>;
   /** A check, a service with its checks, or a node with all on it; what does not exist is fine. */
   deregister(request: DeregisterRequest, signal?: AbortSignal): Promise<true>;
-  /** Where a node is. Throws `rejected` with the peer's texts. */
+  /** Where a node is. Throws `rejected` with Consul's texts. */
   updateCoordinate(update: CoordinateUpdate, signal?: AbortSignal): Promise<null>;
   /** The round-trip time between a node and the servers; written only when it has clearly changed. */
   measured(node: string, rttMs: number): Promise<void>;

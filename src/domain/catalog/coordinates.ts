@@ -29,18 +29,18 @@ const MARGIN_SHARE = 0.2;
 const SERVERS = 'consul';
 
 /**
- * Where the nodes of a datacenter are. Nodes are measured from its servers, or tell themselves where they are; the servers
- * are the origin unless somebody says otherwise.
+ * Where the nodes of a datacenter are. Nodes are measured from its servers, or tell themselves where they are; the
+ * servers are the origin unless one is given.
  */
 export function createCoordinates(tables: CatalogTables) {
   const { coordinates, services, nodes } = tables;
   const isServer = (node: string): boolean =>
     services.by('node', fold(node)).some(({ value }) => value.Service === SERVERS);
 
-  const told = (node: string): readonly NodeCoordinate[] =>
+  const known = (node: string): readonly NodeCoordinate[] =>
     coordinates.by('node', fold(node)).map(({ value }) => value);
   const ofNode = (node: string): readonly NodeCoordinate[] => {
-    const own = told(node);
+    const own = known(node);
     if (own.length > 0 || !isServer(node)) return own;
     return [{ Node: nodes.get(nodeKey(node))?.value.Node ?? node, Segment: '', Coord: ORIGIN_COORDINATE }];
   };
@@ -50,7 +50,7 @@ export function createCoordinates(tables: CatalogTables) {
       topics: () => ['coordinates', topic.service(SERVERS)],
       produce({ segment }) {
         const servers = services.by('service', SERVERS).map(({ value }) => value.Node);
-        const unmeasured = servers.filter((node) => told(node).length === 0).flatMap(ofNode);
+        const unmeasured = servers.filter((node) => known(node).length === 0).flatMap(ofNode);
         const all = [...coordinates.list().map(({ value }) => value), ...unmeasured];
         return inSegment(all, segment).sort((a, b) => (a.Node < b.Node ? -1 : a.Node > b.Node ? 1 : 0));
       },
@@ -73,13 +73,13 @@ export function createCoordinates(tables: CatalogTables) {
     /** What is to be written for a measured distance from the servers; undefined when it is known well enough. */
     measured(node: string, rttMs: number): CoordinateUpdate | undefined {
       if (nodes.get(nodeKey(node)) === undefined) return undefined;
-      const before = mainOf(told(node));
+      const before = mainOf(known(node));
       const beforeMs = before === undefined ? undefined : distance(before.Coord, ORIGIN_COORDINATE) * 1_000;
       if (beforeMs !== undefined && Math.abs(rttMs - beforeMs) <= Math.max(MARGIN_MS, MARGIN_SHARE * beforeMs))
         return undefined;
       return { Node: node, Coord: coordinateAt(rttMs, axisOf(node)) };
     },
-    /** Of nodes that nobody knows nothing is kept. Throws `rejected` with the peer's texts. */
+    /** Of unknown nodes nothing is kept. Throws `rejected` with Consul's texts. */
     update({ Node = '', Segment = '', Coord }: CoordinateUpdate, tx: Tx): void {
       const coordinate = validated(Coord);
       const node = tx.get(nodes, nodeKey(Node));

@@ -14,7 +14,7 @@ export function rejected(message: string): IsthmusError {
   return new IsthmusError('rejected', message);
 }
 
-/** Throws `rejected` when the service makes no sense. The texts are the peer's. */
+/** Throws `rejected` when the service makes no sense. The texts are Consul's. */
 export function validateService(service: GivenService): void {
   const faults = proxyFaults(service);
   if (faults.length > 0) throw rejected(faultList(faults));

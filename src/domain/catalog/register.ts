@@ -62,7 +62,9 @@ function ensureNode(tables: CatalogTables, datacenter: string, request: Register
   tx.put(nodes, node);
 }
 
-/** A node is known by its ID when it has one: under a new name it replaces itself, but it takes no living node's name. */
+/**
+ * A node is known by its ID when it has one: under a new name it replaces itself, but it takes no living node's name.
+ */
 function claimId(tables: CatalogTables, node: NodeEntity, sameName: NodeEntity | undefined, tx: Tx): void {
   const holder = tables.nodes.by('id', node.ID.toLowerCase())[0];
   const renaming = holder !== undefined && fold(holder.value.Node) !== fold(node.Node);

@@ -4,7 +4,7 @@ import type { CheckEntity, NodeEntity, ServiceEntity } from './tables.ts';
 
 /**
  * Rows in the forms of the API. Each form of a row is made once and shared by all answers until the row changes.
- * Lists of tags that nobody gave are shown as empty lists; the pages of the UI alone show them as null.
+ * Lists of tags that were not given are shown as empty lists; the pages of the UI alone show them as null.
  */
 
 const NO_TAGS: readonly string[] = [];

@@ -13,13 +13,15 @@ export interface CatalogTables {
   readonly nodes: Table<NodeEntity>;
   /** Indexes `node`, `service`, `address`, `connect` (the service that it accepts mesh connections for). */
   readonly services: Table<ServiceEntity>;
-  /** Indexes `node`, `service`, `status`, `instance` (see {@link instanceKey}; '' as service ID: of the node itself). */
+  /**
+   * Indexes `node`, `service`, `status`, `instance` (see {@link instanceKey}; '' as service ID: of the node itself).
+   */
   readonly checks: Table<CheckEntity>;
   /** Index `node`. */
   readonly coordinates: Table<NodeCoordinate>;
 }
 
-/** Names are found without regard to case, as the peer does. */
+/** Names are found without regard to case, as Consul does. */
 export function fold(name: string): string {
   return name.toLowerCase();
 }

@@ -231,7 +231,10 @@ function asIntentions(entry: ConfigEntry): ConfigEntry & ServiceIntentionsEntry 
   return entry as ConfigEntry & ServiceIntentionsEntry;
 }
 
-/** An entry from the primary may hold sources that were written with IDs, or, by an older one, twice but for letter case. */
+/**
+ * An entry from the primary may hold sources that were written with IDs, or, by an older one, twice but for letter
+ * case.
+ */
 function validateReplicatedIntentions(raw: ConfigEntry, decoded: ConfigEntry): void {
   if (!Array.isArray(raw.Sources)) throw new IsthmusError('rejected', 'Sources must be a list');
   validateIntentions(decoded as ConfigEntry & ServiceIntentionsEntry, { legacy: true, repeated: true });

@@ -35,7 +35,7 @@ async function answer(entries: Entries, { request }: Recording): Promise<unknown
   return entries.apply({ entry: request.body, cas: cas === '80' ? current : current + 1_000 });
 }
 
-describe('configuration entries as the peer answers', () => {
+describe('configuration entries as Consul answers', () => {
   const clock = new FakeClock();
   const store = new Store({ engine: new MemoryEngine(clock), clock, onError: () => undefined });
   const entries = createEntries({ store, datacenter: 'dc1', trustDomain: () => TRUST_DOMAIN });

@@ -20,9 +20,9 @@ export interface RenamedEntry {
 }
 
 /**
- * The entries by kind and name, letter case aside. New rows bear canonical names. Older ones, and those that a primary of
- * an older version decides, may not: they are seen here in the form that they would have today, and a write takes their
- * place. In a secondary they stay as the primary has them, so that replication compares equal.
+ * The entries by kind and name, letter case aside. New rows bear canonical names. Older ones, and those that a primary
+ * of an older version decides, may not: they are seen here in the form that they would have today, and a write takes
+ * their place. In a secondary they stay as the primary has them, so that replication compares equal.
  */
 export class NamedEntries {
   readonly #table: Table<ConfigEntry>;

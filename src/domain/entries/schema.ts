@@ -42,7 +42,7 @@ interface Problems {
 
 const LOOKUPS = new WeakMap<Fields, ReadonlyMap<string, string>>();
 
-/** Keys are found as the peer finds them: case does not matter, and `connect_timeout` is ConnectTimeout. */
+/** Keys are found as Consul finds them: case does not matter, and `connect_timeout` is ConnectTimeout. */
 function lookup(fields: Fields): ReadonlyMap<string, string> {
   let map = LOOKUPS.get(fields);
   if (map === undefined) {
@@ -65,7 +65,7 @@ export interface DecodeOptions {
   readonly lenient?: boolean;
 }
 
-/** Reads one entry by its kind's fields. Throws the peer's text that lists every unknown key. */
+/** Reads one entry by its kind's fields. Throws Consul's text that lists every unknown key. */
 export function decodeFields(fields: Fields, raw: Plain, options: DecodeOptions = {}): Plain {
   const problems: Problems = { unknown: [], wrong: [] };
   const entry = decodeObject(fields, raw, '', problems, true);
@@ -182,7 +182,7 @@ function emptyObject(field: Field): unknown {
 
 function scalar(raw: unknown, path: string, problems: Problems, want: string, use: (text: string) => string) {
   if (typeof raw === 'string') return use(raw);
-  if (typeof raw === 'number') return use(String(raw)); // the peer decodes weakly: a number is taken for its text
+  if (typeof raw === 'number') return use(String(raw)); // Consul decodes weakly: a number is taken for its text
   if (typeof raw === 'boolean') return use(raw ? '1' : '0');
   return wrong(raw, path, problems, want);
 }

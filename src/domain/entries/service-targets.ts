@@ -3,7 +3,7 @@ import { invariant } from '../../lib/errors.ts';
 import type { ServiceTarget, ServiceTargets } from '../../model/discovery-chain.ts';
 import { type ChainOptions, compileChain, type EntryLookup } from './discovery-chain.ts';
 
-/** The targets for connections whose requests nobody looks into: what routers and splitters say is left out. */
+/** The targets for connections whose requests are not looked into: what routers and splitters say is left out. */
 export function compileTargets(lookup: EntryLookup, service: string, options: ChainOptions): ServiceTargets {
   const { StartNode, Nodes, Targets } = compileChain(lookup, service, { ...options, overrides: { protocol: 'tcp' } });
   const start = Nodes[StartNode];

@@ -62,7 +62,7 @@ async function answer(intentions: Intentions, { request }: Recording): Promise<u
 /** Parameters that the edge refuses before the domain is asked. */
 const AT_THE_EDGE = /'by' parameter must be|required query parameter/;
 
-describe('intentions as the peer answers', () => {
+describe('intentions as Consul answers', () => {
   const clock = new FakeClock();
   const store = new Store({ engine: new MemoryEngine(clock), clock, onError: () => undefined });
   const entries = createEntries({ store, datacenter: 'dc1', trustDomain: () => '' });

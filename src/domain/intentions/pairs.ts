@@ -3,7 +3,9 @@ import { foldName } from '../../model/names.ts';
 import type { IntentionPair } from '../../model/requests.ts';
 import { destinationsOf } from '../../model/service-intentions.ts';
 
-/** The source that decides for exactly this pair, datacenters included; an absent one means the source that names none. */
+/**
+ * The source that decides for exactly this pair, datacenters included; an absent one means the source that names none.
+ */
 export function findPair(entry: ServiceIntentionsEntry, pair: IntentionPair): number {
   return entry.Sources.findIndex(
     (source) =>

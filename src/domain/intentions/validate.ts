@@ -7,7 +7,7 @@ const META_PAIRS = 64;
 const META_KEY_LENGTH = 128;
 const VALUE_LENGTH = 512;
 
-/** Checks an intention as a caller sent it; throws the peer's list of everything that is wrong. */
+/** Checks an intention as a caller sent it; throws Consul's list of everything that is wrong. */
 export function validateIntention(intention: Partial<Intention>): void {
   const faults: string[] = [];
   const { SourceName = '', DestinationName = '', Description = '', Meta, Action, Permissions, SourceType } = intention;

@@ -27,7 +27,7 @@ export interface AgentParts {
   readonly roots: {
     get(options: CachedReadOptions): Promise<CachedAnswer<CaRoots>>;
   };
-  /** Decides whether a client certificate may connect; throws `invalid_argument` with the peer's texts. */
+  /** Decides whether a client certificate may connect; throws `invalid_argument` with Consul's texts. */
   authorize(request: AuthorizeRequest, options: CachedReadOptions): Promise<CachedAnswer<AuthorizeResponse>>;
   /** Links to other datacenters, for /v1/internal/links. */
   links(): readonly unknown[];
@@ -57,7 +57,7 @@ export interface AgentAccess {
 }
 
 export interface AgentMetrics {
-  /** The peer's JSON form. */
+  /** Consul's JSON form. */
   json(): Promise<unknown>;
   /** Prometheus text exposition, with its content type. */
   prometheus(): Promise<{ readonly contentType: string; readonly text: string }>;

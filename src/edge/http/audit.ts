@@ -11,7 +11,10 @@ export interface AuditDeps {
   readonly node: string;
 }
 
-/** The routes, with every change put on record once it is decided. Put it around all other stages: what they refuse counts too. */
+/**
+ * The routes, with every change put on record once it is decided. Put it around all other stages: what they refuse
+ * counts too.
+ */
 export function auditRoutes(routes: readonly Route[], deps: AuditDeps): readonly Route[] {
   return routes.map((route) => {
     if (route.method === 'GET' || ASKS.has(`${route.method} ${route.path}`)) return route;

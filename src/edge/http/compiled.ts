@@ -31,7 +31,7 @@ function bodyOf(response: ApiResponse, pretty: boolean): [body: Buffer | undefin
   if (response.text !== undefined) return [Buffer.from(response.text), TEXT_TYPE];
   if (response.stream !== undefined) return [undefined, STREAM_TYPE];
   if (!('json' in response)) return [NOTHING, undefined];
-  // The peer ends its indented form with a newline, and the other one not.
+  // Consul ends its indented form with a newline, and the other one not.
   const text = pretty ? `${JSON.stringify(response.json, null, 4)}\n` : JSON.stringify(response.json);
   return [Buffer.from(text), JSON_TYPE];
 }

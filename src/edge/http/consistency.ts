@@ -3,7 +3,7 @@ import { IsthmusError } from '../../lib/errors.ts';
 import type { Consistency } from '../../rpc/contract/contract.ts';
 import type { Query } from './query.ts';
 
-/** What every read takes from its query string. The texts, and the order in which they are checked, are the peer's. */
+/** What every read takes from its query string. The texts, and the order in which they are checked, are Consul's. */
 export interface ReadParameters {
   readonly consistency: Consistency;
   readonly cached: boolean;
@@ -66,7 +66,7 @@ function parseWait(text: string): number | undefined {
   if (text === '') return undefined;
   const wait = tryParseDuration(text);
   if (wait === undefined) throw invalid('Invalid wait time');
-  return wait > 0 ? wait : undefined; // the peer takes its default for the rest
+  return wait > 0 ? wait : undefined; // Consul takes its default for the rest
 }
 
 function invalid(text: string): IsthmusError {

@@ -27,7 +27,7 @@ export function parseBody(body: Buffer): unknown {
   }
 }
 
-/** The body as a `T`. @param prefix what the peer's endpoint writes before the reason. */
+/** The body as a `T`. @param prefix what Consul's endpoint writes before the reason. */
 export function decodeBody<T>(
   request: Pick<ApiRequest, 'body'>,
   decoder: Decoder<T>,

@@ -210,7 +210,7 @@ class DirectConnection {
     this.#deps.handOver(socket, chunk);
   }
 
-  /** The client closed its side, or the connection broke: nobody waits for an answer any more. */
+  /** The client closed its side, or the connection broke: the answer is not waited for any more. */
   readonly #onGone = (): void => {
     this.#open.delete(this);
     this.#controller?.abort();

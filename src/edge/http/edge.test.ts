@@ -157,7 +157,7 @@ describe('routing', () => {
     }
   });
 
-  it('says of what the peer has and this program has not that nothing was done', async () => {
+  it('says of what Consul has and this program has not that nothing was done', async () => {
     const edge = await start();
     for (const [method, path] of [
       ['GET', '/v1/kv/a?raw'],

@@ -45,7 +45,7 @@ export interface HttpEdgeDeps {
 
 export interface HttpEdgeOptions extends RequestGuardOptions {
   readonly listeners: readonly HttpListener[];
-  /** Told in a header of every answer. */
+  /** Shown in a header of every answer. */
   readonly defaultPolicy: 'allow' | 'deny';
   readonly limits?: Partial<HttpLimits>;
   /** `http_config.response_headers` */
@@ -240,7 +240,7 @@ class Edge implements HttpEdge {
       .catch((error: unknown) => this.#onDefect(error, response));
   }
 
-  /** True when the client may have one more open request that waits; otherwise it is told so. */
+  /** True when the client may have one more open request that waits; otherwise it is refused. */
   #mayWatch(response: ServerResponse): boolean {
     const client = response.socket?.remoteAddress;
     const { watchers } = this.#admission;

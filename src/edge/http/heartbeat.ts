@@ -29,7 +29,7 @@ export async function* heartbeats<T>(
       }
     }
   } finally {
-    next.catch(() => undefined); // nobody awaits it any more; an aborted source rejects it
+    next.catch(() => undefined); // it is not awaited any more; an aborted source rejects it
     await iterator.return?.();
   }
 }

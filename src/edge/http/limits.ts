@@ -1,14 +1,23 @@
 /** What one client may take from the edge. Times are milliseconds. */
 export interface HttpLimits {
-  /** Bytes of a body; more is answered 413. Default 524,288 (as the peer's `kv_max_value_size`). */
+  /** Bytes of a body; more is answered 413. Default 524,288 (as Consul's `kv_max_value_size`). */
   readonly maxBodyBytes: number;
   /** Bytes of the request line and all headers; more is answered 431. Default 32,768. */
   readonly maxHeaderBytes: number;
-  /** Connections that one client address may hold; above it those that have asked nothing yet are closed, else the newest is answered 429. 0 is without limit. Default 200. */
+  /**
+   * Connections that one client address may hold; above it those that have asked nothing yet are closed, else the
+   * newest is answered 429. 0 is without limit. Default 200.
+   */
   readonly maxConnectionsPerClient: number;
-  /** Connections of all clients. Above it, those that have asked nothing yet are closed, of the client that holds most. Default 16,384. */
+  /**
+   * Connections of all clients. Above it, those that have asked nothing yet are closed, of the client that holds most.
+   * Default 16,384.
+   */
   readonly maxConnections: number;
-  /** Blocking queries and streams that one client address may have open; more are answered 429. 0 is without limit. Default 4,096. */
+  /**
+   * Blocking queries and streams that one client address may have open; more are answered 429. 0 is without limit.
+   * Default 4,096.
+   */
   readonly maxWatchersPerClient: number;
   /** Requests under way, of all clients; more are answered 503. Default 16,384. */
   readonly maxRequestsInFlight: number;
@@ -26,7 +35,7 @@ export interface HttpLimits {
   readonly decideMs: number;
   /** When the edge stops, requests under way get this long to end. Default 3,000. */
   readonly drainMs: number;
-  /** Time between two signs of life on a stream. Default 10,000. */
+  /** Time between two heartbeats on a stream. Default 10,000. */
   readonly heartbeatMs: number;
   /** URLs whose parsed form is kept. Default 4,096. */
   readonly keptUrls: number;

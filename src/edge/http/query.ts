@@ -24,7 +24,7 @@ export class Query {
     return this.#values?.get(name)?.[0];
   }
 
-  /** The first value, '' when absent: what the peer's handlers see. */
+  /** The first value, '' when absent: what Consul's handlers see. */
   text(name: string): string {
     return this.get(name) ?? '';
   }

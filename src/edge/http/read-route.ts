@@ -25,12 +25,12 @@ export interface ReadRouteSpec<N extends ReadName> {
   args(params: Readonly<Record<string, string>>, query: Query): ReadArgs<N>;
   /**
    * Which headers tell about the index: none; index, leader and contact; or these and the effective consistency.
-   * Differs from endpoint to endpoint of the peer without a rule behind it.
+   * Differs from endpoint to endpoint of Consul without a rule behind it.
    */
   readonly meta: 'none' | 'index' | 'consistency';
-  /** The peer sets the index headers of a failed request too (index 1, no leader). */
+  /** Consul sets the index headers of a failed request too (index 1, no leader). */
   readonly metaOnError?: boolean;
-  /** The peer never fills in the leader here and says "false". */
+  /** Consul never fills in the leader here and says "false". */
   readonly leaderUnknown?: boolean;
   /** Takes ?cached and then says X-Cache and Age. */
   readonly cached?: boolean;
@@ -59,7 +59,9 @@ export function readRoute<N extends ReadName>(deps: ReadRouteDeps, spec: ReadRou
   };
 }
 
-/** The same read, asked with a body. @param withBody what the body adds to the arguments; may throw `invalid_argument`. */
+/**
+ * The same read, asked with a body. @param withBody what the body adds to the arguments; may throw `invalid_argument`.
+ */
 export function readRouteWithBody<N extends ReadName>(
   deps: ReadRouteDeps,
   spec: ReadRouteSpec<N>,
@@ -210,7 +212,7 @@ class PreparedReadCall<N extends ReadName> implements PreparedCall {
 
   #meta(index: number, knownLeader: boolean, lastContactMs: number, found = true): Record<string, string> {
     const { meta, leaderUnknown } = this.#spec;
-    // Where the peer says nothing, the age is told once there is one: the primary is away.
+    // Where Consul says nothing, the age is shown once there is one: the primary is away.
     if (meta === 'none')
       return lastContactMs > 0 && found ? { 'X-Consul-Lastcontact': String(Math.round(lastContactMs)) } : {};
     return {

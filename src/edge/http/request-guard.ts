@@ -5,9 +5,13 @@ import type { Query } from './query.ts';
 import type { ApiResponse } from './route.ts';
 
 export interface RequestGuardOptions {
-  /** Names that this agent is reached by, beside IP addresses, `localhost` and single labels; `*.name` is all below it. */
+  /**
+   * Names that this agent is reached by, beside IP addresses, `localhost` and single labels; `*.name` is all below it.
+   */
   readonly hosts?: readonly string[];
-  /** `http_config.allow_origins`: pages that may change something, as browsers write them: `https://ops.example.com`. */
+  /**
+   * `http_config.allow_origins`: pages that may change something, as browsers write them: `https://ops.example.com`.
+   */
   readonly allowOrigins?: readonly string[];
   /** `http_config.allow_write_http_from`: CIDRs that may send anything but GET; empty is everyone. */
   readonly allowWriteHttpFrom?: readonly string[];
@@ -22,16 +26,20 @@ const FORM_TYPES = /^(?:application\/x-www-form-urlencoded|multipart\/form-data|
 type Headers = Readonly<Record<string, string | undefined>>;
 
 /**
- * Refuses what a browser sends in the name of a page that the operator did not mean, and what names a namespace that does not
- * exist. The API has no cookies and grants no page of another origin to read its answers, but without ACLs (or behind a
- * proxy that adds a token) a request needs no secret, and a page can make its visitor's browser send one.
+ * Refuses what a browser sends in the name of a page that the operator did not mean, and what names a namespace that
+ * does not exist. The API has no cookies and grants no page of another origin to read its answers, but without ACLs (or
+ * behind a proxy that adds a token) a request needs no secret, and a page can make its visitor's browser send one.
  *
- * - Any request: `Host` must be a name of this agent. A page whose own name is pointed at the agent's address (DNS rebinding)
- *   is of the same origin for the browser, and could read everything. IP addresses can't be rebound, and `localhost` and
+ * - Any request: `Host` must be a name of this agent. A page whose own name is pointed at the agent's address (DNS
+ * rebinding)
+ *   is of the same origin for the browser, and could read everything. IP addresses can't be rebound, and `localhost`
+ * and
  *   single labels can't be bought.
- * - A change: what says where the page comes from (`Origin`, else `Sec-Fetch-Site`, else `Referer`) must say this agent.
+ * - A change: what says where the page comes from (`Origin`, else `Sec-Fetch-Site`, else `Referer`) must say this
+ * agent.
  * - A change with the content type of a form is refused from anything that bears the marks of a browser, since one that
- *   says nothing of its page can't be told from another page's. Not from others: `curl -X PUT -d @file` sends that type.
+ *   says nothing of its page can't be told from another page's. Not from others: `curl -X PUT -d @file` sends that
+ * type.
  */
 export class RequestGuard {
   readonly #hosts: ReadonlySet<string>;

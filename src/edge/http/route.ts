@@ -9,7 +9,7 @@ export interface QueryParameter {
   readonly name: string;
   /** One sentence for the reference page. */
   readonly about: string;
-  /** `none`: taken from the peer's clients and not looked at, since it is always so here. Default: it counts. */
+  /** `none`: taken from Consul's clients and not looked at, since it is always so here. Default: it counts. */
   readonly effect?: 'none';
 }
 
@@ -54,7 +54,9 @@ export interface ApiRequest {
   header(name: string): string | undefined;
 }
 
-/** An answer. `json`, `text`, `bytes` and `stream` exclude one another; none of them is an empty body without a type. */
+/**
+ * An answer. `json`, `text`, `bytes` and `stream` exclude one another; none of them is an empty body without a type.
+ */
 export interface ApiResponse {
   /** Default 200. */
   readonly status?: number;
@@ -79,7 +81,9 @@ export interface PreparedCall {
 
 export interface Route {
   readonly method: Method;
-  /** `:name` is one part of the path; `*name` as the last one takes all that remains, which may be empty or hold '/'. */
+  /**
+   * `:name` is one part of the path; `*name` as the last one takes all that remains, which may be empty or hold '/'.
+   */
   readonly path: string;
   /** One sentence for the reference page. */
   readonly about: string;
@@ -102,7 +106,7 @@ export function jsonResponse(value: unknown, status = 200): ApiResponse {
   return { status, json: value };
 }
 
-/** `contentType` undefined is the peer's error form, "text/plain; charset=utf-8". */
+/** `contentType` undefined is Consul's error form, "text/plain; charset=utf-8". */
 export function textResponse(status: number, text: string, contentType?: string): ApiResponse {
   return contentType === undefined ? { status, text } : { status, text, contentType };
 }

@@ -23,7 +23,9 @@ function guardSlowReader(response: ServerResponse, clock: Clock, writeMs: number
   response.once('close', () => timer.cancel());
 }
 
-/** Sends what an iterable yields until it ends or the client goes away or reads nothing for `writeMs`; resolves then. */
+/**
+ * Sends what an iterable yields until it ends or the client goes away or reads nothing for `writeMs`; resolves then.
+ */
 export async function sendStream(
   response: ServerResponse,
   compiled: CompiledResponse,

@@ -627,7 +627,7 @@ describe('authorizer', () => {
   const noRoots = { held: new Held<CaRoots>(new FakeClock()) };
   const URI = 'spiffe://1234.consul/ns/default/dc/dc1/svc/db';
 
-  it('decides from followed verdicts, with the peer’s texts', async () => {
+  it('decides from followed verdicts, with Consul’s texts', async () => {
     const { contract, pool } = start();
     const authorizer = new ConnectionAuthorizer({ pool, roots: noRoots, clock: new FakeClock(), aclsEnabled: false });
     stops.push(async () => authorizer.close());

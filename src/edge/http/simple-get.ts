@@ -17,7 +17,7 @@ const SPECIAL = new Set(['connection', 'content-length', 'transfer-encoding', 'e
 /**
  * Recognizes a whole, lone GET of HTTP/1.1 without a body on a connection that stays open. Everything else (a part of
  * a request, two of them, another method or version, anything unusual in a header) is undefined and left to Node's
- * parser, so that this one never has to judge what is malformed.
+ * parser, so that this one never has to decide what is malformed.
  */
 export function parseSimpleGet(text: string): SimpleGet | undefined {
   if (text.length > MAX_LENGTH || text.indexOf('\r\n\r\n') !== text.length - 4) return undefined;

@@ -1,7 +1,7 @@
 import type { Query } from './query.ts';
 
 /**
- * The ACL token of a request; the query goes before the header, and this before `Authorization`, as in the peer.
+ * The ACL token of a request; the query goes before the header, and this before `Authorization`, as in Consul.
  * @param rawHeaders names and values in turn: building the object of all headers would cost more than the look-up.
  */
 export function requestToken(rawHeaders: readonly string[], query: Query): string | undefined {

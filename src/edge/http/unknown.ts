@@ -9,7 +9,7 @@ const ABSENT: Readonly<Record<string, string>> = {
 };
 
 /**
- * The answer for a path that no route has. The peer's 404 is empty, which its clients read as "no such key" where a
+ * The answer for a path that no route has. Consul's 404 is empty, which its clients read as "no such key" where a
  * missing object is answered in the same way.
  */
 export function unknownEndpoint(url: string): ApiResponse {

@@ -64,7 +64,7 @@ describe('the grammar', () => {
     ],
     ['(foo == 4', '1:10 (9): rule "grouping": Unmatched parentheses'],
     ['foo ==\n"\\q"', '2:1 (7): rule "string": invalid syntax'],
-  ])('refuses %j as the peer does', (expression, message) => {
+  ])('refuses %j as Consul does', (expression, message) => {
     expect(fault(expression)).toBe(message);
   });
 
@@ -118,7 +118,7 @@ describe('selectors and values', () => {
       'Failed to coerce value "yes" for selector "Native": strconv.ParseBool: parsing "yes": invalid syntax',
     ],
     ['Name matches "[a"', 'Failed to compile regular expression "[a": error parsing regexp: missing closing ]: `[a`'],
-  ])('refuses %j as the peer does', (expression, message) => {
+  ])('refuses %j as Consul does', (expression, message) => {
     expect(fault(expression)).toBe(message);
   });
 

@@ -35,7 +35,7 @@ export class FilterCompiler<T> {
     this.#fields = fields;
   }
 
-  /** Throws `rejected` with the peer's text when the expression is malformed or does not fit the schema. */
+  /** Throws `rejected` with Consul's text when the expression is malformed or does not fit the schema. */
   compile(expression: string): (value: T) => boolean {
     const kept = this.#kept.get(expression);
     if (kept !== undefined) {

@@ -36,11 +36,11 @@ const SPACE = '[ \\t\\r\\n]';
 const LETTER = '[a-zA-Z]';
 const WORD = '[a-zA-Z0-9_]';
 
-/** The text does not follow the grammar; the message is the peer's. */
+/** The text does not follow the grammar; the message is Consul's. */
 export class SyntaxFault extends Error {}
 
 /**
- * Reads the peer's filter grammar (a parsing expression grammar: ordered choices, no separate tokens). Each attempt to
+ * Reads Consul's filter grammar (a parsing expression grammar: ordered choices, no separate tokens). Each attempt to
  * match a literal or a class that fails farthest to the right is remembered, because the error text lists exactly
  * those, so the order and number of attempts here is part of the behaviour.
  */
@@ -97,7 +97,10 @@ class Parser {
     return this.#eof() ? whole : FAILED;
   }
 
-  /** The expression inside parentheses that starts at `start`; read once though the grammar asks for it up to three times. */
+  /**
+   * The expression inside parentheses that starts at `start`; read once though the grammar asks for it up to three
+   * times.
+   */
   #group(start: number): Expression | Failed {
     const known = this.#groups.get(start);
     if (known !== undefined) {

@@ -3,7 +3,7 @@ import type { Intention } from '../intention.ts';
 import { FilterCompiler } from './filter.ts';
 import { BOOL, type Fields, list, map, NUMBER, struct, TEXT, TEXT_MAP, TEXTS } from './schema.ts';
 
-/** What can be filtered by which fields, as the peer documents it for each list. */
+/** What can be filtered by which fields, as Consul documents it for each list. */
 
 const SERVICE_ADDRESSES = map(struct({ Address: TEXT, Port: NUMBER }));
 const WEIGHTS = struct({ Passing: NUMBER, Warning: NUMBER });

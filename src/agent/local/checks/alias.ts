@@ -7,7 +7,9 @@ export interface AliasedCheck {
   readonly Output: string;
 }
 
-/** What an alias shows of the checks behind it: the first critical one, else the last warning, else that all is well. */
+/**
+ * What an alias shows of the checks behind it: the first critical one, else the last warning, else that all is well.
+ */
 export function aliasResult(checks: readonly AliasedCheck[]): CheckResult {
   let result: CheckResult = {
     status: 'passing',

@@ -30,8 +30,8 @@ interface Answer {
 }
 
 /**
- * Passing on 2xx, warning on 429, critical on all else; the body's start is the output. Redirects are followed on the same
- * host: another one is not what was registered to be asked, and may be one that only this machine reaches.
+ * Passing on 2xx, warning on 429, critical on all else; the body's start is the output. Redirects are followed on the
+ * same host: another one is not what was registered to be asked, and may be one that only this machine reaches.
  */
 export async function probeHttp(clock: Clock, probe: HttpProbe, signal: AbortSignal): Promise<CheckResult> {
   const controller = new AbortController();

@@ -12,8 +12,8 @@ export interface CheckReach {
 export const USUAL_REACH: CheckReach = { linkLocal: false, redirectHosts: false };
 
 /**
- * Link-local addresses, and what clouds answer with a machine's credentials to whoever asks from it: 169.254.169.254 and
- * fd00:ec2::254. A check's output is shown, so that who may register a check could read them.
+ * Link-local addresses, and what clouds answer with a machine's credentials to whoever asks from it: 169.254.169.254
+ * and fd00:ec2::254. A check's output is shown, so that who may register a check could read them.
  */
 const LINK_LOCAL = new BlockList();
 LINK_LOCAL.addSubnet('169.254.0.0', 16, 'ipv4');
@@ -27,7 +27,9 @@ export function isLinkLocal(address: string): boolean {
   return family !== 0 && LINK_LOCAL.check(bare, family === 6 ? 'ipv6' : 'ipv4');
 }
 
-/** Throws for an address that checks must not connect to. Names are looked at when they are resolved: {@link lookupFor}. */
+/**
+ * Throws for an address that checks must not connect to. Names are looked at when they are resolved: {@link lookupFor}.
+ */
 export function requireReach(host: string, reach: CheckReach): void {
   if (!reach.linkLocal && isLinkLocal(host)) throw refused(host);
 }

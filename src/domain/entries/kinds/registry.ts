@@ -48,7 +48,7 @@ export function isKind(kind: string): kind is ConfigEntryKind {
   return Object.hasOwn(KINDS, kind);
 }
 
-/** Throws as the peer does for a kind in a path. */
+/** Throws as Consul does for a kind in a path. */
 export function requireKind(kind: string): ConfigEntryKind {
   if (!isKind(kind)) throw rejected(`invalid config entry kind: ${kind}`);
   return kind;

@@ -100,7 +100,7 @@ export const serviceResolver: KindSpec<ServiceResolver> = {
   },
 };
 
-/** Also refused is what the peer would only find when it looks for instances: a field that they don't have. */
+/** Also refused is what Consul would only find when it looks for instances: a field that they don't have. */
 function validateFilter(subset: string, filter: string): void {
   try {
     serviceInstanceFilter.compile(filter);

@@ -245,7 +245,7 @@ const GRANTS = {
   ),
 };
 
-/** What every object shows and nobody sets; clients send it back. */
+/** What every object shows and no client sets; clients send it back. */
 const SHOWN = { Hash: asAny, CreateIndex: asInt, ModifyIndex: asInt, Namespace: asString };
 
 const POLICY = asStruct('structs.ACLPolicy', {

@@ -126,7 +126,7 @@ export function agentRoutes(deps: AgentRouteDeps): readonly Route[] {
       acl: 'none',
       rule: OPEN,
       get: (_params, options) => agent.roots.get(options),
-      // The peer's cache forgets who led and how old the answer was.
+      // Consul's cache forgets who led and how old the answer was.
       headers: { 'X-Consul-Knownleader': 'false', 'X-Consul-Lastcontact': '0' },
     }),
     heldRoute(deps, {
@@ -245,7 +245,7 @@ function cachedResponse(answer: CachedAnswer<unknown>, headers: Readonly<Record<
   };
 }
 
-/** Age in whole seconds, only told when the answer was at hand. */
+/** Age in whole seconds, only shown when the answer was at hand. */
 function cacheHeaders(answer: CachedAnswer<unknown>): Record<string, string> {
   if (!answer.cacheHit) return { 'X-Cache': 'MISS' };
   return { 'X-Cache': 'HIT', Age: String(Math.max(0, Math.floor(answer.ageMs / 1_000))) };

@@ -32,7 +32,7 @@ export interface ApiRouteDeps {
   readonly translateWanAddrs?: boolean;
   readonly queryTimes?: QueryTimes;
   readonly clock: Clock;
-  /** Milliseconds between two signs of life on a silent stream. */
+  /** Milliseconds between two heartbeats on a silent stream. */
   readonly heartbeatMs?: number;
 }
 

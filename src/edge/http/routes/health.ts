@@ -27,7 +27,7 @@ export function healthRoutes(deps: CatalogRouteDeps): readonly Route[] {
       meta: 'consistency',
       metaOnError: true,
       cached: true,
-      // The peer looks at ?passing after it has the answer, so this 400 carries the index headers.
+      // Consul looks at ?passing after it has the answer, so this 400 carries the index headers.
       render: (_result, query) =>
         query.has('passing') && parseFlag(query.text('passing')) === undefined
           ? textResponse(400, 'Invalid value for ?passing')

@@ -177,7 +177,7 @@ function single(query: Query, name: string): string {
   return values[0] as string;
 }
 
-/** The peer answers 500 to what is wrong with these parameters. */
+/** Consul answers 500 to what is wrong with these parameters. */
 function missing(name: string): IsthmusError {
   return new IsthmusError('rejected', `required query parameter '${name}' not set`);
 }

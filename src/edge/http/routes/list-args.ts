@@ -45,7 +45,7 @@ export function filterArgs(query: Query): { readonly filter?: string } {
   return filter === '' ? {} : { filter };
 }
 
-/** A part of the path that must not be empty; `text` is the peer's 400 otherwise. */
+/** A part of the path that must not be empty; `text` is Consul's 400 otherwise. */
 export function required(value: string | undefined, text: string): string {
   if (value === undefined || value === '') throw new IsthmusError('invalid_argument', text);
   return value;

@@ -9,9 +9,9 @@ interface Thread {
 }
 
 /**
- * Compiles an RE2 pattern to a search for its first match: the texts of the whole match and of its groups ('' for a group
- * that took no part), or undefined. All ways are followed at once, in the order of preference, so that the time is
- * bounded by pattern × text. Throws {@link PatternFault}.
+ * Compiles an RE2 pattern to a search for its first match: the texts of the whole match and of its groups ('' for a
+ * group that took no part), or undefined. All ways are followed at once, in the order of preference, so that the time
+ * is bounded by pattern × text. Throws {@link PatternFault}.
  */
 export function compileCaptures(source: string): (text: string) => readonly string[] | undefined {
   const whole = { type: 'group', node: parsePattern(source), index: 0 } as const;

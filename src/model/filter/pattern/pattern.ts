@@ -5,9 +5,9 @@ import { PatternFault, parsePattern, type Ranges } from './syntax.ts';
 export { PatternFault };
 
 /**
- * Compiles an RE2 pattern to a test "occurs anywhere in the text". It runs all alternatives at once, so that its time is
- * bounded by pattern × text whatever the pattern (a caller's pattern must not be able to stall the process).
- * Throws {@link PatternFault}.
+ * Compiles an RE2 pattern to a test "occurs anywhere in the text". It runs all alternatives at once, so that its time
+ * is bounded by pattern × text whatever the pattern (a caller's pattern must not be able to stall the process). Throws
+ * {@link PatternFault}.
  */
 export function compilePattern(source: string): (text: string) => boolean {
   const program = compileProgram(parsePattern(source), { captures: false });

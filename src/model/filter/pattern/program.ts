@@ -15,7 +15,9 @@ export type Instruction =
 
 export type Program = readonly Instruction[];
 
-/** The steps that match a pattern; with `captures` they save where groups begin and end. Throws {@link PatternFault}. */
+/**
+ * The steps that match a pattern; with `captures` they save where groups begin and end. Throws {@link PatternFault}.
+ */
 export function compileProgram(pattern: Node, { captures }: { readonly captures: boolean }): Program {
   const compiler = new Compiler(captures);
   compiler.emit(pattern);

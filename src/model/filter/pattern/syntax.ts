@@ -1,5 +1,5 @@
 /**
- * Reads regular expressions in RE2's syntax (the one of the peer). Groups that capture and lazy repetitions are kept for
+ * Reads regular expressions in RE2's syntax (the one of Consul). Groups that capture and lazy repetitions are kept for
  * `capture.ts`; to a test whether a text matches they make no difference.
  */
 export type Node =

@@ -21,7 +21,9 @@ import { isExpired } from './tokens.ts';
 export interface Resolved {
   readonly accessor: string;
   readonly rights: Rights;
-  /** The token itself, when this datacenter's tables do not hold it, and how long ago the primary said so, milliseconds. */
+  /**
+   * The token itself, when this datacenter's tables do not hold it, and how long ago the primary said so, milliseconds.
+   */
   readonly token?: AclToken;
   readonly ageMs?: number;
 }
@@ -30,13 +32,16 @@ export type DownPolicy = 'allow' | 'deny' | 'extend-cache' | 'async-cache';
 
 /** The primary, as the place where a token is known that is not known here. */
 export interface PrimaryTokens {
-  /** Throws `permission_denied` when there is no such token. `revision` is the primary's: all that the token links to is older. */
+  /**
+   * Throws `permission_denied` when there is no such token. `revision` is the primary's: all that the token links to is
+   * older.
+   */
   self(secret: string, signal: AbortSignal): Promise<{ readonly token: AclToken; readonly revision: number }>;
   /** Resolves once the policies and roles of that revision are here, or after a while. */
   linksArrived(revision: number, signal: AbortSignal): Promise<void>;
 }
 
-export interface ResolverDeps {
+export interface TokenResolverDeps {
   readonly store: Pick<Store, 'onCommit'>;
   readonly tables: AclTables;
   readonly clock: Clock;
@@ -71,11 +76,12 @@ const MAX_COMPILED = 4_096;
 const MAX_FETCHED = 16_384;
 
 /**
- * Turns secrets into rights. What is known is kept until one of the tables changes it. A secret that is not known here is
- * asked for in the primary every time: that a token does not exist is never kept, so a new one works at once everywhere.
+ * Turns secrets into rights. What is known is kept until one of the tables changes it. A secret that is not known here
+ * is asked for in the primary every time: that a token does not exist is never kept, so a new one works at once
+ * everywhere.
  */
-export class Resolver {
-  readonly #deps: ResolverDeps;
+export class TokenResolver {
+  readonly #deps: TokenResolverDeps;
   readonly #known = new Map<string, Known>();
   /** Rights by what they are made of: tokens with the same grants share them. */
   readonly #compiled = new Map<string, Rights>();
@@ -84,12 +90,12 @@ export class Resolver {
   readonly #asking = new Map<string, Promise<Resolved>>();
   readonly #listeners = new Set<() => void>();
 
-  constructor(deps: ResolverDeps) {
+  constructor(deps: TokenResolverDeps) {
     this.#deps = deps;
     deps.store.onCommit((commit) => this.#onCommit(commit));
   }
 
-  /** Calls `listener` whenever somebody's rights may have changed; returns the function that ends it. */
+  /** Calls `listener` whenever the rights of a token may have changed; returns the function that ends it. */
   onChange(listener: () => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
@@ -108,7 +114,7 @@ export class Resolver {
     return this.#look(secret);
   }
 
-  /** Throws `permission_denied` with the peer's text when there is no such token. */
+  /** Throws `permission_denied` with Consul's text when there is no such token. */
   async resolve(secret: string, signal: AbortSignal): Promise<Resolved> {
     const known = this.peek(secret);
     if (known !== undefined) return known;
@@ -118,7 +124,7 @@ export class Resolver {
     if (kept !== undefined && !isExpired(kept.token, clock.now())) {
       const ageMs = clock.now() - kept.at;
       const fresh = ageMs >= 0 && ageMs < ttlMs; // a clock that was set back makes nothing young
-      if (!fresh && downPolicy === 'async-cache') void this.#ask(primary, secret).catch(() => undefined); // told to the next one
+      if (!fresh && downPolicy === 'async-cache') void this.#ask(primary, secret).catch(() => undefined); // the next one sees it
       if (fresh || downPolicy === 'async-cache') return this.#kept(kept);
     }
     signal.throwIfAborted();
