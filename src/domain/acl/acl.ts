@@ -136,7 +136,7 @@ export function createAcl(deps: AclDeps, options: AclOptions): Acl {
       roles,
       tokens,
       bootstrap,
-      accessorOf: (token) => resolver.peek(token)?.accessor,
+      accessorOf: (token) => tokenResolver.peek(token)?.accessor,
     }),
     bootstrap,
     policies,
