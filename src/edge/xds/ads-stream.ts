@@ -9,7 +9,7 @@ import { grpcStatus } from './grpc-status.ts';
 import type { XdsLimits } from './limits.ts';
 import type { XdsMeters } from './meters.ts';
 import type { Answer, XdsProtocol } from './protocol.ts';
-import type { Resource, ResourceSet } from './resource.ts';
+import type { ResourceSet } from './resource.ts';
 import { ResourceMaker } from './resources/all.ts';
 import { ROOTS } from './resources/names.ts';
 import { StreamStatus } from './status.ts';
@@ -57,6 +57,8 @@ export class AdsStream<Request extends XdsRequest, Response extends XdsResponse>
   #wake: (() => void) | undefined;
   #window = { from: 0, count: 0 };
   #opening: readonly Timer[] = [];
+  /** Version of the roots that was confirmed last. */
+  #confirmed: string | undefined;
 
   constructor(
     call: ServerDuplexStream<Request, Response>,
@@ -157,6 +159,7 @@ export class AdsStream<Request extends XdsRequest, Response extends XdsResponse>
   #receive(request: Request): void {
     const answer = this.#protocol.receive(request);
     if (answer !== undefined) this.#onAnswer(answer);
+    this.#confirmRoots();
     this.#wake?.();
   }
 
@@ -165,7 +168,6 @@ export class AdsStream<Request extends XdsRequest, Response extends XdsResponse>
     const status = this.#status;
     if (error === undefined) {
       status?.accepted(type, resources);
-      if (type === 'secret') this.#confirm(resources);
       if (type === 'listener' && this.#opening.length === 0) this.#opening = this.#watchOpening();
       return;
     }
@@ -185,11 +187,13 @@ export class AdsStream<Request extends XdsRequest, Response extends XdsResponse>
     return OPENED_AFTER_MS.map((ms) => this.#deps.clock.after(ms, () => this.#feed?.serves()));
   }
 
-  /** It verifies with the roots that it was given. */
-  #confirm(resources: readonly Resource[]): void {
-    const version = resources.find(({ name }) => name === ROOTS)?.version;
+  /** Says with which roots it verifies, once it is known to have taken them over. */
+  #confirmRoots(): void {
+    const version = this.#protocol.takenOver('secret', ROOTS);
     const ids = version === undefined ? undefined : this.#roots.get(version);
-    if (ids !== undefined) this.#feed?.holds(ids);
+    if (ids === undefined || version === this.#confirmed) return;
+    this.#confirmed = version;
+    this.#feed?.holds(ids);
   }
 
   async #follow(feed: ProxyFeed): Promise<void> {
@@ -198,6 +202,7 @@ export class AdsStream<Request extends XdsRequest, Response extends XdsResponse>
       const set = this.#maker.make(snapshot);
       this.#remember(set, snapshot);
       this.#protocol.update(set);
+      this.#confirmRoots();
       this.#wake?.();
     }
     throw new IsthmusError('unavailable', 'the proxy is not followed any longer');

@@ -8,7 +8,7 @@ import type { XdsLimits } from './limits.ts';
 import type { Answer, XdsProtocol } from './protocol.ts';
 import type { Resource, ResourceSet } from './resource.ts';
 import { type Subscription, Subscriptions, unknownType } from './subscription.ts';
-import { XDS_TYPE_INFO, XDS_TYPES, xdsTypeOf } from './types.ts';
+import { XDS_TYPE_INFO, XDS_TYPES, type XdsType, xdsTypeOf } from './types.ts';
 
 /** The incremental protocol: only what changed is sent, and what is gone is named. */
 export class DeltaProtocol implements XdsProtocol<DeltaDiscoveryRequest, DeltaDiscoveryResponse> {
@@ -31,8 +31,13 @@ export class DeltaProtocol implements XdsProtocol<DeltaDiscoveryRequest, DeltaDi
         if (subscription.wants(name)) subscription.sent.set(name, version);
     const { inFlight } = subscription;
     if (inFlight === undefined || inFlight.nonce !== request.responseNonce) return undefined;
-    subscription.inFlight = undefined;
-    return { type, resources: inFlight.resources, error: request.errorDetail?.message };
+    const error = request.errorDetail?.message;
+    subscription.answered(error);
+    return { type, resources: inFlight.resources, error };
+  }
+
+  takenOver(type: XdsType, name: string): string | undefined {
+    return this.#subscriptions.of(type).takenOver(name);
   }
 
   update(set: ResourceSet): void {

@@ -18,6 +18,8 @@ export interface XdsProtocol<Request, Response> {
   receive(request: Request): Answer | undefined;
   /** Everything that the Envoy is to have from now on. */
   update(set: ResourceSet): void;
+  /** The version of a resource that the Envoy is known to have taken over, on this stream or before it. */
+  takenOver(type: XdsType, name: string): string | undefined;
   /** The next message for it, if there is one to send now. */
   next(): Response | undefined;
 }

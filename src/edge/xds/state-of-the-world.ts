@@ -9,7 +9,7 @@ import type { XdsLimits } from './limits.ts';
 import type { Answer, XdsProtocol } from './protocol.ts';
 import type { Resource, ResourceSet } from './resource.ts';
 import { type Subscription, Subscriptions, unknownType } from './subscription.ts';
-import { XDS_TYPE_INFO, XDS_TYPES, xdsTypeOf } from './types.ts';
+import { XDS_TYPE_INFO, XDS_TYPES, type XdsType, xdsTypeOf } from './types.ts';
 
 /**
  * The older protocol. Clusters and listeners come as whole lists, where what is missing is gone; the others by name, where
@@ -34,8 +34,13 @@ export class StateOfTheWorldProtocol implements XdsProtocol<DiscoveryRequest, Di
     if (!subscription.active) subscription.resumes = request.versionInfo !== '';
     this.#subscribe(subscription, request.resourceNames);
     if (!isAnswer || inFlight === undefined) return undefined;
-    subscription.inFlight = undefined;
-    return { type, resources: inFlight.resources, error: request.errorDetail?.message };
+    const error = request.errorDetail?.message;
+    subscription.answered(error);
+    return { type, resources: inFlight.resources, error };
+  }
+
+  takenOver(type: XdsType, name: string): string | undefined {
+    return this.#subscriptions.of(type).takenOver(name);
   }
 
   update(set: ResourceSet): void {

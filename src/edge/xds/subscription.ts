@@ -15,6 +15,8 @@ export class Subscription {
   readonly names = new Set<string>();
   /** Versions of what it has, by name. */
   readonly sent = new Map<string, string>();
+  /** Versions that it rejected, by name: they are not sent again. */
+  readonly rejected = new Map<string, string>();
   /** The resources themselves, as long as it has them. */
   readonly held = new Map<string, Resource>();
   wildcard = false;
@@ -28,6 +30,22 @@ export class Subscription {
 
   get active(): boolean {
     return this.wildcard || this.names.size > 0;
+  }
+
+  /** The version of a resource that the Envoy is known to have taken over. */
+  takenOver(name: string): string | undefined {
+    const version = this.sent.get(name);
+    const waits = this.inFlight?.resources.some((resource) => resource.name === name) === true;
+    return waits || this.rejected.get(name) === version ? undefined : version;
+  }
+
+  /** Its answer to what is in flight. */
+  answered(error: string | undefined): void {
+    for (const { name, version } of this.inFlight?.resources ?? []) {
+      if (error === undefined) this.rejected.delete(name);
+      else this.rejected.set(name, version);
+    }
+    this.inFlight = undefined;
   }
 
   wants(name: string): boolean {
