@@ -90,15 +90,15 @@ export async function runAgent({ input, describe, host = processHost }: RunAgent
     lines: logging.recent,
     signal: stopping.signal,
   });
+  const xds = createXds({ ...shared, feeds: parts.proxies, certificates });
   const http = createHttp({
     ...{ ...shared, contract, certificates, audit },
+    envoys: xds.envoys,
     snapshots: core.snapshots,
     agent: parts,
     local: agent.local,
     accessorOf: (token) => core.accessorOf(token || tokens.get('default')),
   });
-
-  const xds = createXds({ loaded, feeds: parts.proxies, certificates, clock, log, metrics });
 
   const services = [
     createClockJumps(clock, log, metrics),

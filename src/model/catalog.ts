@@ -20,6 +20,9 @@ export interface Upstream {
   readonly Datacenter?: string;
   readonly LocalBindAddress?: string;
   readonly LocalBindPort?: number;
+  /** Instead of address and port: path of a Unix socket, and its permissions in octal. */
+  readonly LocalBindSocketPath?: string;
+  readonly LocalBindSocketMode?: string;
   readonly Config?: Readonly<Record<string, unknown>>;
   readonly MeshGateway: Readonly<Record<string, unknown>>;
 }

@@ -43,11 +43,16 @@ function upstreamFaults(upstreams: readonly Partial<Upstream>[]): string[] {
     const name = upstream.DestinationName ?? '';
     if (name === '') faults.push('upstream destination name cannot be empty');
     if (name === '*') faults.push('upstream destination name cannot be a wildcard');
-    if ((upstream.LocalBindPort ?? 0) === 0) faults.push('upstream local bind port cannot be zero');
+    const socket = upstream.LocalBindSocketPath ?? '';
+    if ((upstream.LocalBindPort ?? 0) === 0 && socket === '') faults.push('upstream local bind port cannot be zero');
+    if (socket !== '' && ((upstream.LocalBindPort ?? 0) !== 0 || (upstream.LocalBindAddress ?? '') !== ''))
+      faults.push('only one of local bind address/port or local bind socket path may be given for an upstream');
+    if (!/^(?:[0-7]{3,4})?$/.test(upstream.LocalBindSocketMode ?? ''))
+      faults.push('upstream local bind socket mode must be octal, such as 0600');
     const type = upstream.DestinationType ?? '';
     if (type !== '' && type !== 'service' && type !== 'prepared_query')
       faults.push(`unknown upstream destination type: ${JSON.stringify(type)}`);
-    const address = `${upstream.LocalBindAddress || '127.0.0.1'}:${upstream.LocalBindPort ?? 0}`;
+    const address = socket || `${upstream.LocalBindAddress || '127.0.0.1'}:${upstream.LocalBindPort ?? 0}`;
     if (bound.has(address))
       faults.push(
         `upstreams cannot contain duplicates by local bind address and port; ${JSON.stringify(address)} is specified twice`,
@@ -144,6 +149,8 @@ function normalizeUpstream(upstream: Partial<Upstream>): Upstream {
     ...(upstream.Datacenter ? { Datacenter: upstream.Datacenter } : undefined),
     ...(upstream.LocalBindAddress ? { LocalBindAddress: upstream.LocalBindAddress } : undefined),
     ...(upstream.LocalBindPort ? { LocalBindPort: upstream.LocalBindPort } : undefined),
+    ...(upstream.LocalBindSocketPath ? { LocalBindSocketPath: upstream.LocalBindSocketPath } : undefined),
+    ...(upstream.LocalBindSocketMode ? { LocalBindSocketMode: upstream.LocalBindSocketMode } : undefined),
     ...(upstream.Config && Object.keys(upstream.Config).length > 0 ? { Config: upstream.Config } : undefined),
     MeshGateway: meshGateway(upstream.MeshGateway),
   };

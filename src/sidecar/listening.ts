@@ -1,3 +1,4 @@
+import { chmodSync, lstatSync, unlinkSync } from 'node:fs';
 import type { AddressInfo, Server } from 'node:net';
 import { IsthmusError } from '../lib/errors.ts';
 import { codeOf, hostPort } from './sockets.ts';
@@ -18,6 +19,21 @@ export function listen(server: Server, address: string, port: number): Promise<n
     server.once('listening', onListening);
     server.listen({ host: address === '' ? '127.0.0.1' : address, port, backlog: 1_024 });
   });
+}
+
+/** Listens at a Unix socket, in the place of what an earlier process left there. @param mode permissions in octal */
+export async function listenAtSocket(server: Server, path: string, mode: string | undefined): Promise<void> {
+  if (lstatSync(path, { throwIfNoEntry: false })?.isSocket() === true) unlinkSync(path);
+  await new Promise<void>((resolve, reject) => {
+    const onError = (cause: Error): void =>
+      reject(new IsthmusError('unavailable', `cannot listen on ${path}: ${codeOf(cause)}`, { cause }));
+    server.once('error', onError);
+    server.listen({ path, backlog: 1_024 }, () => {
+      server.removeListener('error', onError);
+      resolve();
+    });
+  });
+  if (mode !== undefined) chmodSync(path, Number.parseInt(mode, 8));
 }
 
 /** No new connections from here on; resolves once those that exist are gone too. */

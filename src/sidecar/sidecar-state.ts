@@ -372,6 +372,8 @@ function sameUpstream(a: SidecarUpstream, b: SidecarUpstream): boolean {
   return (
     a.bindAddress === b.bindAddress &&
     a.bindPort === b.bindPort &&
+    a.bindSocketPath === b.bindSocketPath &&
+    a.bindSocketMode === b.bindSocketMode &&
     a.name === b.name &&
     a.datacenter === b.datacenter &&
     JSON.stringify(a.config) === JSON.stringify(b.config)

@@ -10,7 +10,7 @@ import { DialError } from './dialer.ts';
 import type { Far, Instance } from './instance.ts';
 import type { Instances } from './instances.ts';
 import type { SidecarLimits } from './limits.ts';
-import { listen, stopListening } from './listening.ts';
+import { listen, listenAtSocket, stopListening } from './listening.ts';
 import type { SidecarMeters } from './meters.ts';
 import type { OpenConnection, OpenConnections } from './open-connections.ts';
 import { type Tolerance, toleranceOf } from './outlier.ts';
@@ -55,11 +55,15 @@ export class Upstream {
   }
 
   get address(): string {
-    return hostPort(this.config.bindAddress === '' ? '127.0.0.1' : this.config.bindAddress, this.#port);
+    const { bindAddress, bindSocketPath } = this.config;
+    if (bindSocketPath !== undefined) return `unix://${bindSocketPath}`;
+    return hostPort(bindAddress === '' ? '127.0.0.1' : bindAddress, this.#port);
   }
 
   async start(): Promise<void> {
-    this.#port = await listen(this.#server, this.config.bindAddress, this.config.bindPort);
+    const { bindAddress, bindPort, bindSocketPath, bindSocketMode } = this.config;
+    if (bindSocketPath !== undefined) await listenAtSocket(this.#server, bindSocketPath, bindSocketMode);
+    else this.#port = await listen(this.#server, bindAddress, bindPort);
     this.#server.on('error', (error) => {
       this.#deps.log.error('listener failed', { upstream: this.config.key, error: error.message });
     });

@@ -119,6 +119,7 @@ export const ACCESS_ROWS: Readonly<Record<string, AccessRow>> = {
     body: { Name: 'web', ID: 'web-2' },
     rules: WEB_WRITE,
   },
+  'GET /v1/agent/connect/envoys': { path: '/v1/agent/connect/envoys', shown: /^\[\]/ },
   'GET /v1/agent/services': { path: '/v1/agent/services', rules: WEB, hidden: EMPTY_OBJECT, shown: /"web"/ },
   'PUT /v1/agent/token/:kind': { path: '/v1/agent/token/replication', body: { Token: '' }, rules: AGENT_WRITE },
 

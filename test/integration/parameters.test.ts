@@ -9,6 +9,7 @@ import type { ApiRequest, Route } from '../../src/edge/http/route.ts';
 import { agentCheckRoutes } from '../../src/edge/http/routes/agent-checks.ts';
 import { agentServiceRoutes } from '../../src/edge/http/routes/agent-services.ts';
 import { apiRoutes } from '../../src/edge/http/routes/all.ts';
+import { envoyRoutes } from '../../src/edge/http/routes/envoys.ts';
 import { systemClock } from '../../src/lib/clock.ts';
 import { TENANCY_PARAMETERS } from '../../src/model/tenancy.ts';
 import type { ServerContract } from '../../src/rpc/contract/contract.ts';
@@ -80,6 +81,7 @@ const routes: readonly Route[] = [
   ...apiRoutes({ ...shared, agent: agent as unknown as AgentParts, snapshots: nothing as SnapshotContract }),
   ...agentServiceRoutes({ local, datacenter: 'dc1' }),
   ...agentCheckRoutes({ local }),
+  ...envoyRoutes({ envoys: () => [] }),
 ];
 
 /** None, all that may stand together, and each alone. */

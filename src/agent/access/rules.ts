@@ -124,3 +124,9 @@ export function requireCheck(rights: Rights, { local, nodeName }: AgentFacts, id
 function pick<T>(record: Readonly<Record<string, T>>, sees: (value: T) => boolean): Readonly<Record<string, T>> {
   return Object.fromEntries(Object.entries(record).filter(([, value]) => sees(value)));
 }
+
+/** Of the Envoys, those of services that the token may read. */
+export const envoysSeen: AgentRule = {
+  show: (rights, json) =>
+    (json as readonly { readonly Service: string }[]).filter(({ Service }) => rights.may('service', Service, 'read')),
+};

@@ -30,6 +30,8 @@ export interface ProxyConfigsDeps {
   readonly metrics: Metrics;
   /** Called when a proxy began to serve, or went: a check that looks at it needn't wait for its turn. */
   readonly onSidecar?: (proxyId: string) => void;
+  /** Whether a registered proxy takes connections, as its checks say. */
+  readonly isListening?: (proxyId: string) => boolean;
 }
 
 /** One proxy, followed for one consumer: the wire of the built-in sidecar, or a stream of Envoy's. */
@@ -61,7 +63,7 @@ const MAX_SESSIONS = 4_096;
 export function createProxyConfigs(deps: ProxyConfigsDeps): ProxyConfigs {
   const { pool, local, leaves, roots, datacenter, node, clock, log } = deps;
   const addresses = defaultAddresses(deps.address);
-  const verifiers = new Verifiers(clock);
+  const verifiers = new Verifiers(clock, deps.isListening);
   const resolver = createUpstreamResolver({ pool, datacenter, node, clock });
   const tasks = createTaskGroup({
     clock,

@@ -24,11 +24,14 @@ const LINGER_MS = 10_000;
 /** The sidecars that follow this agent, with the roots that they have confirmed. */
 export class Verifiers implements VerifierSource {
   readonly #clock: Clock;
+  readonly #isAlive: (name: string) => boolean;
   readonly #entries = new Set<Entry>();
   readonly #listeners = new Set<() => void>();
 
-  constructor(clock: Clock) {
+  /** @param isAlive whether a proxy that follows no longer still takes connections, as far as is known. */
+  constructor(clock: Clock, isAlive: (name: string) => boolean = () => false) {
     this.#clock = clock;
+    this.#isAlive = isAlive;
   }
 
   verifiers(): readonly Verifier[] {
@@ -58,7 +61,7 @@ export class Verifiers implements VerifierSource {
         if (entry.timer !== undefined || !this.#entries.has(entry)) return;
         if (entry.rootIds === undefined)
           this.#remove(entry); // it never began to verify
-        else entry.timer = this.#clock.after(LINGER_MS, () => this.#remove(entry));
+        else this.#linger(entry);
       },
     };
   }
@@ -66,6 +69,14 @@ export class Verifiers implements VerifierSource {
   close(): void {
     for (const entry of this.#entries) entry.timer?.cancel();
     this.#entries.clear();
+  }
+
+  /** One that is away verifies with what it has; it counts until it is known to have ended. */
+  #linger(entry: Entry): void {
+    entry.timer = this.#clock.after(LINGER_MS, () => {
+      if (this.#isAlive(entry.name)) this.#linger(entry);
+      else this.#remove(entry);
+    });
   }
 
   #remove(entry: Entry): void {

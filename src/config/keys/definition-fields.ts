@@ -54,6 +54,8 @@ const UPSTREAM: readonly Field[] = [
   field('datacenter', 'Datacenter', 'text'),
   field('local_bind_address', 'LocalBindAddress', 'text'),
   field('local_bind_port', 'LocalBindPort', 'port'),
+  field('local_bind_socket_path', 'LocalBindSocketPath', 'text'),
+  field('local_bind_socket_mode', 'LocalBindSocketMode', 'text'),
   field('config', 'Config', 'opaque'),
   field('mesh_gateway', 'MeshGateway', 'block', () => MESH_GATEWAY),
 ];

@@ -10,7 +10,9 @@ import type { HttpListener } from '../../edge/http/listen.ts';
 import { agentCheckRoutes } from '../../edge/http/routes/agent-checks.ts';
 import { agentServiceRoutes } from '../../edge/http/routes/agent-services.ts';
 import { apiRoutes } from '../../edge/http/routes/all.ts';
+import { envoyRoutes } from '../../edge/http/routes/envoys.ts';
 import type { Clock } from '../../lib/clock.ts';
+import type { EnvoyStatus } from '../../model/envoy.ts';
 import type { ServerContract } from '../../rpc/contract/contract.ts';
 import type { SnapshotContract } from '../../rpc/contract/snapshots.ts';
 import type { Audit, Logger, Metrics } from '../../telemetry/types.ts';
@@ -23,6 +25,8 @@ export interface HttpDeps {
   readonly agent: AgentParts;
   readonly local: LocalState;
   readonly certificates: Certificates;
+  /** The Envoys that follow this agent. */
+  readonly envoys: () => readonly EnvoyStatus[];
   readonly audit: Audit;
   /** AccessorID of a request's token, as far as it is known here; '' otherwise. */
   readonly accessorOf: (token: string | undefined) => string;
@@ -50,6 +54,7 @@ export function createHttp(deps: HttpDeps): HttpEdge {
     }),
     ...agentServiceRoutes({ local, datacenter }),
     ...agentCheckRoutes({ local }),
+    ...envoyRoutes({ envoys: deps.envoys }),
   ];
   const guarded = config.acl.enabled ? guardRoutes(routes, { rights: agent.access.rights, local, nodeName }) : routes;
   const { audit, accessorOf } = deps;

@@ -3,10 +3,10 @@ import type { ListenAddress, LoadedConfig } from '../../config/types.ts';
 import type { XdsAddress, XdsListener } from '../../edge/xds/listener.ts';
 import { createXdsMeters } from '../../edge/xds/meters.ts';
 import type { XdsServer } from '../../edge/xds/server.ts';
-import type { EnvoyStatus } from '../../edge/xds/status.ts';
 import type { Clock } from '../../lib/clock.ts';
 import { Failure } from '../../lib/failure.ts';
 import type { Service } from '../../lib/service.ts';
+import type { EnvoyStatus } from '../../model/envoy.ts';
 import type { Logger, Metrics } from '../../telemetry/types.ts';
 import type { Certificates } from '../security/certificates.ts';
 

@@ -8,7 +8,7 @@ import { createProxyConfigs, type ProxyConfigs } from '../../agent/proxycfg/prox
 import type { LoadedConfig } from '../../config/types.ts';
 import type { Clock } from '../../lib/clock.ts';
 import type { Service } from '../../lib/service.ts';
-import type { NodeService } from '../../model/catalog.ts';
+import type { HealthCheck, NodeService } from '../../model/catalog.ts';
 import type { OwnCsrs } from '../../pki/csr.ts';
 import type { ServerContract } from '../../rpc/contract/contract.ts';
 import { WatchPool } from '../../rpc/subscribe/watch-pool.ts';
@@ -86,6 +86,7 @@ export function createNodeAgent(deps: NodeAgentDeps): NodeAgent {
     pool,
     local: localServices(local),
     onSidecar: (proxyId) => local.runChecks(proxyId),
+    isListening: (proxyId) => local.checks().some((each) => each.ServiceID === proxyId && isListening(each)),
     leaves,
     roots,
     datacenter,
@@ -123,6 +124,11 @@ export function createNodeAgent(deps: NodeAgentDeps): NodeAgent {
     proxies,
     services: [pool, roots, leaves, authorizing, proxies, reporter, definitions, local],
   };
+}
+
+/** A check that connects to the proxy found it there. */
+function isListening({ Type, Status }: HealthCheck): boolean {
+  return Type === 'tcp' && Status !== 'critical';
 }
 
 /** The agent's services as sidecars need to know them; indexes are the catalog's, not the agent's. */

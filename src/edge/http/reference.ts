@@ -7,6 +7,7 @@ import type { Route } from './route.ts';
 import { agentCheckRoutes } from './routes/agent-checks.ts';
 import { agentServiceRoutes } from './routes/agent-services.ts';
 import { apiRoutes } from './routes/all.ts';
+import { envoyRoutes } from './routes/envoys.ts';
 
 const INTRO = `# HTTP API
 
@@ -73,6 +74,7 @@ export function allRoutes(): readonly Route[] {
     }),
     ...agentServiceRoutes({ local, datacenter: 'dc1' }),
     ...agentCheckRoutes({ local }),
+    ...envoyRoutes({ envoys: () => [] }),
   ];
 }
 

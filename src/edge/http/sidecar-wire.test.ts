@@ -5,6 +5,7 @@ import { Held } from '../../agent/cache/held.ts';
 import { ConnectionAuthorizer } from '../../agent/connection-authorizer.ts';
 import { createProxyConfigs, type ProxyConfigs } from '../../agent/proxycfg/proxy-configs.ts';
 import type { ProxyRequest } from '../../agent/proxycfg/request.ts';
+import { Verifiers } from '../../agent/proxycfg/verifiers.ts';
 import { IsthmusError } from '../../lib/errors.ts';
 import { AsyncQueue } from '../../lib/queue.ts';
 import type { CaRoots, LeafCert } from '../../model/ca.ts';
@@ -61,6 +62,7 @@ class FakeContract {
 }
 
 const DEFAULTS = FakeContract.key('config.list', { kind: 'proxy-defaults' });
+const SERVICE_DEFAULTS = FakeContract.key('config.list', { kind: 'service-defaults', filter: 'Name == "web"' });
 const VERDICTS = FakeContract.key('intentions.verdicts', { destination: 'web' });
 const DB = FakeContract.key('upstreams.resolve', { type: 'service', name: 'db', datacenter: 'dc2' });
 const CACHE = FakeContract.key('upstreams.resolve', { type: 'service', name: 'cache', datacenter: 'dc1' });
@@ -230,6 +232,7 @@ type Started = ReturnType<typeof start>;
 
 function answerAll({ contract, roots, leaves }: Started): void {
   contract.answer(DEFAULTS, []);
+  contract.answer(SERVICE_DEFAULTS, []);
   contract.answer(VERDICTS, verdicts(5));
   contract.answer(DB, db(instance('db-1', 'passing')));
   contract.answer(CACHE, NOBODY);
@@ -266,6 +269,7 @@ describe('proxy configuration', () => {
     const all = start();
     const { contract, roots, leaves } = all;
     const { seen } = await open(all.configs);
+    contract.answer(SERVICE_DEFAULTS, []);
     contract.answer(DEFAULTS, [
       { Kind: 'proxy-defaults', Name: 'global', Config: { a: 1, max_inbound_connections: 1 } },
     ]);
@@ -407,6 +411,7 @@ describe('proxy configuration', () => {
     const all = start();
     const { contract, roots, leaves } = all;
     contract.answer(DEFAULTS, []);
+    contract.answer(SERVICE_DEFAULTS, []);
     contract.answer(VERDICTS, verdicts(5));
     contract.answer(CACHE, NOBODY);
     roots.set(makeRoots('r1'), 1);
@@ -429,11 +434,42 @@ describe('proxy configuration', () => {
     expect(all.contract.opened.filter((key) => key === DB)).toHaveLength(1);
     first.controller.abort();
     await settle();
-    expect(all.contract.open).toBe(5);
+    expect(all.contract.open).toBe(6);
     second.controller.abort();
     await settle();
     expect(all.contract.open).toBe(0);
     expect(all.listeners.size).toBe(0);
+  });
+
+  it('takes what the defaults of its service say, where the registration says nothing', async () => {
+    const all = start();
+    answerAll(all);
+    const { seen } = await open(all.configs);
+    await settle();
+    const upstreams = () => seen.at(-1)?.config?.upstreams.map(({ config }) => config);
+    expect(upstreams()).toEqual([{}, {}]);
+    all.contract.answer(SERVICE_DEFAULTS, [
+      {
+        Kind: 'service-defaults',
+        Name: 'web',
+        MaxInboundConnections: 5,
+        LocalConnectTimeoutMs: 6,
+        UpstreamConfig: {
+          Defaults: { ConnectTimeoutMs: 7, Limits: { MaxConnections: 8 } },
+          Overrides: [{ Name: 'db', ConnectTimeoutMs: 9, PassiveHealthCheck: { MaxFailures: 2, Interval: '3s' } }],
+        },
+      },
+    ]);
+    await settle();
+    expect(seen.at(-1)?.config?.config).toEqual({ max_inbound_connections: 7, local_connect_timeout_ms: 6 });
+    expect(upstreams()).toEqual([
+      {
+        connect_timeout_ms: 9,
+        limits: { max_connections: 8 },
+        passive_health_check: { max_failures: 2, interval: '3s' },
+      },
+      { connect_timeout_ms: 7, limits: { max_connections: 8 } },
+    ]);
   });
 
   it('follows changes of the registration', async () => {
@@ -444,7 +480,7 @@ describe('proxy configuration', () => {
     all.register(proxy({ Upstreams: [] }));
     await settle();
     expect(seen[1]).toMatchObject({ version: 2, config: { upstreams: [] } });
-    expect(all.contract.open).toBe(2);
+    expect(all.contract.open).toBe(3);
     all.register(proxy({ DestinationServiceName: 'other' }));
     await settle();
     expect(ended()).toMatchObject({ code: 'unavailable' });
@@ -620,6 +656,23 @@ describe('verifiers', () => {
     again.controller.abort();
     await all.clock.advance(11_000);
     expect(verifiers.verifiers()).toEqual([]);
+  });
+});
+
+describe('a proxy that is away and still takes connections', () => {
+  it('holds the roots that it has confirmed until its check says that it has ended', async () => {
+    const clock = new FakeClock();
+    let listening = true;
+    const verifiers = new Verifiers(clock, () => listening);
+    const handle = verifiers.join('web');
+    handle.holds(['r1']);
+    handle.leave();
+    await clock.advance(65_000);
+    expect(verifiers.verifiers()).toEqual([{ name: 'web', rootIds: ['r1'] }]);
+    listening = false;
+    await clock.advance(10_000);
+    expect(verifiers.verifiers()).toEqual([]);
+    verifiers.close();
   });
 });
 

@@ -10,6 +10,7 @@ import type { ProxyRequest } from '../../agent/proxycfg/request.ts';
 import type { ProxySnapshot } from '../../agent/proxycfg/snapshot.ts';
 import { systemClock } from '../../lib/clock.ts';
 import { IsthmusError } from '../../lib/errors.ts';
+import { Failure } from '../../lib/failure.ts';
 import { AsyncQueue } from '../../lib/queue.ts';
 import { type LogFields, noLog, noMetrics } from '../../telemetry/types.ts';
 import type { XdsLimits } from './limits.ts';
@@ -64,6 +65,7 @@ async function start(limits: Partial<XdsLimits> = {}) {
   const server: XdsServer = createXdsServer(
     {
       feeds,
+      failure: new Failure(),
       clock: systemClock,
       log: { ...noLog, warn: (message, fields = {}) => warnings.push({ message, ...fields }) },
       meters: createXdsMeters(noMetrics, () => 0),

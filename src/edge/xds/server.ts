@@ -7,6 +7,7 @@ import { type Failure, watchListening } from '../../lib/failure.ts';
 import { PerKeyLimit } from '../../lib/per-key-limit.ts';
 import type { Service } from '../../lib/service.ts';
 import { createTaskGroup, type TaskGroup } from '../../lib/task.ts';
+import type { EnvoyStatus } from '../../model/envoy.ts';
 import { createGrpcServer } from '../../rpc/grpc/grpc-server.ts';
 import type { Logger } from '../../telemetry/types.ts';
 import { adsService } from './ads-service.ts';
@@ -24,7 +25,7 @@ import { type OpenXdsListener, openXdsListener, type XdsAddress, type XdsListene
 import type { XdsMeters } from './meters.ts';
 import type { XdsProtocol } from './protocol.ts';
 import { StateOfTheWorldProtocol } from './state-of-the-world.ts';
-import type { EnvoyStatus, StreamStatus } from './status.ts';
+import type { StreamStatus } from './status.ts';
 
 export interface XdsServerDeps {
   /** Guarded: a feed is for whoever may write the service behind the proxy. */

@@ -22,6 +22,8 @@ const PROXY = struct({
     Datacenter: TEXT,
     LocalBindAddress: TEXT,
     LocalBindPort: NUMBER,
+    LocalBindSocketPath: TEXT,
+    LocalBindSocketMode: TEXT,
     MeshGateway: GATEWAY,
   }),
   MeshGateway: GATEWAY,

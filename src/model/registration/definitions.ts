@@ -110,13 +110,15 @@ const UPSTREAM = asStruct(
     Datacenter: asString,
     LocalBindAddress: asString,
     LocalBindPort: asInt,
+    LocalBindSocketPath: asString,
+    LocalBindSocketMode: asString,
     Config: asOpaque,
     MeshGateway: asOpaque,
   },
   {
     aliases: {
       ...aliases('DestinationType', 'DestinationNamespace', 'DestinationName', 'LocalBindAddress', 'LocalBindPort'),
-      ...aliases('MeshGateway'),
+      ...aliases('MeshGateway', 'LocalBindSocketPath', 'LocalBindSocketMode'),
     },
   },
 );

@@ -1,6 +1,7 @@
 import type { DefaultAddresses } from '../../../model/address.ts';
 import type { NodeService, Upstream } from '../../../model/catalog.ts';
 import type { SidecarConfig, SidecarUpstream } from '../../../model/sidecar.ts';
+import type { CentralConfig } from './central-config.ts';
 
 /** Where a proxy runs. */
 export interface Whereabouts {
@@ -18,9 +19,10 @@ export function sidecarConfig(
   proxy: NodeService,
   { datacenter, node, registered, addresses }: Whereabouts,
   defaults: Readonly<Record<string, unknown>>,
+  central: CentralConfig,
 ): SidecarConfig {
   const { Proxy: settings } = proxy;
-  const config = { ...defaults, ...settings.Config };
+  const config = { ...defaults, ...central.proxy, ...settings.Config };
   const address = textOf(config.bind_address) ?? (proxy.Address || addresses.any);
   const port = numberOf(config.bind_port) ?? proxy.Port;
   return {
@@ -32,7 +34,7 @@ export function sidecarConfig(
     ...(settings.LocalServicePort
       ? { local: { address: settings.LocalServiceAddress || addresses.loopback, port: settings.LocalServicePort } }
       : {}),
-    upstreams: (settings.Upstreams ?? []).map((upstream) => sidecarUpstream(upstream, datacenter, addresses)),
+    upstreams: (settings.Upstreams ?? []).map((upstream) => sidecarUpstream(upstream, datacenter, addresses, central)),
     config,
   };
 }
@@ -45,18 +47,26 @@ export function gatewayModes({ Proxy: proxy }: NodeService): readonly (readonly 
   });
 }
 
-function sidecarUpstream(upstream: Upstream, ownDatacenter: string, addresses: DefaultAddresses): SidecarUpstream {
+function sidecarUpstream(
+  upstream: Upstream,
+  ownDatacenter: string,
+  addresses: DefaultAddresses,
+  central: CentralConfig,
+): SidecarUpstream {
   const type = upstream.DestinationType || 'service';
   const datacenter = upstream.Datacenter || ownDatacenter;
   const bindPort = upstream.LocalBindPort ?? 0;
+  const { LocalBindSocketPath: path, LocalBindSocketMode: mode } = upstream;
   return {
-    key: `${type}:${upstream.DestinationName}@${datacenter}:${bindPort}`,
+    key: `${type}:${upstream.DestinationName}@${datacenter}:${path ?? bindPort}`,
     type,
     name: upstream.DestinationName,
     datacenter,
     bindAddress: upstream.LocalBindAddress || addresses.loopback,
     bindPort,
-    config: upstream.Config ?? {},
+    ...(path === undefined ? {} : { bindSocketPath: path }),
+    ...(mode === undefined ? {} : { bindSocketMode: mode }),
+    config: { ...(type === 'service' ? central.upstream(upstream.DestinationName) : {}), ...upstream.Config },
   };
 }
 

@@ -1,7 +1,9 @@
 import type { NodeService } from '../../../model/catalog.ts';
 import type { Verdicts } from '../../../model/intention.ts';
+import { foldName } from '../../../model/names.ts';
 import type { SidecarConfig } from '../../../model/sidecar.ts';
 import type { UpstreamState } from '../upstream-resolver.ts';
+import { type CentralConfig, centralConfig, NO_CENTRAL_CONFIG } from './central-config.ts';
 import { gatewayModes, sidecarConfig } from './connect-proxy-config.ts';
 import type { FollowedKind, KindContext, KindPart, ProxyKind } from './kind.ts';
 import { Permissions } from './permissions.ts';
@@ -26,6 +28,8 @@ class FollowedConnectProxy implements FollowedKind {
   readonly #gatewaysTold = new Set<string>();
   /** Of all proxies. */
   #defaults: Readonly<Record<string, unknown>> | undefined;
+  /** Of its service. */
+  #central: CentralConfig | undefined;
   #config: SidecarConfig;
   #verdicts: Verdicts | undefined;
   /** The present part; undefined once something changed. */
@@ -49,6 +53,13 @@ class FollowedConnectProxy implements FollowedKind {
         const entry = value?.find(({ Name }) => Name === 'global');
         const known = this.#defaults !== undefined;
         this.#defaults = (entry?.Config as Readonly<Record<string, unknown>> | undefined) ?? {};
+        this.reconfigure();
+        if (!known) this.#changed();
+      }),
+      pool.follow('config.list', serviceDefaultsOf(this.#config.service), options, ({ value }) => {
+        const known = this.#central !== undefined;
+        if (value === undefined && known) return; // what was last known stays in force
+        this.#central = centralConfig(value?.[0]);
         this.reconfigure();
         if (!known) this.#changed();
       }),
@@ -90,11 +101,11 @@ class FollowedConnectProxy implements FollowedKind {
       if (!this.#gatewaysTold.has(upstream)) this.#context.onGateway(upstream, mode);
       this.#gatewaysTold.add(upstream);
     }
-    return sidecarConfig(registration, this.#context, this.#defaults ?? {});
+    return sidecarConfig(registration, this.#context, this.#defaults ?? {}, this.#central ?? NO_CENTRAL_CONFIG);
   }
 
   #make(): KindPart | undefined {
-    if (this.#verdicts === undefined || this.#defaults === undefined) return undefined;
+    if (this.#verdicts === undefined || this.#defaults === undefined || this.#central === undefined) return undefined;
     const upstreams = new Map<string, UpstreamState>();
     const refused = new Map<string, readonly string[]>();
     for (const { key } of this.#config.upstreams) {
@@ -152,6 +163,10 @@ class FollowedConnectProxy implements FollowedKind {
     this.#part = undefined;
     this.#context.changed();
   }
+}
+
+function serviceDefaultsOf(service: string): { readonly kind: string; readonly filter: string } {
+  return { kind: 'service-defaults', filter: `Name == ${JSON.stringify(foldName(service))}` };
 }
 
 /** The map of before when the new one holds the same. */

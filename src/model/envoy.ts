@@ -1,0 +1,29 @@
+/** What an agent tells of the Envoys that follow it. Own format; not part of Consul's API. */
+
+/** What is known of an Envoy that follows this agent. */
+export interface EnvoyStatus {
+  readonly ProxyID: string;
+  readonly Service: string;
+  readonly Address: string;
+  /** `delta` or `state of the world` */
+  readonly Protocol: string;
+  readonly ConnectedAt: string;
+  /** By Envoy's names: CDS, EDS, … */
+  readonly Types: Readonly<Record<string, EnvoyTypeStatus>>;
+  /** What it rejected and still does; it goes on with what it had before. */
+  readonly Rejected: readonly EnvoyRejection[];
+}
+
+export interface EnvoyTypeStatus {
+  /** Resources sent in all. */
+  readonly Sent: number;
+  readonly AcknowledgedAt?: string;
+}
+
+export interface EnvoyRejection {
+  readonly Type: string;
+  readonly Resource: string;
+  readonly Version: string;
+  readonly Error: string;
+  readonly At: string;
+}
