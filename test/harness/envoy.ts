@@ -1,3 +1,5 @@
+import { readFileSync } from 'node:fs';
+import { kill } from 'node:process';
 import { findEnvoy } from '../../scripts/envoy.mjs';
 import { type AgentProcess, BINARY } from './agent.ts';
 import { callAgent } from './call.ts';
@@ -34,6 +36,8 @@ export interface EnvoyProcess {
   readonly admin: string;
   /** Asks its administration. */
   ask(path: string, method?: string): Promise<string>;
+  /** Reaches the Envoy itself, whether the command became it or stays its parent. */
+  signal(signal: NodeJS.Signals): void;
   /** A counter or gauge; 0 when there is none of this name. */
   stat(name: string): Promise<number>;
   stop(): Promise<void>;
@@ -75,6 +79,7 @@ export async function startEnvoy({ agent, sidecarFor, token, args = [] }: EnvoyO
     process,
     admin,
     ask,
+    signal: (signal) => void kill(envoyPid(process.pid), signal),
     async stat(name) {
       const found = (await ask(`/stats?filter=^${name.replaceAll('.', '\\.')}$`))
         .split('\n')
@@ -85,6 +90,12 @@ export async function startEnvoy({ agent, sidecarFor, token, args = [] }: EnvoyO
       await process.stop();
     },
   };
+}
+
+/** Before Node 22.15 the command can't become the Envoy: it is its only child. */
+function envoyPid(pid: number): number {
+  const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim();
+  return children === '' ? pid : Number(children.split(' ')[0]);
 }
 
 export interface EnvoyServiceOptions {

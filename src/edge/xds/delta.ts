@@ -80,6 +80,7 @@ export class DeltaProtocol implements XdsProtocol<DeltaDiscoveryRequest, DeltaDi
     if (keeps) removed.length = 0;
     if (changed.length === 0 && removed.length === 0) return undefined;
     for (const { name, version } of changed) sent.set(name, version);
+    this.#subscriptions.resend(type, changed);
     for (const name of removed) sent.delete(name);
     const nonce = this.#subscriptions.nonce();
     subscription.inFlight = { nonce, resources: changed };

@@ -169,6 +169,40 @@ describe('incremental xDS', () => {
     expect(warnings).toMatchObject([{ proxy: PROXY, type: 'LDS', resource: 'public_listener:127.0.0.1:21000' }]);
   });
 
+  it('sends the endpoints of a cluster again when it changes: it waits for them, and does not ask', async () => {
+    const { feeds, delta } = await start();
+    const { config } = proxySnapshot();
+    const upstream = {
+      key: 'service:db@dc1:1',
+      type: 'service' as const,
+      name: 'db',
+      datacenter: 'dc1',
+      bindAddress: '127.0.0.1',
+      bindPort: 1,
+      config: {},
+    };
+    const target = (datacenter: string) => ({ service: 'db', datacenter });
+    const withTargets = (...targets: readonly { readonly service: string; readonly datacenter: string }[]) =>
+      proxySnapshot({
+        config: { ...config, upstreams: [upstream] },
+        upstreams: new Map([[upstream.key, { endpoints: [], targets, problem: '' }]]),
+      });
+    feeds.current = withTargets(target('dc1'));
+    const client = delta();
+    client.send({ type: 'cluster', node });
+    const clusters = await client.next();
+    const name = clusters.resources.map((each) => each.name).find((each) => each !== 'local_app') ?? '';
+    client.send({ type: 'cluster', responseNonce: clusters.nonce });
+    client.send({ type: 'endpoints', resourceNamesSubscribe: [name] });
+    const endpoints = await client.next();
+    client.send({ type: 'endpoints', responseNonce: endpoints.nonce });
+    feeds.push(withTargets(target('dc1'), target('dc2')));
+    const changed = await client.next();
+    expect(changed.resources.map((each) => each.name)).toEqual([name]);
+    const again = await client.next();
+    expect([again.typeUrl, again.resources.map((each) => each.name)]).toEqual([endpoints.typeUrl, [name]]);
+  });
+
   it('removes a cluster only after the listeners that lead to it', async () => {
     const { feeds, delta } = await start();
     const { config } = proxySnapshot();

@@ -83,6 +83,10 @@ export class StateOfTheWorldProtocol implements XdsProtocol<DiscoveryRequest, Di
     const keeps = type === 'cluster' && this.#listenersWait(set);
     if (keeps) for (const [name, resource] of held) if (!list.has(name)) list.set(name, resource);
     if (subscription.sent.size === 0 || !sameResources(held, list)) {
+      this.#subscriptions.resend(
+        type,
+        [...list.values()].filter(({ name, version }) => held.get(name)?.version !== version),
+      );
       held.clear();
       for (const [name, resource] of list) held.set(name, resource);
       subscription.sent.set(WHOLE, '');

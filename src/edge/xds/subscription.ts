@@ -39,6 +39,12 @@ export class Subscription {
     return waits || this.rejected.get(name) === version ? undefined : version;
   }
 
+  /** Sends it again, known or not. */
+  forget(name: string): void {
+    this.sent.delete(name);
+    this.resumes = false;
+  }
+
   /** Its answer to what is in flight. */
   answered(error: string | undefined): void {
     for (const { name, version } of this.inFlight?.resources ?? []) {
@@ -84,6 +90,16 @@ export class Subscriptions {
     for (const { names: each } of this.#byType.values()) total += each.size;
     if (total > subscriptions)
       throw new IsthmusError('rejected', `more than ${subscriptions} names are subscribed to on one stream`);
+  }
+
+  /**
+   * A changed cluster or listener waits for its endpoints or routes before it is used, and Envoy does not ask for what it has
+   * subscribed to already: they are sent again.
+   */
+  resend(type: XdsType, changed: readonly Resource[]): void {
+    if (type === 'cluster') for (const { name } of changed) this.of('endpoints').forget(name);
+    if (type === 'listener' && changed.length > 0)
+      for (const name of this.of('route').names) this.of('route').forget(name);
   }
 
   nonce(): string {
