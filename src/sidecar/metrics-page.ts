@@ -1,8 +1,8 @@
 import { createServer, type Server } from 'node:http';
 import type { Service } from '../lib/service.ts';
 import type { Logger } from '../telemetry/types.ts';
-import { listen } from './listening.ts';
-import { hostPort } from './sockets.ts';
+import { listen } from './wire/listening.ts';
+import { hostPort } from './wire/sockets.ts';
 
 export interface MetricsPageDeps {
   readonly log: Logger;

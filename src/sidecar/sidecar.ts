@@ -4,10 +4,10 @@ import { abortable, withDeadline } from '../lib/signals.ts';
 import { createTaskGroup } from '../lib/task.ts';
 import type { SidecarSource } from '../model/sidecar.ts';
 import type { Logger, Metrics } from '../telemetry/types.ts';
+import { followSource } from './control/source-loop.ts';
+import { SidecarState } from './control/state.ts';
 import { DEFAULT_LIMITS, type SidecarLimits } from './limits.ts';
-import type { RefusalReason } from './refusals.ts';
-import { SidecarState } from './sidecar-state.ts';
-import { followSource } from './source-loop.ts';
+import type { SidecarAddresses, SidecarStats } from './stats.ts';
 
 export interface SidecarDeps {
   readonly source: SidecarSource;
@@ -17,28 +17,6 @@ export interface SidecarDeps {
   readonly limits?: Partial<SidecarLimits>;
   /** Chance in [0, 1); default the real one. */
   readonly random?: () => number;
-}
-
-export interface SidecarAddresses {
-  /** Bound address of the mesh listener; absent for a client-only proxy. */
-  readonly listen?: string;
-  /** Bound addresses by upstream key. */
-  readonly upstreams: Readonly<Record<string, string>>;
-}
-
-export interface DirectionStats {
-  readonly connections: number;
-  readonly tunnels: number;
-}
-
-export interface SidecarStats {
-  readonly inbound: DirectionStats;
-  readonly outbound: DirectionStats;
-  readonly refused: Readonly<Partial<Record<RefusalReason, number>>>;
-  /** Open connections that a change of intentions or roots ended. */
-  readonly closedByChange: number;
-  /** Newest update in effect. */
-  readonly version: number;
 }
 
 export interface Sidecar extends Service {

@@ -1,11 +1,11 @@
 import type { Socket } from 'node:net';
-import { IsthmusError } from '../lib/errors.ts';
-import type { InboundDeps } from './inbound.ts';
-import type { OpenConnection } from './open-connections.ts';
-import type { Peer } from './peer.ts';
-import { type End, pump } from './pump.ts';
-import type { RefusalReason } from './refusals.ts';
-import { connectTcp, resetSocket, socketEnd } from './sockets.ts';
+import { IsthmusError } from '../../lib/errors.ts';
+import type { RefusalReason } from '../refusals.ts';
+import type { OpenConnection } from '../wire/open-connections.ts';
+import type { Peer } from '../wire/peer.ts';
+import { type End, pump } from '../wire/pump.ts';
+import { connectTcp, resetSocket, socketEnd } from '../wire/sockets.ts';
+import type { InboundDeps } from './deps.ts';
 
 export type ConnectionDeps = Pick<
   InboundDeps,

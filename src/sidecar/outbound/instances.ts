@@ -1,4 +1,4 @@
-import type { SidecarEndpoint } from '../model/sidecar.ts';
+import type { SidecarEndpoint } from '../../model/sidecar.ts';
 import { Instance, type InstanceDeps } from './instance.ts';
 
 interface Held {

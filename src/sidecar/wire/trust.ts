@@ -1,8 +1,8 @@
 import { constants } from 'node:crypto';
 import { createSecureContext, type SecureContext, type SecureContextOptions } from 'node:tls';
-import { invariant } from '../lib/errors.ts';
-import type { SidecarLeaf, SidecarRoots } from '../model/sidecar.ts';
-import { type Certificate, parseCertificate } from '../pki/certificate.ts';
+import { invariant } from '../../lib/errors.ts';
+import type { SidecarLeaf, SidecarRoots } from '../../model/sidecar.ts';
+import { type Certificate, parseCertificate } from '../../pki/certificate.ts';
 
 /** What handshakes use from one change to the next. Immutable. */
 export interface Trust {

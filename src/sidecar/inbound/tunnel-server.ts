@@ -6,12 +6,11 @@ import {
 } from 'node:http2';
 import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
-import type { Clock, Timer } from '../lib/clock.ts';
-import { type ConnectionDeps, InboundConnection, type Refused } from './inbound-connection.ts';
-import type { SidecarLimits } from './limits.ts';
-import type { OpenConnection } from './open-connections.ts';
-import type { Peer } from './peer.ts';
-import { ignoreError, resetTls } from './sockets.ts';
+import type { Clock, Timer } from '../../lib/clock.ts';
+import type { SidecarLimits } from '../limits.ts';
+import type { OpenConnection } from '../wire/open-connections.ts';
+import type { Peer } from '../wire/peer.ts';
+import { ignoreError, resetTls } from '../wire/sockets.ts';
 import {
   HEADER_DETAILS,
   HEADER_REASON,
@@ -21,7 +20,8 @@ import {
   STATUS,
   streamEnd,
   TUNNEL_SETTINGS,
-} from './tunnel.ts';
+} from '../wire/tunnel.ts';
+import { type ConnectionDeps, InboundConnection, type Refused } from './connection.ts';
 
 export type TunnelServerDeps = ConnectionDeps & {
   readonly clock: Clock;

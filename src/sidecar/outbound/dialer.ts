@@ -1,15 +1,15 @@
 import type { Socket } from 'node:net';
 import { connect as connectTls, type DetailedPeerCertificate, type PeerCertificate, type TLSSocket } from 'node:tls';
-import type { Clock } from '../lib/clock.ts';
-import { IsthmusError } from '../lib/errors.ts';
-import { foldName } from '../model/names.ts';
-import type { SidecarEndpoint } from '../model/sidecar.ts';
-import type { SidecarMeters } from './meters.ts';
-import { isTrusted, type Peer, type PeerReader, PeerRefused, verificationReason } from './peer.ts';
-import type { RefusalReason } from './refusals.ts';
-import { codeOf, connectTcp, hostPort, ignoreError } from './sockets.ts';
-import type { Trust } from './trust.ts';
-import { TUNNEL_PROTOCOL } from './tunnel.ts';
+import type { Clock } from '../../lib/clock.ts';
+import { IsthmusError } from '../../lib/errors.ts';
+import { foldName } from '../../model/names.ts';
+import type { SidecarEndpoint } from '../../model/sidecar.ts';
+import type { SidecarMeters } from '../meters.ts';
+import type { RefusalReason } from '../refusals.ts';
+import { isTrusted, type Peer, type PeerReader, PeerRefused, verificationReason } from '../wire/peer.ts';
+import { codeOf, connectTcp, hostPort, ignoreError } from '../wire/sockets.ts';
+import type { Trust } from '../wire/trust.ts';
+import { TUNNEL_PROTOCOL } from '../wire/tunnel.ts';
 
 /** Why an instance could not be reached. */
 export class DialError extends IsthmusError {

@@ -1,6 +1,6 @@
 import { chmodSync, lstatSync, unlinkSync } from 'node:fs';
 import type { AddressInfo, Server } from 'node:net';
-import { IsthmusError } from '../lib/errors.ts';
+import { IsthmusError } from '../../lib/errors.ts';
 import { codeOf, hostPort } from './sockets.ts';
 
 /** Listens and returns the bound port; rejects with `unavailable` when the address can't be had. */

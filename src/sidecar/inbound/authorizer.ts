@@ -1,5 +1,5 @@
-import type { Verdicts } from '../model/intention.ts';
-import { type Decision, decide } from '../model/verdicts.ts';
+import type { Verdicts } from '../../model/intention.ts';
+import { type Decision, decide } from '../../model/verdicts.ts';
 
 /** Sources remembered at once; they all hold certificates of the mesh, so this is only a backstop. */
 const MAX_CACHED = 10_000;

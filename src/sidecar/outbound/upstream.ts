@@ -1,22 +1,22 @@
 import { createServer, type Server, type Socket } from 'node:net';
-import type { Clock } from '../lib/clock.ts';
-import { IsthmusError } from '../lib/errors.ts';
-import type { TaskGroup } from '../lib/task.ts';
-import { type UpstreamOptions, upstreamOptions } from '../model/proxy-options.ts';
-import type { SidecarEndpoint, SidecarUpstream } from '../model/sidecar.ts';
-import type { Logger } from '../telemetry/types.ts';
+import type { Clock } from '../../lib/clock.ts';
+import { IsthmusError } from '../../lib/errors.ts';
+import type { TaskGroup } from '../../lib/task.ts';
+import { type UpstreamOptions, upstreamOptions } from '../../model/proxy-options.ts';
+import type { SidecarEndpoint, SidecarUpstream } from '../../model/sidecar.ts';
+import type { Logger } from '../../telemetry/types.ts';
+import type { SidecarLimits } from '../limits.ts';
+import type { SidecarMeters } from '../meters.ts';
+import type { Refusals } from '../refusals.ts';
+import { listen, listenAtSocket, stopListening } from '../wire/listening.ts';
+import type { OpenConnection, OpenConnections } from '../wire/open-connections.ts';
+import { pump } from '../wire/pump.ts';
+import { hostPort, ignoreError, resetSocket, socketEnd } from '../wire/sockets.ts';
 import { Balancer } from './balancer.ts';
 import { DialError } from './dialer.ts';
 import type { Far, Instance } from './instance.ts';
 import type { Instances } from './instances.ts';
-import type { SidecarLimits } from './limits.ts';
-import { listen, listenAtSocket, stopListening } from './listening.ts';
-import type { SidecarMeters } from './meters.ts';
-import type { OpenConnection, OpenConnections } from './open-connections.ts';
 import { type Tolerance, toleranceOf } from './outlier.ts';
-import { pump } from './pump.ts';
-import type { Refusals } from './refusals.ts';
-import { hostPort, ignoreError, resetSocket, socketEnd } from './sockets.ts';
 
 export interface UpstreamDeps {
   readonly clock: Clock;

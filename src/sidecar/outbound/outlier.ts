@@ -1,9 +1,9 @@
-import type { Clock, Timer } from '../lib/clock.ts';
-import { abortable } from '../lib/signals.ts';
-import type { TaskGroup } from '../lib/task.ts';
-import type { PassiveHealthCheck } from '../model/proxy-options.ts';
-import type { SidecarLimits } from './limits.ts';
-import type { RefusalReason } from './refusals.ts';
+import type { Clock, Timer } from '../../lib/clock.ts';
+import { abortable } from '../../lib/signals.ts';
+import type { TaskGroup } from '../../lib/task.ts';
+import type { PassiveHealthCheck } from '../../model/proxy-options.ts';
+import type { SidecarLimits } from '../limits.ts';
+import type { RefusalReason } from '../refusals.ts';
 
 /** How many failures an upstream takes before it leaves an instance out. */
 export interface Tolerance {

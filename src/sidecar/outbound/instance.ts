@@ -1,18 +1,18 @@
-import { Backoff } from '../lib/backoff.ts';
-import type { Clock } from '../lib/clock.ts';
-import { sleep } from '../lib/signals.ts';
-import type { TaskGroup } from '../lib/task.ts';
-import type { SidecarEndpoint } from '../model/sidecar.ts';
-import type { Logger } from '../telemetry/types.ts';
+import { Backoff } from '../../lib/backoff.ts';
+import type { Clock } from '../../lib/clock.ts';
+import { sleep } from '../../lib/signals.ts';
+import type { TaskGroup } from '../../lib/task.ts';
+import type { SidecarEndpoint } from '../../model/sidecar.ts';
+import type { Logger } from '../../telemetry/types.ts';
+import type { SidecarLimits } from '../limits.ts';
+import type { SidecarMeters } from '../meters.ts';
+import type { RefusalReason } from '../refusals.ts';
+import { isTrusted, type Peer } from '../wire/peer.ts';
+import type { End } from '../wire/pump.ts';
+import { hostPort, tlsEnd } from '../wire/sockets.ts';
+import type { Trust } from '../wire/trust.ts';
 import { DialError, type Dialer, type Dialled, isProtocolRefusal } from './dialer.ts';
-import type { SidecarLimits } from './limits.ts';
-import type { SidecarMeters } from './meters.ts';
 import { Outlier, type Tolerance } from './outlier.ts';
-import { isTrusted, type Peer } from './peer.ts';
-import type { End } from './pump.ts';
-import type { RefusalReason } from './refusals.ts';
-import { hostPort, tlsEnd } from './sockets.ts';
-import type { Trust } from './trust.ts';
 import { StreamUntouched, Tunnel } from './tunnel-client.ts';
 
 /** The far end of an application's connection. */

@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto';
 import type { TLSSocket } from 'node:tls';
-import { IsthmusError } from '../lib/errors.ts';
-import { type ServiceIdentity, tryParseSpiffe } from '../model/spiffe.ts';
-import { type Certificate, parseCertificateDer } from '../pki/certificate.ts';
-import { verifyChain } from '../pki/chain.ts';
-import type { RefusalReason } from './refusals.ts';
+import { IsthmusError } from '../../lib/errors.ts';
+import { type ServiceIdentity, tryParseSpiffe } from '../../model/spiffe.ts';
+import { type Certificate, parseCertificateDer } from '../../pki/certificate.ts';
+import { verifyChain } from '../../pki/chain.ts';
+import type { RefusalReason } from '../refusals.ts';
 import type { Trust } from './trust.ts';
 
 /** What peers are checked against. */

@@ -1,10 +1,9 @@
 import { type ClientHttp2Session, type ClientHttp2Stream, connect } from 'node:http2';
-import type { Clock, Timer } from '../lib/clock.ts';
-import { IsthmusError } from '../lib/errors.ts';
-import { DialError, type Dialled } from './dialer.ts';
-import type { Peer } from './peer.ts';
-import type { End } from './pump.ts';
-import { ignoreError, resetTls } from './sockets.ts';
+import type { Clock, Timer } from '../../lib/clock.ts';
+import { IsthmusError } from '../../lib/errors.ts';
+import type { Peer } from '../wire/peer.ts';
+import type { End } from '../wire/pump.ts';
+import { ignoreError, resetTls } from '../wire/sockets.ts';
 import {
   HEADER_DETAILS,
   HEADER_REASON,
@@ -16,7 +15,8 @@ import {
   streamEnd,
   TUNNEL_PROTOCOL,
   TUNNEL_SETTINGS,
-} from './tunnel.ts';
+} from '../wire/tunnel.ts';
+import { DialError, type Dialled } from './dialer.ts';
 
 export interface TunnelLimits {
   readonly streamsPerTunnel: number;

@@ -1,6 +1,6 @@
 import { constants, type Http2Stream, type Settings } from 'node:http2';
+import type { RefusalReason } from '../refusals.ts';
 import type { End } from './pump.ts';
-import type { RefusalReason } from './refusals.ts';
 
 /** What two built-in sidecars agree on: HTTP/2 (RFC 9113) where each CONNECT stream is one connection. */
 

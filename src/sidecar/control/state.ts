@@ -1,8 +1,8 @@
-import type { Clock } from '../lib/clock.ts';
-import { IsthmusError, invariant } from '../lib/errors.ts';
-import { sleep } from '../lib/signals.ts';
-import type { TaskGroup } from '../lib/task.ts';
-import { localOptions } from '../model/proxy-options.ts';
+import type { Clock } from '../../lib/clock.ts';
+import { IsthmusError, invariant } from '../../lib/errors.ts';
+import { sleep } from '../../lib/signals.ts';
+import type { TaskGroup } from '../../lib/task.ts';
+import { localOptions } from '../../model/proxy-options.ts';
 import type {
   SidecarConfig,
   SidecarEndpoint,
@@ -10,20 +10,21 @@ import type {
   SidecarRoots,
   SidecarUpdate,
   SidecarUpstream,
-} from '../model/sidecar.ts';
-import type { Logger, Metrics } from '../telemetry/types.ts';
-import { Authorizer } from './authorizer.ts';
-import { Dialer } from './dialer.ts';
-import { Inbound, type LocalApp } from './inbound.ts';
-import { Instances } from './instances.ts';
-import type { SidecarLimits } from './limits.ts';
-import { createMeters, type SidecarMeters } from './meters.ts';
-import { OpenConnections } from './open-connections.ts';
-import { type Peer, PeerReader } from './peer.ts';
-import { Refusals } from './refusals.ts';
-import type { SidecarAddresses, SidecarStats } from './sidecar.ts';
-import { createTrust, losesRoots, type Trust } from './trust.ts';
-import { Upstream } from './upstream.ts';
+} from '../../model/sidecar.ts';
+import type { Logger, Metrics } from '../../telemetry/types.ts';
+import { Authorizer } from '../inbound/authorizer.ts';
+import type { LocalApp } from '../inbound/deps.ts';
+import { Inbound } from '../inbound/inbound.ts';
+import type { SidecarLimits } from '../limits.ts';
+import { createMeters, type SidecarMeters } from '../meters.ts';
+import { Dialer } from '../outbound/dialer.ts';
+import { Instances } from '../outbound/instances.ts';
+import { Upstream } from '../outbound/upstream.ts';
+import { Refusals } from '../refusals.ts';
+import type { SidecarAddresses, SidecarStats } from '../stats.ts';
+import { OpenConnections } from '../wire/open-connections.ts';
+import { type Peer, PeerReader } from '../wire/peer.ts';
+import { createTrust, losesRoots, type Trust } from '../wire/trust.ts';
 
 export interface StateDeps {
   readonly clock: Clock;

@@ -1,7 +1,7 @@
 import { connect, isIP, type Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
-import type { Clock } from '../lib/clock.ts';
-import { IsthmusError } from '../lib/errors.ts';
+import type { Clock } from '../../lib/clock.ts';
+import { IsthmusError } from '../../lib/errors.ts';
 import type { End } from './pump.ts';
 
 /** For streams whose failure is also told by `close`: without a listener an error would end the process. */

@@ -1,10 +1,10 @@
-import type { Clock } from '../lib/clock.ts';
-import { hasCode, IsthmusError } from '../lib/errors.ts';
-import { sleep } from '../lib/signals.ts';
-import type { TaskGroup } from '../lib/task.ts';
-import type { SidecarSource } from '../model/sidecar.ts';
-import type { Logger } from '../telemetry/types.ts';
-import type { SidecarState } from './sidecar-state.ts';
+import type { Clock } from '../../lib/clock.ts';
+import { hasCode, IsthmusError } from '../../lib/errors.ts';
+import { sleep } from '../../lib/signals.ts';
+import type { TaskGroup } from '../../lib/task.ts';
+import type { SidecarSource } from '../../model/sidecar.ts';
+import type { Logger } from '../../telemetry/types.ts';
+import type { SidecarState } from './state.ts';
 
 export interface SourceLoopDeps {
   readonly source: SidecarSource;

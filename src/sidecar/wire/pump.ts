@@ -1,5 +1,5 @@
 import type { Duplex } from 'node:stream';
-import type { Clock, Timer } from '../lib/clock.ts';
+import type { Clock, Timer } from '../../lib/clock.ts';
 
 /** One end of a connection through the sidecar. */
 export interface End {

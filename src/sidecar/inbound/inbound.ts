@@ -1,43 +1,15 @@
 import type { Socket } from 'node:net';
 import { createServer, type Server, type TLSSocket } from 'node:tls';
-import type { Clock } from '../lib/clock.ts';
-import { IsthmusError } from '../lib/errors.ts';
-import type { Logger } from '../telemetry/types.ts';
-import type { Authorizer } from './authorizer.ts';
-import { InboundConnection } from './inbound-connection.ts';
-import type { SidecarLimits } from './limits.ts';
-import { listen, stopListening } from './listening.ts';
-import type { SidecarMeters } from './meters.ts';
-import type { OpenConnections } from './open-connections.ts';
-import { isTrusted, type Peer, type PeerReader, PeerRefused } from './peer.ts';
-import type { RefusalReason, Refusals } from './refusals.ts';
-import { codeOf, hostPort, ignoreError, resetSocket, tlsEnd } from './sockets.ts';
-import type { Trust } from './trust.ts';
-import { TUNNEL_PROTOCOL } from './tunnel.ts';
+import { IsthmusError } from '../../lib/errors.ts';
+import type { RefusalReason } from '../refusals.ts';
+import { listen, stopListening } from '../wire/listening.ts';
+import { isTrusted, type Peer, PeerRefused } from '../wire/peer.ts';
+import { codeOf, hostPort, ignoreError, resetSocket, tlsEnd } from '../wire/sockets.ts';
+import type { Trust } from '../wire/trust.ts';
+import { TUNNEL_PROTOCOL } from '../wire/tunnel.ts';
+import { InboundConnection } from './connection.ts';
+import type { InboundDeps } from './deps.ts';
 import { TunnelServer } from './tunnel-server.ts';
-
-export interface InboundDeps {
-  readonly clock: Clock;
-  readonly log: Logger;
-  readonly limits: SidecarLimits;
-  readonly meters: SidecarMeters;
-  readonly refusals: Refusals;
-  readonly peers: PeerReader;
-  readonly authorizer: Authorizer;
-  /** Connections of applications: plain ones and streams. */
-  readonly open: OpenConnections;
-  readonly tunnels: OpenConnections;
-  readonly trust: () => Trust;
-  readonly local: () => LocalApp;
-}
-
-/** The application behind the sidecar. */
-export interface LocalApp {
-  readonly address: string;
-  readonly port: number;
-  readonly connectTimeoutMs: number;
-  readonly maxConnections: number;
-}
 
 interface Accepted {
   readonly raw: Socket;

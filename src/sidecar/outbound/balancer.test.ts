@@ -1,16 +1,16 @@
 import { afterEach, describe, expect, it } from 'vitest';
-import { FakeClock } from '../../test/fakes/fake-clock.ts';
-import { fakeEndpoint } from '../../test/fakes/fake-mesh.ts';
-import { IsthmusError } from '../lib/errors.ts';
-import { createTaskGroup } from '../lib/task.ts';
-import type { SidecarEndpoint } from '../model/sidecar.ts';
-import { noLog, noMetrics } from '../telemetry/types.ts';
+import { FakeClock } from '../../../test/fakes/fake-clock.ts';
+import { fakeEndpoint } from '../../../test/fakes/fake-mesh.ts';
+import { IsthmusError } from '../../lib/errors.ts';
+import { createTaskGroup } from '../../lib/task.ts';
+import type { SidecarEndpoint } from '../../model/sidecar.ts';
+import { noLog, noMetrics } from '../../telemetry/types.ts';
+import { DEFAULT_LIMITS } from '../limits.ts';
+import { createMeters } from '../meters.ts';
+import { PeerReader } from '../wire/peer.ts';
 import { Balancer } from './balancer.ts';
 import { Dialer } from './dialer.ts';
 import { Instance } from './instance.ts';
-import { DEFAULT_LIMITS } from './limits.ts';
-import { createMeters } from './meters.ts';
-import { PeerReader } from './peer.ts';
 
 const none = (): void => undefined;
 const meters = createMeters(noMetrics, {

@@ -1,4 +1,4 @@
-import type { SidecarEndpoint } from '../model/sidecar.ts';
+import type { SidecarEndpoint } from '../../model/sidecar.ts';
 import type { Instance } from './instance.ts';
 
 /** One instance as a target lists it. */
