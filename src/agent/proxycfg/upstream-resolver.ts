@@ -49,6 +49,7 @@ export function createUpstreamResolver(deps: UpstreamResolverDeps): UpstreamReso
     follow(upstream, { token }, onState) {
       const { name, type, datacenter } = upstream;
       let known: readonly SidecarEndpoint[] | undefined;
+      let targets: readonly UpstreamTarget[] = [];
       let told: ResolvedUpstream | undefined;
       let last: ResolvedUpstream | undefined;
       let answered = false;
@@ -69,7 +70,8 @@ export function createUpstreamResolver(deps: UpstreamResolverDeps): UpstreamReso
           const endpoints = endpointsOf(last, deps.datacenter);
           if (endpoints.length > 0 || last.targets.every((target) => target.known)) known = endpoints;
         }
-        onState({ endpoints: known, targets: targetsOf(last, known), problem: problem ?? unreached(last) });
+        targets = kept(targets, targetsOf(last, known));
+        onState({ endpoints: known, targets, problem: problem ?? unreached(last) });
       });
       if (!answered)
         patience = deps.clock.after(FIRST_ANSWER_MS, () =>
@@ -92,6 +94,11 @@ function withKnown(upstream: ResolvedUpstream, before: ResolvedUpstream | undefi
     return { ...target, known: same.known, instances: same.instances };
   });
   return { ...upstream, targets };
+}
+
+/** The list of before when the new one says the same. */
+function kept(before: readonly UpstreamTarget[], now: readonly UpstreamTarget[]): readonly UpstreamTarget[] {
+  return before.map(nameOf).join() === now.map(nameOf).join() ? before : now;
 }
 
 /** Each identity once: those of the targets, then others that instances have (those of a native application). */

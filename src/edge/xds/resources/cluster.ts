@@ -22,7 +22,11 @@ import { upstreamTls } from './tls.ts';
 
 /** Where connections go: the application behind the sidecar, and each upstream. */
 export const clusters: ResourceBuilder = {
-  inputs: (snapshot) => [snapshot.config, snapshot.roots.TrustDomain, snapshot.upstreams, snapshot.refused],
+  inputs: (snapshot) => [
+    snapshot.config,
+    snapshot.roots.TrustDomain,
+    ...snapshot.config.upstreams.flatMap((upstream) => ofUpstream(upstream, snapshot)),
+  ],
   build(snapshot) {
     const { config, roots } = snapshot;
     const made = new Map<string, Resource>();
@@ -36,6 +40,14 @@ export const clusters: ResourceBuilder = {
     return [...made.values()];
   },
 };
+
+/** What a cluster is made of: instances come and go without changing it, as long as they have addresses. */
+function ofUpstream({ key }: SidecarUpstream, { upstreams, refused }: ConnectProxySnapshot): readonly unknown[] {
+  const state = upstreams.get(key);
+  const list = state?.endpoints;
+  const named = list !== undefined && needsNames(list);
+  return [state?.targets, list === undefined, list?.[0]?.connectTimeoutMs, named && list, named && refused.get(key)];
+}
 
 function localApp({ local, config }: SidecarConfig): Resource | undefined {
   if (local === undefined) return undefined;
@@ -102,8 +114,7 @@ interface Identity {
 /** All that an upstream may lead to now, in a stable order. A service that nothing is known of is itself. */
 function identitiesOf({ name, datacenter }: SidecarUpstream, state: UpstreamState | undefined): readonly Identity[] {
   const known = new Map<string, Identity>();
-  for (const identity of [...(state?.targets ?? []), ...(state?.endpoints ?? [])])
-    known.set(matchOf(identity), identity);
+  for (const identity of state?.targets ?? []) known.set(matchOf(identity), identity);
   if (known.size === 0) return [{ service: name, datacenter }];
   return [...known.entries()].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, identity]) => identity);
 }

@@ -13,6 +13,7 @@ import { type Resource, resource } from '../resource.ts';
 import type { ResourceBuilder } from './builder.ts';
 import { socketAddress } from './common.ts';
 import { clusterName } from './names.ts';
+import { oncePer } from './once.ts';
 
 type Endpoints = readonly SidecarEndpoint[];
 
@@ -26,7 +27,7 @@ export const endpoints: ResourceBuilder = {
       const known = dialled(upstream, snapshot);
       if (needsNames(known)) continue; // they are part of the cluster
       const name = clusterName(upstream, TrustDomain);
-      if (!seen.has(name)) seen.set(name, provisionalUnlessKnown(packed(name, known), upstream, snapshot));
+      if (!seen.has(name)) seen.set(name, provisionalUnlessKnown(packed(known, name), upstream, snapshot));
     }
     return [...seen.values()];
   },
@@ -57,15 +58,9 @@ export function provisionalUnlessKnown(
 }
 
 /** Packed once for all proxies that follow the same upstream: they share the list. */
-const PACKED = new WeakMap<Endpoints, Map<string, Resource>>();
-
-function packed(name: string, list: Endpoints): Resource {
-  const byName = PACKED.get(list) ?? new Map<string, Resource>();
-  PACKED.set(list, byName);
-  const made = byName.get(name) ?? resource('endpoints', name, ClusterLoadAssignmentSchema, loadAssignment(name, list));
-  byName.set(name, made);
-  return made;
-}
+const packed = oncePer((list: Endpoints, name) =>
+  resource('endpoints', name, ClusterLoadAssignmentSchema, loadAssignment(name, list)),
+);
 
 /** Envoy takes addresses only: with a name among them it must resolve them itself. */
 export function needsNames(list: Endpoints): boolean {

@@ -13,24 +13,27 @@ import { pack, resource } from '../resource.ts';
 import type { ResourceBuilder } from './builder.ts';
 import { identityPattern, regex } from './identity.ts';
 import { NETWORK_RULES } from './names.ts';
+import { oncePer } from './once.ts';
 
 /** Who may connect to the service, as rules about the identity in the caller's certificate. */
 export const networkRules: ResourceBuilder = {
   inputs: (snapshot) => [snapshot.verdicts, snapshot.roots.TrustDomain],
-  build({ verdicts, roots }) {
-    const allows = verdicts.defaultAction === 'allow';
-    const rbac = create(RBACSchema, {
-      statPrefix: 'connect_authz',
-      rules: {
-        // Without any policy ALLOW refuses all and DENY lets all in: that is what the default is then.
-        action: allows ? RBAC_Action.DENY : RBAC_Action.ALLOW,
-        policies: policies(verdicts, roots.TrustDomain),
-      },
-    });
-    const config = create(TypedExtensionConfigSchema, { name: NETWORK_RULES, typedConfig: pack(RBACSchema, rbac) });
-    return [resource('extension', NETWORK_RULES, TypedExtensionConfigSchema, config)];
-  },
+  build: ({ verdicts, roots }) => [rulesOf(verdicts, roots.TrustDomain)],
 };
+
+const rulesOf = oncePer((verdicts: Verdicts, trustDomain) => {
+  const allows = verdicts.defaultAction === 'allow';
+  const rbac = create(RBACSchema, {
+    statPrefix: 'connect_authz',
+    rules: {
+      // Without any policy ALLOW refuses all and DENY lets all in: that is what the default is then.
+      action: allows ? RBAC_Action.DENY : RBAC_Action.ALLOW,
+      policies: policies(verdicts, trustDomain),
+    },
+  });
+  const config = create(TypedExtensionConfigSchema, { name: NETWORK_RULES, typedConfig: pack(RBACSchema, rbac) });
+  return resource('extension', NETWORK_RULES, TypedExtensionConfigSchema, config);
+});
 
 /**
  * A policy for each rule that decides against the default: its sources, but for those that a rule before it decides for
