@@ -37,7 +37,7 @@ export class DeltaProtocol implements XdsProtocol<DeltaDiscoveryRequest, DeltaDi
   }
 
   takenOver(type: XdsType, name: string): string | undefined {
-    return this.#subscriptions.of(type).takenOver(name);
+    return this.#subscriptions.active(type)?.takenOver(name);
   }
 
   update(set: ResourceSet): void {
@@ -47,9 +47,9 @@ export class DeltaProtocol implements XdsProtocol<DeltaDiscoveryRequest, DeltaDi
   next(): DeltaDiscoveryResponse | undefined {
     if (this.#set === undefined) return undefined;
     for (const type of XDS_TYPES) {
-      const subscription = this.#subscriptions.of(type);
-      if (!subscription.active || subscription.inFlight !== undefined) continue;
-      if (type === 'listener' && this.#subscriptions.of('cluster').inFlight !== undefined) continue;
+      const subscription = this.#subscriptions.active(type);
+      if (subscription === undefined || subscription.inFlight !== undefined) continue;
+      if (type === 'listener' && this.#subscriptions.active('cluster')?.inFlight !== undefined) continue;
       const response = this.#difference(subscription, this.#set);
       if (response !== undefined) return response;
     }
@@ -90,8 +90,8 @@ export class DeltaProtocol implements XdsProtocol<DeltaDiscoveryRequest, DeltaDi
   /** Listeners or routes still have to change, or have not confirmed that they did. */
   #listenersWait(set: ResourceSet): boolean {
     return (['listener', 'route'] as const).some((type) => {
-      const subscription = this.#subscriptions.of(type);
-      if (!subscription.active) return false;
+      const subscription = this.#subscriptions.active(type);
+      if (subscription === undefined) return false;
       if (subscription.inFlight !== undefined) return true;
       const now = set[type];
       for (const resource of wanted(subscription, now))

@@ -40,7 +40,7 @@ export class StateOfTheWorldProtocol implements XdsProtocol<DiscoveryRequest, Di
   }
 
   takenOver(type: XdsType, name: string): string | undefined {
-    return this.#subscriptions.of(type).takenOver(name);
+    return this.#subscriptions.active(type)?.takenOver(name);
   }
 
   update(set: ResourceSet): void {
@@ -50,9 +50,9 @@ export class StateOfTheWorldProtocol implements XdsProtocol<DiscoveryRequest, Di
   next(): DiscoveryResponse | undefined {
     if (this.#set === undefined) return undefined;
     for (const type of XDS_TYPES) {
-      const subscription = this.#subscriptions.of(type);
-      if (!subscription.active || subscription.inFlight !== undefined) continue;
-      if (type === 'listener' && this.#subscriptions.of('cluster').inFlight !== undefined) continue;
+      const subscription = this.#subscriptions.active(type);
+      if (subscription === undefined || subscription.inFlight !== undefined) continue;
+      if (type === 'listener' && this.#subscriptions.active('cluster')?.inFlight !== undefined) continue;
       const response = XDS_TYPE_INFO[type].wildcard
         ? this.#whole(subscription, this.#set)
         : this.#news(subscription, this.#set[type]);
@@ -120,8 +120,9 @@ export class StateOfTheWorldProtocol implements XdsProtocol<DiscoveryRequest, Di
   }
 
   #listenersWait(set: ResourceSet): boolean {
-    const listeners = this.#subscriptions.of('listener');
-    return listeners.active && (listeners.inFlight !== undefined || !sameResources(listeners.held, set.listener));
+    const listeners = this.#subscriptions.active('listener');
+    if (listeners === undefined) return false;
+    return listeners.inFlight !== undefined || !sameResources(listeners.held, set.listener);
   }
 }
 

@@ -78,6 +78,12 @@ export class Subscriptions {
     return subscription;
   }
 
+  /** Undefined: nothing of this type was asked for. */
+  active(type: XdsType): Subscription | undefined {
+    const subscription = this.#byType.get(type);
+    return subscription?.active === true ? subscription : undefined;
+  }
+
   /** Throws when there would be too many. */
   add(subscription: Subscription, names: readonly string[]): void {
     const { subscriptions, nameLength } = this.#limits;
@@ -97,9 +103,9 @@ export class Subscriptions {
    * subscribed to already: they are sent again.
    */
   resend(type: XdsType, changed: readonly Resource[]): void {
-    if (type === 'cluster') for (const { name } of changed) this.of('endpoints').forget(name);
-    if (type === 'listener' && changed.length > 0)
-      for (const name of this.of('route').names) this.of('route').forget(name);
+    if (type === 'cluster') for (const { name } of changed) this.active('endpoints')?.forget(name);
+    const routes = type === 'listener' && changed.length > 0 ? this.active('route') : undefined;
+    for (const name of routes?.names ?? []) routes?.forget(name);
   }
 
   nonce(): string {
