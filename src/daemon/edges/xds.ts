@@ -51,6 +51,14 @@ export function createXds(deps: XdsDeps): Xds {
     envoys: () => server?.envoys() ?? [],
     onFailure: failure.onFailure,
     async start(signal) {
+      const plain = listeners.grpc.filter((each) => each.kind === 'tcp' && !isLoopback(each.host));
+      if (plain.length > 0)
+        log.warn(
+          'private keys of services go over xDS in plain text: use ports.grpc_tls, or addresses.grpc on loopback',
+          {
+            addresses: plain.map((each) => (each.kind === 'tcp' ? each.host : '')),
+          },
+        );
       const open = [...listeners.grpc, ...listeners.grpcTls.flatMap(secured)];
       if (open.length === 0) return;
       const { createXdsServer } = await import('../../edge/xds/server.ts');
@@ -61,4 +69,8 @@ export function createXds(deps: XdsDeps): Xds {
       await server?.stop();
     },
   };
+}
+
+function isLoopback(address: string): boolean {
+  return address.startsWith('127.') || address === '::1';
 }
