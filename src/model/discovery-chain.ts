@@ -1,4 +1,53 @@
+import type { HeaderModifiers } from './layer7/headers.ts';
+import type { HttpMatchFields } from './layer7/match.ts';
+
 /** How connections to a service are resolved, as Consul writes it (/v1/discovery-chain). */
+
+/** How a route's requests are sent on, as a router's entry writes it. */
+export interface RouteDestinationFields {
+  readonly Service?: string;
+  readonly ServiceSubset?: string;
+  readonly Namespace?: string;
+  readonly PrefixRewrite?: string;
+  /** Below zero: for ever. */
+  readonly RequestTimeout?: string;
+  readonly IdleTimeout?: string;
+  readonly NumRetries?: number;
+  readonly RetryOnConnectFailure?: boolean;
+  readonly RetryOn?: readonly string[];
+  readonly RetryOnStatusCodes?: readonly number[];
+  readonly RequestHeaders?: HeaderModifiers;
+  readonly ResponseHeaders?: HeaderModifiers;
+}
+
+export interface RouteDefinition {
+  readonly Match?: { readonly HTTP?: HttpMatchFields };
+  readonly Destination?: RouteDestinationFields;
+}
+
+export interface LoadBalancerFields {
+  readonly Policy?: string;
+  readonly RingHashConfig?: { readonly MinimumRingSize?: number; readonly MaximumRingSize?: number };
+  readonly LeastRequestConfig?: { readonly ChoiceCount?: number };
+  readonly HashPolicies?: readonly HashPolicyFields[];
+}
+
+export interface HashPolicyFields {
+  readonly Field?: string;
+  readonly FieldValue?: string;
+  readonly CookieConfig?: { readonly Session?: boolean; readonly TTL?: string; readonly Path?: string };
+  readonly SourceIP?: boolean;
+  readonly Terminal?: boolean;
+}
+
+export interface FailoverPolicyFields {
+  readonly Mode?: 'sequential' | 'order-by-locality';
+  readonly Regions?: readonly string[];
+}
+
+export interface PrioritizeByLocalityFields {
+  readonly Mode?: 'none' | 'failover';
+}
 
 /** One service, or subset of it, in one datacenter: where a chain may end. */
 export interface ChainTarget {
@@ -20,23 +69,32 @@ export interface ResolverNode {
   readonly Name: string;
   readonly Resolver: {
     readonly ConnectTimeout: string;
+    readonly RequestTimeout?: string;
     readonly Default?: true;
     readonly Target: string;
-    readonly Failover?: { readonly Targets: readonly string[] };
+    readonly Failover?: { readonly Targets: readonly string[]; readonly Policy?: FailoverPolicyFields };
   };
-  readonly LoadBalancer?: Readonly<Record<string, unknown>>;
+  readonly LoadBalancer?: LoadBalancerFields;
+  readonly PrioritizeByLocality?: PrioritizeByLocalityFields;
 }
 
 export interface SplitterNode {
   readonly Type: 'splitter';
   readonly Name: string;
-  readonly Splits: readonly { readonly Weight: number; readonly NextNode: string }[];
+  readonly Splits: readonly ChainSplit[];
+}
+
+export interface ChainSplit {
+  readonly Weight: number;
+  readonly NextNode: string;
+  /** What of the split's entry changes requests; absent when nothing does. */
+  readonly Definition?: { readonly RequestHeaders?: HeaderModifiers; readonly ResponseHeaders?: HeaderModifiers };
 }
 
 export interface RouterNode {
   readonly Type: 'router';
   readonly Name: string;
-  readonly Routes: readonly { readonly Definition: unknown; readonly NextNode: string }[];
+  readonly Routes: readonly { readonly Definition: RouteDefinition; readonly NextNode: string }[];
 }
 
 export type ChainNode = ResolverNode | SplitterNode | RouterNode;

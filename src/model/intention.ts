@@ -1,13 +1,31 @@
+import type { HttpMatchFields } from './layer7/match.ts';
+
 /** API types of intentions and of the configuration entry that holds them. */
 
 export type IntentionAction = 'allow' | 'deny';
+
+/** What a source may do with some requests: the first permission that matches one decides. */
+export interface IntentionPermission {
+  readonly Action?: IntentionAction;
+  readonly HTTP?: HttpMatchFields;
+  readonly JWT?: JwtFields;
+}
+
+/** A token that requests need: of any of the providers. */
+export interface JwtFields {
+  readonly Providers?: readonly {
+    /** Of a `jwt-provider` entry. */
+    readonly Name?: string;
+    readonly VerifyClaims?: readonly { readonly Path?: readonly string[]; readonly Value?: string }[];
+  }[];
+}
 
 /** One source inside a `service-intentions` entry, as stored and as /v1/config shows it. */
 export interface SourceIntention {
   readonly Name: string;
   readonly Action?: IntentionAction;
-  /** L7 permissions: kept and shown; the built-in L4 sidecar treats a source that has them as denied. */
-  readonly Permissions?: readonly Readonly<Record<string, unknown>>[];
+  /** Instead of an action for everything. */
+  readonly Permissions?: readonly IntentionPermission[];
   readonly Precedence: number;
   readonly LegacyID?: string;
   readonly Type: 'consul';
@@ -32,6 +50,8 @@ export interface ServiceIntentionsEntry {
   /** Destination datacenters that the entry is limited to; absent means any. Not in Consul. */
   readonly Datacenters?: readonly string[];
   readonly Sources: readonly SourceIntention[];
+  /** A token that every request needs, whatever source it comes from. */
+  readonly JWT?: JwtFields;
   readonly CreateIndex?: number;
   readonly ModifyIndex?: number;
 }
@@ -52,7 +72,7 @@ export interface Intention {
   readonly DestinationDatacenter?: string;
   readonly SourceType: string;
   readonly Action?: IntentionAction;
-  readonly Permissions?: readonly Readonly<Record<string, unknown>>[];
+  readonly Permissions?: readonly IntentionPermission[];
   readonly Meta?: Readonly<Record<string, string>>;
   readonly Precedence: number;
   readonly Hash?: string;
@@ -76,6 +96,11 @@ export interface VerdictRule {
   readonly id?: string;
   /** How many L7 permissions the rule has: the action is deny then, because they can't be decided on a connection. */
   readonly permissions?: number;
+  /**
+   * What is decided request by request, where that can be; the action is deny then. It allows everything that has the token
+   * when there are no permissions.
+   */
+  readonly requests?: { readonly Permissions?: readonly IntentionPermission[]; readonly JWT?: JwtFields };
 }
 
 /** All that decides about connections to one destination in one datacenter, most specific rule first. */

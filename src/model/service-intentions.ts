@@ -1,5 +1,5 @@
 import { IsthmusError } from '../lib/errors.ts';
-import type { Intention, ServiceIntentionsEntry, SourceIntention } from './intention.ts';
+import type { Intention, IntentionPermission, ServiceIntentionsEntry, SourceIntention } from './intention.ts';
 
 /**
  * The rules of a `service-intentions` entry: how it is normalised, what it may hold, and how its sources are seen as
@@ -148,16 +148,14 @@ function validateSource(
     throw rejected(`${where}.DestinationDatacenters names ${JSON.stringify(outside)}, which is not in Datacenters`);
 }
 
-function validatePermission(permission: Readonly<Record<string, unknown>>, where: string): void {
-  if (!isAction(permission.Action)) throw rejected(`${where}.Action must be set to 'allow' or 'deny'`);
-  const http = permission.HTTP as Readonly<Record<string, unknown>> | undefined;
+function validatePermission({ Action, HTTP: http }: IntentionPermission, where: string): void {
+  if (!isAction(Action)) throw rejected(`${where}.Action must be set to 'allow' or 'deny'`);
   if (http === undefined) throw rejected(`${where}.HTTP is required`);
-  const paths = ['PathExact', 'PathPrefix', 'PathRegex'].filter((name) => http[name] !== undefined);
-  if (paths.length > 1)
+  const { PathExact, PathPrefix, PathRegex } = http;
+  if ([PathExact, PathPrefix, PathRegex].filter((path) => path !== undefined).length > 1)
     throw rejected(`${where}.HTTP should only contain at most one of PathExact, PathPrefix, or PathRegex`);
-  for (const name of ['PathExact', 'PathPrefix']) {
-    const path = http[name];
-    if (typeof path === 'string' && !path.startsWith('/'))
+  for (const [name, path] of Object.entries({ PathExact, PathPrefix })) {
+    if (path !== undefined && !path.startsWith('/'))
       throw rejected(`${where}.HTTP.${name} doesn't start with '/': ${JSON.stringify(path)}`);
   }
 }

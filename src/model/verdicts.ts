@@ -61,17 +61,26 @@ function ruleOf(
   revision: number,
 ): VerdictRule {
   const permissions = source.Permissions?.length ?? 0;
+  const requests = requestsOf(entry, source);
   return {
     source: source.Name,
     ...(sourceDatacenter === undefined ? {} : { sourceDatacenter }),
     destination: entry.Name,
     ...(destinationDatacenter === undefined ? {} : { destinationDatacenter }),
-    action: permissions === 0 && source.Action === 'allow' ? 'allow' : 'deny',
+    action: requests === undefined && source.Action === 'allow' ? 'allow' : 'deny',
     precedence: precedenceOf(source.Name, entry.Name),
     revision,
     ...(source.LegacyID === undefined ? {} : { id: source.LegacyID }),
     ...(permissions === 0 ? {} : { permissions }),
+    ...(requests === undefined ? {} : { requests }),
   };
+}
+
+/** Undefined: a connection can be decided, and with it every request. */
+function requestsOf(entry: ServiceIntentionsEntry, source: SourceIntention): VerdictRule['requests'] {
+  const permissions = (source.Permissions?.length ?? 0) > 0 ? { Permissions: source.Permissions } : undefined;
+  if (permissions === undefined && (entry.JWT === undefined || source.Action !== 'allow')) return undefined;
+  return { ...permissions, ...(entry.JWT === undefined ? {} : { JWT: entry.JWT }) } as VerdictRule['requests'];
 }
 
 /**

@@ -3,6 +3,7 @@ import { formatDuration, parseDuration } from '../../lib/duration.ts';
 import { IsthmusError } from '../../lib/errors.ts';
 import type { ConfigEntry, ConfigEntryKind } from '../../model/config-entry.ts';
 import type { ChainNode, ChainOverrides, ChainTarget, DiscoveryChain } from '../../model/discovery-chain.ts';
+import { isRequestProtocol } from '../../model/layer7/route-table.ts';
 import { PROXY_DEFAULTS_NAME, type ProxyDefaults } from './kinds/proxy-defaults.ts';
 import type { ServiceDefaults } from './kinds/service-defaults.ts';
 import type { Failover, Redirect, ServiceResolver } from './kinds/service-resolver.ts';
@@ -22,8 +23,6 @@ export interface ChainOptions {
   readonly overrides?: ChainOverrides;
 }
 
-/** Protocols whose requests can be told apart, and so routed and split. */
-const REQUEST_PROTOCOLS = new Set(['http', 'http2', 'grpc']);
 const DEFAULT_CONNECT_TIMEOUT_MS = 5_000;
 const HASH_LENGTH = 8;
 
@@ -39,10 +38,6 @@ export function protocolOf(lookup: EntryLookup, service: string): string {
   if (own !== undefined) return own;
   const shared = (lookup('proxy-defaults', PROXY_DEFAULTS_NAME) as ProxyDefaults | undefined)?.Config?.protocol;
   return typeof shared === 'string' && shared !== '' ? shared.toLowerCase() : 'tcp';
-}
-
-export function isRequestProtocol(protocol: string): boolean {
-  return REQUEST_PROTOCOLS.has(protocol);
 }
 
 /** Follows router, splitters and resolvers from a service to the targets that may serve it. */

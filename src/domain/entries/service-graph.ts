@@ -1,10 +1,11 @@
 import { IsthmusError } from '../../lib/errors.ts';
 import type { ConfigEntry, ConfigEntryKind } from '../../model/config-entry.ts';
 import type { ServiceIntentionsEntry } from '../../model/intention.ts';
+import { isRequestProtocol } from '../../model/layer7/route-table.ts';
 import { foldName } from '../../model/names.ts';
 import type { Tx } from '../../store/store.ts';
 import type { Table } from '../../store/table.ts';
-import { type ChainOptions, compileChain, type EntryLookup, isRequestProtocol, protocolOf } from './discovery-chain.ts';
+import { type ChainOptions, compileChain, type EntryLookup, protocolOf } from './discovery-chain.ts';
 import type { NamedEntries } from './named-entries.ts';
 
 /** Kinds that a discovery chain is made of. */

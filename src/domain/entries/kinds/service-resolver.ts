@@ -1,6 +1,7 @@
 import { parseDuration } from '../../../lib/duration.ts';
 import { IsthmusError } from '../../../lib/errors.ts';
 import type { ConfigEntry } from '../../../model/config-entry.ts';
+import type { LoadBalancerFields } from '../../../model/discovery-chain.ts';
 import { serviceInstanceFilter } from '../../../model/filter/schemas.ts';
 import { COUNT, DURATION, FLAG, NAME, NAMES, TEXT } from '../schema.ts';
 import { type KindSpec, rejected, requireName, validateMeta } from './kind.ts';
@@ -31,7 +32,7 @@ export interface ServiceResolver extends ConfigEntry {
   readonly Subsets?: Readonly<Record<string, Subset>>;
   readonly Redirect?: Redirect;
   readonly Failover?: Readonly<Record<string, Failover>>;
-  readonly LoadBalancer?: Readonly<Record<string, unknown>>;
+  readonly LoadBalancer?: LoadBalancerFields;
 }
 
 /** A subset's name becomes part of a DNS name. */

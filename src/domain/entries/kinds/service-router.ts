@@ -1,4 +1,6 @@
 import type { ConfigEntry } from '../../../model/config-entry.ts';
+import type { RouteDefinition } from '../../../model/discovery-chain.ts';
+import type { HeaderMatchFields, QueryMatchFields } from '../../../model/layer7/match.ts';
 import { COUNT, COUNTS, DURATION, type Fields, FLAG, NAME, TEXT, TEXTS } from '../schema.ts';
 import { type KindSpec, rejected, requireName, validateMeta } from './kind.ts';
 
@@ -12,32 +14,9 @@ export const HEADER_MATCH: Fields = {
   Invert: FLAG,
 };
 
-type HeaderMatch = Readonly<Record<string, unknown>> & { readonly Name?: string };
-
-export interface RouteDestination {
-  readonly Service?: string;
-  readonly ServiceSubset?: string;
-  readonly Namespace?: string;
-  readonly PrefixRewrite?: string;
-}
-
-export interface Route {
-  readonly Match?: {
-    readonly HTTP?: {
-      readonly PathExact?: string;
-      readonly PathPrefix?: string;
-      readonly PathRegex?: string;
-      readonly Header?: readonly HeaderMatch[];
-      readonly QueryParam?: readonly HeaderMatch[];
-      readonly Methods?: readonly string[];
-    };
-  };
-  readonly Destination?: RouteDestination;
-}
-
 export interface ServiceRouter extends ConfigEntry {
   readonly Kind: 'service-router';
-  readonly Routes?: readonly Route[];
+  readonly Routes?: readonly RouteDefinition[];
 }
 
 /** Sends the requests of a service to others by path, header, query or method. */
@@ -91,13 +70,13 @@ export const serviceRouter: KindSpec<ServiceRouter> = {
   mentions: (entry) => [...new Set((entry.Routes ?? []).flatMap((route) => route.Destination?.Service ?? []))],
 };
 
-function normaliseRoute(route: Route): Route {
+function normaliseRoute(route: RouteDefinition): RouteDefinition {
   const http = route.Match?.HTTP;
   if (http?.Methods === undefined) return route;
   return { ...route, Match: { HTTP: { ...http, Methods: http.Methods.map((method) => method.toUpperCase()) } } };
 }
 
-function validateRoute(route: Route, where: string): void {
+function validateRoute(route: RouteDefinition, where: string): void {
   const http = route.Match?.HTTP ?? {};
   const { PathExact, PathPrefix, PathRegex } = http;
   for (const [name, path] of Object.entries({ PathExact, PathPrefix })) {
@@ -120,9 +99,9 @@ function validateRoute(route: Route, where: string): void {
 }
 
 /** Also the rule for the headers of an intention's permission. */
-function validateMatch(match: HeaderMatch, where: string, ways: readonly string[]): void {
+function validateMatch(match: HeaderMatchFields | QueryMatchFields, where: string, ways: readonly string[]): void {
   if (match.Name === undefined) throw rejected(`${where} missing required Name field`);
-  if (ways.filter((way) => match[way] !== undefined).length > 1) {
+  if (ways.filter((way) => Object.hasOwn(match, way)).length > 1) {
     const list = `${ways.slice(0, -1).join(', ')}, or ${ways.at(-1)}`;
     throw rejected(`${where} should only contain one of ${list}`);
   }
