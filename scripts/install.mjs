@@ -11,28 +11,35 @@ const ROOT = join(import.meta.dirname, '..');
 const QUIET = ['--no-audit', '--no-fund', '--loglevel=error'];
 
 function read(...path) {
-  return JSON.parse(readFileSync(join(ROOT, ...path), 'utf8'));
+  return JSON.parse(readFileSync(join(...path), 'utf8'));
 }
 
-/** True when each direct dependency is there in the version that package.json pins. */
-function isInstalled() {
-  const { dependencies, devDependencies } = read('package.json');
+/**
+ * True when each direct dependency is there in the version that package.json pins.
+ * @param {string} root of a checkout
+ * @param {string} [modules] where they are looked for
+ */
+export function isInstalled(root, modules = join(root, 'node_modules')) {
+  const { dependencies, devDependencies } = read(root, 'package.json');
   try {
     return Object.entries({ ...dependencies, ...devDependencies }).every(
-      ([name, version]) => read('node_modules', name, 'package.json').version === version,
+      ([name, version]) => read(modules, name, 'package.json').version === version,
     );
   } catch {
     return false; // one is missing
   }
 }
 
-/** True once the dependencies are there. */
-export function installDependencies() {
-  if (isInstalled()) return true;
-  const clean = spawnSync('npm', ['ci', ...QUIET], { cwd: ROOT, stdio: 'ignore' });
+/**
+ * True once the dependencies are there.
+ * @param {string} [root] of a checkout
+ */
+export function installDependencies(root = ROOT) {
+  if (isInstalled(root)) return true;
+  const clean = spawnSync('npm', ['ci', ...QUIET], { cwd: root, stdio: 'ignore' });
   if (clean.status === 0) return true;
   const kept = ['install', '--no-save', ...QUIET];
-  return spawnSync('npm', kept, { cwd: ROOT, stdio: ['ignore', 'inherit', 'inherit'] }).status === 0;
+  return spawnSync('npm', kept, { cwd: root, stdio: ['ignore', 'inherit', 'inherit'] }).status === 0;
 }
 
 if (process.argv[1] === import.meta.filename && !installDependencies()) process.exitCode = 1;

@@ -1,7 +1,8 @@
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { installDependencies, isInstalled } from '../../scripts/install.mjs';
 
 const ROOT = join(import.meta.dirname, '..', '..');
 
@@ -39,26 +40,15 @@ function build(ref: string): string {
   mkdirSync(join(folder, 'source'));
   run('tar', ['-xf', join(folder, 'source.tar'), '-C', join(folder, 'source')], folder);
   const source = join(folder, 'source');
-  // Where this version has all of its dependencies, these are shared, which takes no network.
-  const own = dependencies(ROOT);
-  if (Object.entries(dependencies(source)).every(([name, version]) => own[name] === version))
-    symlinkSync(join(ROOT, 'node_modules'), join(source, 'node_modules'));
-  else run('npm', ['ci', '--no-audit', '--no-fund'], source);
+  // Those of this version serve an earlier one that pins the same, which takes no network.
+  const own = join(ROOT, 'node_modules');
+  if (isInstalled(source, own)) symlinkSync(own, join(source, 'node_modules'));
+  else if (!installDependencies(source)) throw new Error(`the dependencies of ${ref} can't be installed`);
   run(process.execPath, [join('node_modules', 'typescript', 'bin', 'tsc'), '-p', 'tsconfig.build.json'], source);
   run(process.execPath, [join('scripts', 'bundle.mjs')], source);
   const program = join(source, 'bin', 'isthmus');
   if (!existsSync(program)) throw new Error(`${ref} was built without bin/isthmus`);
   return program;
-}
-
-function dependencies(folder: string): Readonly<Record<string, string>> {
-  const manifest = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8')) as Manifest;
-  return { ...manifest.dependencies, ...manifest.devDependencies };
-}
-
-interface Manifest {
-  readonly dependencies: Readonly<Record<string, string>>;
-  readonly devDependencies: Readonly<Record<string, string>>;
 }
 
 function run(command: string, args: readonly string[], cwd: string): void {
