@@ -16,6 +16,8 @@ export interface XdsStreamOptions {
   readonly address: string;
   readonly proxyId?: string;
   readonly token?: string;
+  /** Over TLS: the authority of the agent's certificate. */
+  readonly caPem?: string;
 }
 
 /** A stand-in for an Envoy: says what a test wants, and shows what it is sent. */
@@ -91,9 +93,17 @@ export function wholeClient(options: XdsStreamOptions): WholeClient {
   );
 }
 
-function connection({ address, token }: XdsStreamOptions): { readonly client: Client; readonly metadata: Metadata } {
+function connection({ address, token, caPem }: XdsStreamOptions): {
+  readonly client: Client;
+  readonly metadata: Metadata;
+} {
   const metadata = new Metadata();
   if (token !== undefined) metadata.set('x-consul-token', token);
-  const client = new Client(address, credentials.createInsecure(), { 'grpc.use_local_subchannel_pool': 1 });
+  const channel =
+    caPem === undefined ? credentials.createInsecure() : credentials.createSsl(Buffer.from(caPem), null, null);
+  const client = new Client(address, channel, {
+    'grpc.use_local_subchannel_pool': 1,
+    ...(caPem === undefined ? {} : { 'grpc.ssl_target_name_override': 'server.dc1.consul' }),
+  });
   return { client, metadata };
 }

@@ -14,6 +14,7 @@ export interface AgentReady {
   readonly https?: string;
   readonly dns?: string;
   readonly grpc?: string;
+  readonly grpc_tls?: string;
   readonly server: string;
   readonly serf_lan: string;
   readonly serf_wan: string;
@@ -173,7 +174,7 @@ function portsOf(config: Readonly<Record<string, unknown>> | undefined): Record<
 /** The ports that the agent got, for the next start. */
 function boundPorts(ready: AgentReady): Record<string, number> {
   const ports: Record<string, number> = {};
-  for (const name of ['http', 'https', 'dns', 'grpc', 'server', 'serf_lan', 'serf_wan'] as const) {
+  for (const name of ['http', 'https', 'dns', 'grpc', 'grpc_tls', 'server', 'serf_lan', 'serf_wan'] as const) {
     const address = ready[name];
     if (address !== undefined) ports[name] = Number(address.slice(address.lastIndexOf(':') + 1));
   }
