@@ -24,6 +24,7 @@ export class DeltaProtocol implements XdsProtocol<DeltaDiscoveryRequest, DeltaDi
     if (type === undefined) throw unknownType(request.typeUrl);
     const subscription = this.#subscriptions.of(type);
     const isFirst = !subscription.active;
+    subscription.settled = undefined;
     this.#subscribe(subscription, request.resourceNamesSubscribe, isFirst);
     for (const name of request.resourceNamesUnsubscribe) unsubscribe(subscription, name);
     if (isFirst)
@@ -50,6 +51,7 @@ export class DeltaProtocol implements XdsProtocol<DeltaDiscoveryRequest, DeltaDi
       const subscription = this.#subscriptions.active(type);
       if (subscription === undefined || subscription.inFlight !== undefined) continue;
       if (type === 'listener' && this.#subscriptions.active('cluster')?.inFlight !== undefined) continue;
+      if (subscription.settled === this.#set[type]) continue;
       const response = this.#difference(subscription, this.#set);
       if (response !== undefined) return response;
     }
@@ -78,7 +80,10 @@ export class DeltaProtocol implements XdsProtocol<DeltaDiscoveryRequest, DeltaDi
     // What listeners lead to goes after them.
     const keeps = type === 'cluster' && removed.length > 0 && this.#listenersWait(set);
     if (keeps) removed.length = 0;
-    if (changed.length === 0 && removed.length === 0) return undefined;
+    if (changed.length === 0 && removed.length === 0) {
+      if (!keeps) subscription.settled = now;
+      return undefined;
+    }
     for (const { name, version } of changed) sent.set(name, version);
     this.#subscriptions.resend(type, changed);
     for (const name of removed) sent.delete(name);

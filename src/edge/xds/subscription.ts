@@ -23,6 +23,8 @@ export class Subscription {
   /** It had resources of this type before the stream began; of which names, state of the world doesn't say. */
   resumes = false;
   inFlight: InFlight | undefined;
+  /** The resources in which nothing to send was found, as long as nothing else was asked for. */
+  settled: ReadonlyMap<string, Resource> | undefined;
 
   constructor(type: XdsType) {
     this.type = type;
@@ -43,6 +45,7 @@ export class Subscription {
   forget(name: string): void {
     this.sent.delete(name);
     this.resumes = false;
+    this.settled = undefined;
   }
 
   /** Its answer to what is in flight. */

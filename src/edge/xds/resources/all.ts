@@ -39,7 +39,7 @@ export class ResourceMaker {
       this.#made.set(builder, { inputs, resources });
       changed = true;
     }
-    if (changed || this.#set === undefined) this.#set = setOf([...this.#made.values()]);
+    if (changed || this.#set === undefined) this.#set = setOf([...this.#made.values()], this.#set);
     return this.#set;
   }
 
@@ -54,7 +54,8 @@ function sameInputs(a: readonly unknown[], b: readonly unknown[]): boolean {
   return a.length === b.length && a.every((input, at) => input === b[at]);
 }
 
-function setOf(made: readonly Made[]): ResourceSet {
+/** A type in which nothing changed keeps its map. */
+function setOf(made: readonly Made[], before: ResourceSet | undefined): ResourceSet {
   const set = Object.fromEntries(XDS_TYPES.map((type) => [type, new Map<string, Resource>()])) as Record<
     XdsType,
     Map<string, Resource>
@@ -63,5 +64,12 @@ function setOf(made: readonly Made[]): ResourceSet {
     .flatMap(({ resources }) => resources)
     .sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
   for (const one of all) set[one.type].set(one.name, one);
-  return set;
+  const kept = XDS_TYPES.map((type) => [type, sameMaps(before?.[type], set[type]) ? before?.[type] : set[type]]);
+  return Object.fromEntries(kept) as ResourceSet;
+}
+
+function sameMaps(a: ReadonlyMap<string, Resource> | undefined, b: ReadonlyMap<string, Resource>): boolean {
+  if (a?.size !== b.size) return false;
+  for (const [name, one] of b) if (a.get(name) !== one) return false;
+  return true;
 }
