@@ -169,7 +169,7 @@ const WRITES: Readonly<Record<WriteName, { readonly args: unknown; readonly rule
 };
 
 const FACTS: StoredFacts = {
-  node: (name) => (name === 'n1' ? node : undefined),
+  node: (name) => (name === 'n1' ? { ...node, TaggedAddresses: null, Meta: null } : undefined),
   nodeWithId: (id) => (id === 'id-of-n1' ? 'n1' : undefined),
   services: () => [service],
   checks: () => [check],

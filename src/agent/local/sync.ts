@@ -283,7 +283,7 @@ export class CatalogSync {
   async #registerService({ form, token }: LocalService, signal: AbortSignal): Promise<void> {
     const own = this.#deps.registry.checksOf(form.ID).filter((check) => check.token === token);
     for (const check of own) this.#take(check.form.CheckID);
-    const request = { ...this.#nodeRequest(), Service: form, Checks: own.map((check) => this.#checkRow(check.form)) };
+    const request = { ...this.#nodeIfNew(), Service: form, Checks: own.map((check) => this.#checkRow(check.form)) };
     try {
       await this.#write(request, token, signal);
     } catch (error) {
@@ -294,7 +294,7 @@ export class CatalogSync {
 
   async #registerCheck({ form, token }: LocalCheck, signal: AbortSignal): Promise<void> {
     this.#take(form.CheckID);
-    await this.#write({ ...this.#nodeRequest(), Check: this.#checkRow(form) }, token, signal);
+    await this.#write({ ...this.#nodeIfNew(), Check: this.#checkRow(form) }, token, signal);
   }
 
   /** What is about to be written is no longer pending, nor its output late. */
@@ -319,6 +319,11 @@ export class CatalogSync {
   #nodeRequest(): RegisterRequest {
     const { node, nodeId, address, taggedAddresses, nodeMeta } = this.#deps.info;
     return { ID: nodeId, Node: node, Address: address, TaggedAddresses: taggedAddresses, NodeMeta: nodeMeta };
+  }
+
+  /** The token of a service has no right to the node's row: only a comparison writes it, with the agent's. */
+  #nodeIfNew(): RegisterRequest {
+    return { ...this.#nodeRequest(), SkipNodeUpdate: true };
   }
 
   #checkRow(form: CheckForm): Partial<HealthCheck> {

@@ -1,4 +1,4 @@
-import type { HealthCheck, NodeService } from '../../../model/catalog.ts';
+import type { CatalogNode, HealthCheck, NodeService } from '../../../model/catalog.ts';
 import type { ReplicatedKindName } from '../../../model/replication.ts';
 import type { Rights } from '../../../model/rights.ts';
 import type { Callers } from './roles.ts';
@@ -22,9 +22,11 @@ export interface ReadRights<Args, Value> {
   show?(rights: Rights, value: Value, args: Args): Value | undefined;
 }
 
+export type StoredNode = Pick<CatalogNode, 'Node' | 'ID' | 'Address' | 'TaggedAddresses' | 'Meta'>;
+
 /** What is stored now, as the decision on a write needs it. */
 export interface StoredFacts {
-  node(name: string): { readonly Node: string; readonly Address: string; readonly ID: string } | undefined;
+  node(name: string): StoredNode | undefined;
   /** Name of the node with this ID. */
   nodeWithId(id: string): string | undefined;
   services(node: string): readonly Pick<NodeService, 'ID' | 'Service'>[];

@@ -1,7 +1,8 @@
+import { isDeepStrictEqual } from 'node:util';
 import type { DeregisterRequest, RegisterRequest } from '../../../model/catalog.ts';
 import { foldName } from '../../../model/names.ts';
 import type { Rights } from '../../../model/rights.ts';
-import type { StoredFacts } from './method.ts';
+import type { StoredFacts, StoredNode } from './method.ts';
 
 /** IDs lead to one row in any letter case: a write under another spelling overwrites it. */
 function same(a: string, b: string | undefined): boolean {
@@ -13,11 +14,7 @@ export function mayRegister(rights: Rights, request: RegisterRequest, facts: Sto
   const node = request.Node ?? '';
   const writesNode = rights.may('node', node, 'write');
   const known = facts.node(node);
-  const changesNode =
-    known === undefined ||
-    (request.SkipNodeUpdate !== true &&
-      (known.Address !== (request.Address ?? '') || (request.ID !== undefined && request.ID !== known.ID)));
-  if (changesNode && !(writesNode && mayReplace(rights, request, known?.Node, facts))) return false;
+  if (changesNode(request, known) && !(writesNode && mayReplace(rights, request, facts))) return false;
   const { Service: service } = request;
   const serviceId = service?.ID || service?.Service;
   const stored = facts.services(node);
@@ -41,15 +38,23 @@ export function mayRegister(rights: Rights, request: RegisterRequest, facts: Sto
   });
 }
 
-/** A known ID renames its node: both rows must be the caller's. */
-function mayReplace(
-  rights: Rights,
-  { Node: node, ID: id = '' }: RegisterRequest,
-  stored: string | undefined,
-  facts: StoredFacts,
-): boolean {
+/** Whether the node's own row would be another one; what a registration leaves out is written as empty. */
+function changesNode(request: RegisterRequest, known: StoredNode | undefined): boolean {
+  if (known === undefined) return true;
+  if (request.SkipNodeUpdate === true) return false;
+  return !(
+    known.Node === request.Node &&
+    known.ID === (request.ID ?? '') &&
+    known.Address === (request.Address ?? '') &&
+    isDeepStrictEqual(known.TaggedAddresses ?? {}, request.TaggedAddresses ?? {}) &&
+    isDeepStrictEqual(known.Meta ?? {}, request.NodeMeta ?? {})
+  );
+}
+
+/** A known ID renames its node, which is deleted with all that is on it: that one must be the caller's too. */
+function mayReplace(rights: Rights, { ID: id = '' }: RegisterRequest, facts: StoredFacts): boolean {
   const renamed = id === '' ? undefined : facts.nodeWithId(id);
-  return [stored, renamed].every((name) => name === undefined || name === node || rights.may('node', name, 'write'));
+  return renamed === undefined || rights.may('node', renamed, 'write');
 }
 
 /** Who may write the node may clear it of anything. */
@@ -58,7 +63,7 @@ export function mayDeregister(rights: Rights, request: DeregisterRequest, facts:
   if (rights.may('node', node, 'write')) return true;
   const { ServiceID = '', CheckID = '' } = request;
   if (ServiceID !== '') {
-    const name = facts.services(node).find(({ ID }) => ID === ServiceID)?.Service;
+    const name = facts.services(node).find(({ ID }) => same(ID, ServiceID))?.Service;
     return name !== undefined && rights.may('service', name, 'write');
   }
   if (CheckID === '') return false;
