@@ -77,6 +77,8 @@ export interface SidecarUpdate {
   readonly verdicts?: Verdicts;
   /** By upstream key; only the upstreams that changed. */
   readonly endpoints?: Readonly<Record<string, readonly SidecarEndpoint[]>>;
+  /** `<service> in <datacenter>` each: what upstreams lead to and the service may not connect to, sorted; all of them. */
+  readonly refused?: readonly string[];
   /** By upstream key: why its endpoints can't be followed now ('' once they can again); the last known ones stay. */
   readonly problems?: Readonly<Record<string, string>>;
 }

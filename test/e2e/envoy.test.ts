@@ -90,6 +90,20 @@ describe.skipIf(envoy.missing)(envoy.title('Envoys as sidecars, over two datacen
     }
   });
 
+  it('so does a deny between the built-in sidecar and an Envoy', async () => {
+    const denied = await Promise.all(Array.from({ length: 5 }, () => LongLived.open(old.upstreamPort)));
+    const other = await LongLived.open(port('db'));
+    await allow('deny', 'old', 'db');
+    const startedAt = performance.now();
+    await Promise.all(denied.map(({ whenClosed }) => whenClosed));
+    expect(performance.now() - startedAt).toBeLessThan(1_000);
+    await expect(ask(old.upstreamPort, 'hello')).rejects.toThrow();
+    await other.ask();
+    other.close();
+    await allow('allow', 'old', 'db');
+    await waitFor(() => ask(old.upstreamPort, 'hello'), { what: 'the way from old to db' });
+  });
+
   it('a rotation of the root fails and closes nothing, and waits for the Envoys to confirm the new one', async () => {
     const load = await startLoad(port('db'), 200, 25);
     const others = await startLoad(port('api'), 20, 25);

@@ -48,6 +48,7 @@ export class SidecarWire {
       ...(snapshot.roots === before?.roots ? {} : { roots: sidecarRoots(snapshot.roots) }),
       ...(snapshot.leaf === before?.leaf ? {} : { leaf: sidecarLeaf(snapshot.leaf) }),
       ...(snapshot.verdicts === before?.verdicts ? {} : { verdicts: snapshot.verdicts }),
+      ...refusedPart(snapshot.refused, before?.refused),
       ...upstreamParts(snapshot.upstreams, before?.upstreams),
     };
     this.#sent = snapshot;
@@ -59,6 +60,15 @@ export class SidecarWire {
     }
     return { version: this.#version, ...parts };
   }
+}
+
+/** Absent when there is nothing new; the first update has it only when something is refused. */
+function refusedPart(
+  now: ProxySnapshot['refused'],
+  before: ProxySnapshot['refused'] | undefined,
+): Pick<SidecarUpdate, 'refused'> {
+  if (now === before || (before === undefined && now.size === 0)) return {};
+  return { refused: [...new Set([...now.values()].flat())].sort() };
 }
 
 /** Endpoints and problems of the upstreams that changed; the first update has endpoints even when there are none. */

@@ -57,6 +57,8 @@ export class SidecarState {
   readonly #closingUpstreams = new Set<Upstream>();
   readonly #closingInbounds = new Set<Inbound>();
   #config: SidecarConfig | undefined;
+  /** What upstreams lead to and this service may not connect to. */
+  #refused: ReadonlySet<string> = new Set();
   #roots: SidecarRoots | undefined;
   #leaf: SidecarLeaf | undefined;
   #trust: Trust | undefined;
@@ -117,6 +119,10 @@ export class SidecarState {
       if (update.verdicts !== undefined) {
         this.#authorizer.set(update.verdicts);
         this.#endForbidden();
+      }
+      if (update.refused !== undefined) {
+        this.#refused = new Set(update.refused);
+        this.#countClosed(this.#outboundOpen.abortWhere(this.#isRefused), 'denied');
       }
       const before = this.#trust;
       this.#applyTrust(update);
@@ -208,6 +214,10 @@ export class SidecarState {
     this.#inboundTunnels.abortWhere(untrusted);
     this.#countClosed(count, 'roots');
   }
+
+  /** The other side refuses it too: unless it is an Envoy, which never ends what is open, or has not heard of it yet. */
+  readonly #isRefused = ({ identity }: Peer): boolean =>
+    this.#refused.has(`${identity.service} in ${identity.datacenter}`);
 
   #endForbidden(): void {
     const count = this.#inboundOpen.abortWhere(
@@ -342,6 +352,7 @@ export class SidecarState {
       refusals: this.#refusals,
       instances: this.#instances,
       open: this.#outboundOpen,
+      isRefused: this.#isRefused,
     });
   }
 

@@ -10,6 +10,7 @@ import type { SidecarMeters } from '../meters.ts';
 import type { Refusals } from '../refusals.ts';
 import { listen, listenAtSocket, stopListening } from '../wire/listening.ts';
 import type { OpenConnection, OpenConnections } from '../wire/open-connections.ts';
+import type { Peer } from '../wire/peer.ts';
 import { pump } from '../wire/pump.ts';
 import { hostPort, ignoreError, resetSocket, socketEnd } from '../wire/sockets.ts';
 import { Balancer } from './balancer.ts';
@@ -26,6 +27,8 @@ export interface UpstreamDeps {
   readonly refusals: Refusals;
   readonly instances: Instances;
   readonly open: OpenConnections;
+  /** The service may not connect to the other side any longer. */
+  readonly isRefused: (peer: Peer) => boolean;
   readonly tasks: TaskGroup;
   /** Chance in [0, 1). */
   readonly random: () => number;
@@ -145,7 +148,7 @@ export class Upstream {
 
   #join(socket: Socket, far: Far, instance: Instance, startedAt: number): void {
     const { clock, limits, meters, open } = this.#deps;
-    if (socket.destroyed || far.stream.destroyed) {
+    if (socket.destroyed || far.stream.destroyed || this.#deps.isRefused(far.peer)) {
       instance.load -= 1;
       resetSocket(socket);
       far.reset();
