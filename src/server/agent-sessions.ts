@@ -7,6 +7,7 @@ import { PerKeyLimit } from '../lib/per-key-limit.ts';
 import type { Service } from '../lib/service.ts';
 import { abortable, aborted, linkSignals, sleep } from '../lib/signals.ts';
 import { createTaskGroup } from '../lib/task.ts';
+import type { Callers } from '../model/rights.ts';
 import {
   type AgentHello,
   SESSION_PROTOCOL,
@@ -17,9 +18,13 @@ import {
 import { type HeldLease, holdLease } from '../store/held-lease.ts';
 import type { Store } from '../store/store.ts';
 import type { Logger, Metrics } from '../telemetry/types.ts';
-import { enterSession, type SessionEntryDeps, type SessionRefusal } from './session-entry.ts';
+import { enterSession, type SessionRefusal } from './session-entry.ts';
+import { SessionTokens } from './session-tokens.ts';
 
-export interface AgentSessionsDeps extends Pick<SessionEntryDeps, 'datacenter' | 'callers'> {
+export interface AgentSessionsDeps {
+  readonly datacenter: string;
+  /** Absent where access control is off. */
+  readonly callers?: Callers;
   /** This server as a member; asked once its listeners are bound. */
   readonly self: () => NodeAgentInfo;
   readonly build: string;
@@ -67,6 +72,8 @@ interface Live {
   /** What it said since the last heartbeat. */
   messages: number;
   readonly end: (error: IsthmusError) => void;
+  /** Its token is followed until this is called. */
+  readonly forgetToken: () => void;
 }
 
 export function createAgentSessions(deps: AgentSessionsDeps, options: AgentSessionsOptions): AgentSessions {
@@ -84,6 +91,7 @@ class Sessions implements AgentSessions {
   /** An agent has one session on a connection, and the listener bounds connections. */
   readonly #connections = new PerKeyLimit({ perKey: 1 });
   readonly #serversChanged = new ChangeSignal();
+  readonly #tokens: SessionTokens | undefined;
   readonly #ownSession = newUuid();
   #lease: HeldLease | undefined;
   readonly #unhook: (() => void)[] = [];
@@ -98,6 +106,7 @@ class Sessions implements AgentSessions {
       onError: (task, error, retryInMs) =>
         deps.log.warn('keeping sessions of agents failed', { task, error: error.message, retryInMs }),
     });
+    this.#tokens = deps.callers === undefined ? undefined : new SessionTokens(deps.callers);
     this.service = { name: 'sessions of agents', start: () => this.#start(), stop: () => this.#stop() };
     deps.metrics.gauge(
       { name: 'isthmus_server_agent_sessions', help: 'Client agents that have their session with this server.' },
@@ -172,7 +181,8 @@ class Sessions implements AgentSessions {
         return answer.done === true ? undefined : answer.value;
       };
       const boundKey = (node: string): string | undefined => nodes.member(node)?.Key;
-      const entered = await enterSession({ ...this.#deps, boundKey }, hello, stream, said, linked.signal);
+      const withId = (nodeId: string): readonly string[] => nodes.withId(nodeId);
+      const entered = await enterSession({ ...this.#deps, boundKey, withId }, hello, stream, said, linked.signal);
       if ('refusal' in entered) return this.#refuse(stream, hello, entered.refusal);
       const { info, proved } = entered;
       const id = newUuid();
@@ -183,7 +193,12 @@ class Sessions implements AgentSessions {
         return this.#refuse(stream, hello, { reason: 'name', message: thrown.message });
       }
       const end = (error: IsthmusError): void => linked.abort(error);
-      const live: Live = { id, info, proved, stream, silentBeats: 0, messages: 0, end };
+      const refuse = (refusal: SessionRefusal): void => {
+        stream.send({ message: { case: 'refusal', value: refusal } });
+        end(new IsthmusError('permission_denied', refusal.message));
+      };
+      const forgetToken = this.#tokens?.follow({ node: info.Node, token: hello.token, refuse }) ?? (() => undefined);
+      const live: Live = { id, info, proved, stream, silentBeats: 0, messages: 0, end, forgetToken };
       this.#live.set(id, live);
       stream.send(this.#welcome());
       return live;
@@ -238,6 +253,7 @@ class Sessions implements AgentSessions {
   /** The node may be on its way to another server, or back: it is lost only when it does not come in time. */
   #ended(live: Live): void {
     this.#live.delete(live.id);
+    live.forgetToken();
     const { clock, nodes, log } = this.#deps;
     const silentMs = Math.min(Math.max(0, live.silentBeats - 1) * this.#heartbeatMs, this.#timeoutMs); // at least
     this.#tasks.run(`return of ${live.info.Node}`, async (signal) => {
@@ -267,6 +283,7 @@ class Sessions implements AgentSessions {
       this.#deps.log.warn('the lease of this server’s sessions was lost: they are written down anew');
       await this.#renewLease();
     });
+    this.#tokens?.start(this.#tasks, this.#deps.clock, this.#heartbeatMs);
     this.#tasks.loop('heartbeats', { pauseMs: this.#heartbeatMs }, async () => this.#beat());
   }
 

@@ -1,10 +1,10 @@
 import { isIP } from 'node:net';
 import type { NodeAgentInfo, Proved } from '../domain/nodes/nodes.ts';
-import { hasCode, IsthmusError } from '../lib/errors.ts';
+import { hasCode } from '../lib/errors.ts';
 import { isUuid } from '../lib/ids.ts';
 import { metadataFault } from '../model/metadata.ts';
 import { tryName } from '../model/names.ts';
-import type { Callers } from '../model/rights.ts';
+import type { Caller, Callers, Rights } from '../model/rights.ts';
 import { isProven, newChallenge, nodeKeyId } from '../pki/node-key.ts';
 import {
   type AgentHello,
@@ -26,6 +26,8 @@ export interface SessionEntryDeps {
   readonly callers?: Pick<Callers, 'resolve'>;
   /** The key that the node is bound to, as `nodeKeyId` has it. */
   readonly boundKey: (node: string) => string | undefined;
+  /** Names of the nodes that are known by this ID: a session under another name takes their place. */
+  readonly withId: (nodeId: string) => readonly string[];
 }
 
 /** What was found out about an agent: what it may be, or why not. */
@@ -38,7 +40,7 @@ const MAX_TAG = 256;
 
 /** Finds out who an agent is and what it has proved: by its certificate, its key and its token. */
 export async function enterSession(
-  { datacenter, callers, boundKey }: SessionEntryDeps,
+  { datacenter, callers, boundKey, withId }: SessionEntryDeps,
   hello: AgentHello,
   stream: SessionStream,
   next: () => Promise<SessionMessage | undefined>,
@@ -57,23 +59,40 @@ export async function enterSession(
       return refuse('key', 'the agent did not prove that it holds the key that it names');
     key = nodeKeyId(publicKey);
   }
+  let caller: Caller | undefined;
   try {
-    const caller = await callers?.resolve(token, signal);
-    if (caller?.rights.may('node', node, 'write') === false)
-      return refuse(
-        'permission',
-        `the agent's token needs node:write on ${node}: set acl.tokens.agent to one that has it`,
-      );
+    caller = await callers?.resolve(token, signal);
   } catch (thrown) {
-    if (hasCode(thrown, 'permission_denied'))
-      return refuse('permission', `the agent's token is not known (${thrown.message}): set acl.tokens.agent`);
-    // Its primary is away. A node that was let in before, and proves that it is the same one, is let in again.
-    if (key === undefined || boundKey(node) !== key) throw IsthmusError.from(thrown);
+    if (hasCode(thrown, 'permission_denied')) return { refusal: unknownToken(thrown.message) };
+    throw thrown;
+  }
+  const undecided = caller?.undecided === true;
+  // A node that was let in before, and proves that it is the same one, is let in again while the primary is away.
+  if (caller !== undefined && !(undecided && key !== undefined && boundKey(node) === key)) {
+    const fault = tokenFault([node, ...withId(nodeId)], caller.rights);
+    if (fault !== undefined) return { refusal: undecided ? UNDECIDED : fault };
   }
   return {
     info: infoOf(hello, datacenter),
-    proved: { ...(key === undefined ? {} : { key }), mayReplace: callers !== undefined },
+    proved: { ...(key === undefined ? {} : { key }), mayReplace: caller !== undefined && !undecided },
   };
+}
+
+const UNDECIDED: SessionRefusal = {
+  reason: 'permission',
+  message: `the agent's token is one of the primary datacenter, which can't be asked now: try again once it is reached`,
+};
+
+/** Why a token does not let an agent be a node, and take the place of others. */
+export function tokenFault(nodes: readonly string[], rights: Rights): SessionRefusal | undefined {
+  const missing = nodes.find((node) => !rights.may('node', node, 'write'));
+  if (missing === undefined) return undefined;
+  const message = `the agent's token needs node:write on ${missing}: set acl.tokens.agent to one that has it`;
+  return { reason: 'permission', message };
+}
+
+export function unknownToken(why: string): SessionRefusal {
+  return { reason: 'permission', message: `the agent's token is not known (${why}): set acl.tokens.agent` };
 }
 
 /** What is wrong with what the agent says of itself. */

@@ -12,6 +12,9 @@ let client: AgentProcess;
 let agentToken: string;
 let webToken: string;
 let webPolicy: string;
+let agentPolicy: string;
+
+const AGENT_RULES = 'node "c1" { policy = "write" } service_prefix "" { policy = "read" }';
 
 const asked = (agent: AgentProcess, method: string, path: string, token = '', body?: object): Promise<HttpAnswer> =>
   agent.http(method, path, body, token === '' ? {} : { 'x-consul-token': token });
@@ -36,9 +39,8 @@ beforeAll(async () => {
     datacenter: 'dc1',
     config: { acl: { ...acl, tokens: { initial_management: ROOT } } },
   });
-  agentToken = await token(
-    await policy('agent', 'node "c1" { policy = "write" } service_prefix "" { policy = "read" }'),
-  );
+  agentPolicy = await policy('agent', AGENT_RULES);
+  agentToken = await token(agentPolicy);
   webPolicy = await policy(
     'web',
     'service "web" { policy = "write" } service "web-sidecar-proxy" { policy = "write" }',
@@ -100,6 +102,22 @@ describe('access control on a client agent', () => {
       Rules: 'service "web" { policy = "write" }',
     });
     await waitFor(async () => (await leaf(webToken)).status === 200, { what: 'the right to the leaf' });
+  });
+
+  it('ends the session of an agent whose token loses its node, until it has the right again', async () => {
+    const problem = async (): Promise<string> => {
+      const self = (await asked(client, 'GET', '/v1/agent/self', RECOVERY)).json<{
+        Stats: { session?: { problem?: string } };
+      }>();
+      return self.Stats.session?.problem ?? '';
+    };
+    const rules = (Rules: string) =>
+      asked(server, 'PUT', `/v1/acl/policy/${agentPolicy}`, ROOT, { Name: 'agent', Rules });
+    expect(await problem()).toBe('');
+    await rules('node "c1" { policy = "read" }');
+    await waitFor(async () => (await problem()).includes('needs node:write on c1'), { what: 'the end of the session' });
+    await rules(AGENT_RULES);
+    await waitFor(async () => (await problem()) === '', { what: 'the next session' });
   });
 
   it('goes on while no server is reached: what was known still counts, what was not is refused', async () => {

@@ -5,10 +5,11 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { memoryStore } from '../../../test/fakes/memory-store.ts';
 import { nodeCatalog } from '../../daemon/domains/node-catalog.ts';
 import { type Catalog, createCatalog } from '../../domain/catalog/catalog.ts';
+import { nodeKey } from '../../domain/catalog/tables.ts';
 import { createNodes, type Nodes } from '../../domain/nodes/nodes.ts';
 import { systemClock } from '../../lib/clock.ts';
 import { IsthmusError } from '../../lib/errors.ts';
-import { ALL_RIGHTS, type Callers } from '../../model/rights.ts';
+import { type Caller, type Callers, NO_RIGHTS } from '../../model/rights.ts';
 import { generateNodeKey, type NodeKey, readNodeKey } from '../../pki/node-key.ts';
 import type { ServerContract } from '../../rpc/contract/contract.ts';
 import { makeResult } from '../../rpc/contract/result.ts';
@@ -64,7 +65,7 @@ const count = (name: string, { form = '' }: Readonly<Record<string, string>>, am
 
 interface ServerOptions {
   readonly nodeTimeoutMs?: number;
-  readonly callers?: Pick<Callers, 'resolve'>;
+  readonly callers?: Callers;
   /** Whose certificate every agent has. */
   readonly identity?: PeerIdentity;
 }
@@ -138,6 +139,49 @@ async function server(
 function uuidOf(text: string): string {
   const hex = Buffer.from(text).toString('hex').padEnd(32, '0').slice(-32);
   return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;
+}
+
+type Known = readonly string[] | 'gone' | 'away';
+
+/**
+ * Tokens by their secret: the nodes that each may write.
+ * @param options.elsewhere only the primary knows them: nothing tells of a change
+ */
+function tokens(known: Record<string, Known>, { elsewhere = false } = {}) {
+  const listeners = new Set<() => void>();
+  let count = 0;
+  const waiting: (() => void)[] = [];
+  const look = (token: string): Caller => {
+    const nodes = known[token] ?? 'gone';
+    if (nodes === 'gone') throw new IsthmusError('permission_denied', 'ACL not found');
+    if (nodes === 'away') return { accessor: '', rights: NO_RIGHTS, undecided: true };
+    const may = (_resource: unknown, name: string): boolean => nodes.includes(name);
+    return { accessor: '', rights: { ...NO_RIGHTS, may } };
+  };
+  const callers: Callers = {
+    peek: (token) => (elsewhere || (known[token] ?? 'gone') === 'gone' ? undefined : look(token)),
+    async resolve(token) {
+      count += 1;
+      for (const wake of waiting.splice(0)) wake();
+      return look(token);
+    },
+    onChange(listener) {
+      listeners.add(listener);
+      return () => listeners.delete(listener);
+    },
+  };
+  return {
+    callers,
+    set(token: string, nodes: Known): void {
+      known[token] = nodes;
+      if (!elsewhere) for (const listener of listeners) listener();
+    },
+    /** Resolves once tokens were asked for so many times more. */
+    async asked(times: number): Promise<void> {
+      const until = count + times;
+      while (count < until) await new Promise<void>((resolve) => waiting.push(resolve));
+    },
+  };
 }
 
 interface AgentOptions extends Partial<ServerSessionsOptions> {
@@ -369,13 +413,7 @@ describe('a node belongs to the key that first held it', () => {
   });
 
   it('with access control it takes node:write, which also replaces a lost node, but never a living one', async () => {
-    const callers = {
-      resolve: async (token: string) => {
-        if (token === '') throw new IsthmusError('permission_denied', 'ACL not found');
-        const may = (_resource: unknown, name: string): boolean => name === token;
-        return { accessor: '', rights: { ...ALL_RIGHTS, everything: false, may } };
-      },
-    };
+    const { callers } = tokens({ n1: ['n1'], n2: ['n2'] });
     const a = await server('s1', {}, { nodeTimeoutMs: LOST_MS, callers });
     const refused = async (node: string, options: AgentOptions): Promise<string> => {
       const one = await agent(node, [a.address], { ...options, startMs: LONG_MS });
@@ -384,12 +422,50 @@ describe('a node belongs to the key that first held it', () => {
     };
     expect(await refused('n1', { key: newKey() })).toContain('token is not known');
     expect(await refused('n1', { key: newKey(), token: 'n2' })).toContain('needs node:write on n1');
+    await catalog.register({ Node: 'external', ID: uuidOf('external'), Address: '10.0.0.9' });
+    const thief = { key: newKey(), token: 'n1', nodeId: 'external' };
+    expect(await refused('n1', thief)).toContain('needs node:write on external');
+    expect(catalog.tables.nodes.get(nodeKey('external'))).toBeDefined();
     const first = await agent('n1', [a.address], { key: newKey(), token: 'n1' });
     expect(await refused('n1', { key: newKey(), token: 'n1' })).toContain('belongs to another living node');
     await first.sessions.stop();
     await until(() => statusOf('n1') === 'failed');
+    expect(await refused('n2', { key: newKey(), token: 'n2', nodeId: 'n1' })).toContain('needs node:write on n1');
     const second = await agent('n1', [a.address], { key: newKey(), token: 'n1', nodeId: 'n9' });
     expect(second.sessions.current).toBeDefined();
+  });
+
+  it.each<[string, readonly string[] | 'gone', string]>([
+    ['loses node:write', ['n2'], 'needs node:write on n1'],
+    ['is gone', 'gone', 'token is not known'],
+  ])('ends at once when its token %s, and begins again with the right', async (_what, after, reason) => {
+    const { callers, set } = tokens({ secret: ['n1'] });
+    const a = await server('s1', {}, { callers });
+    const one = await agent('n1', [a.address], { key: newKey(), token: 'secret' });
+    const session = one.sessions.current;
+    expect(session).toBeDefined();
+    set('secret', after);
+    expect((await session?.ended)?.message).toContain(reason);
+    set('secret', ['n1']);
+    await one.sessions.connected(never);
+  });
+
+  it('is followed by the clock where only the primary knows its token, and stays what it is while that is away', async () => {
+    const { callers, set, asked } = tokens({ secret: ['n1'] }, { elsewhere: true });
+    const a = await server('s1', {}, { nodeTimeoutMs: LOST_MS, callers });
+    const key = newKey();
+    const one = await agent('n1', [a.address], { key, token: 'secret' });
+    const session = one.sessions.current;
+    set('secret', 'away');
+    await asked(2);
+    expect(one.sessions.current).toBe(session);
+    await one.sessions.stop();
+    const again = await agent('n1', [a.address], { key, token: 'secret', startMs: LONG_MS });
+    expect(again.sessions.current).toBeDefined();
+    const stranger = await agent('n2', [a.address], { key: newKey(), token: 'secret', startMs: LONG_MS });
+    expect(stranger.sessions.problem).toContain("can't be asked now");
+    set('secret', []);
+    expect((await again.sessions.current?.ended)?.message).toContain('needs node:write on n1');
   });
 
   it.each([

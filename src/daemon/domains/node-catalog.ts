@@ -26,5 +26,6 @@ export function nodeCatalog(catalog: Catalog): NodeCatalog {
     remove(tx, Node) {
       catalog.deregisterNodeWithin(tx, Node);
     },
+    nameOf: (id) => catalog.tables.nodes.by('id', id.toLowerCase())[0]?.value.Node,
   };
 }

@@ -8,7 +8,7 @@ import {
   GLOBAL_MANAGEMENT_ID,
   REPLICATION_ROLE_ID,
 } from '../../model/acl.ts';
-import { ALL_RIGHTS, NO_RIGHTS, type Rights } from '../../model/rights.ts';
+import { ALL_RIGHTS, type Caller, NO_RIGHTS, type Rights } from '../../model/rights.ts';
 import type { AppliedCommit, Store } from '../../store/store.ts';
 import { CompiledRights } from './compiled-rights.ts';
 import { aclNotFound } from './links.ts';
@@ -18,9 +18,7 @@ import { type AclTables, policyRow, type StoredPolicy, type StoredToken, tokenBy
 import { isExpired } from './tokens.ts';
 
 /** Who asks, and what that one may do. */
-export interface Resolved {
-  readonly accessor: string;
-  readonly rights: Rights;
+export interface Resolved extends Caller {
   /**
    * The token itself, when this datacenter's tables do not hold it, and how long ago the primary said so, milliseconds.
    */
@@ -178,9 +176,9 @@ export class TokenResolver {
         throw aclNotFound();
       }
       const kept = this.#fetched.get(secret);
-      if (downPolicy === 'allow') return { accessor: '', rights: new CompiledRights([], { defaultAllow: true }) };
+      if (downPolicy === 'allow') return undecided(new CompiledRights([], { defaultAllow: true }));
       if (downPolicy === 'deny' || kept === undefined || isExpired(kept.token, clock.now()))
-        return { accessor: '', rights: NO_RIGHTS };
+        return undecided(NO_RIGHTS);
       return this.#kept(kept);
     } finally {
       limit.release();
@@ -278,6 +276,10 @@ export class TokenResolver {
     }
     if (changed) for (const listener of [...this.#listeners]) listener();
   }
+}
+
+function undecided(rights: Rights): Resolved {
+  return { accessor: '', rights, undecided: true };
 }
 
 function isHere(datacenters: readonly string[] | undefined, datacenter: string): boolean {

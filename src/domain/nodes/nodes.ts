@@ -20,6 +20,8 @@ export interface NodeCatalog {
   setLost(tx: Tx, node: string): void;
   /** Removes the node with all that is registered on it. */
   remove(tx: Tx, node: string): void;
+  /** Name of the node that is known by this ID. */
+  nameOf(id: string): string | undefined;
 }
 
 export interface NodesDeps {
@@ -54,6 +56,8 @@ export interface Nodes {
   /** Takes a failed or departed node off the list. */
   forget(node: string): Promise<void>;
   member(node: string): MemberRow | undefined;
+  /** Names of the nodes with this ID, with an agent or without: who begins a session with it takes their place. */
+  withId(id: string): readonly string[];
   members(): readonly Member[];
   servers(): readonly LivingServer[];
   onChange(listener: () => void): () => void;
@@ -136,6 +140,11 @@ export function createNodes({ store, catalog, server, clock }: NodesDeps): Nodes
     },
 
     member: (node) => members.get(memberKey(node))?.value,
+    withId(id) {
+      const staying = members.by('id', id.toLowerCase()).filter(({ value }) => value.Status !== 'left');
+      const listed = catalog.nameOf(id);
+      return [...staying.map(({ value }) => value.Node), ...(listed === undefined ? [] : [listed])];
+    },
     members: shown,
     servers: () =>
       members
