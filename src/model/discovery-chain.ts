@@ -138,9 +138,17 @@ export interface ServiceTarget {
   readonly onlyPassing: boolean;
 }
 
-/** The part of a chain that connections without requests follow: one target, then what it fails over to. */
+/** Where connections to a service go. */
 export interface ServiceTargets {
   readonly connectTimeoutMs: number;
-  /** In order; never empty. */
+  /** For connections whose requests nobody looks into: one target, then what it fails over to. Never empty. */
+  readonly targets: readonly ServiceTarget[];
+  /** For requests, when the service's protocol has them. */
+  readonly requests?: RequestTargets;
+}
+
+export interface RequestTargets {
+  readonly chain: DiscoveryChain;
+  /** Each target of the chain once. */
   readonly targets: readonly ServiceTarget[];
 }

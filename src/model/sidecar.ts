@@ -1,4 +1,5 @@
 import type { Verdicts } from './intention.ts';
+import type { RouteTable } from './layer7/route-table.ts';
 
 /** What a sidecar needs to know, as its agent streams it. Own format; not part of Consul's API. */
 
@@ -51,6 +52,13 @@ export interface SidecarEndpoint {
   readonly connectTimeoutMs?: number;
 }
 
+/** Where the requests to an upstream go, for one whose protocol has requests. */
+export interface SidecarRequests {
+  readonly table: RouteTable;
+  /** By the ID of each target of the table; of one that is not here nothing is known yet. */
+  readonly endpoints: Readonly<Record<string, readonly SidecarEndpoint[]>>;
+}
+
 export interface SidecarRoots {
   readonly trustDomain: string;
   readonly activeRootId: string;
@@ -79,6 +87,8 @@ export interface SidecarUpdate {
   readonly endpoints?: Readonly<Record<string, readonly SidecarEndpoint[]>>;
   /** `<service> in <datacenter>` each: what upstreams lead to and the service may not connect to, sorted; all of them. */
   readonly refused?: readonly string[];
+  /** By upstream key; only those that changed. Null: its requests are no longer told apart. */
+  readonly requests?: Readonly<Record<string, SidecarRequests | null>>;
   /** By upstream key: why its endpoints can't be followed now ('' once they can again); the last known ones stay. */
   readonly problems?: Readonly<Record<string, string>>;
 }

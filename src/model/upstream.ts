@@ -1,3 +1,4 @@
+import type { DiscoveryChain } from './discovery-chain.ts';
 import type { QueryInstance } from './prepared-query.ts';
 
 /** Where a sidecar's upstream leads: what its agent asks its servers. Own format; not part of Consul's API. */
@@ -33,4 +34,13 @@ export interface ResolvedUpstream {
   readonly connectTimeoutMs?: number;
   /** In the order of preference. One that has not answered yet, after one that is healthy, is left out. */
   readonly targets: readonly ResolvedTarget[];
+  /** For a service whose protocol has requests. Absent in answers of older servers. */
+  readonly requests?: ResolvedRequests;
+}
+
+/** Where the requests to a service go. */
+export interface ResolvedRequests {
+  readonly chain: DiscoveryChain;
+  /** The targets of the chain that are not among those of the connections; one that has not answered yet is left out. */
+  readonly others: readonly ResolvedTarget[];
 }

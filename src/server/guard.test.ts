@@ -82,6 +82,7 @@ const READS: Readonly<Record<string, ReadCase>> = {
   'intentions.get': { args: { id: 'i' }, value: intention, rules: SEES_WEB },
   'intentions.exact': { args: { source: 'api', destination: 'web' }, value: intention, rules: SEES_WEB },
   'intentions.match': { args: { by: 'destination', names: ['web'] }, value: {}, rules: SEES_WEB },
+  'intentions.connection': { args: { source: 'api', destination: 'web' }, value: {}, rules: SEES_WEB },
   'intentions.check': { args: { source: 'api', destination: 'web' }, value: {}, rules: SEES_WEB },
   'intentions.explain': { args: { source: 'api', destination: 'web' }, value: {}, rules: SEES_WEB },
   'intentions.verdicts': { args: { destination: 'web' }, value: {}, rules: SEES_WEB },

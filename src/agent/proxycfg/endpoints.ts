@@ -23,13 +23,26 @@ function makeEndpoints(upstream: ResolvedUpstream, ownDatacenter: string): reado
   const { targets, connectTimeoutMs } = upstream;
   const timeout = connectTimeoutMs === undefined ? {} : { connectTimeoutMs };
   return [...targets.filter(({ reached }) => reached), ...targets.filter(({ reached }) => !reached)].flatMap((target) =>
-    target.instances.map((instance) => ({
-      ...endpointOf(instance, target, ownDatacenter),
-      target: target.id,
-      ...(target.reached ? {} : { lastResort: true as const }),
-      ...timeout,
-    })),
+    endpointsOfTarget(target, ownDatacenter).map((endpoint) => ({ ...endpoint, ...timeout })),
   );
+}
+
+/** What can be dialled of each target that is known, by its ID. */
+export function endpointsByTarget(
+  targets: readonly ResolvedTarget[],
+  ownDatacenter: string,
+): Readonly<Record<string, readonly SidecarEndpoint[]>> {
+  return Object.fromEntries(
+    targets.filter(({ known }) => known).map((target) => [target.id, endpointsOfTarget(target, ownDatacenter)]),
+  );
+}
+
+function endpointsOfTarget(target: ResolvedTarget, ownDatacenter: string): readonly SidecarEndpoint[] {
+  return target.instances.map((instance) => ({
+    ...endpointOf(instance, target, ownDatacenter),
+    target: target.id,
+    ...(target.reached ? {} : { lastResort: true as const }),
+  }));
 }
 
 function endpointOf(instance: QueryInstance, target: ResolvedTarget, ownDatacenter: string): SidecarEndpoint {

@@ -1,8 +1,9 @@
 import type { Clock, Timer } from '../../lib/clock.ts';
-import type { SidecarEndpoint, SidecarUpstream } from '../../model/sidecar.ts';
-import type { ResolveArgs, ResolvedUpstream } from '../../model/upstream.ts';
+import { compileRoutes } from '../../model/layer7/compile-routes.ts';
+import type { SidecarEndpoint, SidecarRequests, SidecarUpstream } from '../../model/sidecar.ts';
+import type { ResolveArgs, ResolvedTarget, ResolvedUpstream } from '../../model/upstream.ts';
 import type { WatchPool } from '../../rpc/subscribe/watch-pool.ts';
-import { endpointsOf } from './endpoints.ts';
+import { endpointsByTarget, endpointsOf } from './endpoints.ts';
 
 /** Where an upstream leads now. `problem` says what can't be followed; the last known endpoints stay. */
 export interface UpstreamState {
@@ -11,6 +12,8 @@ export interface UpstreamState {
   /** What it leads to now, instances or not; empty while that is not known. */
   readonly targets: readonly UpstreamTarget[];
   readonly problem: string;
+  /** Where its requests go, when its protocol has requests; the same object until that changes. */
+  readonly requests?: SidecarRequests;
 }
 
 /** A service in one datacenter: an identity that certificates name. */
@@ -50,6 +53,7 @@ export function createUpstreamResolver(deps: UpstreamResolverDeps): UpstreamReso
       const { name, type, datacenter } = upstream;
       let known: readonly SidecarEndpoint[] | undefined;
       let targets: readonly UpstreamTarget[] = [];
+      let requests: SidecarRequests | undefined;
       let told: ResolvedUpstream | undefined;
       let last: ResolvedUpstream | undefined;
       let answered = false;
@@ -68,10 +72,16 @@ export function createUpstreamResolver(deps: UpstreamResolverDeps): UpstreamReso
           last = withKnown(value, last);
           told = value;
           const endpoints = endpointsOf(last, deps.datacenter);
-          if (endpoints.length > 0 || last.targets.every((target) => target.known)) known = endpoints;
+          if (endpoints.length > 0 || last.targets.every((target) => target.known))
+            known = same(known, endpoints) ? known : endpoints;
+          requests = requestsOf(last, deps.datacenter, requests);
         }
-        targets = kept(targets, targetsOf(last, known));
-        onState({ endpoints: known, targets, problem: problem ?? unreached(last) });
+        targets = kept(
+          targets,
+          targetsOf(last, [...(known ?? []), ...Object.values(requests?.endpoints ?? {}).flat()]),
+        );
+        const state = { endpoints: known, targets, problem: problem ?? unreached(last) };
+        onState(requests === undefined ? state : { ...state, requests });
       });
       if (!answered)
         patience = deps.clock.after(FIRST_ANSWER_MS, () =>
@@ -87,13 +97,51 @@ export function createUpstreamResolver(deps: UpstreamResolverDeps): UpstreamReso
 
 /** A server that has just started has never heard of a datacenter that is away: what was known of it here still holds. */
 function withKnown(upstream: ResolvedUpstream, before: ResolvedUpstream | undefined): ResolvedUpstream {
-  if (before === undefined || upstream.targets.every(({ known }) => known)) return upstream;
-  const targets = upstream.targets.map((target) => {
-    const same = before.targets.find(({ id }) => id === target.id);
+  if (before === undefined || allTargets(upstream).every(({ known }) => known)) return upstream;
+  const earlier = new Map(allTargets(before).map((target) => [target.id, target]));
+  const filled = (target: ResolvedTarget): ResolvedTarget => {
+    const same = earlier.get(target.id);
     if (target.known || same === undefined) return target;
     return { ...target, known: same.known, instances: same.instances };
+  };
+  const { requests } = upstream;
+  return {
+    ...upstream,
+    targets: upstream.targets.map(filled),
+    ...(requests === undefined ? {} : { requests: { ...requests, others: requests.others.map(filled) } }),
+  };
+}
+
+function allTargets(upstream: ResolvedUpstream): readonly ResolvedTarget[] {
+  return [...upstream.targets, ...(upstream.requests?.others ?? [])];
+}
+
+/** What did not change stays the same object: table, and the endpoints of a target. */
+function requestsOf(
+  upstream: ResolvedUpstream,
+  ownDatacenter: string,
+  before: SidecarRequests | undefined,
+): SidecarRequests | undefined {
+  if (upstream.requests === undefined) return undefined;
+  const made = compileRoutes(upstream.requests.chain);
+  const table = before !== undefined && same(before.table, made) ? before.table : made;
+  const endpoints = mapped(endpointsByTarget(allTargets(upstream), ownDatacenter), (now, id) => {
+    const last = before?.endpoints[id];
+    return last !== undefined && same(last, now) ? last : now;
   });
-  return { ...upstream, targets };
+  const unchanged =
+    table === before?.table &&
+    Object.keys(endpoints).length === Object.keys(before.endpoints).length &&
+    Object.entries(endpoints).every(([id, list]) => list === before.endpoints[id]);
+  return unchanged ? before : { table, endpoints };
+}
+
+function mapped<T>(record: Readonly<Record<string, T>>, map: (value: T, key: string) => T): Record<string, T> {
+  return Object.fromEntries(Object.entries(record).map(([key, value]) => [key, map(value, key)]));
+}
+
+function same(a: unknown, b: unknown): boolean {
+  return a === b || JSON.stringify(a) === JSON.stringify(b);
 }
 
 /** The list of before when the new one says the same. */
@@ -107,12 +155,14 @@ function targetsOf(
   endpoints: readonly SidecarEndpoint[] = [],
 ): readonly UpstreamTarget[] {
   const found = new Map<string, UpstreamTarget>();
-  for (const { service, datacenter } of [...(upstream?.targets ?? []), ...endpoints])
+  const targets = upstream === undefined ? [] : allTargets(upstream);
+  for (const { service, datacenter } of [...targets, ...endpoints])
     found.set(`${service}/${datacenter}`, { service, datacenter });
   return [...found.values()];
 }
 
 function unreached(upstream: ResolvedUpstream | undefined): string {
-  const away = new Set(upstream?.targets.filter(({ reached }) => !reached).map(({ datacenter }) => datacenter));
+  const targets = upstream === undefined ? [] : allTargets(upstream);
+  const away = new Set(targets.filter(({ reached }) => !reached).map(({ datacenter }) => datacenter));
   return away.size === 0 ? '' : `no answer from datacenter ${[...away].join(', ')}`;
 }

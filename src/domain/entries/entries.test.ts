@@ -341,6 +341,25 @@ describe('discovery chain', () => {
     });
   });
 
+  it('leads requests where routers and splitters say, and is the same until an entry that was looked at changes', async () => {
+    const { entries, apply } = await start();
+    await apply({ Kind: 'proxy-defaults', Name: 'global', Config: { protocol: 'http' } });
+    const Routes = [{ Match: { HTTP: { PathPrefix: '/a' } }, Destination: { Service: 'admin' } }];
+    await apply({ Kind: 'service-router', Name: 'web', Routes });
+    const first = entries.serviceTargets('web', 'dc1');
+    expect(first.targets.map(({ id }) => id)).toEqual(['web.default.dc1']);
+    expect(first.requests?.targets.map(({ id }) => id)).toEqual(['admin.default.dc1', 'web.default.dc1']);
+    await apply({ Kind: 'service-resolver', Name: 'other', ConnectTimeout: '1s' });
+    expect(entries.serviceTargets('web', 'dc1').requests?.chain).toBe(first.requests?.chain);
+    await apply({ Kind: 'service-resolver', Name: 'admin', ConnectTimeout: '1s' });
+    expect(entries.serviceTargets('web', 'dc1').requests?.chain.Nodes['resolver:admin.default.dc1']).toMatchObject({
+      Resolver: { ConnectTimeout: '1s' },
+    });
+    await entries.delete({ kind: 'service-router', name: 'web' });
+    await apply({ Kind: 'service-defaults', Name: 'web', Protocol: 'tcp' });
+    expect(entries.serviceTargets('web', 'dc1')).not.toHaveProperty('requests');
+  });
+
   it('tells what to look at for changes of where a service leads', async () => {
     const { entries, apply, store } = await start();
     await apply({ Kind: 'service-resolver', Name: 'a', Redirect: { Service: 'b' } });

@@ -8,8 +8,9 @@ import type { Read } from '../../store/read.ts';
 import type { Store, Tx } from '../../store/store.ts';
 import { joinKey, type Stored, type Table } from '../../store/table.ts';
 import { canonicalEntry } from './canonical.ts';
-import { compileChain, type EntryLookup } from './discovery-chain.ts';
+import { compileChain } from './discovery-chain.ts';
 import { filterEntries } from './entry-filter.ts';
+import { KeptTargets } from './kept-targets.ts';
 import { decodeEntry, isKind, KINDS, requireKind, validateEntry } from './kinds/registry.ts';
 import { sourceTopic } from './kinds/service-intentions.ts';
 import { NAME_INDEX, NamedEntries, nameKey, type RenamedEntry } from './named-entries.ts';
@@ -123,6 +124,8 @@ export function createEntries(deps: EntriesDeps): Entries {
 
   const readTable = (kind: ConfigEntryKind, name: string): ConfigEntry | undefined => named.get(kind, name)?.value;
 
+  const keptTargets = new KeptTargets(readTable);
+
   const entries: Entries = {
     table,
     intentionEntries: intentionEntries(table, named, put),
@@ -158,12 +161,13 @@ export function createEntries(deps: EntriesDeps): Entries {
     },
 
     serviceTargets(service, datacenter) {
-      const topics = new Set<string>();
-      const lookup: EntryLookup = (kind, name) => {
-        topics.add(entryTopic(kind, name));
-        return readTable(kind, name);
-      };
-      return { ...compileTargets(lookup, foldName(service), chainOptions(datacenter)), topics: [...topics] };
+      const options = chainOptions(datacenter);
+      const key = joinKey(foldName(service), options.evaluateIn);
+      const { targets, looked } = keptTargets.get(key, options.trustDomain, (lookup) =>
+        compileTargets(lookup, foldName(service), options),
+      );
+      const topics = new Set(looked.map(([kind, name]) => entryTopic(kind, name)));
+      return { ...targets, topics: [...topics, ...(deps.trustDomainTopics ?? [])] };
     },
 
     async apply({ entry: raw, cas }) {

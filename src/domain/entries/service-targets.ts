@@ -1,11 +1,23 @@
 import { parseDuration } from '../../lib/duration.ts';
 import { invariant } from '../../lib/errors.ts';
-import type { ServiceTarget, ServiceTargets } from '../../model/discovery-chain.ts';
+import type { ChainTarget, DiscoveryChain, ServiceTarget, ServiceTargets } from '../../model/discovery-chain.ts';
+import { isRequestProtocol } from '../../model/layer7/route-table.ts';
 import { type ChainOptions, compileChain, type EntryLookup } from './discovery-chain.ts';
 
-/** The targets for connections whose requests are not looked into: what routers and splitters say is left out. */
+/** Where connections go, and requests where the service's protocol has them. */
 export function compileTargets(lookup: EntryLookup, service: string, options: ChainOptions): ServiceTargets {
-  const { StartNode, Nodes, Targets } = compileChain(lookup, service, { ...options, overrides: { protocol: 'tcp' } });
+  const chain = compileChain(lookup, service, options);
+  const connections = compileConnections(lookup, service, options);
+  if (!isRequestProtocol(chain.Protocol)) return connections;
+  return { ...connections, requests: { chain, targets: Object.values(chain.Targets).map(targetOf) } };
+}
+
+/** The targets for connections whose requests nobody looks into: what routers and splitters say is left out. */
+function compileConnections(lookup: EntryLookup, service: string, options: ChainOptions): ServiceTargets {
+  const { StartNode, Nodes, Targets }: DiscoveryChain = compileChain(lookup, service, {
+    ...options,
+    overrides: { protocol: 'tcp' },
+  });
   const start = Nodes[StartNode];
   invariant(start?.Type === 'resolver', 'a chain without requests begins with a resolver');
   const { Target, Failover, ConnectTimeout } = start.Resolver;
@@ -13,13 +25,17 @@ export function compileTargets(lookup: EntryLookup, service: string, options: Ch
   const targets = [...ids].map((id): ServiceTarget => {
     const target = Targets[id];
     invariant(target !== undefined, 'a resolver leads to targets of its chain');
-    return {
-      id,
-      service: target.Service,
-      datacenter: target.Datacenter,
-      filter: target.Subset.Filter ?? '',
-      onlyPassing: target.Subset.OnlyPassing === true,
-    };
+    return targetOf(target);
   });
   return { connectTimeoutMs: parseDuration(ConnectTimeout), targets };
+}
+
+function targetOf({ ID, Service, Datacenter, Subset }: ChainTarget): ServiceTarget {
+  return {
+    id: ID,
+    service: Service,
+    datacenter: Datacenter,
+    filter: Subset.Filter ?? '',
+    onlyPassing: Subset.OnlyPassing === true,
+  };
 }

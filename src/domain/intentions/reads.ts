@@ -1,5 +1,7 @@
 import { IsthmusError } from '../../lib/errors.ts';
 import type { Explanation, Intention, Verdicts } from '../../model/intention.ts';
+import { compilePermissions } from '../../model/layer7/compile-permissions.ts';
+import { type ConnectionVerdict, connectionVerdict } from '../../model/layer7/permissions.ts';
 import { foldName } from '../../model/names.ts';
 import type { IntentionPair } from '../../model/requests.ts';
 import { WILDCARD } from '../../model/service-intentions.ts';
@@ -23,6 +25,7 @@ export interface IntentionReads {
   readonly 'intentions.exact': Read<IntentionPair, Intention>;
   readonly 'intentions.match': Read<MatchArgs, Readonly<Record<string, readonly Intention[]>>>;
   readonly 'intentions.check': Read<IntentionPair, { readonly Allowed: boolean }>;
+  readonly 'intentions.connection': Read<IntentionPair, { readonly Verdict: ConnectionVerdict }>;
   readonly 'intentions.explain': Read<IntentionPair, Explanation>;
   readonly 'intentions.verdicts': Read<{ readonly destination: string }, Verdicts>;
 }
@@ -93,6 +96,16 @@ export function createIntentionReads(deps: IntentionReadsDeps): IntentionReads {
       topics: ({ destination }) => decisive(destination),
       produce: (pair) => ({
         Allowed: decide(verdictsFor(pair), pair.source, pair.sourceDatacenter || undefined).allowed,
+      }),
+    },
+    'intentions.connection': {
+      topics: ({ destination }) => decisive(destination),
+      produce: (pair) => ({
+        Verdict: connectionVerdict(
+          compilePermissions(verdictsFor(pair)),
+          pair.source,
+          pair.sourceDatacenter || undefined,
+        ),
       }),
     },
     'intentions.explain': {

@@ -10,6 +10,7 @@ import { IsthmusError } from '../../lib/errors.ts';
 import { AsyncQueue } from '../../lib/queue.ts';
 import type { CaRoots, LeafCert } from '../../model/ca.ts';
 import type { NodeService, ServiceInstance } from '../../model/catalog.ts';
+import type { DiscoveryChain } from '../../model/discovery-chain.ts';
 import type { Verdicts } from '../../model/intention.ts';
 import type { SidecarUpdate } from '../../model/sidecar.ts';
 import type { ResolvedTarget, ResolvedUpstream } from '../../model/upstream.ts';
@@ -367,6 +368,57 @@ describe('proxy configuration', () => {
     ]);
     expect(seen[3]?.endpoints?.[DB_KEY]).toMatchObject([{ id: 'dc2/n1/db-1', weight: 2 }]);
     expect(seen.map((update) => update.version)).toEqual([1, 2, 3, 4]);
+  });
+
+  it('sends where the requests to an upstream go, target by target, and that they go nowhere of their own any longer', async () => {
+    const started = start();
+    answerAll(started);
+    const chain = (timeout: string): DiscoveryChain => ({
+      ServiceName: 'db',
+      Namespace: 'default',
+      Datacenter: 'dc2',
+      Protocol: 'http',
+      StartNode: 'db',
+      Nodes: {
+        db: {
+          Type: 'resolver',
+          Name: 'db',
+          Resolver: { ConnectTimeout: timeout, Target: 'db.dc2', Failover: { Targets: ['spare.dc1'] } },
+        },
+      },
+      Targets: {},
+    });
+    const spare = { ...target('dc1', true), id: 'spare.dc1', service: 'spare' };
+    const answer = (timeout: string, ...instances: readonly ServiceInstance[]): void =>
+      started.contract.answer(DB, {
+        ...db(instance('db-1', 'passing')),
+        requests: { chain: chain(timeout), others: [{ ...spare, instances }] },
+      });
+    answer('5s');
+    const { seen } = await open(started.configs);
+    await settle();
+    expect(seen[0]?.requests).toMatchObject({
+      [DB_KEY]: {
+        table: {
+          service: 'db',
+          destinations: { 'db.dc2': { targets: ['db.dc2', 'spare.dc1'], connectTimeoutMs: 5_000 } },
+        },
+        endpoints: { 'db.dc2': [{ service: 'db', target: 'db.dc2' }], 'spare.dc1': [] },
+      },
+    });
+    answer('5s'); // told again, nothing is new
+    await settle();
+    expect(seen).toHaveLength(1);
+    answer('5s', instance('spare-1', 'passing'));
+    await settle();
+    expect(seen[1]?.requests?.[DB_KEY]?.endpoints['spare.dc1']).toHaveLength(1);
+    expect(seen[1]).not.toHaveProperty('endpoints');
+    answer('1s', instance('spare-1', 'passing'));
+    await settle();
+    expect(seen[2]?.requests?.[DB_KEY]?.table.destinations['db.dc2']?.connectTimeoutMs).toBe(1_000);
+    started.contract.answer(DB, db(instance('db-1', 'passing')));
+    await settle();
+    expect(seen[3]?.requests).toEqual({ [DB_KEY]: null });
   });
 
   it('collects what changes while the sidecar is busy into one update', async () => {

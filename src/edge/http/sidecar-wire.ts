@@ -3,7 +3,13 @@ import type { ProxySnapshot } from '../../agent/proxycfg/snapshot.ts';
 import type { UpstreamState } from '../../agent/proxycfg/upstream-resolver.ts';
 import { IsthmusError } from '../../lib/errors.ts';
 import type { CaRoots, LeafCert } from '../../model/ca.ts';
-import type { SidecarEndpoint, SidecarLeaf, SidecarRoots, SidecarUpdate } from '../../model/sidecar.ts';
+import type {
+  SidecarEndpoint,
+  SidecarLeaf,
+  SidecarRequests,
+  SidecarRoots,
+  SidecarUpdate,
+} from '../../model/sidecar.ts';
 
 /** Versions whose roots are remembered until they are acknowledged. */
 const MAX_UNACKNOWLEDGED = 256;
@@ -71,21 +77,24 @@ function refusedPart(
   return { refused: [...new Set([...now.values()].flat())].sort() };
 }
 
-/** Endpoints and problems of the upstreams that changed; the first update has endpoints even when there are none. */
+/** Endpoints, requests and problems of the upstreams that changed; the first update has endpoints even when there are none. */
 function upstreamParts(
   now: ReadonlyMap<string, UpstreamState>,
   before: ReadonlyMap<string, UpstreamState> | undefined,
-): Pick<SidecarUpdate, 'endpoints' | 'problems'> {
+): Pick<SidecarUpdate, 'endpoints' | 'requests' | 'problems'> {
   if (now === before) return {};
   const endpoints: Record<string, readonly SidecarEndpoint[]> = {};
+  const requests: Record<string, SidecarRequests | null> = {};
   const problems: Record<string, string> = {};
   for (const [key, state] of now) {
     const last = before?.get(key);
     if (state.endpoints !== undefined && state.endpoints !== last?.endpoints) endpoints[key] = state.endpoints;
+    if (state.requests !== last?.requests) requests[key] = state.requests ?? null;
     if (state.problem !== (last?.problem ?? '')) problems[key] = state.problem;
   }
   return {
     ...(before === undefined || Object.keys(endpoints).length > 0 ? { endpoints } : {}),
+    ...(Object.keys(requests).length > 0 ? { requests } : {}),
     ...(Object.keys(problems).length > 0 ? { problems } : {}),
   };
 }

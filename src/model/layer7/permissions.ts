@@ -104,15 +104,10 @@ function ruleFor(rules: PermissionRules, service: string, datacenter?: string): 
   );
 }
 
-/**
- * What can be said of a caller before there is a request: a connection may be refused only when no request on it could be
- * allowed.
- */
-export function connectionVerdict(
-  rules: PermissionRules,
-  service: string,
-  datacenter?: string,
-): 'allow' | 'deny' | 'by request' {
+/** What can be said of a connection before there is a request. `deny`: no request on it could be allowed. */
+export type ConnectionVerdict = 'allow' | 'deny' | 'by request';
+
+export function connectionVerdict(rules: PermissionRules, service: string, datacenter?: string): ConnectionVerdict {
   const rule = ruleFor(rules, service, datacenter);
   if (rule === undefined) return rules.defaultAction;
   if (rule.decision === 'deny') return 'deny';

@@ -4,7 +4,7 @@ import { FakeQueryMesh } from '../../../test/fakes/fake-query-mesh.ts';
 import { memoryStore } from '../../../test/fakes/memory-store.ts';
 import { createQueries } from '../../domain/queries/queries.ts';
 import { IsthmusError } from '../../lib/errors.ts';
-import type { ServiceTargets } from '../../model/discovery-chain.ts';
+import type { DiscoveryChain, ServiceTargets } from '../../model/discovery-chain.ts';
 import type { ResolveArgs, ResolvedUpstream } from '../../model/upstream.ts';
 import { noLog } from '../../telemetry/types.ts';
 import { createResolver } from './resolver.ts';
@@ -20,8 +20,25 @@ const table = store.table<{ readonly id: string }>({
   topics: () => ['resolver'],
 });
 
+/** The chain of db, when its requests are told apart. */
+let chain: DiscoveryChain | undefined;
+
 const targets = (service: string, asked: string): ServiceTargets & { readonly topics: readonly string[] } => ({
   connectTimeoutMs: 700,
+  ...(chain === undefined
+    ? {}
+    : {
+        requests: {
+          chain,
+          targets: Object.values(chain.Targets).map(({ ID, Service, Datacenter }) => ({
+            id: ID,
+            service: Service,
+            datacenter: Datacenter,
+            filter: '',
+            onlyPassing: false,
+          })),
+        },
+      }),
   targets: (leadsTo.length === 0 ? [asked] : leadsTo).map((datacenter) => ({
     id: `${service}.default.${datacenter}`,
     service,
@@ -75,6 +92,31 @@ function follow(args: ResolveArgs) {
   return { seen, raw, end, last: () => seen.at(-1) };
 }
 
+/** One resolver for each name, with its targets in order. */
+function chainOf(resolvers: Readonly<Record<string, readonly string[]>>): DiscoveryChain {
+  const ids = Object.values(resolvers).flat();
+  return {
+    ServiceName: 'db',
+    Namespace: 'default',
+    Datacenter: 'dc1',
+    Protocol: 'http',
+    StartNode: 'db',
+    Nodes: Object.fromEntries(
+      Object.entries(resolvers).map(([name, [Target = '', ...Targets]]) => [
+        name,
+        { Type: 'resolver', Name: name, Resolver: { ConnectTimeout: '5s', Target, Failover: { Targets } } },
+      ]),
+    ),
+    Targets: Object.fromEntries(
+      ids.map((ID) => {
+        const [Service = '', , Datacenter = ''] = ID.split('.');
+        const names = { ID, Service, Namespace: 'default' as const, Datacenter, SNI: ID, Name: ID };
+        return [ID, { ...names, MeshGateway: {}, Subset: {} }];
+      }),
+    ),
+  };
+}
+
 const ends: (() => Promise<void>)[] = [];
 const SERVICE: ResolveArgs = { type: 'service', name: 'db', datacenter: 'dc1' };
 const change = (): Promise<unknown> => store.transact((tx) => tx.put(table, { id: `${clock.now()}` }));
@@ -83,6 +125,7 @@ beforeAll(() => store.start(signal));
 beforeEach(() => {
   mesh.clear();
   leadsTo = ['dc1', 'dc2', 'dc3'];
+  chain = undefined;
 });
 afterEach(async () => {
   for (const end of ends.splice(0)) await end();
@@ -134,6 +177,36 @@ describe('an upstream', () => {
     mesh.lose('dc2', false);
     await settle();
     expect(upstream.last()).toBe('dc1:dc1 dc2:dc2 dc3:dc3');
+  });
+
+  it('of a service with requests follows its whole chain, each target once', async () => {
+    leadsTo = ['dc1'];
+    chain = chainOf({ db: ['db.default.dc1'], admin: ['admin.default.dc1', 'db.default.dc2'] });
+    mesh.set('dc1', 'db', 'a');
+    const upstream = follow(SERVICE);
+    await settle();
+    expect(upstream.last()).toBe('dc1:a');
+    const others = () =>
+      upstream.raw
+        .at(-1)
+        ?.requests?.others.map(({ id, instances }) => `${id}:${instances.map(({ Node }) => Node.Node).join()}`);
+    expect(others()).toEqual(['admin.default.dc1:', 'db.default.dc2:']);
+    mesh.set('dc1', 'admin', 'b');
+    await settle();
+    expect(others()).toEqual(['admin.default.dc1:b', 'db.default.dc2:']);
+    chain = chainOf({ db: ['db.default.dc1'], admin: ['admin.default.dc1'] });
+    await change();
+    await settle();
+    expect(others()).toEqual(['admin.default.dc1:b']);
+    expect(upstream.raw.at(-1)?.requests?.chain).toBe(chain);
+    const told = upstream.raw.length;
+    await change();
+    await settle();
+    expect(upstream.raw).toHaveLength(told);
+    chain = undefined;
+    await change();
+    await settle();
+    expect(upstream.raw.at(-1)).not.toHaveProperty('requests');
   });
 
   it('follows the resolver of its service', async () => {

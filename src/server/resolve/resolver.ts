@@ -67,8 +67,11 @@ export function createResolver(deps: ResolverDeps): Resolver {
 
   const upstreamPlan = ({ type, name, datacenter, agent }: ResolveArgs, token: string): UpstreamPlan => {
     if (type === 'service') {
-      const { targets, connectTimeoutMs, topics } = deps.serviceTargets(name, datacenter ?? mesh.datacenter);
-      return { steps: servicePlan(targets), token, connectTimeoutMs, topics };
+      const found = deps.serviceTargets(name, datacenter ?? mesh.datacenter);
+      const { targets, connectTimeoutMs, topics, requests } = found;
+      const plan = { steps: servicePlan(targets), token, connectTimeoutMs, topics };
+      if (requests === undefined) return plan;
+      return { ...plan, requests: { chain: requests.chain, steps: servicePlan(requests.targets) } };
     }
     const query = queries.find({ query: name, ...(agent === undefined ? {} : { agent }) });
     return { steps: queryPlan(query, mesh), token: query.Token || token, topics: queries.topics };

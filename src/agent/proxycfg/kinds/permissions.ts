@@ -55,7 +55,7 @@ export class Permissions {
     const followed: FollowedPermission = { allowed: true, end: () => undefined };
     this.#followed.set(name, followed);
     followed.end = pool.follow(
-      'intentions.check',
+      'intentions.connection',
       {
         source: source.service,
         sourceDatacenter: source.datacenter,
@@ -64,7 +64,8 @@ export class Permissions {
       },
       token === undefined ? {} : { token },
       ({ value }) => {
-        const allowed = value?.Allowed ?? followed.allowed; // what was last known stays in force
+        // What was last known stays in force.
+        const allowed = value === undefined ? followed.allowed : value.Verdict !== 'deny';
         if (allowed === followed.allowed) return;
         followed.allowed = allowed;
         if (this.#followed.get(name) === followed) this.#deps.changed();

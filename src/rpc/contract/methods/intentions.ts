@@ -1,4 +1,5 @@
 import type { Explanation, Intention, Verdicts } from '../../../model/intention.ts';
+import type { ConnectionVerdict } from '../../../model/layer7/permissions.ts';
 import type { IntentionPair } from '../../../model/requests.ts';
 import type { Rights } from '../../../model/rights.ts';
 import { type ReadRights, read, type WriteRights, write } from './method.ts';
@@ -42,6 +43,12 @@ export const intentionReads = {
     ...COPIED,
     needs: PAIR,
     // Says no more than an attempt to connect would.
+    rights: { allow: (rights, { destination }) => rights.may('service', destination, 'read') },
+  }),
+  /** As sidecars need it that dial: a connection on which some requests may be allowed is not ended. */
+  'intentions.connection': read<IntentionPair, { readonly Verdict: ConnectionVerdict }>({
+    ...COPIED,
+    needs: PAIR,
     rights: { allow: (rights, { destination }) => rights.may('service', destination, 'read') },
   }),
   'intentions.explain': read<IntentionPair, Explanation>({ ...COPIED, needs: PAIR, rights: readsDestination }),
