@@ -2,10 +2,17 @@
 export interface SidecarLimits {
   /** Open inbound connections (plain ones and streams in tunnels). Default 8,192. */
   readonly maxInboundConnections: number;
-  /** Inbound TLS handshakes under way. Default 512. */
+  /** Inbound TLS handshakes under way. Default 512. Above it, the oldest of the address with most of them ends. */
   readonly maxPendingHandshakes: number;
+  /** Of one address; above it, its oldest one ends. Default 256. */
+  readonly maxPendingHandshakesPerAddress: number;
   /** Tunnels that others may hold to this sidecar. Default 4,096. */
   readonly maxInboundTunnels: number;
+  /** Of one identity, at all its addresses. Above either bound, the oldest that was never used ends. Default 1,024. */
+  readonly maxTunnelsPerIdentity: number;
+  /** Of those that may not connect, which need one to learn why: of all, and of one identity. Default 256 and 16. */
+  readonly maxDeniedTunnels: number;
+  readonly maxDeniedTunnelsPerIdentity: number;
   /** Open connections of one upstream. Default 8,192; an upstream's `limits.max_connections` goes before it. */
   readonly maxUpstreamConnections: number;
   /** An inbound handshake must be over by then. Default 5 s. */
@@ -51,7 +58,11 @@ export interface SidecarLimits {
 export const DEFAULT_LIMITS: SidecarLimits = {
   maxInboundConnections: 8_192,
   maxPendingHandshakes: 512,
+  maxPendingHandshakesPerAddress: 256,
   maxInboundTunnels: 4_096,
+  maxTunnelsPerIdentity: 1_024,
+  maxDeniedTunnels: 256,
+  maxDeniedTunnelsPerIdentity: 16,
   maxUpstreamConnections: 8_192,
   handshakeTimeoutMs: 5_000,
   localConnectTimeoutMs: 5_000,

@@ -23,7 +23,7 @@ import { Upstream } from '../outbound/upstream.ts';
 import { Refusals } from '../refusals.ts';
 import type { SidecarAddresses, SidecarStats } from '../stats.ts';
 import { OpenConnections } from '../wire/open-connections.ts';
-import { type Peer, PeerReader } from '../wire/peer.ts';
+import { isTrusted, type Peer, PeerReader } from '../wire/peer.ts';
 import { createTrust, losesRoots, type Trust } from '../wire/trust.ts';
 
 export interface StateDeps {
@@ -198,7 +198,8 @@ export class SidecarState {
     const leafChanged = before.leafPem !== now.leafPem;
     this.#inbound?.renew(leafChanged);
     if (losesRoots(before, now)) {
-      this.#inbound?.retireUntrusted();
+      const { roots } = now;
+      this.#inbound?.retireTunnels((peer) => !isTrusted(peer, roots, this.#deps.clock.now()));
       this.#deps.tasks.run('close untrusted connections', (signal) => this.#closeUntrusted(signal));
     }
     this.#instances.refresh();
@@ -220,9 +221,10 @@ export class SidecarState {
     this.#refused.has(`${identity.service} in ${identity.datacenter}`);
 
   #endForbidden(): void {
-    const count = this.#inboundOpen.abortWhere(
-      ({ identity }) => !this.#authorizer.decide(identity.service, identity.datacenter).allowed,
-    );
+    const forbidden = ({ identity }: Peer): boolean =>
+      !this.#authorizer.decide(identity.service, identity.datacenter).allowed;
+    const count = this.#inboundOpen.abortWhere(forbidden);
+    this.#inbound?.retireTunnels(forbidden);
     this.#countClosed(count, 'denied');
   }
 

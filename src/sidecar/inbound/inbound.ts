@@ -1,10 +1,11 @@
 import type { Socket } from 'node:net';
 import { createServer, type Server, type TLSSocket } from 'node:tls';
 import { IsthmusError } from '../../lib/errors.ts';
+import { PerKeyLimit, type Slot } from '../../lib/per-key-limit.ts';
 import type { RefusalReason } from '../refusals.ts';
 import { listen, stopListening } from '../wire/listening.ts';
 import { isTrusted, type Peer, PeerRefused } from '../wire/peer.ts';
-import { codeOf, hostPort, ignoreError, resetSocket, tlsEnd } from '../wire/sockets.ts';
+import { codeOf, hostPort, ignoreError, resetSocket, resetTls, tlsEnd } from '../wire/sockets.ts';
 import type { Trust } from '../wire/trust.ts';
 import { TUNNEL_PROTOCOL } from '../wire/tunnel.ts';
 import { InboundConnection } from './connection.ts';
@@ -13,6 +14,7 @@ import { TunnelServer } from './tunnel-server.ts';
 
 interface Accepted {
   readonly raw: Socket;
+  readonly slot: Slot;
   readonly startedAt: number;
   /** In effect when the handshake began. */
   readonly trust: Trust;
@@ -27,19 +29,34 @@ export class Inbound {
   #port = 0;
   /** Handshakes under way, by the address of the client. */
   readonly #pending = new Map<string, Accepted>();
+  /** The same, by the address alone. */
+  readonly #handshakes: PerKeyLimit;
   readonly #tunnelServers = new Set<TunnelServer>();
-
+  /** By identity. */
+  readonly #tunnels: PerKeyLimit;
+  /** Of identities that may not connect. */
+  readonly #deniedTunnels: PerKeyLimit;
   readonly #sockets = new Set<Socket>();
 
   constructor(deps: InboundDeps, at: { readonly address: string; readonly port: number }) {
     this.#deps = deps;
     this.#address = at.address;
     this.#wantedPort = at.port;
+    const { limits } = deps;
+    this.#handshakes = new PerKeyLimit({
+      perKey: limits.maxPendingHandshakesPerAddress,
+      total: limits.maxPendingHandshakes,
+    });
+    this.#tunnels = new PerKeyLimit({ perKey: limits.maxTunnelsPerIdentity, total: limits.maxInboundTunnels });
+    this.#deniedTunnels = new PerKeyLimit({
+      perKey: limits.maxDeniedTunnelsPerIdentity,
+      total: limits.maxDeniedTunnels,
+    });
     this.#server = createServer({
       ...deps.trust().options,
       requestCert: true,
       rejectUnauthorized: false, // `#secured` decides, so that the refusal can be explained
-      handshakeTimeout: deps.limits.handshakeTimeoutMs,
+      handshakeTimeout: limits.handshakeTimeoutMs,
       allowHalfOpen: true,
       noDelay: true,
       keepAlive: true,
@@ -66,11 +83,9 @@ export class Inbound {
     if (leafChanged) for (const tunnel of this.#tunnelServers) tunnel.retire();
   }
 
-  /** No new streams from peers whose roots are gone. */
-  retireUntrusted(): void {
-    const { clock, trust } = this.#deps;
-    const { roots } = trust();
-    for (const tunnel of this.#tunnelServers) if (!isTrusted(tunnel.peer, roots, clock.now())) tunnel.retire();
+  /** No new streams from the peers that `which` picks. */
+  retireTunnels(which: (peer: Peer) => boolean): void {
+    for (const tunnel of this.#tunnelServers) if (which(tunnel.peer)) tunnel.retire();
   }
 
   /** Takes no new connections; those that are open go on. Resolves once they are gone. */
@@ -86,20 +101,25 @@ export class Inbound {
   }
 
   #accept(raw: Socket): void {
-    const { clock, limits, trust } = this.#deps;
+    const { clock, trust } = this.#deps;
     raw.on('error', ignoreError);
     this.#sockets.add(raw);
     raw.once('close', () => this.#sockets.delete(raw));
     raw.allowHalfOpen = false; // until the handshake is over: a TCP check that ends is gone, and need not wait for the time-out
-    if (this.#pending.size >= limits.maxPendingHandshakes) {
-      this.#refuse('limit', raw.remoteAddress ?? '', { limit: 'handshakes', from: raw.remoteAddress });
+    const from = raw.remoteAddress;
+    const slot = this.#handshakes.admit(from, () => {
+      this.#refuse('limit', from ?? '', { limit: 'handshakes', from });
       raw.destroy();
+    });
+    if (slot === undefined) {
+      raw.destroy(); // not while every handshake can be given up
       return;
     }
     const key = addressOf(raw);
-    const accepted: Accepted = { raw, startedAt: clock.now(), trust: trust() };
+    const accepted: Accepted = { raw, slot, startedAt: clock.now(), trust: trust() };
     this.#pending.set(key, accepted);
     raw.once('close', () => {
+      slot.release();
       if (this.#pending.get(key) === accepted) this.#pending.delete(key);
     });
   }
@@ -115,6 +135,7 @@ export class Inbound {
       return;
     }
     this.#pending.delete(key);
+    accepted.slot.release();
     let peer: Peer;
     try {
       const present = trust(); // the handshake may have used a later one than that of its beginning
@@ -137,15 +158,23 @@ export class Inbound {
   }
 
   #tunnel(tls: TLSSocket, raw: Socket, peer: Peer): void {
-    const { limits, meters, tunnels } = this.#deps;
-    if (this.#tunnelServers.size >= limits.maxInboundTunnels) {
+    const { authorizer, meters, tunnels } = this.#deps;
+    const { service, datacenter } = peer.identity;
+    const limit = authorizer.decide(service, datacenter).allowed ? this.#tunnels : this.#deniedTunnels;
+    const refuse = (): void => {
       this.#refuse('limit', peer.uri, { limit: 'tunnels', source: peer.uri });
-      resetSocket(raw);
+      resetTls(tls, raw);
+    };
+    const slot = limit.admit(peer.uri, refuse);
+    if (slot === undefined) {
+      refuse();
       return;
     }
     const tunnel = new TunnelServer(tls, raw, peer, {
       ...this.#deps,
+      onUsed: slot.keep.bind(slot),
       onClosed: () => {
+        slot.release();
         this.#tunnelServers.delete(tunnel);
         tunnels.remove(tunnel);
       },

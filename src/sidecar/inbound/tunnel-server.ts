@@ -26,6 +26,8 @@ import { type ConnectionDeps, InboundConnection, type Refused } from './connecti
 export type TunnelServerDeps = ConnectionDeps & {
   readonly clock: Clock;
   readonly limits: SidecarLimits;
+  /** Called for each stream that is let through. */
+  readonly onUsed: () => void;
   readonly onClosed: () => void;
 };
 
@@ -78,6 +80,7 @@ export class TunnelServer implements OpenConnection {
       answer(stream, refused);
       return;
     }
+    this.#deps.onUsed();
     connection.carry(
       streamEnd(stream, () => resetStream(stream)),
       () => stream.respond({ ':status': STATUS.connected }),
@@ -87,10 +90,12 @@ export class TunnelServer implements OpenConnection {
 
   /** A half-open tunnel, whose other side is gone without a word, is found within two of these. */
   #nextPing(): Timer {
-    const { clock, limits } = this.#deps;
+    const { authorizer, clock, limits } = this.#deps;
+    const { service, datacenter } = this.peer.identity;
     return clock.after(limits.pingIntervalMs, () => {
-      if (this.#session.destroyed) {
-        this.abort(); // it waits for the other side to end, which may be gone without a word
+      // Destroyed: it waits for the other side to end, which may be gone without a word. Denied: it has learnt why by now.
+      if (this.#session.destroyed || !authorizer.decide(service, datacenter).allowed) {
+        this.abort();
         return;
       }
       this.#timer = clock.after(limits.pingTimeoutMs, () => this.abort());
