@@ -1,5 +1,6 @@
 import type { LeafCert } from '../model/ca.ts';
 import type { HealthCheck, NodeService } from '../model/catalog.ts';
+import type { EnvoyStatus } from '../model/envoy.ts';
 import type { Member } from '../model/member.ts';
 import type { Answer, CallOptions } from './options.ts';
 import type { Transport } from './transport.ts';
@@ -46,6 +47,8 @@ export interface AgentApi {
   registerCheck(definition: Readonly<Record<string, unknown>>, call?: CallOptions): Promise<void>;
   deregisterCheck(id: string, call?: CallOptions): Promise<void>;
   updateCheck(id: string, status: CheckOutcome, output?: string, call?: CallOptions): Promise<void>;
+  /** The Envoys that follow the agent. */
+  envoys(call?: CallOptions): Promise<readonly EnvoyStatus[]>;
   leaf(service: string, call?: CallOptions): Promise<Answer<LeafCert>>;
   /** Decides about a connection of `clientUri` to `target`. */
   authorize(
@@ -94,6 +97,7 @@ export function createAgentApi(transport: Transport): AgentApi {
     deregisterCheck: (id, call) => put(`check/deregister/${encodeURIComponent(id)}`, call),
     updateCheck: (id, status, output = '', call) =>
       put(`check/update/${encodeURIComponent(id)}`, call, { Status: status, Output: output }),
+    envoys: (call) => get('connect/envoys', call),
     leaf: (service, call = {}) =>
       transport.json<LeafCert>({
         method: 'GET',

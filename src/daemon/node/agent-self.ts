@@ -3,6 +3,7 @@ import { debugConfig } from '../../config/debug-config.ts';
 import type { LoadedConfig } from '../../config/types.ts';
 import { ORIGIN_COORDINATE } from '../../model/coordinate.ts';
 import type { Member } from '../../model/member.ts';
+import { NEWEST_OF, SUPPORTED_ENVOYS } from '../../model/supported-envoys.ts';
 import { COMPATIBLE_VERSION, VERSION } from '../../model/version.ts';
 import type { CertificateExpiry } from '../security/certificates.ts';
 import { nodeMeta } from './self.ts';
@@ -54,7 +55,7 @@ export function agentSelf(facts: SelfFacts): unknown {
       ...tlsStats(facts.certificates),
     },
     Meta: nodeMeta(config),
-    xDS: { SupportedProxies: {} },
+    xDS: { SupportedProxies: { envoy: SUPPORTED_ENVOYS.map((minor) => NEWEST_OF[minor]) } },
   };
 }
 

@@ -1,0 +1,54 @@
+/**
+ * The opaque options (`config`) of proxies and upstreams that Consul documents, and what each does here: read by the code, and
+ * the page docs/envoy-keys.md is made of it.
+ */
+
+type Keys = Readonly<Record<string, string>>;
+
+/** Of a proxy: what an Envoy is started with. A change counts from its next start. */
+export const BOOTSTRAP_KEYS = {
+  envoy_statsd_url:
+    'A statsd sink: `udp://ADDRESS:PORT` with an IP address, or `$NAME` of an environment variable that holds such a URL.',
+  envoy_dogstatsd_url: 'A DogStatsD sink: `udp://ADDRESS:PORT`, `unix:///PATH`, or `$NAME` of an environment variable.',
+  envoy_stats_tags: 'List of `name=value`: tags of every metric, beside those of Consul.',
+  envoy_stats_config_json: "Envoy's `stats_config`, instead of the tags of Consul and of `envoy_stats_tags`.",
+  envoy_stats_sinks_json: 'The same as `envoy_extra_stats_sinks_json`.',
+  envoy_extra_stats_sinks_json:
+    'Stats sinks of Envoy, JSON objects with commas between them, beside those of the URLs.',
+  envoy_stats_flush_interval: 'How often metrics are flushed to the sinks, such as `10s`.',
+  envoy_prometheus_bind_addr: 'ADDRESS:PORT at which `/metrics` is served for Prometheus, and nothing else.',
+  envoy_stats_bind_addr: 'ADDRESS:PORT at which what is below `/stats` is served, and nothing else.',
+  envoy_extra_static_clusters_json:
+    'Clusters of Envoy, JSON objects with commas between them, beside those of the mesh.',
+  envoy_extra_static_listeners_json: 'Listeners of Envoy, the same way.',
+  envoy_tracing_json: "Envoy's `tracing`: the tracer of the whole process.",
+  envoy_bootstrap_json_tpl:
+    "The whole bootstrap, as a template with Consul's names: `{{ .ProxyID }}`, `{{ if .Token }}…{{ end }}` and the like.",
+} as const satisfies Keys;
+
+export type BootstrapKey = keyof typeof BOOTSTRAP_KEYS;
+
+/** Of a proxy: taken over by running Envoys. */
+export const PROXY_KEYS = {
+  protocol: 'Protocol of the service; comes from its `service-defaults` where it is not given.',
+  bind_address: 'Address at which the sidecar listens, when it is not the registered one.',
+  bind_port: 'Port at which it listens, when it is not the registered one.',
+  local_connect_timeout_ms: 'Longest attempt to reach the application; 5,000 unless given.',
+  max_inbound_connections: 'Connections to the application at the same time.',
+} as const satisfies Keys;
+
+/** Of an upstream. */
+export const UPSTREAM_KEYS = {
+  connect_timeout_ms:
+    "Longest attempt to connect; else the resolver's `ConnectTimeout`, else 5,000. A connection has three attempts.",
+  limits: '`max_connections`, `max_pending_requests`, `max_concurrent_requests`: circuit breakers.',
+  max_connections: 'The older spelling of `limits.max_connections`.',
+  passive_health_check:
+    '`max_failures`, `interval`, `base_ejection_time`, `enforcing_consecutive_5xx`, `max_ejection_percent` (100 unless given): ' +
+    'instances that fail are left out.',
+} as const satisfies Keys;
+
+/** Consul documents them, they are accepted, and they do nothing here: each with the reason. */
+export const KEYS_WITHOUT_EFFECT = {
+  envoy_telemetry_collector_bind_socket_dir: "There is no collector for HashiCorp's cloud here.",
+} as const satisfies Keys;
