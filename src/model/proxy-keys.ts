@@ -30,7 +30,6 @@ export type BootstrapKey = keyof typeof BOOTSTRAP_KEYS;
 
 /** Of a proxy: taken over by running Envoys. */
 export const PROXY_KEYS = {
-  protocol: 'Protocol of the service; comes from its `service-defaults` where it is not given.',
   bind_address: 'Address at which the sidecar listens, when it is not the registered one.',
   bind_port: 'Port at which it listens, when it is not the registered one.',
   local_connect_timeout_ms: 'Longest attempt to reach the application; 5,000 unless given.',

@@ -8,7 +8,7 @@ import { isSupportedEnvoy, NEWEST_OF, SUPPORTED_ENVOYS } from '../../model/suppo
 type Env = Readonly<Record<string, string | undefined>>;
 
 /** Absolute path of a program: a path, or a name that is looked for in PATH. Undefined when there is none. */
-export function findProgram(name: string, path: string): string | undefined {
+function findProgram(name: string, path: string): string | undefined {
   const candidates = name.includes('/')
     ? [resolve(name)]
     : path.split(delimiter).flatMap((folder) => (folder === '' ? [] : [join(folder, name)]));

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { BOOTSTRAP_KEYS } from '../../model/proxy-keys.ts';
 import type { Options } from '../../model/proxy-options.ts';
 import { Flags } from '../flags.ts';
 import { agentAddress } from './agent-address.ts';
@@ -164,6 +165,22 @@ describe('the bootstrap', () => {
       { envoy_stats_config_json: 5 },
     ])
       expect(() => made(config), JSON.stringify(config)).toThrow(Object.keys(config)[0]);
+  });
+
+  it('reads every documented key', () => {
+    const read = new Set<string>();
+    made(
+      new Proxy<Record<string, unknown>>(
+        {},
+        {
+          get(_target, key) {
+            read.add(String(key));
+            return undefined;
+          },
+        },
+      ),
+    );
+    expect([...read].sort()).toEqual(Object.keys(BOOTSTRAP_KEYS).sort());
   });
 
   it('is made of a template with the names of Consul', () => {

@@ -3,11 +3,23 @@ import { Flags } from '../flags.ts';
 import { agentAddress } from './agent-address.ts';
 import { type AgentAddress, bootstrap } from './bootstrap.ts';
 
-const PROXY = { proxyId: 'web-sidecar-proxy', cluster: 'web' };
+const PROXY = {
+  proxyId: 'web-sidecar-proxy',
+  service: 'web',
+  datacenter: 'dc1',
+  config: {},
+  metrics: { scrapePath: '/metrics' },
+  omitDeprecatedTags: false,
+  env: {},
+};
 const ADMIN = { address: '127.0.0.1', port: 19_000, accessLogPath: '/dev/null' };
 
 function address(flags: Readonly<Record<string, string>>, env: Readonly<Record<string, string>> = {}): AgentAddress {
-  return agentAddress(new Flags(Object.entries(flags)), { env, readFile: (path) => `text of ${path}` });
+  return agentAddress(new Flags(Object.entries(flags)), {
+    env,
+    readFile: (path) => `text of ${path}`,
+    listFiles: () => [],
+  });
 }
 
 describe('the bootstrap of an Envoy', () => {

@@ -1,0 +1,31 @@
+import { BOOTSTRAP_KEYS, KEYS_WITHOUT_EFFECT, PROXY_KEYS, UPSTREAM_KEYS } from '../src/model/proxy-keys.ts';
+
+const INTRO = `# Keys of proxies
+
+<!-- Generated from the table of keys by \`npm run docs:envoy\`; do not edit. -->
+
+What each of the opaque options of Consul's proxies (\`config\` of a proxy and of its upstreams) does here. Those of a proxy may stand
+in \`proxy-defaults\` (\`Config\`) too, for all proxies; the registration of a proxy goes before that. Other keys are kept and not looked at,
+as in Consul.
+`;
+
+const PARTS = [
+  ['Of an upstream', 'Running Envoys, and the built-in sidecar where it can, take them over at once.', UPSTREAM_KEYS],
+  ['Of a proxy', 'Taken over at once, too.', PROXY_KEYS],
+  [
+    'Of the bootstrap',
+    'Read by `isthmus connect envoy`: a change counts from the next start of the Envoy.',
+    BOOTSTRAP_KEYS,
+  ],
+  ['Without effect', 'They are accepted, and `isthmus connect envoy` warns of them.', KEYS_WITHOUT_EFFECT],
+] as const;
+
+/** The text of docs/envoy-keys.md. */
+export async function renderReference(): Promise<string> {
+  return [INTRO, ...PARTS.map(([title, about, keys]) => `\n## ${title}\n\n${about}\n\n${table(keys)}`)].join('');
+}
+
+function table(keys: Readonly<Record<string, string>>): string {
+  const rows = Object.entries(keys).map(([key, about]) => `| \`${key}\` | ${about.replaceAll('|', '\\|')} |\n`);
+  return `| key | what it does |\n| --- | --- |\n${rows.join('')}`;
+}

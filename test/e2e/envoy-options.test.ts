@@ -1,0 +1,170 @@
+import { spawnSync } from 'node:child_process';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import {
+  type AgentProcess,
+  assertNoneLeft,
+  callAgent,
+  envoyProgram,
+  freePorts,
+  httpRequest,
+  isthmus,
+  startAgent,
+  startEnvoy,
+  waitFor,
+} from '../harness/index.ts';
+
+const envoy = envoyProgram();
+const TOKEN = '6f1c2f5e-aaaa-4bbb-8ccc-0123456789ab';
+
+/** Processes of this machine whose command line or environment holds a text. */
+function processesWith(part: 'cmdline' | 'environ', text: string): readonly string[] {
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid)
+    .flatMap((pid) => {
+      try {
+        const found = readFileSync(`/proc/${pid}/${part}`, 'utf8').includes(text);
+        return found ? [readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ')] : [];
+      } catch {
+        return []; // it has ended, or belongs to someone else
+      }
+    });
+}
+
+describe.skipIf(envoy.missing)(envoy.title('isthmus connect envoy'), () => {
+  let agent: AgentProcess;
+  let metricsPort = 0;
+  let statsPort = 0;
+  const run = (...args: readonly string[]) =>
+    isthmus(['connect', 'envoy', '-http-addr', agent.ready.http, '-grpc-addr', agent.ready.grpc ?? '', ...args]);
+  const register = (name: string, config: Readonly<Record<string, unknown>> = {}): Promise<unknown> =>
+    callAgent(agent, 'PUT', '/v1/agent/service/register', {
+      Name: name,
+      Port: 8_080,
+      Connect: { SidecarService: { Proxy: { Config: config } } },
+    });
+
+  beforeAll(async () => {
+    agent = await startAgent({ name: 'n1', datacenter: 'dc1', config: { ports: { grpc: 0 } } });
+    const ports = await freePorts(2);
+    metricsPort = ports.first;
+    statsPort = ports.first + 1;
+    await callAgent(agent, 'PUT', '/v1/config', {
+      Kind: 'proxy-defaults',
+      Name: 'global',
+      Config: { envoy_prometheus_bind_addr: `127.0.0.1:${metricsPort}`, envoy_stats_tags: ['team=blue'] },
+    });
+    await register('web', { envoy_stats_bind_addr: `127.0.0.1:${statsPort}` });
+  });
+  afterAll(async () => {
+    await agent?.stop();
+    await assertNoneLeft();
+  });
+
+  it('serves metrics with the tags of Consul, shows what was confirmed, and ends as its Envoy does', async () => {
+    const web = await startEnvoy({ agent, sidecarFor: 'web' });
+    const metrics = await httpRequest(`http://127.0.0.1:${metricsPort}/metrics`);
+    expect(metrics.body).toMatch(/envoy_cluster_\w+\{[^}]*consul_source_service="web"[^}]*\} \d/);
+    expect(metrics.body).toMatch(/team="blue"/);
+    expect((await httpRequest(`http://127.0.0.1:${metricsPort}/stats`)).status).toBe(404);
+    expect((await httpRequest(`http://127.0.0.1:${statsPort}/stats?filter=server.live`)).body).toContain('server.live');
+    const people = await run('-status', '-sidecar-for', 'web');
+    expect(people.out).toMatch(
+      /^web-sidecar-proxy \(service web\): follows since .*\n(?:.*\n)*.*LDS +\d+ sent, confirmed/,
+    );
+    expect(people.out).toContain('Nothing is rejected.');
+    const json = JSON.parse((await run('-status', '-format=json')).out) as readonly unknown[];
+    expect(json).toMatchObject([{ ProxyID: 'web-sidecar-proxy', Rejected: [] }]);
+    expect(await run('-status', '-proxy-id', 'other')).toMatchObject({ code: 1 });
+    web.process.signal('SIGTERM');
+    expect(await web.process.exited).toEqual({ code: 0, signal: null });
+  });
+
+  it('shows its token to no other process and leaves it in no file', async () => {
+    const before = new Set(readdirSync(tmpdir()));
+    const web = await startEnvoy({ agent, sidecarFor: 'web', token: TOKEN });
+    expect(await web.ask('/config_dump')).toContain(TOKEN);
+    expect(processesWith('cmdline', TOKEN)).toEqual([]);
+    // The command has it from whoever started it, where it stays the parent of the Envoy.
+    expect(processesWith('environ', TOKEN).filter((line) => line.includes('--config-path'))).toEqual([]);
+    await waitFor(
+      async () => readdirSync(tmpdir()).every((name) => before.has(name) || !name.startsWith('isthmus-envoy')),
+      {
+        what: 'the folder of the pipe to go',
+      },
+    );
+    await web.stop();
+  });
+
+  it('a bootstrap larger than a pipe holds goes through it', async () => {
+    const clusters = Array.from({ length: 800 }, (_, at) =>
+      JSON.stringify({ name: `extra-${at}`, connect_timeout: '1s', alt_stat_name: 'x'.repeat(400) }),
+    );
+    await register('large', { envoy_prometheus_bind_addr: '', envoy_extra_static_clusters_json: clusters.join(',') });
+    const large = await startEnvoy({ agent, sidecarFor: 'large' });
+    expect(await large.ask('/clusters')).toContain('extra-799');
+    await large.stop();
+  });
+
+  it('ends by the signal that ended its Envoy', async () => {
+    const web = await startEnvoy({ agent, sidecarFor: 'web' });
+    const [child] = readFileSync(`/proc/${web.process.pid}/task/${web.process.pid}/children`, 'utf8').split(' ');
+    process.kill(Number(child) || web.process.pid, 'SIGKILL');
+    expect(await web.process.exited).toEqual({ code: null, signal: 'SIGKILL' });
+  });
+
+  it('refuses an Envoy that is not supported, none at all, and gateways', async () => {
+    const old = join(agent.dataDir, 'old-envoy');
+    writeFileSync(
+      old,
+      '#!/bin/sh\n[ "$1" = --version ] && echo "$0 version: abc/1.30.1/Clean/RELEASE/BoringSSL" && exit\nexit 7\n',
+      {
+        mode: 0o755,
+      },
+    );
+    const refused = await run('-sidecar-for', 'web', '-envoy-binary', old);
+    expect(refused).toMatchObject({ code: 1 });
+    expect(refused.err).toContain('Envoy version 1.30.1 is not supported');
+    // It starts, and its exit code is passed on.
+    expect((await run('-sidecar-for', 'web', '-envoy-binary', old, '-ignore-envoy-compatibility')).code).toBe(7);
+    expect((await run('-sidecar-for', 'web', '-envoy-binary', old, '-envoy-version', '1.38.3')).code).toBe(7);
+    expect((await run('-sidecar-for', 'web', '-envoy-binary', '/no/envoy')).err).toContain('-envoy-binary');
+    expect((await run('-gateway', 'mesh')).err).toContain('gateways come with a later version');
+  });
+
+  it('every bootstrap is one that Envoy takes', async () => {
+    await register('all', {
+      envoy_statsd_url: 'udp://127.0.0.1:8125',
+      envoy_dogstatsd_url: 'udp://127.0.0.1:8126',
+      envoy_stats_flush_interval: '2s',
+      envoy_prometheus_bind_addr: '127.0.0.1:20200',
+      envoy_stats_bind_addr: '127.0.0.1:20201',
+      envoy_tracing_json: JSON.stringify({
+        http: {
+          name: 'envoy.tracers.zipkin',
+          typed_config: {
+            '@type': 'type.googleapis.com/envoy.config.trace.v3.ZipkinConfig',
+            collector_cluster: 'zipkin',
+            collector_endpoint: '/api/v2/spans',
+            collector_endpoint_version: 'HTTP_JSON',
+          },
+        },
+      }),
+      envoy_extra_static_clusters_json: '{"name": "zipkin", "connect_timeout": "1s"}',
+    });
+    for (const args of [
+      ['-omit-deprecated-tags'],
+      ['-prometheus-backend-port', '20100', '-prometheus-scrape-path', '/scrape'],
+      ['-envoy-ready-bind-address', '127.0.0.1', '-envoy-ready-bind-port', '20300'],
+    ]) {
+      const { out, code } = await run('-sidecar-for', 'all', '-bootstrap', ...args);
+      expect(code).toBe(0);
+      const file = join(agent.dataDir, 'bootstrap.json');
+      writeFileSync(file, out);
+      const { stdout, stderr } = spawnSync(envoy.path, ['--mode', 'validate', '-c', file], { encoding: 'utf8' });
+      expect(stdout + stderr).toContain(`configuration '${file}' OK`);
+    }
+  });
+});
