@@ -1,4 +1,8 @@
 import { createHash, X509Certificate } from 'node:crypto';
+import { once } from 'node:events';
+import { connect as connectHttp2 } from 'node:http2';
+import { connect as connectSocket } from 'node:net';
+import { status } from '@grpc/grpc-js';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { systemClock } from '../../src/lib/clock.ts';
 import { createTlsMaterial, type TlsMaterial } from '../../src/pki/tls-material.ts';
@@ -262,4 +266,39 @@ it('lets a server of another datacenter speak for that one alone, and an own ser
   expect(await ask(4, 'dc3')).toBe('permission_denied');
   expect(await ask(4, 'dc1')).toBe('permission_denied');
   expect(await ask(5, 'dc3')).toBe('answered');
+});
+
+/** What is answered to the headers of a call whose first message never comes: gRPC's status, or what came first. */
+async function statusOfHeaders(path: string, port: number, material: TlsMaterial): Promise<string> {
+  const raw = connectSocket(port, '127.0.0.1');
+  await once(raw, 'connect');
+  const target = { address: `127.0.0.1:${port}`, datacenter: 'dc1' };
+  const { socket } = await securityOf(material).connect(raw, target);
+  const session = connectHttp2(`http://${target.address}`, { createConnection: () => socket });
+  try {
+    const stream = session.request({
+      ':method': 'POST',
+      ':path': path,
+      'content-type': 'application/grpc',
+      te: 'trailers',
+    });
+    const [headers] = await once(stream, 'response');
+    return String(headers['grpc-status']);
+  } finally {
+    session.destroy();
+  }
+}
+
+it.each([
+  ['changes', 1],
+  ['link', 1],
+  ['session', 4],
+  ['saveSnapshot', 1],
+  ['saveSnapshot', 4],
+  ['restoreSnapshot', 1],
+] as const)('refuses %s at its headers, before its first message (caller %i)', async (method, caller) => {
+  const { port } = served.off as Served;
+  const [, material] = CALLERS[caller] as (typeof CALLERS)[number];
+  const path = METHODS[method].path;
+  expect(await statusOfHeaders(path, port, material as TlsMaterial)).toBe(String(status.PERMISSION_DENIED));
 });

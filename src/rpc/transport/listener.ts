@@ -9,6 +9,8 @@ import { createTaskGroup } from '../../lib/task.ts';
 import type { Logger, Metrics } from '../../telemetry/types.ts';
 import { createGrpcServer } from '../grpc/grpc-server.ts';
 import { Intake } from '../grpc/intake.ts';
+import { Admission } from './admission.ts';
+import { admitCalls } from './admit-calls.ts';
 import { DEFAULT_LIMITS, type RpcHandlers, type TransportLimits } from './handlers.ts';
 import { inspectPreface, type PrefaceVerdict } from './preface.ts';
 import { Refusals } from './refusals.ts';
@@ -122,20 +124,33 @@ class Listener implements RpcListener {
       },
       (set) => set(intake.held),
     );
-    this.#grpc = createGrpcServer(serverOptions(this.#limits), intake);
+    const { datacenter, tokensDecide = false } = deps.handlers;
+    const admission = new Admission({ datacenter, tokensDecide });
+    const identify: TransportSecurity['identify'] = (certificate) => this.#security.identify(certificate);
+    const calls = metrics.counter({
+      name: 'isthmus_rpc_calls_total',
+      help: 'Calls answered on the server ports, by method and outcome.',
+      labels: ['method', 'code'],
+    });
+    const admit = admitCalls({
+      admission,
+      identify,
+      onRefused(method, peer, { code, message }) {
+        calls.add(1, { method, code });
+        log.warn('refused a call', { method, peer, error: message });
+      },
+    });
+    this.#grpc = createGrpcServer({ ...serverOptions(this.#limits), interceptors: [admit] }, intake);
     this.#grpc.addService(
       serviceDefinition,
       createServerMethods({
         handlers: deps.handlers,
-        identify: (certificate) => this.#security.identify(certificate),
+        admission,
+        identify,
         tasks: this.#calls,
         log,
         now: () => clock.now(),
-        calls: metrics.counter({
-          name: 'isthmus_rpc_calls_total',
-          help: 'Calls answered on the server ports, by method and outcome.',
-          labels: ['method', 'code'],
-        }),
+        calls,
         watchBytes: metrics.counter({
           name: 'isthmus_rpc_watch_bytes_total',
           help: 'Bytes of watched answers sent, by form: whole, or the change since the answer before.',

@@ -1,14 +1,13 @@
 import type { PeerCertificate } from 'node:tls';
 import { create, type DescMessage, type MessageInitShape, type MessageShape } from '@bufbuild/protobuf';
-import {
-  type ServerDuplexStream,
-  type ServerReadableStream,
-  type ServerUnaryCall,
-  type ServerWritableStream,
-  type ServiceDefinition,
-  type sendUnaryData,
-  status,
-  type UntypedServiceImplementation,
+import type {
+  ServerDuplexStream,
+  ServerReadableStream,
+  ServerUnaryCall,
+  ServerWritableStream,
+  ServiceDefinition,
+  sendUnaryData,
+  UntypedServiceImplementation,
 } from '@grpc/grpc-js';
 import { IsthmusError } from '../../lib/errors.ts';
 import { abortable, abortReason, linkSignals } from '../../lib/signals.ts';
@@ -16,7 +15,6 @@ import type { TaskGroup } from '../../lib/task.ts';
 import type { Counter, Histogram, Logger } from '../../telemetry/types.ts';
 import { knownRead, knownWrite } from '../contract/arguments.ts';
 import type { CallOptions, Consistency, ReadOptions } from '../contract/contract.ts';
-import { STREAMS, type StreamName } from '../contract/methods/streams.ts';
 import { READS, type ReadArgs } from '../contract/reads.ts';
 import { WRITES, type WriteArgs } from '../contract/writes.ts';
 import {
@@ -39,7 +37,7 @@ import {
   WriteReplySchema,
   type WriteRequest,
 } from '../gen/isthmus/v1/isthmus_pb.ts';
-import { Admission } from './admission.ts';
+import type { Admission } from './admission.ts';
 import { changesError, decodeRequest, encodeChanges } from './changes-wire.ts';
 import { createDuplex } from './duplex.ts';
 import type { DuplexStream, RpcHandlers } from './handlers.ts';
@@ -51,6 +49,8 @@ import { fromJson, METHODS, toFailure, toJson } from './wire.ts';
 
 export interface ServerMethodsDeps {
   readonly handlers: RpcHandlers;
+  /** Decides about reads, watches and writes by their names; about the other methods {@link admitCalls} does. */
+  readonly admission: Admission;
   /** As {@link TransportSecurity.identify}. */
   readonly identify: TransportSecurity['identify'];
   /** Runs streams; stopping it ends them. */
@@ -89,8 +89,7 @@ interface StreamOut<O> extends Cancellable {
 
 /** gRPC's method implementations over {@link RpcHandlers}. */
 export function createServerMethods(deps: ServerMethodsDeps): UntypedServiceImplementation {
-  const { handlers, tasks } = deps;
-  const admission = new Admission({ datacenter: handlers.datacenter, tokensDecide: handlers.tokensDecide === true });
+  const { handlers, admission, tasks } = deps;
   const contract = () => {
     if (handlers.contract === undefined) throw new IsthmusError('unavailable', 'this port answers no requests');
     return handlers.contract;
@@ -162,7 +161,7 @@ export function createServerMethods(deps: ServerMethodsDeps): UntypedServiceImpl
   };
 
   const duplex = <Schema extends DescMessage>(
-    name: StreamName & ('link' | 'session'),
+    name: 'link' | 'session',
     schema: Schema,
     hold: ((stream: Duplex<Schema>, signal: AbortSignal) => Promise<void>) | undefined,
   ) => {
@@ -170,15 +169,6 @@ export function createServerMethods(deps: ServerMethodsDeps): UntypedServiceImpl
       tasks.run(name, async (stopping) => {
         const linked = cancelledWith(call, stopping);
         const peer = call.getPeer();
-        try {
-          admission.check(name, STREAMS[name], callerOf(call));
-        } catch (thrown) {
-          const { message } = IsthmusError.from(thrown);
-          deps.log.warn('refused a call', { method: name, peer, error: message });
-          linked.release();
-          call.emit('error', { code: status.PERMISSION_DENIED, details: message });
-          return;
-        }
         const stream = createDuplex(schema, call, peer, (error) => fromStatus(error, peer), callerOf(call)());
         try {
           await hold?.(stream, linked.signal);
@@ -247,8 +237,7 @@ export function createServerMethods(deps: ServerMethodsDeps): UntypedServiceImpl
     ),
     changes: serverStream<ChangesRequest, ChangesReply>(
       'changes',
-      async function* (request, signal, caller) {
-        admission.check('changes', STREAMS.changes, caller);
+      async function* (request, signal) {
         if (handlers.changes === undefined) throw new IsthmusError('unavailable', 'this server replicates nothing');
         const messages = handlers.changes.changes(decodeRequest(request), signal);
         for await (const message of messages) yield encodeChanges(message);
@@ -257,8 +246,7 @@ export function createServerMethods(deps: ServerMethodsDeps): UntypedServiceImpl
     ),
     saveSnapshot: serverStream<SaveSnapshotRequest, SnapshotPart>(
       'saveSnapshot',
-      async function* (request, signal, caller) {
-        admission.check('saveSnapshot', STREAMS.saveSnapshot, caller);
+      async function* (request, signal) {
         yield* snapshotParts(await snapshots().save(callOptions(request, signal)));
       },
       snapshotError,
@@ -273,7 +261,6 @@ export function createServerMethods(deps: ServerMethodsDeps): UntypedServiceImpl
         const unread = (): void => void call.destroy(abortReason(linked.signal)); // nothing more comes, not even an end
         linked.signal.addEventListener('abort', unread, { once: true });
         try {
-          admission.check('restoreSnapshot', STREAMS.restoreSnapshot, callerOf(call));
           const { options, archive } = await openUpload(call);
           const { index } = await snapshots().restore(archive, { ...options, signal: linked.signal });
           count('restoreSnapshot', undefined);
