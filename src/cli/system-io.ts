@@ -27,7 +27,13 @@ export function systemIo(): Io {
   let stop: AbortController | undefined;
   return {
     out: (content) => write(STDOUT, content),
-    err: (content) => write(STDERR, content),
+    err(content) {
+      try {
+        write(STDERR, content);
+      } catch {
+        // nowhere to say it; what writes it goes on
+      }
+    },
     env: process.env,
     readFile: (path) => readFileSync(path, 'utf8'),
     listFiles: (path) =>

@@ -1,3 +1,4 @@
+import { fstatSync, writeSync } from 'node:fs';
 import { type Clock, systemClock } from '../lib/clock.ts';
 import { type ReadyAddresses, readyLine } from './ready.ts';
 
@@ -14,11 +15,28 @@ export interface AgentHost {
   onSignal(signal: 'SIGHUP' | 'SIGTERM' | 'SIGINT', handler: () => void): () => void;
 }
 
+const STDERR = 2;
+
+/** A log that can't be written, on a full disk or because its reader is gone, does not end the process; the line is lost. */
+function standardError(): (line: string) => void {
+  process.stdout.on('error', () => undefined); // the ready line
+  process.stderr.on('error', () => undefined);
+  if (!fstatSync(STDERR).isFile()) return (line) => void process.stderr.write(line);
+  // A stream to a file takes nothing more after its first error.
+  return (line) => {
+    try {
+      writeSync(STDERR, line);
+    } catch {
+      // nowhere to say it
+    }
+  };
+}
+
 /** The log goes to standard error; standard output is for the ready line. */
 export const processHost: AgentHost = {
   clock: systemClock,
   logIsTerminal: process.stderr.isTTY === true,
-  log: (line) => void process.stderr.write(line),
+  log: standardError(),
   ready: (ready) => void process.stdout.write(readyLine(ready)),
   onSignal(signal, handler) {
     process.on(signal, handler);

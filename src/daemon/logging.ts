@@ -16,7 +16,6 @@ export interface Logging {
   setLevel(level: string): void;
   /** The newest lines, and those to come. */
   readonly recent: RecentLines;
-  /** Writes what is left. */
   close(): void;
 }
 
@@ -26,7 +25,17 @@ export function startLogging(
   node: string,
   host: Pick<AgentHost, 'clock' | 'log' | 'logIsTerminal'>,
 ): Logging {
-  const file: LogFile | undefined = config.file === '' ? undefined : openLogFile(config.file);
+  const file: LogFile | undefined =
+    config.file === ''
+      ? undefined
+      : openLogFile(config.file, host.clock, (cause) => {
+          if (cause === undefined) log.info('the log file is written again', { file: config.file });
+          else
+            log.error('the log file cannot be written: its lines are lost', {
+              file: config.file,
+              error: cause.message,
+            });
+        });
   const recent = new RecentLines();
   const shown = host.logIsTerminal && !config.json ? readableLine : (line: string): string => line;
   const destination: LogDestination = {

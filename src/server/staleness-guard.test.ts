@@ -16,7 +16,10 @@ function start() {
   } as unknown as ServerContract;
   const contract = new StalenessGuard({
     inner,
-    contact: () => ({ connected: lostAt === undefined, lastMs: lostAt === undefined ? 0 : clock.now() - lostAt }),
+    contact: () => ({
+      ...{ connected: lostAt === undefined, writable: lostAt === undefined },
+      lastMs: lostAt === undefined ? 0 : clock.now() - lostAt,
+    }),
     clock,
   });
   return {

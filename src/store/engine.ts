@@ -90,10 +90,12 @@ export interface EngineContact {
   readonly connected: boolean;
   /** Time since the data last answered, milliseconds; 0 in an engine that holds it in this process. */
   readonly lastMs: number;
+  /** False from a write that failed, because of the disk, to the next one that did not; reads are right meanwhile. */
+  readonly writable: boolean;
 }
 
 /** The contact of engines that hold their data in this process. */
-export const OWN_DATA: EngineContact = { connected: true, lastMs: 0 };
+export const OWN_DATA: EngineContact = { connected: true, lastMs: 0, writable: true };
 
 /** One page of a {@link Engine.snapshot}; all its pages tell the same epoch and revision. */
 export interface SnapshotPage {

@@ -98,7 +98,7 @@ it('survives values that JSON has no word for', () => {
 it('writes to a file for its owner, which can be moved away', () => {
   const folder = mkdtempSync(join(tmpdir(), 'isthmus-log-'));
   const path = join(folder, 'sub', 'agent.log');
-  const file = openLogFile(path);
+  const file = openLogFile(path, new FakeClock(), (cause) => expect(cause).toBeUndefined());
   const log = createLogger({ level: 'info', destination: file, clock: new FakeClock(), name: 'n1' });
   log.info('one');
   renameSync(path, `${path}.1`);

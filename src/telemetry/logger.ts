@@ -1,8 +1,7 @@
-import { mkdirSync } from 'node:fs';
-import { dirname } from 'node:path';
 import pino from 'pino';
 import type { Clock } from '../lib/clock.ts';
 import { redact, redactText } from './redact.ts';
+import { RotatingFile } from './rotating-file.ts';
 import type { LogFields, Logger } from './types.ts';
 
 const LOG_LEVELS = ['debug', 'info', 'warn', 'error'] as const;
@@ -13,7 +12,7 @@ export interface LogDestination {
   write(line: string): void;
 }
 
-/** A log file. `reopen` after it was moved away; `close` writes what is left. */
+/** A log file. `reopen` after it was moved away. */
 export interface LogFile extends LogDestination {
   reopen(): void;
   close(): void;
@@ -71,17 +70,30 @@ export function createLogger(options: LoggerOptions): RootLogger {
   };
 }
 
-/** Opens a log file for appending; made for its owner only, with its folder, when missing. */
-export function openLogFile(path: string): LogFile {
-  mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
-  const file = pino.destination({ dest: path, append: true, mode: 0o600, sync: true });
+/**
+ * Opens a log file for appending; made for its owner only, with its folder, when missing. Lines that can't be written
+ * are lost, and the file is tried again with the next one.
+ * @param onLost called with the cause when lines begin to be lost, and with undefined when that is over
+ */
+export function openLogFile(path: string, clock: Clock, onLost: (cause: Error | undefined) => void): LogFile {
+  const file = new RotatingFile({ path, maxBytes: 0, maxAgeMs: 0, maxFiles: 0, clock });
+  file.write(''); // a path that can't be used is an error now
+  let losing = false;
   return {
-    write: (line) => void file.write(line),
-    reopen: () => file.reopen(),
-    close: () => {
-      file.flushSync();
-      file.end();
+    write(line) {
+      try {
+        file.write(line);
+        if (!losing) return;
+        losing = false;
+        onLost(undefined);
+      } catch (error) {
+        if (losing) return;
+        losing = true; // first: what is called may log
+        onLost(error as Error);
+      }
     },
+    reopen: () => file.close(),
+    close: () => file.close(),
   };
 }
 

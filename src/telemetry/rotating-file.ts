@@ -34,7 +34,7 @@ export class RotatingFile {
 
   /** Writes whole lines at once. Throws as node:fs does; the next write opens the file anew. */
   write(text: string): void {
-    const bytes = Buffer.from(this.#torn ? `\n${text}` : text);
+    const bytes = Buffer.from(this.#torn && text !== '' ? `\n${text}` : text);
     try {
       const open = this.#ready(bytes.length);
       for (let at = 0; at < bytes.length; ) at += writeSync(open.fd, bytes, at);

@@ -127,7 +127,7 @@ export class ServerProcess implements Clock, Engine {
 
   contact(): EngineContact {
     const connected = !this.#cut.signal.aborted;
-    return { connected, lastMs: connected ? 0 : this.#clock.now() - this.#cutAt };
+    return { connected, writable: connected, lastMs: connected ? 0 : this.#clock.now() - this.#cutAt };
   }
 
   currentRevision(): Promise<number> {

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { diskReason } from '../../lib/disk-error.ts';
 import { IsthmusError } from '../../lib/errors.ts';
 import type { CheckType } from '../../model/registration/definitions.ts';
 import type { ServiceForm } from '../../model/service-form.ts';
@@ -92,14 +93,19 @@ export class RegistrationFiles {
     return this.#inOrder(kind, id, async (dir, file) => {
       await mkdir(dir, { recursive: true, mode: 0o700 });
       const temporary = `${file}.tmp`;
-      const handle = await open(temporary, 'w', 0o600);
       try {
-        await handle.writeFile(JSON.stringify(value));
-        if (durable) await handle.sync();
-      } finally {
-        await handle.close();
+        const handle = await open(temporary, 'w', 0o600);
+        try {
+          await handle.writeFile(JSON.stringify(value));
+          if (durable) await handle.sync();
+        } finally {
+          await handle.close();
+        }
+        await rename(temporary, file);
+      } catch (error) {
+        await rm(temporary, { force: true }).catch(() => undefined); // the first error is the one worth telling
+        throw error;
       }
-      await rename(temporary, file);
     });
   }
 
@@ -112,7 +118,12 @@ export class RegistrationFiles {
     const dir = join(this.#dir, kind);
     const file = join(dir, createHash('sha256').update(id).digest('hex'));
     const before = this.#last.get(file) ?? Promise.resolve();
-    const done = before.catch(() => undefined).then(() => work(dir, file));
+    const done = before
+      .catch(() => undefined)
+      .then(() => work(dir, file))
+      .catch((cause: unknown) => {
+        throw notKept(kind, id, cause);
+      });
     const tracked = done
       .catch(() => undefined)
       .then(() => {
@@ -143,4 +154,13 @@ export class RegistrationFiles {
     }
     return loaded;
   }
+}
+
+function notKept(kind: Kind, id: string, cause: unknown): IsthmusError {
+  const why = diskReason(cause) ?? (cause as NodeJS.ErrnoException).code ?? String(cause);
+  return new IsthmusError(
+    'unavailable',
+    `${id} is in effect and not on disk (${kind} in data_dir: ${why}), so that a restart forgets the change; try it again`,
+    { cause },
+  );
 }

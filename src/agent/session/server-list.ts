@@ -1,5 +1,7 @@
-import { readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { IsthmusError } from '../../lib/errors.ts';
+import { keep } from '../../lib/kept-file.ts';
 import type { Logger } from '../../telemetry/types.ts';
 
 /** A server of the datacenter as the servers tell of it. */
@@ -74,10 +76,9 @@ export class ServerList {
   #save(): void {
     if (this.#file === undefined) return;
     try {
-      writeFileSync(`${this.#file}.new`, JSON.stringify(this.#named, undefined, 2), { mode: 0o600 });
-      renameSync(`${this.#file}.new`, this.#file);
+      keep(this.#file, JSON.stringify(this.#named, undefined, 2));
     } catch (error) {
-      this.#deps.log.warn('the list of servers can’t be kept', { file: this.#file, error: String(error) });
+      this.#deps.log.warn('the list of servers can’t be kept', { error: IsthmusError.from(error).message });
     }
   }
 

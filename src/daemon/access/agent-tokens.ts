@@ -1,7 +1,8 @@
-import { readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { RuntimeConfig } from '../../config/types.ts';
 import { IsthmusError } from '../../lib/errors.ts';
+import { keep } from '../../lib/kept-file.ts';
 import type { Logger } from '../../telemetry/types.ts';
 
 /** Which of the agent's own tokens; the second spelling of the API is an older one. */
@@ -65,11 +66,10 @@ export class AgentTokens {
       .replace(/^agent_recovery$/, 'agent_master');
     const known = AGENT_TOKEN_KINDS.find((one) => one === name);
     if (known === undefined) throw new IsthmusError('not_found', `Token ${JSON.stringify(kind)} is unknown`);
-    this.#set = { ...this.#set, [known]: secret };
+    const set = { ...this.#set, [known]: secret };
+    if (this.#file !== undefined) keep(this.#file, JSON.stringify(set));
+    this.#set = set;
     this.#tell();
-    if (this.#file === undefined) return;
-    writeFileSync(`${this.#file}.new`, JSON.stringify(this.#set), { mode: 0o600 });
-    renameSync(`${this.#file}.new`, this.#file);
   }
 }
 

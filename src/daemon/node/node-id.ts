@@ -1,27 +1,23 @@
-import { chmodSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { IsthmusError } from '../../lib/errors.ts';
 import { isUuid, newUuid } from '../../lib/ids.ts';
+import { keep, readKept } from '../../lib/kept-file.ts';
 
 /** The node's ID: from the configuration, else from the data directory, else new and kept there. */
 export function loadNodeId(configured: string, dataDir: string): string {
   if (configured !== '') return configured;
   if (dataDir === '') return newUuid();
   const file = join(dataDir, 'node-id');
-  try {
-    const known = readFileSync(file, 'utf8').trim();
-    if (!isUuid(known)) {
-      throw new IsthmusError(
-        'invalid_argument',
-        `${file} does not hold a UUID; correct it, or delete it to get a new ID`,
-      );
-    }
-    return known;
-  } catch (error) {
-    if (error instanceof IsthmusError) throw error;
-  }
+  const known = readKept(file)?.trim();
+  if (known !== undefined && isUuid(known)) return known;
+  if (known !== undefined)
+    throw new IsthmusError(
+      'invalid_argument',
+      `${file} does not hold a UUID; correct it, or delete it to get a new ID`,
+    );
   const id = newUuid();
-  writeFileSync(file, `${id}\n`, { mode: 0o600 });
+  keep(file, `${id}\n`);
   return id;
 }
 

@@ -1,6 +1,6 @@
-import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { IsthmusError } from '../../lib/errors.ts';
+import { keep, readKept } from '../../lib/kept-file.ts';
 import { generateNodeKey, type NodeKey, readNodeKey } from '../../pki/node-key.ts';
 
 const FILE = 'node-key.pem';
@@ -9,12 +9,10 @@ const FILE = 'node-key.pem';
 export function loadNodeKey(dataDir: string): NodeKey {
   if (dataDir === '') return readNodeKey(generateNodeKey());
   const file = join(dataDir, FILE);
-  let pem: string;
-  try {
-    pem = readFileSync(file, 'utf8');
-  } catch {
+  let pem = readKept(file);
+  if (pem === undefined) {
     pem = generateNodeKey();
-    writeFileSync(file, pem, { mode: 0o600 });
+    keep(file, pem);
   }
   try {
     return readNodeKey(pem);

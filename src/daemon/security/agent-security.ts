@@ -1,8 +1,8 @@
-import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { RuntimeConfig } from '../../config/types.ts';
 import type { Clock } from '../../lib/clock.ts';
 import { IsthmusError } from '../../lib/errors.ts';
+import { keep, readKept } from '../../lib/kept-file.ts';
 import type { Service } from '../../lib/service.ts';
 import { createTaskGroup } from '../../lib/task.ts';
 import { createCsr } from '../../pki/csr.ts';
@@ -162,22 +162,15 @@ class InvitedCertificate implements Service {
   }
 
   #keep(kept: Kept): Kept {
+    if (this.#file !== undefined) keep(this.#file, JSON.stringify(kept));
     this.#kept = kept;
-    if (this.#file !== undefined) {
-      writeFileSync(`${this.#file}.new`, JSON.stringify(kept), { mode: 0o600 });
-      renameSync(`${this.#file}.new`, this.#file);
-    }
     return kept;
   }
 
   #read(): Kept | undefined {
     if (this.#file === undefined) return undefined;
-    let text: string;
-    try {
-      text = readFileSync(this.#file, 'utf8');
-    } catch {
-      return undefined; // it has none
-    }
+    const text = readKept(this.#file);
+    if (text === undefined) return undefined;
     try {
       const { key, chain, root, addresses } = JSON.parse(text) as Kept;
       if ([key, chain, root].every((part) => typeof part === 'string') && Array.isArray(addresses))

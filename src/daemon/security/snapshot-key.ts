@@ -12,12 +12,13 @@ export interface SnapshotKey {
   present(): Buffer | undefined;
 }
 
-const FILE = 'snapshot.key';
+/** Its file's name in the data directory. */
+export const SNAPSHOT_KEY = 'snapshot.key';
 const BYTES = 32;
 
 /** Kept beside the store, mode 0600; of an agent without a data directory it lives as long as the process, as its store does. */
 export function snapshotKey(dataDir: string): SnapshotKey {
-  const path = dataDir === '' ? undefined : join(dataDir, FILE);
+  const path = dataDir === '' ? undefined : join(dataDir, SNAPSHOT_KEY);
   let inMemory: Buffer | undefined;
   const present = (): Buffer | undefined => (path === undefined ? inMemory : readKey(path));
   return {

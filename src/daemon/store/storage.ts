@@ -7,6 +7,7 @@ import { etcdMeters } from '../../store/etcd/meters.ts';
 import { openLmdbEngine } from '../../store/lmdb/lmdb-engine.ts';
 import { MemoryEngine } from '../../store/memory/memory-engine.ts';
 import type { Logger, Metrics } from '../../telemetry/types.ts';
+import { SNAPSHOT_KEY } from '../security/snapshot-key.ts';
 
 export interface StorageDeps {
   readonly loaded: Pick<LoadedConfig, 'config'>;
@@ -32,6 +33,10 @@ export async function openEngine(deps: StorageDeps): Promise<Engine> {
     { name: 'isthmus_store_last_contact_seconds', help: 'Time since etcd last answered; 0 with the embedded store.' },
     (set) => set(engine.contact().lastMs / 1_000),
   );
+  metrics.gauge(
+    { name: 'isthmus_store_writable', help: '0 while writes fail, as on a full disk; reads go on.' },
+    (set) => set(engine.contact().writable ? 1 : 0),
+  );
   return engine;
 }
 
@@ -54,8 +59,10 @@ export async function openStorage(
   if (dataDir === '') return new MemoryEngine(clock);
   return openLmdbEngine({
     path: embeddedPath(dataDir),
+    witnesses: [join(dataDir, SNAPSHOT_KEY)],
     clock,
-    onError: (what, error) => log.warn('store work failed', { what, error: error.message }),
+    onError: (what, error) => log.error('store work failed', { what, error: error.message }),
+    onWritable: () => log.info('the store can be written again'),
   });
 }
 

@@ -79,8 +79,10 @@ export class EtcdClient {
   }
 
   contact(): EngineContact {
+    const connected = this.#lostAt === undefined;
     return {
-      connected: this.#lostAt === undefined,
+      connected,
+      writable: connected,
       lastMs: Math.max(0, this.#options.clock.now() - this.#lastContact),
     };
   }

@@ -6,13 +6,16 @@ import {
   mkdirSync,
   openSync,
   readdirSync,
+  readFileSync,
   readSync,
   statSync,
   truncateSync,
+  writeSync,
 } from 'node:fs';
 import { join } from 'node:path';
 import { open, type RootDatabase } from 'lmdb';
 import { IsthmusError } from '../../lib/errors.ts';
+import { reason } from './failure.ts';
 
 const DATA_FILE = 'data.mdb';
 const LOCK_FILE = 'lock.mdb';
@@ -25,9 +28,12 @@ const PAGE_SIZE_AT = 48;
 const MAGIC = 0xbeefc0de;
 const VERSION = 2;
 
-/** Opens the LMDB environment in the folder `path`, which is made when missing. Throws a text an operator can act on. */
-export function openEnvironment(path: string, mapSizeMb: number): RootDatabase {
-  prepareFolder(path);
+/**
+ * Opens the LMDB environment in the folder `path`, which is made when missing. Throws a text an operator can act on.
+ * @param onNothing called, with what is so, before an empty environment is made; may throw
+ */
+export function openEnvironment(path: string, mapSizeMb: number, onNothing: (what: string) => void): RootDatabase {
+  prepareFolder(path, onNothing);
   let root: RootDatabase;
   try {
     const options = {
@@ -36,6 +42,7 @@ export function openEnvironment(path: string, mapSizeMb: number): RootDatabase {
       // The default resolves before the data is on disk. Without it the writer thread calls fdatasync on the pages,
       // then writes the page that names the new tree through a descriptor opened with O_DSYNC, then resolves.
       overlappingSync: false,
+      eventTurnBatching: false, // a batch has a promise that nobody gets: its rejection would end the process
       mapSize: mapSizeMb * 1024 * 1024, // where the map starts; it grows on its own
       maxDbs: 8,
       permissionsMode: 0o600,
@@ -55,14 +62,17 @@ export function openEnvironment(path: string, mapSizeMb: number): RootDatabase {
   return root;
 }
 
-function prepareFolder(path: string): void {
+function prepareFolder(path: string, onNothing: (what: string) => void): void {
   try {
     mkdirSync(path, { recursive: true, mode: 0o700 });
     const files = readdirSync(path).filter((name) => name !== 'lost+found');
-    if (files.length > 0 && !files.includes(DATA_FILE)) {
+    const file = statSync(join(path, DATA_FILE), { throwIfNoEntry: false });
+    if (file === undefined) onNothing(`${DATA_FILE} is missing`);
+    else if (file.size === 0) onNothing(`${DATA_FILE} is empty`);
+    if (files.length > 0 && file === undefined) {
       throw new IsthmusError('internal', `${path} holds other files (${files[0]}) and no store; name an empty folder`);
     }
-    if (files.includes(DATA_FILE)) checkHeader(path);
+    if (file !== undefined) checkHeader(path);
     chmodSync(path, 0o700);
   } catch (error) {
     if (error instanceof IsthmusError) throw error;
@@ -107,6 +117,21 @@ function fillUp(root: RootDatabase, path: string): void {
   });
 }
 
+/**
+ * Gives the whole lock file its blocks: it is written through a memory map, where a block that can't be had ends the
+ * process with SIGBUS. By the store's owner only, between its transactions.
+ */
+export function claimLockFile(path: string): void {
+  const name = join(path, LOCK_FILE);
+  const bytes = readFileSync(name);
+  const file = openSync(name, 'r+');
+  try {
+    for (let at = 0; at < bytes.length; ) at += writeSync(file, bytes, at, bytes.length - at, at);
+  } finally {
+    closeSync(file);
+  }
+}
+
 /** Makes new files survive a power cut: their names are data of the folder. */
 function syncFolder(path: string): void {
   const folder = openSync(path, 'r');
@@ -115,10 +140,4 @@ function syncFolder(path: string): void {
   } finally {
     closeSync(folder);
   }
-}
-
-/** An error's text for an operator. */
-export function reason(error: unknown): string {
-  const message = error instanceof Error ? error.message : String(error);
-  return message.includes('MDB_MAP_FULL') ? 'the store is full' : message;
 }

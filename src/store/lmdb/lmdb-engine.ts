@@ -2,20 +2,18 @@ import type { RootDatabase } from 'lmdb';
 import type { Clock } from '../../lib/clock.ts';
 import { IsthmusError } from '../../lib/errors.ts';
 import { newUuid } from '../../lib/ids.ts';
+import { Mutex } from '../../lib/mutex.ts';
 import {
-  type Change,
   type Commit,
   type Engine,
   type EngineContact,
   type Lease,
-  type Op,
   OWN_DATA,
   type RangeQuery,
   type RangeResult,
   type RestoredRow,
   type RestoreOptions,
   type RestoreResult,
-  type Row,
   type SnapshotPage,
   type Txn,
   type TxnResult,
@@ -24,29 +22,27 @@ import {
 import { checkTxn } from '../keys.ts';
 import { Leases } from '../leases.ts';
 import { compactedError, restoringError, Watchers } from '../watchers.ts';
-import { openEnvironment, reason } from './files.ts';
-import { claim, currentOwner, type Owner } from './owner.ts';
+import { reason, writeFailure } from './failure.ts';
+import { Journal } from './journal.ts';
+import { type Opened, type OpenOptions, openTables } from './open.ts';
+import { currentOwner, type Owner } from './owner.ts';
 import { readRange } from './read.ts';
 import { stage } from './restore.ts';
 import { Snapshots } from './snapshot.ts';
-import { Tables } from './tables.ts';
+import type { Tables } from './tables.ts';
 
-export interface LmdbEngineOptions {
-  /** The store's own folder; made when missing. */
-  readonly path: string;
+export interface LmdbEngineOptions extends OpenOptions {
   readonly clock: Clock;
-  /** Where the memory map starts, MiB; it grows on its own. Default 1024 (address space, not memory). */
-  readonly mapSizeMb?: number;
   /** How many of the newest revisions stay in the history. Default 10,000. */
   readonly keepRevisions?: number;
-  /** Told when work that nobody waits for failed: ending a lease. It is tried again. */
+  /** Called when the store can no longer be written, once until it can be; and when ending a lease failed. */
   readonly onError: (what: string, error: IsthmusError) => void;
+  /** Called when it can be written again. */
+  readonly onWritable?: () => void;
 }
 
 /** Transactions that share one disk sync, at most: bounds how long the writing blocks the event loop. */
 const GROUP_LIMIT = 512;
-/** Commits forgotten beside one group, at most, beyond as many as it adds. */
-const FORGET_LIMIT = 256;
 /** Commits that a watcher which catches up reads at a time. */
 const CATCH_UP = 256;
 /** When a lease that could not be ended is tried again, milliseconds. */
@@ -60,22 +56,8 @@ interface Step {
 
 /** Opens the embedded store. Throws when the folder holds something else or another process has it open. */
 export async function openLmdbEngine(options: LmdbEngineOptions): Promise<Engine> {
-  const root = openEnvironment(options.path, options.mapSizeMb ?? 1024);
-  try {
-    const tables = new Tables(root, options.path);
-    const owner = currentOwner(newUuid());
-    root.transactionSync(() => {
-      claim(tables, owner, options.path);
-      tables.open(newUuid());
-    });
-    return new LmdbEngine(root, tables, owner, options);
-  } catch (error) {
-    await root.close();
-    if (error instanceof IsthmusError) throw error;
-    throw new IsthmusError('internal', `the store in ${options.path} can't be read: ${reason(error)}`, {
-      cause: error,
-    });
-  }
+  const owner = currentOwner(newUuid());
+  return new LmdbEngine(await openTables(options, owner), owner, options);
 }
 
 class LmdbEngine implements Engine {
@@ -84,55 +66,48 @@ class LmdbEngine implements Engine {
   readonly #tables: Tables;
   readonly #owner: Owner;
   readonly #options: LmdbEngineOptions;
-  readonly #keepRevisions: number;
   readonly #watchers: Watchers;
   readonly #leases: Leases;
   readonly #snapshots: Snapshots;
+  /** One transaction at a time: one that begins after another has failed for good never returns. */
+  readonly #turns = new Mutex();
   #epoch: string;
   #queue: Step[] = [];
-  /** A step that shares its transaction with no other. */
-  #alone: (() => Promise<void>) | undefined;
   #restoring: Promise<unknown> | undefined;
   #draining: Promise<void> | undefined;
   #closing: Promise<void> | undefined;
+  /** Why nothing is written any more: LMDB does not go on when its first pages could not be written. */
   #broken: IsthmusError | undefined;
-  /** The newest revision on disk: what watchers may see. */
-  #durable: number;
-  /** The newest revision of the group being written. */
-  #revision: number;
-  #compacted: number;
-  /** Commits up to this one are no longer on disk; behind #compacted while forgetting is under way. */
-  #forgotten: number;
-  /** Commits of the group being written. */
-  #commits: Commit[] = [];
+  /** False from a write that failed to the next one that did not. */
+  #writable = true;
+  readonly #journal: Journal;
 
-  constructor(root: RootDatabase, tables: Tables, owner: Owner, options: LmdbEngineOptions) {
+  constructor(opened: Opened, owner: Owner, options: LmdbEngineOptions) {
+    const { root, tables } = opened;
     this.#root = root;
     this.#tables = tables;
     this.#owner = owner;
     this.#options = options;
-    this.#keepRevisions = options.keepRevisions ?? 10_000;
     this.#epoch = tables.epoch;
     this.#snapshots = new Snapshots(root, tables);
-    this.#durable = this.#revision = tables.revision;
-    this.#compacted = tables.compacted;
-    this.#forgotten = (tables.oldestLogged() ?? this.#revision + 1) - 1;
     this.#leases = new Leases(options.clock, (id) => this.#expire(id));
-    this.#loadLeases();
+    this.#journal = new Journal(tables, this.#leases, options.keepRevisions ?? 10_000);
+    for (const { key, value } of tables.leases.getRange()) this.#leases.grant(key, value);
+    this.#leases.reattach(tables.leased());
     this.#watchers = new Watchers({
-      compacted: () => this.#compacted,
-      newest: () => this.#durable,
-      read: (from) => tables.commits(from, this.#durable, CATCH_UP),
+      compacted: () => this.#journal.compacted,
+      newest: () => this.#journal.durable,
+      read: (from) => tables.commits(from, this.#journal.durable, CATCH_UP),
     });
   }
 
   contact(): EngineContact {
-    return OWN_DATA;
+    return { ...OWN_DATA, writable: this.#writable };
   }
 
   async currentRevision(): Promise<number> {
-    this.#check();
-    return this.#durable;
+    if (this.#closing !== undefined) throw closedError();
+    return this.#journal.durable;
   }
 
   get epoch(): string {
@@ -141,8 +116,8 @@ class LmdbEngine implements Engine {
 
   async range(query: RangeQuery): Promise<RangeResult> {
     this.#check();
-    this.#root.resetReadTxn(); // else the state of an earlier read in this turn would be answered
     try {
+      this.#root.resetReadTxn(); // else the state of an earlier read in this turn would be answered
       return { ...readRange(this.#tables, query), epoch: this.#epoch };
     } catch (error) {
       if (error instanceof IsthmusError) throw error;
@@ -160,7 +135,7 @@ class LmdbEngine implements Engine {
         if ((this.#tables.row(key)?.modRevision ?? 0) !== modRevision) return;
       }
       for (const op of txn.ops) if (op.type === 'put' && op.lease !== undefined) this.#leases.require(op.lease);
-      this.#write(txn.ops);
+      this.#journal.write(txn.ops);
       succeeded = true;
     });
     return { succeeded, revision };
@@ -171,8 +146,8 @@ class LmdbEngine implements Engine {
   }
 
   async compact(revision: number): Promise<void> {
-    await this.#submit(() => this.#compactTo(Math.min(revision, this.#revision)));
-    while (this.#forgotten < Math.min(revision, this.#compacted)) await this.#submit(() => undefined);
+    await this.#submit(() => this.#journal.compactTo(Math.min(revision, this.#journal.revision)));
+    while (!this.#journal.hasForgotten(revision)) await this.#submit(() => undefined);
   }
 
   async grantLease(ttlMs: number): Promise<Lease> {
@@ -183,7 +158,7 @@ class LmdbEngine implements Engine {
   }
 
   async keepLease(id: string): Promise<void> {
-    this.#check();
+    if (this.#closing !== undefined) throw closedError();
     this.#leases.keep(id);
   }
 
@@ -191,7 +166,7 @@ class LmdbEngine implements Engine {
     await this.#submit(() => {
       if (!this.#leases.has(id)) return;
       this.#leases.end(id); // later steps of this group must not hang keys on it
-      this.#write(this.#leases.keysOf(id).map((key) => ({ type: 'delete', key })));
+      this.#journal.write(this.#leases.keysOf(id).map((key) => ({ type: 'delete', key })));
       this.#tables.leases.removeSync(id);
     });
     this.#leases.remove(id);
@@ -214,34 +189,33 @@ class LmdbEngine implements Engine {
   }
 
   async #restore(pages: AsyncIterable<readonly RestoredRow[]>, options: RestoreOptions): Promise<RestoreResult> {
+    const step = (write: (tables: Tables) => void): Promise<void> =>
+      this.#turns.run(() =>
+        this.#transact(() => {
+          if (this.#closing !== undefined) throw closedError();
+          write(this.#tables);
+        }),
+      );
     try {
-      const check = (): void => {
-        this.#check();
-        this.#checkOurs();
-      };
-      await stage(this.#root, this.#tables, pages, check, options.continues !== undefined);
-      await this.#runAlone(() => this.#adopt(options));
-      return { revision: this.#revision, epoch: this.#epoch };
+      this.#tables.prepareStaged();
+      await stage(step, pages, options.continues !== undefined);
+      await this.#turns.run(() => this.#adopt(options));
+      return { revision: this.#journal.revision, epoch: this.#epoch };
     } catch (error) {
-      await this.#root.childTransaction(() => this.#tables.clearStaged()).catch(() => undefined); // else when it is opened
-      throw this.#toFailure(error);
+      await step((staged) => staged.clearStaged()).catch(() => undefined); // else when it is opened
+      throw await writeFailure(this.#options.path, error);
     }
   }
 
   /** Takes up what a restore has staged: the moment at which the old state gives way to the new one. */
   async #adopt({ above, continues }: RestoreOptions): Promise<void> {
-    const revision = Math.max(this.#revision, above) + 1;
+    const revision = Math.max(this.#journal.revision, above) + 1;
     const epoch = continues ?? newUuid();
     const compacted = continues === undefined ? revision : revision - 1;
-    await this.#root.childTransaction(() => {
-      this.#checkOurs();
-      this.#tables.adopt(epoch, revision, compacted);
-    });
+    await this.#transact(() => this.#tables.adopt(epoch, revision, compacted));
     this.#tables.adopted(revision);
     this.#epoch = epoch;
-    this.#durable = this.#revision = revision;
-    this.#compacted = this.#forgotten = compacted;
-    this.#leases.reattach([]);
+    this.#journal.takeUp();
     this.#watchers.interrupt(compactedError(compacted));
   }
 
@@ -254,12 +228,18 @@ class LmdbEngine implements Engine {
   async #close(): Promise<void> {
     await this.#restoring;
     await this.#draining;
-    this.#snapshots.close();
     this.#leases.clear();
     this.#watchers.close(closedError());
-    this.#root.transactionSync(() => {
-      if (this.#isOurs()) this.#tables.meta.putSync('owner', null);
-    });
+    this.#snapshots.close();
+    if (this.#broken !== undefined) return; // to close it then would end the process: LMDB's memory is damaged
+    try {
+      this.#root.transactionSync(() => {
+        if (this.#isOurs()) this.#tables.meta.putSync('owner', null);
+      });
+    } catch (error) {
+      // The mark of a process that is gone does not count.
+      this.#options.onError('closing the store', await writeFailure(this.#options.path, error));
+    }
     await this.#root.close();
   }
 
@@ -280,11 +260,11 @@ class LmdbEngine implements Engine {
   /** Queues a step; resolves with the newest revision once the step's group is on disk. */
   #submit(apply: () => void): Promise<number> {
     return new Promise((resolve, reject) => {
-      this.#check(); // what is thrown here rejects
+      if (this.#closing !== undefined) throw closedError(); // rejects
       this.#queue.push({
         apply: () => {
           apply();
-          return this.#revision;
+          return this.#journal.revision;
         },
         settle: (error, revision) => (error === undefined ? resolve(revision) : reject(error)),
       });
@@ -294,72 +274,61 @@ class LmdbEngine implements Engine {
 
   /** Writes group after group: while one is being synced, the next gathers. */
   async #drain(): Promise<void> {
-    while (this.#queue.length > 0 || this.#alone !== undefined) {
-      const alone = this.#alone;
-      this.#alone = undefined;
-      await (alone === undefined ? this.#writeGroup() : alone());
-    }
+    while (this.#queue.length > 0) await this.#turns.run(() => this.#writeGroup());
     this.#draining = undefined;
-  }
-
-  /** Runs `step` between two groups. One at a time. */
-  #runAlone(step: () => Promise<void>): Promise<void> {
-    return new Promise((resolve, reject) => {
-      this.#alone = () => step().then(resolve, reject);
-      this.#draining ??= this.#drain();
-    });
   }
 
   async #writeGroup(): Promise<void> {
     const done: { step: Step; error: unknown; revision: number }[] = [];
     let taken: Step[] = [];
     try {
-      // A child, because only a child is undone when the callback throws.
-      await this.#root.childTransaction(() => {
+      await this.#transact(() => {
         taken = this.#queue.splice(0, GROUP_LIMIT); // as late as possible: whoever came meanwhile is taken along
-        this.#checkOurs();
         for (const step of taken) done.push({ step, ...attempt(step) });
-        this.#forget();
-        if (this.#commits.length > 0) this.#tables.meta.putSync('revision', this.#revision);
+        this.#journal.seal();
       });
     } catch (error) {
-      const failure = this.#toFailure(error);
       if (taken.length === 0) taken = this.#queue.splice(0);
-      this.#rollBack(failure);
-      for (const step of taken) step.settle(failure, 0);
+      for (const step of taken) step.settle(error, 0);
       return;
     }
-    this.#durable = this.#revision;
-    const commits = this.#commits;
-    this.#commits = [];
-    for (const commit of commits) this.#watchers.publish(commit);
+    for (const commit of this.#journal.written()) this.#watchers.publish(commit);
     for (const { step, error, revision } of done) step.settle(error, revision);
   }
 
-  #toFailure(error: unknown): IsthmusError {
-    if (error instanceof IsthmusError) return error;
-    // LMDB's wrapper says why a commit failed in a promise of its own, which may come later.
-    const { commitError } = error as { readonly commitError?: Promise<never> };
-    commitError?.catch((cause: unknown) => {
-      const text = `the store in ${this.#options.path} did not write: ${reason(cause)}`;
-      this.#options.onError('writing the store', new IsthmusError('unavailable', text, { cause }));
-    });
-    const text = `the store in ${this.#options.path} did not write: ${reason(error)}`;
-    return new IsthmusError('unavailable', text, { cause: error });
+  /** One transaction. When it can't be written, what is on disk is taken up again. Throws IsthmusErrors only. */
+  async #transact(write: () => void): Promise<void> {
+    try {
+      if (this.#broken !== undefined) throw this.#broken;
+      // A child, because only a child is undone when the callback throws.
+      await this.#root.childTransaction(() => {
+        this.#checkOurs();
+        write();
+      });
+      if (!this.#writable) {
+        this.#writable = true;
+        this.#options.onWritable?.();
+      }
+    } catch (error) {
+      const failure = await writeFailure(this.#options.path, error);
+      this.#rollBack(failure);
+      if (failure !== error && this.#writable) {
+        this.#writable = false;
+        this.#options.onError('writing the store', failure);
+      }
+      throw failure;
+    }
   }
 
-  /** Takes up again what is on disk after a group that was not written; when that fails too, the engine is of no use. */
+  /** Takes up again what is on disk. LMDB refuses that too after a failure that it does not go on from. */
   #rollBack(failure: IsthmusError): void {
+    if (this.#broken !== undefined) return;
     try {
-      this.#commits = [];
       this.#root.resetReadTxn();
-      this.#revision = this.#durable = this.#tables.revision;
-      this.#compacted = this.#tables.compacted;
-      this.#forgotten = (this.#tables.oldestLogged() ?? this.#revision + 1) - 1;
-      this.#leases.reattach(this.#tables.leased());
+      this.#journal.takeUp();
     } catch {
-      this.#broken = failure;
-      this.#watchers.close(failure);
+      const text = `${failure.message}; start the agent again once the disk works: the store must be opened anew`;
+      this.#broken = new IsthmusError('unavailable', text, { cause: failure });
     }
   }
 
@@ -369,62 +338,6 @@ class LmdbEngine implements Engine {
 
   #isOurs(): boolean {
     return (this.#tables.meta.get('owner') as Owner | null)?.token === this.#owner.token;
-  }
-
-  /** One commit. Within the group's transaction. */
-  #write(ops: readonly Op[]): void {
-    const revision = this.#revision + 1;
-    const changes: Change[] = [];
-    const replaced: (Row | undefined)[] = [];
-    for (const op of ops) {
-      const before = this.#tables.row(op.key);
-      if (op.type === 'delete') {
-        if (before === undefined) continue;
-        this.#tables.removeRow(op.key);
-        this.#hang(op.key, undefined);
-        changes.push({ type: 'delete', key: op.key, modRevision: revision });
-      } else {
-        const createRevision = before?.createRevision ?? revision;
-        const row: Row = { key: op.key, value: op.value, createRevision, modRevision: revision };
-        this.#tables.putRow(row);
-        this.#hang(op.key, op.lease);
-        changes.push({ type: 'put', ...row });
-      }
-      replaced.push(before);
-    }
-    if (changes.length === 0) return;
-    const commit: Commit = { revision, changes };
-    this.#tables.log(commit, replaced);
-    this.#revision = revision;
-    this.#commits.push(commit);
-  }
-
-  #hang(key: string, lease: string | undefined): void {
-    if (this.#leases.of(key) === lease) return;
-    this.#tables.setLease(key, lease);
-    this.#leases.attach(key, lease);
-  }
-
-  #compactTo(revision: number): void {
-    if (revision <= this.#compacted) return;
-    this.#compacted = revision;
-    this.#tables.meta.putSync('compacted', revision);
-  }
-
-  /** Forgets old commits, few at a time, so that no write waits long for it. Within the group's transaction. */
-  #forget(): void {
-    const step = this.#commits.length + FORGET_LIMIT;
-    // Cutting off a few together spares most groups the work.
-    const surplus = this.#revision - this.#keepRevisions - this.#compacted;
-    if (surplus >= Math.min(FORGET_LIMIT / 4, this.#keepRevisions)) this.#compactTo(this.#compacted + surplus);
-    const end = Math.min(this.#compacted, this.#forgotten + step);
-    for (let revision = this.#forgotten + 1; revision <= end; revision += 1) this.#tables.unlog(revision);
-    if (end > this.#forgotten) this.#forgotten = end;
-  }
-
-  #loadLeases(): void {
-    for (const { key, value } of this.#tables.leases.getRange()) this.#leases.grant(key, value);
-    this.#leases.reattach(this.#tables.leased());
   }
 }
 

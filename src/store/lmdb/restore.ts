@@ -1,4 +1,3 @@
-import type { RootDatabase } from 'lmdb';
 import type { RestoredRow } from '../engine.ts';
 import { checkRestoredKey } from '../keys.ts';
 import type { Tables } from './tables.ts';
@@ -8,26 +7,18 @@ import type { Tables } from './tables.ts';
  * how large the whole is. What is staged is taken up later, in one step, by {@link Tables.adopt}.
  */
 export async function stage(
-  root: RootDatabase,
-  tables: Tables,
+  step: (write: (tables: Tables) => void) => Promise<void>,
   pages: AsyncIterable<readonly RestoredRow[]>,
-  check: () => void,
   keepRevisions: boolean,
 ): Promise<void> {
-  const step = (write: () => void): Promise<void> =>
-    root.childTransaction(() => {
-      check();
-      write();
-    });
-  tables.prepareStaged();
-  await step(() => tables.clearStaged());
+  await step((tables) => tables.clearStaged());
   let last = '';
   for await (const page of pages) {
     for (const { key } of page) {
       checkRestoredKey(key, last);
       last = key;
     }
-    await step(() => {
+    await step((tables) => {
       for (const row of page) tables.putStaged(row, keepRevisions);
     });
   }

@@ -66,9 +66,14 @@ export class Tables {
     this.#leased = root.openDB('leased', BYTES);
   }
 
+  /** True: nothing was ever written into it. */
+  get fresh(): boolean {
+    return this.meta.get('format') === undefined;
+  }
+
   /** Makes a new store, or takes up the one that is there. Within a transaction. */
   open(newEpoch: string): void {
-    if (this.meta.get('format') === undefined) this.#create(newEpoch);
+    if (this.fresh) this.#create(newEpoch);
     this.#current = this.meta.get('rows') === ROWS[1] ? 1 : 0;
     this.#restored = (this.meta.get('restored') as number | undefined) ?? 0;
     this.clearStaged(); // of a restore that was cut off

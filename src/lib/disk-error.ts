@@ -1,0 +1,14 @@
+/** What a failing disk says, by the number and the name of the error (Linux), in words for an operator. */
+const WORDS: readonly (readonly [number: number, name: string, text: string])[] = [
+  [28, 'ENOSPC', 'no space left on the disk'],
+  [122, 'EDQUOT', 'the disk quota is used up'],
+  [27, 'EFBIG', 'the file may not grow further (limit of file sizes)'],
+  [30, 'EROFS', 'the file system is read-only'],
+  [5, 'EIO', 'the disk fails (input/output error)'],
+];
+
+/** What is wrong with the disk, when it is that; `error` is one of Node's or of LMDB's. */
+export function diskReason(error: unknown): string | undefined {
+  const code = (error as { readonly code?: unknown } | undefined)?.code;
+  return WORDS.find(([number, name]) => code === number || code === name)?.[2];
+}
