@@ -4,7 +4,7 @@ const WORDS: readonly (readonly [number: number, name: string, text: string])[] 
   [122, 'EDQUOT', 'the disk quota is used up'],
   [27, 'EFBIG', 'the file may not grow further (limit of file sizes)'],
   [30, 'EROFS', 'the file system is read-only'],
-  [5, 'EIO', 'the disk fails (input/output error)'],
+  [5, 'EIO', 'the disk fails or is full (input/output error)'], // LMDB says so too of a page that went in in part
 ];
 
 /** What is wrong with the disk, when it is that; `error` is one of Node's or of LMDB's. */

@@ -1,7 +1,10 @@
 import { spawnSync } from 'node:child_process';
-import { copyFileSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { once } from 'node:events';
+import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { createServer } from 'node:tls';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { systemClock } from '../../src/lib/clock.ts';
 import type { Engine, Txn } from '../../src/store/engine.ts';
@@ -18,8 +21,8 @@ function openssl(...args: string[]): void {
   if (status !== 0) throw new Error(`openssl ${args[0]}: ${stderr}`);
 }
 
-/** A CA and a certificate that it signed, for 127.0.0.1 as server and as client. */
-function certificate(folder: string, name: string): { ca: string; cert: string; key: string } {
+/** A CA and a certificate that it signed, for an address as server and as client. */
+function certificate(folder: string, name: string, address = '127.0.0.1'): { ca: string; cert: string; key: string } {
   const at = (file: string): string => join(folder, `${name}-${file}`);
   const [ca, caKey, cert, key, csr, extensions] = ['ca.pem', 'ca.key', 'cert.pem', 'key.pem', 'csr', 'ext'].map(at) as [
     string,
@@ -32,7 +35,7 @@ function certificate(folder: string, name: string): { ca: string; cert: string; 
   const ec = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes'];
   openssl('req', '-x509', ...ec, '-keyout', caKey, '-out', ca, '-subj', `/CN=${name} CA`, '-days', '2');
   openssl('req', ...ec, '-keyout', key, '-out', csr, '-subj', `/CN=${name}`);
-  writeFileSync(extensions, 'subjectAltName=IP:127.0.0.1\nextendedKeyUsage=serverAuth,clientAuth\n');
+  writeFileSync(extensions, `subjectAltName=IP:${address},DNS:etcd\nextendedKeyUsage=serverAuth,clientAuth\n`);
   const signed = ['-CA', ca, '-CAkey', caKey, '-CAcreateserial', '-out', cert, '-days', '2', '-extfile', extensions];
   openssl('x509', '-req', '-in', csr, ...signed);
   return { ca, cert, key };
@@ -102,6 +105,25 @@ describe.skipIf(withoutEtcd() !== undefined)('the etcd engine and who may use et
       given.abort();
       expect(await failed).toMatchObject({ code: 'cancelled' });
     }
+    // A member at another address than its certificate says.
+    const elsewhere = certificate(folder, 'elsewhere', '127.0.0.9');
+    const files = { key: readFileSync(elsewhere.key), cert: readFileSync(elsewhere.cert), ALPNProtocols: ['h2'] };
+    const liar = createServer(files, (socket) => socket.on('error', () => undefined)).listen(0, '127.0.0.1');
+    await once(liar, 'listening');
+    lines.length = 0;
+    const given = new AbortController();
+    const failed = open({
+      endpoints: [`https://127.0.0.1:${(liar.address() as AddressInfo).port}`],
+      tls: { ...tls, caFile: elsewhere.ca },
+      signal: given.signal,
+    }).catch((error: unknown) => error);
+    await waitFor(async () => lines.some((line) => /IP: 127\.0\.0\.1 is not in the cert's list/.test(line)), {
+      what: 'the line that tells why',
+    });
+    given.abort();
+    expect(await failed).toMatchObject({ code: 'cancelled' });
+    liar.close();
+
     const gone = join(folder, 'none.pem');
     await expect(open({ tls: { ...tls, caFile: gone } })).rejects.toMatchObject({
       code: 'invalid_argument',

@@ -169,10 +169,10 @@ describe('a disk that fails under a server', () => {
     });
     const acknowledged: string[] = [];
     for (const each of [
-      fault('failing', '5 all', 'the disk fails (input/output error)', true),
+      fault('failing', '5 all', 'the disk fails or is full (input/output error)', true),
       fault('read only', '30 all', 'the file system is read-only', true),
       // LMDB does not go on from this one.
-      { ...fault('first pages', '5 meta', 'the disk fails (input/output error)', false), lasting: true },
+      { ...fault('first pages', '5 meta', 'the disk fails or is full (input/output error)', false), lasting: true },
     ])
       acknowledged.push(...(await suffer(agent, each)));
     await expectKept(agent, acknowledged);

@@ -1,4 +1,6 @@
 import { readFileSync } from 'node:fs';
+import { isIP } from 'node:net';
+import { checkServerIdentity, type PeerCertificate } from 'node:tls';
 import {
   type ChannelCredentials,
   Client,
@@ -31,7 +33,7 @@ export class Connection {
   constructor(endpoint: Endpoint, tls: EtcdTls) {
     this.endpoint = endpoint;
     // With its scheme, so that no host name is taken for another one ("unix:2379").
-    this.#client = new Client(`dns:${endpoint.address}`, credentialsFor(endpoint, tls), OPTIONS);
+    this.#client = new Client(`dns:${endpoint.address}`, credentialsFor(endpoint, tls), optionsFor(endpoint));
   }
 
   /** @param deadline milliseconds since 1970; gRPC's own, because a signal for each call would cost more than the call */
@@ -98,11 +100,28 @@ const OPTIONS: ClientOptions = {
   'grpc.max_send_message_length': -1,
 };
 
-function credentialsFor({ secure }: Endpoint, { caFile, certFile, keyFile }: EtcdTls): ChannelCredentials {
-  if (!secure) return credentials.createInsecure();
+/** What is named to a member that is known by its IP address: TLS takes names only, and Node 26 refuses anything else. */
+const NO_NAME = 'etcd';
+
+/** The IP address that a secure endpoint is given by; undefined for a name. */
+function ipOf({ secure, address }: Endpoint): string | undefined {
+  const host = address.slice(0, address.lastIndexOf(':')).replace(/^\[(.*)\]$/, '$1');
+  return secure && isIP(host) !== 0 ? host : undefined;
+}
+
+function optionsFor(endpoint: Endpoint): ClientOptions {
+  return ipOf(endpoint) === undefined ? OPTIONS : { ...OPTIONS, 'grpc.ssl_target_name_override': NO_NAME };
+}
+
+function credentialsFor(endpoint: Endpoint, { caFile, certFile, keyFile }: EtcdTls): ChannelCredentials {
+  if (!endpoint.secure) return credentials.createInsecure();
   const [ca, cert, key] = [read(caFile), read(certFile), read(keyFile)];
   try {
-    return credentials.createSsl(ca, key, cert);
+    const ip = ipOf(endpoint);
+    if (ip === undefined) return credentials.createSsl(ca, key, cert);
+    return credentials.createSsl(ca, key, cert, {
+      checkServerIdentity: (_name: string, shown: PeerCertificate) => checkServerIdentity(ip, shown),
+    });
   } catch (cause) {
     const files = [caFile, certFile, keyFile].filter((file) => file !== '').join(', ');
     throw new IsthmusError('invalid_argument', `the certificates for etcd can't be used (${files})`, { cause });
