@@ -1,5 +1,6 @@
-# An agent on a node of dc1, beside the services there. Its server ports take certificates made with
-# "isthmus tls cert create -client -dc dc1".
+# An agent on a node of dc1, beside the services there. The servers of this example have certificate files, and so has it, made with
+# "isthmus tls cert create -client -dc dc1". Where the servers make their certificates by themselves (single-server.hcl), put
+# join_invite = "/etc/isthmus/this.invitation" in the place of the lines from retry_join to key_file.
 datacenter         = "dc1"
 primary_datacenter = "dc1"
 server             = false

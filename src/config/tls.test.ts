@@ -55,6 +55,31 @@ tls {
     expect(load('ca_path = "p" verify_server_hostname = true').config.tls.rpc.verifyOutgoing).toBe(true);
   });
 
+  it('asks other machines for certificates, unless plain text is allowed', () => {
+    const strict = { verifyIncoming: true, verifyOutgoing: true, verifyServerHostname: true };
+    const none = { verifyIncoming: false, verifyOutgoing: false, verifyServerHostname: false };
+    const managed = 'tls { internal_rpc { managed = true';
+    const rows: readonly (readonly [string, object, object])[] = [
+      ['', none, strict],
+      ['allow_plaintext = true', none, none],
+      [FILES, none, { ...strict, verifyServerHostname: false }],
+      [
+        `${FILES} allow_plaintext = true verify_outgoing = true`,
+        { ...none, verifyOutgoing: true },
+        { ...none, verifyOutgoing: true },
+      ],
+      [`${managed} } }`, strict, strict],
+      [`${managed} verify_incoming = false } }`, { ...strict, verifyIncoming: false }, strict],
+      [
+        `allow_plaintext = true ${managed} } }`,
+        { ...none, verifyServerHostname: true },
+        { ...none, verifyServerHostname: true },
+      ],
+    ];
+    for (const [text, here, elsewhere] of rows)
+      expect(load(text).config.tls.rpc, text).toMatchObject({ ...here, elsewhere });
+  });
+
   it('takes cipher suites by their names in the RFCs', () => {
     const { rpc } = load(
       'tls_cipher_suites = "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256, TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384"',

@@ -1,7 +1,7 @@
 import { formatDuration } from '../lib/duration.ts';
 import type { Reject } from './build.ts';
 import type { Values } from './keys/table.ts';
-import type { RpcTls, TlsConfig, TlsSection } from './types.ts';
+import type { RpcTls, RpcVerification, TlsConfig, TlsSection } from './types.ts';
 
 type Section = 'internal_rpc' | 'https' | 'grpc';
 type Shared =
@@ -37,17 +37,17 @@ function buildRpc(input: TlsInput): RpcTls {
       'tls.internal_rpc.managed_cert_ttl',
       `"tls.internal_rpc.managed_cert_ttl" must be at least ${formatDuration(MIN_CERT_MS)}`,
     );
+  const allowPlaintext = values.allow_plaintext;
   if (values['tls.internal_rpc.managed'] || values.join_invite !== '') {
-    const unless = (path: keyof Values): boolean => !origins.has(path) || values[path] === true;
-    return {
-      ...section,
-      ...NO_FILES,
-      verifyIncoming: unless(pick(input, 'verify_incoming', 'internal_rpc')),
-      verifyOutgoing: unless(outgoing),
-      verifyServerHostname: unless(hostname),
-      managed: true,
-      managedCertMs,
+    const given = (path: keyof Values, otherwise: boolean): boolean =>
+      origins.has(path) ? values[path] === true : otherwise;
+    const verification = {
+      verifyIncoming: given(pick(input, 'verify_incoming', 'internal_rpc'), !allowPlaintext),
+      verifyOutgoing: given(outgoing, !allowPlaintext),
+      verifyServerHostname: given(hostname, true),
     };
+    const elsewhere = allowPlaintext ? verification : STRICT;
+    return { ...section, ...NO_FILES, ...verification, elsewhere, allowPlaintext, managed: true, managedCertMs };
   }
   const verifyServerHostname = values[hostname];
   const verifyOutgoing = values[outgoing] || verifyServerHostname;
@@ -62,9 +62,15 @@ function buildRpc(input: TlsInput): RpcTls {
       values[outgoing] ? outgoing : hostname,
       `to verify servers, ca_file or ca_path must name the authorities${OR_MANAGED}`,
     );
-  return { ...section, verifyOutgoing, verifyServerHostname, managed: false, managedCertMs };
+  const verification = { verifyIncoming: section.verifyIncoming, verifyOutgoing, verifyServerHostname };
+  // Certificates from files need not name a server: Consul's do, those of other authorities may not.
+  const names = verifyServerHostname || (!hasCa && section.certFile === '');
+  const elsewhere = allowPlaintext ? verification : { ...STRICT, verifyServerHostname: names };
+  return { ...section, ...verification, elsewhere, allowPlaintext, managed: false, managedCertMs };
 }
 
+/** What counts for other machines unless the configuration allows them plain text. */
+const STRICT: RpcVerification = { verifyIncoming: true, verifyOutgoing: true, verifyServerHostname: true };
 const MIN_CERT_MS = 10_000;
 const NO_FILES = { caFile: '', caPath: '', certFile: '', keyFile: '' } as const;
 const OR_MANAGED = '; or set tls { internal_rpc { managed = true } } for certificates without files';

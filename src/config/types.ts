@@ -126,9 +126,19 @@ export interface TlsSection extends TlsFiles {
   readonly ciphers: string;
 }
 
-export interface RpcTls extends TlsSection {
+/** What is asked of the other side of a connection between servers, or between agents and servers. */
+export interface RpcVerification {
+  readonly verifyIncoming: boolean;
   readonly verifyOutgoing: boolean;
   readonly verifyServerHostname: boolean;
+}
+
+/** Its own `verify` fields count for this machine. */
+export interface RpcTls extends TlsSection, RpcVerification {
+  /** What counts for other machines. */
+  readonly elsewhere: RpcVerification;
+  /** Plain text is for other machines too. */
+  readonly allowPlaintext: boolean;
   /** No files: certificates come from this datacenter's own authority. */
   readonly managed: boolean;
   /** Life of a certificate that it makes. */

@@ -25,3 +25,11 @@ export function formatAddress({ address, port }: HostPort): string {
 export function isDialable({ address, port }: HostPort): boolean {
   return address !== '' && address !== '0.0.0.0' && address !== '::' && port > 0;
 }
+
+const MAPPED = '::ffff:';
+
+/** True for addresses of loopback, which nothing from another machine can have or reach. */
+export function isLoopback(address: string): boolean {
+  const plain = address.toLowerCase().startsWith(MAPPED) ? address.slice(MAPPED.length) : address;
+  return plain.startsWith('127.') || plain === '::1';
+}

@@ -111,7 +111,7 @@ describe('two datacenters with certificates from files', () => {
       socket.on('close', () => resolve(text));
     });
     expect(answer).toBe('');
-    const line = 'it spoke plain text, and this port asks for TLS (verify_incoming)';
+    const line = 'it spoke plain text, and this port asks for TLS: invite it';
     await waitFor(async () => bed.dc1.log().includes(line), { what: 'the line about it' });
   });
 

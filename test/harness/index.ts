@@ -40,6 +40,7 @@ export {
   withoutEtcd,
 } from './etcd.ts';
 export { type HttpAnswer, type HttpBody, type HttpRequestOptions, httpRequest } from './http.ts';
+export { type Machine, type Machines, startMachines, withoutMachines } from './machines.ts';
 export {
   assertNoneLeft,
   type Exit,

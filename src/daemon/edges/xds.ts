@@ -3,6 +3,7 @@ import type { ListenAddress, LoadedConfig } from '../../config/types.ts';
 import type { XdsAddress, XdsListener } from '../../edge/xds/listener.ts';
 import { createXdsMeters } from '../../edge/xds/meters.ts';
 import type { XdsServer } from '../../edge/xds/server.ts';
+import { isLoopback } from '../../lib/address.ts';
 import type { Clock } from '../../lib/clock.ts';
 import { Failure } from '../../lib/failure.ts';
 import type { Service } from '../../lib/service.ts';
@@ -69,8 +70,4 @@ export function createXds(deps: XdsDeps): Xds {
       await server?.stop();
     },
   };
-}
-
-function isLoopback(address: string): boolean {
-  return address.startsWith('127.') || address === '::1';
 }

@@ -14,7 +14,7 @@ import { createTlsSecurity } from '../../rpc/transport/tls.ts';
 import type { Logger } from '../../telemetry/types.ts';
 import type { Certificates } from './certificates.ts';
 import { firstAnswer, readInvitation, renewalDueIn, renewalPause, useInvitation } from './enrolment.ts';
-import { fromFiles, STRICT } from './policy.ts';
+import { policyFor } from './policy.ts';
 
 export interface AgentSecurityDeps {
   readonly config: RuntimeConfig;
@@ -39,11 +39,10 @@ export function createAgentSecurity(deps: AgentSecurityDeps): AgentSecurity {
   const { config, certificates, clock } = deps;
   const { rpc } = config.tls;
   const invited = new InvitedCertificate({ ...deps, log: deps.log.child({ component: 'tls' }) });
-  const files = fromFiles(rpc);
   return {
     security: createTlsSecurity({
       material: () => certificates.material('internal_rpc'),
-      policy: () => (files || (!rpc.managed && invited.material === undefined) ? rpc : STRICT),
+      policy: (elsewhere) => policyFor(rpc, invited.material !== undefined, elsewhere),
       domain: config.dns.domain,
       datacenter: config.datacenter,
       clock,

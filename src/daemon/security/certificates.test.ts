@@ -59,8 +59,10 @@ function config(section: Partial<TlsSection> = {}): TlsConfig {
     keyFile: join(folder, 'key.pem'),
     ...section,
   };
+  const verification = { verifyIncoming: false, verifyOutgoing: true, verifyServerHostname: true };
+  const managed = { managed: false, managedCertMs: 1, allowPlaintext: false };
   return {
-    rpc: { ...files, verifyOutgoing: true, verifyServerHostname: true, managed: false, managedCertMs: 1 },
+    rpc: { ...files, ...verification, elsewhere: verification, ...managed },
     https: NONE,
     grpc: NONE,
   };

@@ -17,6 +17,7 @@ import {
   renewalPause,
   useInvitation,
 } from './enrolment.ts';
+import { isManagedByDefault } from './policy.ts';
 
 export interface ManagedCertificatesDeps {
   readonly config: RuntimeConfig;
@@ -55,13 +56,16 @@ export class ManagedCertificates implements Service {
   }
 
   async start(signal: AbortSignal): Promise<void> {
-    const { config, authority, clock, log } = this.#deps;
+    const { config, authority, log } = this.#deps;
     const primary = config.datacenter === config.primaryDatacenter;
     const { managed } = config.tls.rpc;
-    if (primary && managed) await authority.ensureRoot();
+    if (primary && (managed || isManagedByDefault(config))) await authority.ensureRoot();
     const { row } = authority;
     if (row === undefined && config.joinInvite === '') {
-      if (!managed) return;
+      if (!managed) {
+        this.#awaitAuthority(primary);
+        return;
+      }
       throw new IsthmusError(
         'rejected',
         `datacenter "${config.datacenter}" has no certificates yet: start it once with -join-invite FILE; "isthmus federation invite" in "${config.primaryDatacenter}" makes the file`,
@@ -72,6 +76,22 @@ export class ManagedCertificates implements Service {
       await this.#join(signal);
     else if (expired) log.error(EXPIRED, { datacenter: config.datacenter, since: isoTime(row.notAfter) });
     else if (config.joinInvite !== '') log.info('this datacenter has joined before: the invitation is not needed');
+    this.#begin(primary);
+  }
+
+  /** Until another server of the store joins, or the first invitation makes the authority. */
+  #awaitAuthority(primary: boolean): void {
+    const begin = async (): Promise<void> => {
+      unhook();
+      this.#begin(primary);
+    };
+    const unhook = this.#deps.authority.onChange(() => this.#tasks.run('own certificate', begin));
+    this.#unhook = unhook;
+  }
+
+  /** Makes this server's certificate, and renews what there is. */
+  #begin(primary: boolean): void {
+    const { authority, clock } = this.#deps;
     if (!this.#expired()) this.#issue();
     const renewOwn = async (): Promise<void> => {
       if (this.#due(this.#life) <= 0 && !this.#expired()) this.#issue();

@@ -12,24 +12,21 @@ function warned(protection: PortProtection): readonly [string, LogFields | undef
   return seen;
 }
 
-it('says nothing about ports that are protected or that nobody else reaches', () => {
-  expect(warned({ addresses: OUTSIDE, policy: STRICT, certificate: true })).toBeUndefined();
+it('says nothing about ports on which TLS alone is spoken, or that no other machine reaches', () => {
+  expect(warned({ addresses: OUTSIDE, here: STRICT, elsewhere: STRICT, certificate: true })).toBeUndefined();
   const inside = { server: { address: '127.0.0.1', port: 1 }, serf_wan: { address: '::1', port: 2 } };
-  expect(warned({ addresses: inside, policy: PLAIN, certificate: false })).toBeUndefined();
+  expect(warned({ addresses: inside, here: PLAIN, elsewhere: PLAIN, certificate: false })).toBeUndefined();
 });
 
-it('names ports without any protection, and each half measure', () => {
-  expect(warned({ addresses: OUTSIDE, policy: PLAIN, certificate: false })).toEqual([
-    'the server ports are not protected by TLS: let only servers reach them',
-    { addresses: ['0.0.0.0:8300'] },
-  ]);
-  for (const [missing, key] of [
-    ['verifyIncoming', 'verify_incoming'],
-    ['verifyOutgoing', 'verify_outgoing'],
-    ['verifyServerHostname', 'verify_server_hostname'],
-  ] as const) {
-    const seen = warned({ addresses: OUTSIDE, policy: { ...STRICT, [missing]: false }, certificate: true });
-    expect(seen?.[0]).toBe('the server ports are only partly protected by TLS');
-    expect(seen?.[1]?.open).toEqual([expect.stringContaining(`set ${key}`)]);
-  }
+it('says in one line what is open, and what to do', () => {
+  const said = (protection: Omit<PortProtection, 'addresses'>): string => {
+    const [text = '', fields] = warned({ addresses: OUTSIDE, ...protection }) ?? [];
+    expect(fields).toEqual({ addresses: ['0.0.0.0:8300'] });
+    return text;
+  };
+  expect(said({ here: PLAIN, elsewhere: PLAIN, certificate: false })).toMatch(/^allow_plaintext lets .* invite them/);
+  expect(said({ here: PLAIN, elsewhere: STRICT, certificate: false })).toMatch(/no certificate.* -join-invite/);
+  expect(said({ here: PLAIN, elsewhere: STRICT, certificate: true })).toMatch(/this machine alone.* an invitation/);
+  const unnamed = { ...STRICT, verifyServerHostname: false };
+  expect(said({ here: STRICT, elsewhere: unnamed, certificate: true })).toMatch(/set verify_server_hostname$/);
 });

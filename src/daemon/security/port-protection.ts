@@ -1,35 +1,32 @@
-import { formatAddress } from '../../federation/address.ts';
+import { formatAddress, isLoopback } from '../../lib/address.ts';
 import type { BoundAddress } from '../../rpc/transport/listener.ts';
-import type { TlsPolicy } from '../../rpc/transport/tls.ts';
 import type { Logger } from '../../telemetry/types.ts';
+import type { Protection } from './server-tls.ts';
 
-export interface PortProtection {
+export interface PortProtection extends Protection {
   /** Where the server ports are bound. */
   readonly addresses: Readonly<Record<string, BoundAddress>>;
-  readonly policy: TlsPolicy;
-  /** Whether this server has a certificate of its own. */
-  readonly certificate: boolean;
 }
 
-/** Says what is open about the server ports; nothing when they are protected, or when only this machine reaches them. */
-export function warnOfOpenPorts({ addresses, policy, certificate }: PortProtection, log: Logger): void {
+const OPEN =
+  'allow_plaintext lets other machines in without a certificate, and anyone who reaches these ports may read and change ' +
+  'all that no token guards: invite them (isthmus federation invite), then remove it';
+const CLOSED =
+  'this server has no certificate, so no other machine is let in: start it with -join-invite FILE ("isthmus federation ' +
+  'invite" in the primary makes one), with ca_file, cert_file and key_file, or with allow_plaintext = true if the network ' +
+  'is trusted';
+const GUARDED =
+  'plain text is for this machine alone; other machines need an invitation ("isthmus federation invite" makes one) or a ' +
+  'certificate, or allow_plaintext = true here and there if the network is trusted';
+
+/** Says in one line what is open about the server ports; nothing when TLS alone is spoken, or when only this machine reaches them. */
+export function warnOfOpenPorts({ addresses, here, elsewhere, certificate }: PortProtection, log: Logger): void {
   const reachable = Object.values(addresses).filter(({ address }) => !isLoopback(address));
   if (reachable.length === 0) return;
   const shown = { addresses: reachable.map(({ address, port }) => formatAddress({ address, port })) };
-  if (!certificate && !policy.verifyOutgoing) {
-    log.warn('the server ports are not protected by TLS: let only servers reach them', shown);
-    return;
-  }
-  const open = [
-    ...(policy.verifyIncoming ? [] : ['plain text and callers without a certificate are let in: set verify_incoming']),
-    ...(policy.verifyOutgoing ? [] : ['other servers are dialled in plain text: set verify_outgoing']),
-    ...(policy.verifyServerHostname
-      ? []
-      : ['a certificate that names no agent passes as that of a server: set verify_server_hostname']),
-  ];
-  if (open.length > 0) log.warn('the server ports are only partly protected by TLS', { ...shown, open });
-}
-
-function isLoopback(address: string): boolean {
-  return address.startsWith('127.') || address === '::1';
+  if (!elsewhere.verifyIncoming) log.warn(OPEN, shown);
+  else if (!certificate) log.warn(CLOSED, shown);
+  else if (!here.verifyIncoming) log.warn(GUARDED, shown);
+  if (certificate && !elsewhere.verifyServerHostname)
+    log.warn('a certificate that names no agent passes as that of a server: set verify_server_hostname', shown);
 }

@@ -22,6 +22,7 @@ import { type Logger, noLog, noMetrics } from '../../telemetry/types.ts';
 import { createAgentSecurity } from './agent-security.ts';
 import { Certificates } from './certificates.ts';
 import type { ManagedCertificates } from './managed-certificates.ts';
+import { fromFiles } from './policy.ts';
 import { createServerEnrolment } from './server-enrolment.ts';
 import { createServerTls, type Protection } from './server-tls.ts';
 
@@ -88,14 +89,19 @@ async function start(
   let address = '';
   const authority = new TransportAuthority({
     ...{ store, clock, datacenter: config.datacenter, primaryDatacenter: config.primaryDatacenter },
-    ...{ domain: config.dns.domain, certMs: config.tls.rpc.managedCertMs, addresses: () => [address], known: () => [] },
+    ...{ domain: config.dns.domain, certMs: config.tls.rpc.managedCertMs, managed: !fromFiles(config.tls.rpc) },
+    ...{ addresses: () => [address], known: () => [] },
   });
   const tls = createServerTls(
     {
       ...{ rpc: config.tls.rpc, datacenter: config.datacenter, domain: config.dns.domain },
       handshakeMs: config.limits.rpcHandshakeTimeoutMs,
     },
-    { certificates, hasAuthority: () => authority.row !== undefined, clock },
+    {
+      certificates,
+      hasJoined: () => config.datacenter !== config.primaryDatacenter && authority.row !== undefined,
+      clock,
+    },
   );
   const enrolment = createServerEnrolment({
     config,
@@ -194,7 +200,7 @@ describe('certificates without files', () => {
     expect(tokens).toEqual([[expect.any(String), 'dc2']]);
 
     const second = await start('datacenter = "dc2"', { engine: dc2.engine, primary: () => primary.address });
-    expect(second.transport.protection()).toMatchObject({ certificate: true, policy: { verifyIncoming: true } });
+    expect(second.transport.protection()).toMatchObject({ certificate: true, here: { verifyIncoming: true } });
     expect(await ask(second, primary, 'dc1')).toBe('answer');
     expect(await ask(second, dc2, 'dc2')).toBe('answer');
     const anotherOfPrimary = await start(PRIMARY, { engine: primary.engine });
@@ -231,6 +237,7 @@ describe('certificates without files', () => {
     const invite = await invitationFile(primary, { JoiningDatacenter: 'dc2' });
     const moved = await start(`datacenter = "dc2" join_invite = "${invite}"`);
     expect(await ask(moved, primary, 'dc1')).toBe('answer');
+    expect(await ask(primary, moved, 'dc2')).toBe('answer'); // with TLS, which it prefers
     const strict = await start(PRIMARY, { engine: primary.engine });
     expect(await ask(strict, moved, 'dc2')).toBe('answer');
     await expect(ask(plain, strict, 'dc1')).rejects.toMatchObject({ code: 'unavailable' });
@@ -244,7 +251,7 @@ describe('certificates without files', () => {
     const clock: Clock = { ...systemClock, now: () => later };
     const stale = await start('datacenter = "dc2"', { engine: dc2.engine, clock });
     expect(stale.errors).toEqual([expect.stringMatching(/has expired, or .*: invite it again/)]);
-    await expect(ask(stale, primary, 'dc1')).rejects.toThrow(/no certificates yet/); // nor in plain text
+    await expect(ask(stale, primary, 'dc1')).rejects.toThrow(/no certificate to dial with/); // nor in plain text
     const again = await invitationFile(primary, { JoiningDatacenter: 'dc2' });
     const rejoined = await start(`datacenter = "dc2" join_invite = "${again}"`, { engine: dc2.engine });
     expect(await ask(rejoined, primary, 'dc1')).toBe('answer');

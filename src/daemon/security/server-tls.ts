@@ -3,7 +3,7 @@ import type { Clock } from '../../lib/clock.ts';
 import type { TransportSecurity } from '../../rpc/transport/security.ts';
 import { createTlsSecurity, type OtherProtocol, type TlsPolicy } from '../../rpc/transport/tls.ts';
 import type { Certificates } from './certificates.ts';
-import { fromFiles, STRICT } from './policy.ts';
+import { policyFor } from './policy.ts';
 
 export interface ServerTlsOptions {
   readonly rpc: RpcTls;
@@ -15,14 +15,16 @@ export interface ServerTlsOptions {
 
 export interface ServerTlsDeps {
   readonly certificates: Pick<Certificates, 'material'>;
-  /** Whether this datacenter has an authority of its own, made or joined with. */
-  readonly hasAuthority: () => boolean;
+  /** Whether this datacenter has joined its primary by an invitation. */
+  readonly hasJoined: () => boolean;
   readonly clock: Clock;
 }
 
 /** What is protected now. */
 export interface Protection {
-  readonly policy: TlsPolicy;
+  /** What is asked of this machine, and of others. */
+  readonly here: TlsPolicy;
+  readonly elsewhere: TlsPolicy;
   /** Whether this server has a certificate of its own. */
   readonly certificate: boolean;
 }
@@ -38,15 +40,17 @@ export interface ServerTls {
 /** TLS between servers, and between agents and servers: with certificates from files, or from the datacenter's authority. */
 export function createServerTls(options: ServerTlsOptions, deps: ServerTlsDeps): ServerTls {
   const { rpc, datacenter, domain, handshakeMs } = options;
-  const { certificates, hasAuthority, clock } = deps;
-  const files = rpc.managed || fromFiles(rpc);
-  // A datacenter that joined by an invitation is protected whether its configuration still says so or not.
-  const policy = (): TlsPolicy => (files || !hasAuthority() ? rpc : STRICT);
+  const { certificates, hasJoined, clock } = deps;
+  const policy = (elsewhere: boolean): TlsPolicy => policyFor(rpc, hasJoined(), elsewhere);
   const material = () => certificates.material('internal_rpc');
   const parts = { material, policy, domain, datacenter, clock, handshakeMs };
   return {
     dialling: createTlsSecurity(parts),
     accepting: (other) => createTlsSecurity({ ...parts, other }),
-    protection: () => ({ policy: policy(), certificate: material()?.own !== undefined }),
+    protection: () => ({
+      here: policy(false),
+      elsewhere: policy(true),
+      certificate: material()?.own !== undefined,
+    }),
   };
 }

@@ -12,6 +12,7 @@ import { AgentTokens } from '../access/agent-tokens.ts';
 import { type Identity, serverIdentity } from '../node/self.ts';
 import type { Certificates } from '../security/certificates.ts';
 import { readKeyFile } from '../security/key-file.ts';
+import { fromFiles } from '../security/policy.ts';
 import { createServerTls, type ServerTls } from '../security/server-tls.ts';
 import { openEngine } from '../store/storage.ts';
 
@@ -69,6 +70,7 @@ export async function createFoundation(deps: FoundationDeps): Promise<Foundation
     primaryDatacenter: config.primaryDatacenter,
     domain: config.dns.domain,
     certMs: config.tls.rpc.managedCertMs,
+    managed: !fromFiles(config.tls.rpc),
     addresses: (kind) => [
       kind === 'agent'
         ? formatAddress({ address: config.advertiseAddr, port: identity.lanPort })
@@ -82,7 +84,11 @@ export async function createFoundation(deps: FoundationDeps): Promise<Foundation
       ...{ rpc: config.tls.rpc, datacenter: config.datacenter, domain: config.dns.domain },
       handshakeMs: config.limits.rpcHandshakeTimeoutMs,
     },
-    { certificates, hasAuthority: () => authority.row !== undefined, clock },
+    {
+      certificates,
+      hasJoined: () => config.datacenter !== config.primaryDatacenter && authority.row !== undefined,
+      clock,
+    },
   );
   const tokens = new AgentTokens(config, log);
   tokens.useInvited(() => authority.replicationToken());

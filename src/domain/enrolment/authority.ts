@@ -40,6 +40,8 @@ export interface TransportDeps {
   readonly encryptionKey?: Buffer;
   /** Life of an agent's certificate, milliseconds. */
   readonly certMs: number;
+  /** False where the certificates of the server ports come from files: nobody is invited there. */
+  readonly managed: boolean;
   /** host:port of this datacenter's servers, as who is invited reaches them. */
   readonly addresses: (kind: InvitationKind) => readonly string[];
   /** Datacenters that are known now, however they came: their names are taken. */
@@ -153,14 +155,8 @@ export class TransportAuthority {
   async invite(args: InviteArgs): Promise<MadeInvitation> {
     const { datacenter, primaryDatacenter, domain } = this.#deps;
     const { Kind: kind = 'datacenter', JoiningDatacenter = '', TTL = DEFAULT_TTL_MS, Addresses = [] } = args;
-    const { row } = this;
     if (kind !== 'datacenter' && kind !== 'agent')
       throw new IsthmusError('invalid_argument', 'Kind must be "datacenter" or "agent"');
-    if (row === undefined)
-      throw new IsthmusError(
-        'rejected',
-        'invitations need certificates that Isthmus manages: set tls { internal_rpc { managed = true } } in the primary and restart it',
-      );
     if (kind === 'datacenter' && datacenter !== primaryDatacenter)
       throw new IsthmusError(
         'rejected',
@@ -176,6 +172,13 @@ export class TransportAuthority {
       throw new IsthmusError('invalid_argument', `datacenter "${joining}" is the one that invites`);
     if (Addresses.some((address) => !/^[^\s,]+:\d{1,5}$/.test(address)))
       throw new IsthmusError('invalid_argument', 'Addresses must be of the form host:port');
+    if (this.row === undefined && datacenter === primaryDatacenter && this.#deps.managed) await this.ensureRoot();
+    const { row } = this;
+    if (row === undefined)
+      throw new IsthmusError(
+        'rejected',
+        `invitations need certificates that Isthmus manages, and ${this.#deps.managed ? 'this datacenter has not joined its primary by one' : 'those of this server come from files'}`,
+      );
     const made = await this.invitations.create({ kind, datacenter: joining, ttlMs: TTL });
     const invitation = formatInvitation({
       kind,

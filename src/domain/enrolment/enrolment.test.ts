@@ -8,7 +8,7 @@ import { generateLeafKey, spkiOf } from '../../pki/keys.ts';
 import type { Row } from '../../store/engine.ts';
 import { MemoryEngine } from '../../store/memory/memory-engine.ts';
 import { Store } from '../../store/store.ts';
-import { type AuthorityProof, type Granted, TransportAuthority } from './authority.ts';
+import { type AuthorityProof, type Granted, rootFingerprint, TransportAuthority } from './authority.ts';
 import { formatInvitation, type Invitation, parseInvitation } from './invitation-text.ts';
 import { SECRETS_TABLE } from './tables.ts';
 
@@ -28,9 +28,9 @@ interface Made {
 
 async function make(
   datacenter = 'dc1',
-  options: { clock?: FakeClock; encryptionKey?: Buffer; known?: readonly string[] } = {},
+  options: { clock?: FakeClock; encryptionKey?: Buffer; known?: readonly string[]; managed?: boolean } = {},
 ): Promise<Made> {
-  const { clock = new FakeClock(Date.now()), encryptionKey, known = [] } = options;
+  const { clock = new FakeClock(Date.now()), encryptionKey, known = [], managed = true } = options;
   const engine = new MemoryEngine(clock);
   const onError = (what: string, error: Error): never => {
     throw new Error(`${what}: ${error.message}`);
@@ -43,6 +43,7 @@ async function make(
     primaryDatacenter: 'dc1',
     domain: 'consul',
     certMs: 3 * DAY_MS,
+    managed,
     addresses: () => ['192.0.2.1:8302'],
     known: () => known,
     ...(encryptionKey === undefined ? {} : { encryptionKey }),
@@ -258,10 +259,19 @@ describe('an invitation', () => {
     expect(new X509Certificate((await join('dc1')).chain).subjectAltName).toContain('DNS:client.dc1.consul');
   });
 
+  it('makes the authority where there is none yet', async () => {
+    const { authority } = await make();
+    const { fingerprint } = parseInvitation((await authority.invite({})).Invitation);
+    expect(fingerprint).toBe(rootFingerprint(authority.row?.root ?? ''));
+  });
+
   it('is refused with what to do', async () => {
     const primary = await makePrimary();
     const { authority } = primary;
-    await expect((await make()).authority.invite({})).rejects.toThrow(/managed = true/);
+    const files = await make('dc1', { managed: false });
+    await expect(files.authority.invite({})).rejects.toThrow(/those of this server come from files/);
+    const notJoined = await make('dc2');
+    await expect(notJoined.authority.invite({ Kind: 'agent' })).rejects.toThrow(/has not joined its primary/);
     await expect(authority.invite({ TTL: 1 })).rejects.toThrow(/good for 1s to 720h/);
     await expect(authority.invite({ JoiningDatacenter: 'DC 2' })).rejects.toThrow(/can't be the name of a datacenter/);
     await expect(authority.invite({ Addresses: ['x'] })).rejects.toThrow(/host:port/);

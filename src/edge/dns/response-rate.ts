@@ -1,3 +1,4 @@
+import { isLoopback } from '../../lib/address.ts';
 import type { Clock } from '../../lib/clock.ts';
 import { addressBytes } from './encode.ts';
 
@@ -36,11 +37,6 @@ export class ResponseRate {
     this.#counts.set(network, count + 1);
     return true;
   }
-}
-
-/** Nothing from elsewhere can have such an address. */
-function isLoopback(source: string): boolean {
-  return source.startsWith('127.') || source === '::1';
 }
 
 /** The /24 of an IPv4 address, the /56 of an IPv6 one. */

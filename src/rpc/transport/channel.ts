@@ -1,5 +1,6 @@
 import { once, setMaxListeners } from 'node:events';
 import type { Socket } from 'node:net';
+import { TLSSocket } from 'node:tls';
 import type { DescMessage, MessageInitShape, MessageShape } from '@bufbuild/protobuf';
 import {
   type ChannelCredentials,
@@ -218,8 +219,11 @@ function channelCredentials(options: ChannelOptions, sockets: Set<Socket>, close
   const { address, datacenter, security = plaintext, onConnect } = options;
   const peer = { address, ...(datacenter === undefined ? {} : { datacenter }) };
   const creds = credentials.createInsecure();
-  creds._isSecure = () => security.secure;
   creds._equals = (other) => other === creds;
+  const track = (socket: Socket): void => {
+    sockets.add(socket);
+    socket.once('close', () => sockets.delete(socket));
+  };
   const plain = creds._createSecureConnector.bind(creds);
   creds._createSecureConnector = (target, channelOptions, callCredentials) => {
     const connector = plain(target, channelOptions, callCredentials);
@@ -228,11 +232,11 @@ function channelCredentials(options: ChannelOptions, sockets: Set<Socket>, close
         raw.destroy(); // connected after the channel was closed: gRPC would leave it open
         throw abortReason(closed);
       }
-      sockets.add(raw);
-      raw.once('close', () => sockets.delete(raw));
+      track(raw);
       const { socket, peer: identity } = await security.connect(raw, peer);
+      if (socket !== raw) track(socket);
       onConnect?.(identity);
-      return { socket, secure: security.secure };
+      return { socket, secure: socket instanceof TLSSocket };
     };
     return connector;
   };

@@ -35,8 +35,6 @@ export interface DialTarget {
  * throw `unauthenticated` (or `unavailable`) with what is wrong with which side and what to do.
  */
 export interface TransportSecurity {
-  /** True when what it dials is encrypted and the peer was checked. */
-  readonly secure: boolean;
   /** Accepting side; undefined when the connection is gone, or was for another protocol, which has taken it. */
   accept(socket: Socket): Promise<SecuredConnection | undefined>;
   /** Dialling side. */
@@ -49,7 +47,6 @@ export interface TransportSecurity {
 }
 
 export const plaintext: TransportSecurity = {
-  secure: false,
   accept: async (socket) => ({ socket }),
   connect: async (socket) => ({ socket }),
   identify: () => undefined,

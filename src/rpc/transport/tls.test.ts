@@ -336,7 +336,7 @@ describe('mutual TLS between servers', () => {
     const server = authority.material('server');
     const secured = await serve(tls(() => server));
     await expect(dial(secured.port, plaintext).ask()).rejects.toMatchObject({ code: 'unavailable' });
-    expect(await secured.refused()).toMatch(/it spoke plain text, and this port asks for TLS \(verify_incoming\)/);
+    expect(await secured.refused()).toMatch(/it spoke plain text, and this port asks for TLS: invite it/);
 
     const plain = await serve(plaintext);
     await expect(

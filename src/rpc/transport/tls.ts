@@ -1,5 +1,6 @@
-import type { Socket } from 'node:net';
+import { connect as connectPlain, type Socket } from 'node:net';
 import { connect as connectTls, type PeerCertificate, type TLSSocket } from 'node:tls';
+import { isLoopback } from '../../lib/address.ts';
 import type { Clock, Timer } from '../../lib/clock.ts';
 import { IsthmusError } from '../../lib/errors.ts';
 import { peekFirstBytes } from '../../lib/first-bytes.ts';
@@ -18,6 +19,8 @@ export interface TlsPolicy {
   readonly verifyIncoming: boolean;
   /** Dial with TLS. */
   readonly verifyOutgoing: boolean;
+  /** Without `verifyOutgoing`: dial with TLS where the other side speaks it, and in plain text where it does not. */
+  readonly preferTls?: boolean;
   /**
    * Servers must have a certificate for `server.<datacenter>.<domain>`. Without it one that names no agent at all proves
    * nothing about who calls; one that does is held to it either way.
@@ -28,7 +31,8 @@ export interface TlsPolicy {
 export interface TlsSecurityDeps {
   /** The certificates now; they may be replaced at any time, open connections stay. Undefined: there are none (yet). */
   readonly material: () => TlsMaterial | undefined;
-  readonly policy: () => TlsPolicy;
+  /** @param elsewhere whether the other side is another machine */
+  readonly policy: (elsewhere: boolean) => TlsPolicy;
   /** Of the names of agents: "consul". */
   readonly domain: string;
   /** The own one: a client agent of another is let in nowhere. */
@@ -51,6 +55,12 @@ const HTTP2 = 'h2';
 /** What a refused peer reads instead of HTTP/2, on the encrypted connection, for its operator's log. */
 const REFUSED = Buffer.from('isthmus refuses: ');
 const MAX_REASON = 512;
+const PLAIN_TEXT =
+  'it spoke plain text, and this port asks for TLS: invite it (isthmus federation invite), give it certificates and ' +
+  'verify_outgoing, or set allow_plaintext = true here if the network is trusted';
+const NO_CERTIFICATE =
+  'this agent has no certificate to dial with: start it with -join-invite FILE ("isthmus federation invite" makes ' +
+  'one), with ca_file, cert_file and key_file, or with allow_plaintext = true if the network is trusted';
 
 /** Mutual TLS for the server ports. */
 export function createTlsSecurity(deps: TlsSecurityDeps): TransportSecurity {
@@ -69,14 +79,11 @@ class TlsSecurity implements TransportSecurity {
     this.#handshakes = new Handshakes(other === undefined ? [HTTP2] : [HTTP2, other.alpn], clock, handshakeMs);
   }
 
-  get secure(): boolean {
-    return this.#deps.policy().verifyOutgoing;
-  }
-
   async accept(raw: Socket): Promise<SecuredConnection | undefined> {
     const { clock, other } = this.#deps;
     const material = this.#deps.material();
-    const { verifyIncoming } = this.#deps.policy();
+    const elsewhere = isElsewhere(raw);
+    const { verifyIncoming } = this.#deps.policy(elsewhere);
     if (material?.own === undefined && !verifyIncoming) return { socket: raw };
     const first = await peekFirstBytes(raw, clock, this.#handshakeMs);
     if (first === undefined) {
@@ -86,10 +93,7 @@ class TlsSecurity implements TransportSecurity {
     }
     if (first[0] !== TLS_HANDSHAKE) {
       if (!verifyIncoming) return { socket: raw };
-      throw unauthenticated(
-        'it spoke plain text, and this port asks for TLS (verify_incoming): give it certificates and set verify_outgoing there',
-        'plain_text',
-      );
+      throw unauthenticated(PLAIN_TEXT, 'plain_text');
     }
     if (material?.own === undefined) throw unauthenticated('this server has no certificate yet');
     const tls = await this.#handshakes.accept(raw, material);
@@ -97,17 +101,17 @@ class TlsSecurity implements TransportSecurity {
     const certificate = certificateOf(tls);
     const verified = tls.authorized ? certificate : undefined;
     if (other !== undefined && tls.alpnProtocol === other.alpn) {
-      other.take(tls, verified, this.identify(verified));
+      other.take(tls, verified, this.#identify(verified, elsewhere));
       return undefined;
     }
     if (verifyIncoming && verified === undefined) {
       const reason =
         certificate === undefined
-          ? 'it presented no certificate, and this port asks for one (verify_incoming): give it cert_file and key_file'
+          ? 'it presented no certificate, and this port asks for one: invite it (isthmus federation invite), or give it cert_file and key_file'
           : describeVerification(String(tls.authorizationError), certificate);
       await this.#refuse(tls, reason);
     }
-    const peer = this.identify(verified);
+    const peer = this.#identify(verified, elsewhere);
     if (peer !== undefined && roleOf(peer, this.#deps.datacenter) === undefined)
       await this.#refuse(
         tls,
@@ -117,18 +121,25 @@ class TlsSecurity implements TransportSecurity {
   }
 
   async connect(raw: Socket, target: DialTarget): Promise<SecuredConnection> {
-    const { verifyOutgoing } = this.#deps.policy();
-    if (!verifyOutgoing) return { socket: raw };
+    const { verifyOutgoing, preferTls = false, verifyServerHostname } = this.#deps.policy(isElsewhere(raw));
     const material = this.#deps.material();
-    if (material === undefined) throw new IsthmusError('unavailable', 'this server has no certificates yet');
-    const tls = await this.#dial(raw, material);
+    if (!verifyOutgoing && (!preferTls || material?.own === undefined)) return { socket: raw };
+    if (material === undefined) throw new IsthmusError('unavailable', NO_CERTIFICATE);
+    const { remoteAddress: host, remotePort: port } = raw; // gone once it is closed
+    let tls: TLSSocket;
+    try {
+      tls = await this.#dial(raw, material);
+    } catch (error) {
+      if (verifyOutgoing || host === undefined || port === undefined) throw error;
+      return { socket: await this.#dialPlain({ host, port }) };
+    }
     const certificate = certificateOf(tls);
     const refuse = (reason: string): never => {
       tls.destroy();
       throw unauthenticated(reason);
     };
     if (!tls.authorized) refuse(describeVerification(codeOf(tls), certificate));
-    const peer = this.#checkServer(certificate, target, refuse);
+    const peer = verifyServerHostname ? this.#checkServer(certificate, target, refuse) : undefined;
     // A server that takes this side's certificate speaks first; one that does not says why.
     const first = await peekFirstBytes(tls, this.#deps.clock, this.#handshakeMs);
     if (first === undefined) refuse('it closed the connection after the handshake: its log says why');
@@ -137,8 +148,13 @@ class TlsSecurity implements TransportSecurity {
     return { socket: tls, http2: true, ...(peer === undefined ? {} : { peer }) };
   }
 
+  /** A connection without a certificate is let in from this machine, or from everywhere. */
   identify(certificate: PeerCertificate | undefined): PeerIdentity | undefined {
-    const { verifyIncoming, verifyServerHostname } = this.#deps.policy();
+    return this.#identify(certificate, false);
+  }
+
+  #identify(certificate: PeerCertificate | undefined, elsewhere: boolean): PeerIdentity | undefined {
+    const { verifyIncoming, verifyServerHostname } = this.#deps.policy(elsewhere);
     if (certificate === undefined) return verifyIncoming ? { ...NOBODY, name: nameOf(certificate) } : undefined;
     if (namesAgent(certificate, this.#deps.domain)) return this.#identityOf(certificate);
     // Of an authority that writes no such names: good for a client, and for a server only where that is not checked.
@@ -158,8 +174,7 @@ class TlsSecurity implements TransportSecurity {
     certificate: PeerCertificate | undefined,
     { datacenter }: DialTarget,
     refuse: (reason: string) => never,
-  ): PeerIdentity | undefined {
-    if (!this.#deps.policy().verifyServerHostname) return undefined;
+  ): PeerIdentity {
     const peer = this.#identityOf(certificate);
     const wanted = `server.${datacenter ?? '<datacenter>'}.${this.#deps.domain}`;
     if (datacenter === undefined ? peer.serverOf.length > 0 : peer.serverOf.includes(datacenter)) return peer;
@@ -211,6 +226,19 @@ class TlsSecurity implements TransportSecurity {
       tls.once('error', onError);
     });
   }
+
+  #dialPlain(target: { readonly host: string; readonly port: number }): Promise<Socket> {
+    const socket = connectPlain({ ...target, noDelay: true });
+    return new Promise((resolve, reject) => {
+      const timer = this.#deps.clock.after(this.#handshakeMs, () => socket.destroy(new Error('not reached in time')));
+      socket.once('close', () => timer.cancel());
+      socket.once('error', (cause) => reject(new IsthmusError('unavailable', cause.message, { cause })));
+      socket.once('connect', () => {
+        timer.cancel();
+        resolve(socket);
+      });
+    });
+  }
 }
 
 /** Time for a refused peer to read why, milliseconds. */
@@ -225,6 +253,14 @@ function closed(socket: Socket, clock: Clock, limitMs: number): Promise<void> {
       resolve();
     });
   });
+}
+
+/**
+ * True for another machine. What comes from an address of loopback, or from the very address that it is sent to, was
+ * sent on this one: the kernel drops packets from outside that claim such a source.
+ */
+function isElsewhere({ remoteAddress, localAddress }: Socket): boolean {
+  return remoteAddress === undefined || !(isLoopback(remoteAddress) || remoteAddress === localAddress);
 }
 
 function certificateOf(tls: TLSSocket): PeerCertificate | undefined {
