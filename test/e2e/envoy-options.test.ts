@@ -99,12 +99,17 @@ describe.skipIf(envoy.missing)(envoy.title('isthmus connect envoy'), () => {
   });
 
   it('a bootstrap larger than a pipe holds goes through it', async () => {
-    const clusters = Array.from({ length: 800 }, (_, at) =>
-      JSON.stringify({ name: `extra-${at}`, connect_timeout: '1s', alt_stat_name: 'x'.repeat(400) }),
-    );
-    await register('large', { envoy_prometheus_bind_addr: '', envoy_extra_static_clusters_json: clusters.join(',') });
+    const extra = {
+      name: 'extra',
+      connect_timeout: '1s',
+      metadata: { filter_metadata: { test: { text: 'x'.repeat(400_000) } } },
+    };
+    await register('large', {
+      envoy_prometheus_bind_addr: '',
+      envoy_extra_static_clusters_json: JSON.stringify(extra),
+    });
     const large = await startEnvoy({ agent, sidecarFor: 'large' });
-    expect(await large.ask('/clusters')).toContain('extra-799');
+    expect(await large.ask('/clusters')).toContain('extra::');
     await large.stop();
   });
 
