@@ -31,6 +31,13 @@ export async function serveFromTwo(bed: Bed, screen: Screen): Promise<Outcome> {
       Name: QUERY,
       Service: { Service: 'db', Failover: { Datacenters: FAILOVER } },
     });
+  // Its sidecar's check may come late; until then nobody would serve without dc2.
+  await until(
+    'dc3 being ready to serve db',
+    30_000,
+    () => json<unknown[]>(bed.of('dc1').http, 'GET', '/v1/health/connect/db?passing&dc=dc3'),
+    (instances) => instances.length > 0,
+  );
   await bed.reachByQuery(QUERY);
   const answer = await until(
     'web reaching db by the query',

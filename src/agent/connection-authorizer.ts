@@ -74,7 +74,7 @@ export class ConnectionAuthorizer {
     const { index = 0, lostAt } = entry.state ?? {};
     const { allowed, rule } = decide(entry.value, client.service, client.datacenter);
     const value = { Authorized: allowed, Reason: rule === undefined ? this.#defaultReason() : reasonOf(rule) };
-    return { value, index, cacheHit, ageMs: lostAt === undefined ? 0 : this.#deps.clock.now() - lostAt };
+    return { value, index, cacheHit, ageMs: lostAt === undefined ? 0 : this.#deps.clock.steady() - lostAt };
   }
 
   /** Why the chain that was given is not that of the client; '' when it is, or when none was given. */

@@ -70,6 +70,23 @@ it('monitor that is interrupted ends without an error', async () => {
   expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
 });
 
+it('monitor shows readable lines on a terminal, and JSON elsewhere or when asked', async () => {
+  const json = '{"level":"info","time":"2026-01-01T00:00:00.000Z","node":"n1","msg":"größer","count":3}\n';
+  const bytes = Buffer.from(json.repeat(2));
+  const cut = bytes.indexOf('ö') + 1; // within a character
+  const address = await serve((_request, response) => {
+    response.write(bytes.subarray(0, cut));
+    setImmediate(() => response.end(bytes.subarray(cut)));
+  });
+  const shown = async (outIsTerminal: boolean, ...flags: readonly string[]): Promise<string> => {
+    const { stdout } = await run(['monitor', `-http-addr=${address}`, ...flags], { outIsTerminal });
+    return stdout;
+  };
+  expect(await shown(true)).toBe('2026-01-01T00:00:00.000Z [INFO]  größer: count=3\n'.repeat(2));
+  expect(await shown(true, '-log-json')).toBe(json.repeat(2));
+  expect(await shown(false)).toBe(json.repeat(2));
+});
+
 it('info -alive says whether the agent answers, without a token', async () => {
   const agent = await fakeAgent({ 'GET /v1/agent/self': new Refusal(403, 'Permission denied') });
   const args = ['info', '-alive', `-http-addr=${agent.address}`];

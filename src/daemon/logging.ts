@@ -1,4 +1,5 @@
 import type { LogConfig } from '../config/types.ts';
+import { readableLine } from '../lib/readable-line.ts';
 import {
   createLogger,
   type LogDestination,
@@ -7,7 +8,6 @@ import {
   parseLogLevel,
   type RootLogger,
 } from '../telemetry/logger.ts';
-import { readableLine } from '../telemetry/readable-line.ts';
 import { RecentLines } from '../telemetry/recent-lines.ts';
 import type { AgentHost } from './host.ts';
 

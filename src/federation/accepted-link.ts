@@ -85,7 +85,7 @@ export class AcceptedLink {
       handshake.cancel();
       linked.release();
       stream.end();
-      known?.end(clock.now());
+      known?.end(clock.steady());
       this.#deps.onEnd(this);
     }
   }
@@ -118,12 +118,12 @@ export class AcceptedLink {
       // Only what has the form of a name is shown in a log.
       if (refusal.code !== 'name') this.#hello = hello;
       this.refuse(refusal);
-      known?.end(clock.now());
+      known?.end(clock.steady());
       return undefined;
     }
     this.#hello = hello;
     if (known === undefined) {
-      const link = peers.linked(hello, clock.now(), false);
+      const link = peers.linked(hello, clock.steady(), false);
       if (link === undefined) {
         this.refuse(TOO_MANY_SERVERS);
         return undefined;

@@ -92,9 +92,9 @@ export class Dialler {
 
   /** True when a link to the datacenter was lost less than `ms` ago. */
   justLost(datacenter: string, ms: number): boolean {
-    const from = this.#deps.clock.now() - ms;
+    const from = this.#deps.clock.steady() - ms;
     for (const { link } of this.#links.values())
-      if ((link.downSince ?? 0) > from && link.hello?.datacenter === datacenter) return true;
+      if (link.downSince !== undefined && link.downSince > from && link.hello?.datacenter === datacenter) return true;
     return false;
   }
 

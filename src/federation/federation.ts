@@ -185,7 +185,7 @@ class FederationService implements Federation {
 
   async #start(_signal: AbortSignal): Promise<void> {
     this.#started = true;
-    this.#startedAt = this.#deps.clock.now();
+    this.#startedAt = this.#deps.clock.steady();
     this.#hello = this.#ownHello();
     for (const address of this.#deps.retryJoinWan) this.#dialler.dial(parseWanAddress(address));
     const { heartbeatMs } = this.#timings;
@@ -215,7 +215,7 @@ class FederationService implements Federation {
   #beat(): void {
     for (const link of this.#dialler.links()) link.beat();
     for (const link of this.#accepted) link.beat();
-    const forgotten = this.#peers.forget(this.#deps.clock.now() - this.#timings.forgetMs);
+    const forgotten = this.#peers.forget(this.#deps.clock.steady() - this.#timings.forgetMs);
     for (const key of forgotten) this.#dialler.forget(key);
     for (const peer of this.#peers.all()) if (peer.left && peer.links === 0) this.#dialler.forget(peer.key);
     this.#announce();
@@ -340,7 +340,7 @@ class FederationService implements Federation {
   }
 
   #backSoon(datacenter: string): boolean {
-    const justStarted = this.#started && this.#startedAt > this.#deps.clock.now() - JUST_LOST_MS;
+    const justStarted = this.#started && this.#startedAt > this.#deps.clock.steady() - JUST_LOST_MS;
     return (
       (justStarted && datacenter === this.#deps.primaryDatacenter) || this.#dialler.justLost(datacenter, JUST_LOST_MS)
     );

@@ -1,5 +1,5 @@
 import { Backoff } from '../lib/backoff.ts';
-import type { Clock, Timer } from '../lib/clock.ts';
+import { type Clock, type Moment, momentOf, type Timer } from '../lib/clock.ts';
 import { IsthmusError } from '../lib/errors.ts';
 import { linkSignals, sleep } from '../lib/signals.ts';
 import type { ChangeSource } from '../rpc/contract/changes.ts';
@@ -81,7 +81,7 @@ export class OutgoingLink {
   #hellos = 0;
   #lastRefusal = '';
   /** Since when it could not be reached, over all attempts; logged once. */
-  #downSince: number | undefined;
+  #downSince: Moment | undefined;
 
   /** @param expected key of the server that is said to be there */
   constructor(deps: OutgoingLinkDeps, expected?: string) {
@@ -108,7 +108,7 @@ export class OutgoingLink {
 
   /** Since when it could not be reached; undefined while it is, and before the first attempt has failed. */
   get downSince(): number | undefined {
-    return this.#downSince;
+    return this.#downSince?.steady;
   }
 
   get rttMs(): number | undefined {
@@ -224,7 +224,7 @@ export class OutgoingLink {
           this.#deps.onAnswer();
           if (known === undefined) {
             if (this.#deps.servedElsewhere(peerKey(hello))) return 0;
-            known = this.#deps.peers.linked(hello, clock.now(), true);
+            known = this.#deps.peers.linked(hello, clock.steady(), true);
             if (known === undefined) {
               this.refuse(TOO_MANY_SERVERS);
               continue;
@@ -267,7 +267,7 @@ export class OutgoingLink {
     const now = clock.now();
     if (signal.aborted) {
       this.#state = { kind: 'idle', since: now };
-      known?.end(now);
+      known?.end(clock.steady());
       return 0;
     }
     if (this.#refusal !== undefined) {
@@ -280,14 +280,14 @@ export class OutgoingLink {
         if (code === 'self') log.debug('address leads back to this server', { peer: this.address });
         else log.error('refused to federate', { peer: this.address, reason: text });
       }
-      known?.end(now);
+      known?.end(clock.steady());
       this.#deps.onChange();
       return pause;
     }
     const pause = this.#backoff.next() * (this.hello === undefined && this.#deps.hearsay() ? HEARSAY_PAUSES : 1);
-    this.#downSince ??= now;
-    this.#state = { kind: 'down', since: this.#downSince, reason: reason.message, retryAt: now + pause };
-    known?.end(now);
+    this.#downSince ??= momentOf(clock);
+    this.#state = { kind: 'down', since: this.#downSince.at, reason: reason.message, retryAt: now + pause };
+    known?.end(clock.steady());
     this.#deps.onChange();
     return pause;
   }

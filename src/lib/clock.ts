@@ -6,6 +6,8 @@ export interface Timer {
 /** Time, injected everywhere below the daemon so that tests can own it. Milliseconds since the Unix epoch. */
 export interface Clock {
   now(): number;
+  /** For ages: milliseconds since whenever, which nobody sets; they go on while the machine works. */
+  steady(): number;
   /** Calls `fire` once after `ms`, whatever happens to the time of day meanwhile. The timer does not keep the process alive. */
   after(ms: number, fire: () => void): Timer;
   /**
@@ -45,6 +47,7 @@ export function createSystemClock({ wall, steady }: TimeSources): Clock {
 
   return {
     now: wall,
+    steady,
     after(ms, fire) {
       let handle: NodeJS.Timeout;
       const arm = (left: number): void => {
@@ -71,3 +74,19 @@ export function createSystemClock({ wall, steady }: TimeSources): Clock {
 }
 
 export const systemClock: Clock = createSystemClock({ wall: () => Date.now(), steady: () => performance.now() });
+
+/** When something was: for people, and for its age. */
+export interface Moment {
+  /** Time of day, milliseconds since the Unix epoch. */
+  readonly at: number;
+  readonly steady: number;
+}
+
+export function momentOf(clock: Clock): Moment {
+  return { at: clock.now(), steady: clock.steady() };
+}
+
+/** Milliseconds since a moment, whatever happened to the time of day meanwhile. */
+export function ageOf(clock: Clock, { steady }: Moment): number {
+  return clock.steady() - steady;
+}

@@ -9,6 +9,8 @@ interface Armed {
 /** A clock that stands still until told; timers fire in order of their time. */
 export class FakeClock implements Clock {
   #now: number;
+  /** By how much the time of day was set. */
+  #set = 0;
   #order = 0;
   readonly #armed = new Set<Armed>();
   readonly #watchers = new Set<() => void>();
@@ -20,6 +22,10 @@ export class FakeClock implements Clock {
 
   now(): number {
     return this.#now;
+  }
+
+  steady(): number {
+    return this.#now - this.#set;
   }
 
   after(ms: number, fire: () => void): Timer {
@@ -62,6 +68,7 @@ export class FakeClock implements Clock {
   /** Sets the time of day, as an operator or NTP does: timers keep the time that they have left, and listeners are called. */
   async set(byMs: number): Promise<void> {
     this.#now += byMs;
+    this.#set += byMs;
     for (const armed of this.#armed) armed.at += byMs;
     for (const listener of [...this.#jumpListeners]) listener(byMs);
     await settle();

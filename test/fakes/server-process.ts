@@ -107,6 +107,10 @@ export class ServerProcess implements Clock, Engine {
     return this.#clock.now() + this.#offMs;
   }
 
+  steady(): number {
+    return this.#clock.steady();
+  }
+
   onJump(listener: (byMs: number) => void): () => void {
     return this.#clock.onJump(listener);
   }

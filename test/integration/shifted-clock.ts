@@ -15,6 +15,10 @@ export class ShiftedClock implements Clock {
     return systemClock.now() + this.#shift;
   }
 
+  steady(): number {
+    return systemClock.steady() + this.#shift;
+  }
+
   after(ms: number, fire: () => void): Timer {
     const armed: Armed = {
       at: this.now() + ms,

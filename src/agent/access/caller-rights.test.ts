@@ -92,6 +92,18 @@ it.each([
   expect(await mayWrite(callers)).toBe(true);
 });
 
+it.each([-86_400_000, 86_400_000])('a clock that is set by %i ms changes nothing in that', async (byMs) => {
+  servers.set('secret', grants('write'));
+  const callers = callersWith('deny');
+  await mayWrite(callers);
+  servers.cut();
+  await clock.advance(1_000);
+  await clock.set(byMs);
+  expect(await mayWrite(callers)).toBe(true);
+  await clock.advance(TTL_MS);
+  expect(await mayWrite(callers)).toBe(false);
+});
+
 it('while no server is reached, a token that is not known may nothing; with "allow" all but managing tokens', async () => {
   servers.cut();
   const denying = mayWrite(callersWith());

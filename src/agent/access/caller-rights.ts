@@ -74,7 +74,7 @@ export class CallerRights implements Callers {
       entry.keep(CALLER, caller);
     }
     const lostAt = state?.lostAt;
-    if (lostAt === undefined || clock.now() - lostAt < ttlMs) return caller;
+    if (lostAt === undefined || clock.steady() - lostAt < ttlMs) return caller;
     if (downPolicy === 'extend-cache' || downPolicy === 'async-cache') return caller;
     return { accessor: caller.accessor, rights: this.#whileDown() };
   }

@@ -82,7 +82,7 @@ export class CachedReads implements ServerContract {
     const { value, index } = this.#heldOf(entry).current as { value: unknown; index: number };
     const lostAt = entry.state?.lostAt;
     if (!hit || lostAt !== undefined) {
-      const ageMs = lostAt === undefined ? 0 : this.#deps.clock.now() - lostAt;
+      const ageMs = lostAt === undefined ? 0 : this.#deps.clock.steady() - lostAt;
       return makeResult({ value, index, lastContactMs: ageMs, cache: { hit, ageMs } });
     }
     const shared = entry.derived<ReadResult<unknown>>(SHARED_RESULT);

@@ -54,7 +54,7 @@ export class RootsCache implements Service, RootsSource {
         }
         throw new IsthmusError('unavailable', 'the watch on the roots ended');
       } finally {
-        this.#lostAt ??= clock.now();
+        this.#lostAt ??= clock.steady();
       }
     });
   }
@@ -72,7 +72,7 @@ export class RootsCache implements Service, RootsSource {
         'unavailable',
         'CA is uninitialized and unable to sign certificates yet: no root certificate',
       );
-    return { ...version, cacheHit, ageMs: this.#lostAt === undefined ? 0 : this.#deps.clock.now() - this.#lostAt };
+    return { ...version, cacheHit, ageMs: this.#lostAt === undefined ? 0 : this.#deps.clock.steady() - this.#lostAt };
   }
 }
 

@@ -146,9 +146,9 @@ export class ServerSessions implements Service {
       if (session !== undefined) {
         joined = true;
         logged = false;
-        const since = clock.now();
+        const since = clock.steady();
         await this.#hold(signal);
-        if (clock.now() - since >= STEADY_MS) {
+        if (clock.steady() - since >= STEADY_MS) {
           again.reset();
           continue;
         }
@@ -206,7 +206,7 @@ export class ServerSessions implements Service {
   #use(session: ServerSession): void {
     const { clock, servers, log } = this.#deps;
     this.#session = session;
-    const without = this.#lostAt === undefined ? {} : { withoutMs: Math.round(clock.now() - this.#lostAt) };
+    const without = this.#lostAt === undefined ? {} : { withoutMs: Math.round(clock.steady() - this.#lostAt) };
     this.#lostAt = undefined;
     log.info('session with a server', { server: session.welcome.node, peer: session.address, ...without });
     servers.learn(serversOf(session.welcome));
@@ -220,7 +220,7 @@ export class ServerSessions implements Service {
       const reason = await abortable(session.ended, signal);
       if (this.#session !== session) continue;
       this.#session = undefined;
-      this.#lostAt = this.#deps.clock.now();
+      this.#lostAt = this.#deps.clock.steady();
       this.#lostAddress = session.address;
       this.#problem = reason.message;
       this.#deps.log.warn('session lost', { peer: session.address, reason: reason.message });

@@ -74,13 +74,13 @@ export class SessionContract implements ServerContract, SnapshotContract {
 
   async #call<R>(repeat: boolean, signal: AbortSignal, ask: (session: ServerSession) => Promise<R>): Promise<R> {
     const { clock, sessions, holdMs = DEFAULT_HOLD_MS } = this.#deps;
-    const until = clock.now() + holdMs;
+    const until = clock.steady() + holdMs;
     for (;;) {
-      const session = sessions.current ?? (await this.#session(until - clock.now(), signal));
+      const session = sessions.current ?? (await this.#session(until - clock.steady(), signal));
       try {
         return await ask(session);
       } catch (error) {
-        if (!repeat || !hasCode(error, 'unavailable') || signal.aborted || clock.now() >= until) throw error;
+        if (!repeat || !hasCode(error, 'unavailable') || signal.aborted || clock.steady() >= until) throw error;
         if (!(await this.#isLost(session, signal))) throw error;
       }
     }

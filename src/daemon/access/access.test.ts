@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { FakeClock } from '../../../test/fakes/fake-clock.ts';
 import { memoryStore } from '../../../test/fakes/memory-store.ts';
 import { soleLeader } from '../../../test/fakes/sole-leader.ts';
@@ -58,11 +58,18 @@ const source: ChangeSource = {
   },
 };
 
+/** Ended after each test: one that is left open keeps its listener on `signal`. */
+const following: AsyncIterator<unknown>[] = [];
+afterEach(async () => {
+  for (const iterator of following.splice(0)) await iterator.return?.();
+});
+
 async function follow(kind: string, token?: string) {
   const messages = guardChanges(source, acl.tokenResolver).changes({ kind, ...(token && { token }) }, signal);
   const iterator = messages[Symbol.asyncIterator]();
   const told = (thrown: unknown): string => (thrown as IsthmusError).message;
   const first = await iterator.next().then(({ value }) => JSON.stringify(value), told);
+  following.push(iterator);
   return { first, end: () => iterator.next().then(() => 'more', told) };
 }
 

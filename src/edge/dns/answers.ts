@@ -53,7 +53,7 @@ export class Answers {
 
   /** False when servers have to be asked before it may be used. */
   fresh(entry: CacheEntry<unknown>): boolean {
-    return entry.open && this.#deps.clock.now() - entry.confirmedAt < this.#maxAgeMs;
+    return entry.open && this.#deps.clock.steady() - entry.confirmedAt < this.#maxAgeMs;
   }
 
   close(): void {

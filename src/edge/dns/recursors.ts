@@ -52,7 +52,7 @@ export class Recursors {
         const rcode = answer.readUInt16BE(2) & 0xf;
         if (rcode === RCODE.noError || rcode === RCODE.nxDomain) return answer;
       } catch {
-        this.#silent.set(server, this.#clock.now() + SILENT_MS); // the next one is asked
+        this.#silent.set(server, this.#clock.steady() + SILENT_MS); // the next one is asked
       }
     }
     return undefined;
@@ -67,7 +67,7 @@ export class Recursors {
 
   /** As configured, but for those that were silent lately: each of them would cost every question its time-out. */
   #inTurn(): readonly Server[] {
-    const now = this.#clock.now();
+    const now = this.#clock.steady();
     const silent = (server: Server): boolean => (this.#silent.get(server) ?? 0) > now;
     return [...this.#servers.filter((server) => !silent(server)), ...this.#servers.filter(silent)];
   }

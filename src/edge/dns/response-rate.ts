@@ -25,7 +25,7 @@ export class ResponseRate {
   /** False when the network of `source` has had `perSecond` already; 0 is without limit. */
   take(source: string, perSecond: number): boolean {
     if (perSecond === 0 || isLoopback(source)) return true;
-    const now = this.#clock.now();
+    const now = this.#clock.steady();
     if (now >= this.#windowEnds || now < this.#windowEnds - WINDOW_MS) {
       this.#windowEnds = now + WINDOW_MS;
       this.#counts.clear();

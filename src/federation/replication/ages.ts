@@ -26,7 +26,7 @@ const ANSWER_MS = 2_000;
 
 /** Knows on every server how old its copies are: by itself on the one that leads, by asking that one on the others. */
 export function createReplicationAges({ leadership, leader, replicator, clock }: ReplicationAgesDeps): ReplicationAges {
-  let told = { ages: {} as Readonly<Record<string, number>>, at: clock.now() };
+  let told = { ages: {} as Readonly<Record<string, number>>, at: clock.steady() };
   const tasks = createTaskGroup({ clock, onError: () => undefined }); // whoever can't be asked is asked again
   const ask = async (signal: AbortSignal): Promise<void> => {
     if (leadership.leading) return;
@@ -34,7 +34,7 @@ export function createReplicationAges({ leadership, leader, replicator, clock }:
     try {
       const other = await leader.find(limit.signal);
       const answer = await other?.read('replication.ages', {}, { signal: limit.signal });
-      if (answer !== undefined) told = { ages: answer.value, at: clock.now() };
+      if (answer !== undefined) told = { ages: answer.value, at: clock.steady() };
     } finally {
       limit.release();
     }
@@ -48,7 +48,7 @@ export function createReplicationAges({ leadership, leader, replicator, clock }:
     },
     ageMs(kind) {
       if (leadership.leading) return replicator.ageMs(kind);
-      const since = clock.now() - told.at;
+      const since = clock.steady() - told.at;
       const age = told.ages[kind] ?? 0;
       return age > 0 || since > 3 * ASK_MS ? age + since : 0; // it was in step when last asked, a moment ago
     },

@@ -1,5 +1,5 @@
 import { Backoff } from '../../lib/backoff.ts';
-import type { Clock } from '../../lib/clock.ts';
+import { ageOf, type Clock, type Moment, momentOf } from '../../lib/clock.ts';
 import { IsthmusError } from '../../lib/errors.ts';
 import { type LinkedSignal, linkSignals, sleep, throwIfAborted } from '../../lib/signals.ts';
 import type { KindReplication, ReplicationState } from '../../model/replication.ts';
@@ -68,8 +68,8 @@ export class Follower {
   #applied = 0;
   #known = 0;
   /** When a message last came, and when everything known was last applied; at first, when this began to follow. */
-  #heardAt: number;
-  #inSyncAt: number;
+  #heard: Moment;
+  #inSync: Moment;
   #everInSync = false;
   #session: Session | undefined;
   #hurry: (() => void) | undefined;
@@ -81,8 +81,8 @@ export class Follower {
     this.#deps = deps;
     const { store, tables, kind, clock } = deps;
     this.#applier = new Applier({ store, tables, kind, now: () => clock.now() });
-    this.#heardAt = clock.now();
-    this.#inSyncAt = this.#heardAt;
+    this.#heard = momentOf(clock);
+    this.#inSync = this.#heard;
   }
 
   get name(): string {
@@ -102,7 +102,7 @@ export class Follower {
       LagSeconds: this.ageMs() / 1_000,
       LastError: this.#lastError,
       LastErrorAt: this.#lastErrorAt === 0 ? '' : new Date(this.#lastErrorAt).toISOString(),
-      LastSuccess: !this.#everInSync ? '' : new Date(this.#inSyncAt).toISOString(),
+      LastSuccess: !this.#everInSync ? '' : new Date(this.#inSync.at).toISOString(),
       Quarantined: this.#applier.quarantined.map(({ value }) => ({
         Key: value.key,
         Revision: value.revision,
@@ -115,10 +115,9 @@ export class Follower {
   /** How old what is here may be, milliseconds; 0 while everything known of the source is applied. */
   ageMs(): number {
     const { clock, timings } = this.#deps;
-    const now = clock.now();
-    const silent = now - this.#heardAt > timings.stalledMs / 2;
+    const silent = ageOf(clock, this.#heard) > timings.stalledMs / 2;
     const inSync = this.#state === 'following' && this.#applied >= this.#known && !silent;
-    return inSync ? 0 : Math.max(0, now - this.#inSyncAt);
+    return inSync ? 0 : ageOf(clock, this.#inSync);
   }
 
   /** Resolves once this datacenter shows everything that the source had at `revision`. */
@@ -139,10 +138,10 @@ export class Follower {
     const { clock, timings } = this.#deps;
     const backoff = new Backoff({ baseMs: 50, maxMs: timings.reconnectMs });
     const revision = this.#applier.cursor?.revision ?? 0;
-    this.#heardAt = clock.now();
+    this.#heard = momentOf(clock);
     // What was in sync when this server followed last is as old as that, unless another server has followed since.
     if (!this.#everInSync || revision > this.#applied) {
-      this.#inSyncAt = this.#heardAt;
+      this.#inSync = this.#heard;
       this.#everInSync = false;
     }
     this.#applied = revision;
@@ -171,11 +170,11 @@ export class Follower {
   /** Looks whether the source has been silent for too long; called every second or so. */
   watch(): void {
     const { clock, timings, sourceDatacenter } = this.#deps;
-    if (clock.now() - this.#heardAt < timings.stalledMs || this.#state === 'refused') return;
-    const since = new Date(this.#heardAt).toISOString();
+    if (ageOf(clock, this.#heard) < timings.stalledMs || this.#state === 'refused') return;
+    const since = new Date(this.#heard.at).toISOString();
     this.#become('stalled', `nothing heard from datacenter "${sourceDatacenter}" since ${since}`);
     const session = this.#session; // one that was just asked for may take its time
-    if (session !== undefined && clock.now() - session.startedAt >= timings.stalledMs) {
+    if (session !== undefined && clock.steady() - session.startedAt >= timings.stalledMs) {
       this.#hasty = true; // it may have waited for a link, which may come up at any moment
       session.life.abort(new IsthmusError('unavailable', 'the source is silent'));
     }
@@ -186,7 +185,7 @@ export class Follower {
     const accepting = this.#accept;
     const cursor = this.#applier.cursor;
     const life = linkSignals(signal);
-    const startedAt = clock.now();
+    const startedAt = clock.steady();
     const session: Session = {
       startedAt,
       life,
@@ -202,7 +201,7 @@ export class Follower {
     try {
       const request = cursor === undefined || accepting ? {} : { cursor: toWire(cursor) };
       for await (const message of source.changes({ kind: kind.name, ...request }, life.signal)) {
-        this.#heardAt = clock.now();
+        this.#heard = momentOf(clock);
         if (message.type === 'begin') {
           if (!this.#begin(session, message)) return;
         } else if (message.type === 'snapshot') {
@@ -304,7 +303,7 @@ export class Follower {
     if (revision === 0) return;
     this.#applied = revision;
     if (this.#applied >= this.#known) {
-      this.#inSyncAt = this.#deps.clock.now();
+      this.#inSync = momentOf(this.#deps.clock);
       this.#everInSync = true;
     }
     this.#waiters.advance(revision);

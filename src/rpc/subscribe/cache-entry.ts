@@ -22,7 +22,7 @@ export class CacheEntry<T> {
   constructor(key: string, clock: Clock) {
     this.key = key;
     this.#clock = clock;
-    this.#usedAt = clock.now();
+    this.#usedAt = clock.steady();
     this.seenAt = this.#usedAt;
   }
 
@@ -55,12 +55,12 @@ export class CacheEntry<T> {
   }
 
   use(): void {
-    this.#usedAt = this.#clock.now();
+    this.#usedAt = this.#clock.steady();
   }
 
   /** Servers were asked and gave the same answer. */
   confirm(): void {
-    this.#confirmedAt = this.#clock.now();
+    this.#confirmedAt = this.#clock.steady();
   }
 
   /** Calls `listener` after every change and when the entry is dropped; returns what ends it. */

@@ -96,7 +96,7 @@ export class SubscriptionCache {
 
   #sweep(): void {
     const { clock } = this.#deps;
-    const before = clock.now() - this.#idleMs;
+    const before = clock.steady() - this.#idleMs;
     for (const entry of this.#entries.values()) if (entry.usedAt < before) this.drop(entry);
     const rest = this.#entries.size > 0;
     this.#sweeper = rest ? clock.after(Math.min(SWEEP_MS, this.#idleMs), () => this.#sweep()) : undefined;

@@ -89,7 +89,7 @@ export class WatchPool implements Service {
       clock,
       onError: (_task, error) => {
         log.debug('watch broken', { read: name, datacenter: options.datacenter, error: error.message });
-        const { index = 0, lostAt = clock.now() } = shared.state ?? {};
+        const { index = 0, lostAt = clock.steady() } = shared.state ?? {};
         tell({ ...shared.state, index, problem: error.message, code: error.code, lostAt });
       },
     });
@@ -104,7 +104,7 @@ export class WatchPool implements Service {
       tasks.run('first answer', async (signal) => {
         await sleep(clock, answerWithinMs, signal);
         const problem = `no answer within ${answerWithinMs / 1_000} s`;
-        if (shared.state === undefined) tell({ index: 0, problem, code: 'deadline', lostAt: clock.now() });
+        if (shared.state === undefined) tell({ index: 0, problem, code: 'deadline', lostAt: clock.steady() });
       });
     tasks.loop(name, { backoff: { baseMs: 100, maxMs: 5_000 } }, async (signal, progress) => {
       const updates = contract.watch(name, args, {

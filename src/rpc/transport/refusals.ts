@@ -22,7 +22,7 @@ export class Refusals {
 
   note(listener: string, peer: string, reason: string, detail: string): void {
     this.#counter.add(1, { listener, reason });
-    const now = this.#clock.now();
+    const now = this.#clock.steady();
     const key = `${peer} ${reason}`;
     const last = this.#logged.get(key);
     if (last !== undefined && now - last < LOG_EVERY_MS) return;

@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
 import { FakeClock } from '../../test/fakes/fake-clock.ts';
-import { createLogger } from './logger.ts';
+import { createLogger } from '../telemetry/logger.ts';
 import { readableLine } from './readable-line.ts';
 
 it('shows a line of the log to a person, with nothing that moves the cursor', () => {
