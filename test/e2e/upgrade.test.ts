@@ -1,3 +1,5 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeAll, describe, expect, it } from 'vitest';
 import type { RotationStatus } from '../../src/model/ca.ts';
@@ -13,11 +15,16 @@ import {
   type Bed,
   BINARY,
   callAgent,
+  isthmus,
   LongLived,
+  type Machine,
   previousRelease,
+  startAgent,
   startBed,
   startLoad,
+  startMachines,
   waitFor,
+  withoutMachines,
 } from '../harness/index.ts';
 import { startServers } from '../harness/servers.ts';
 
@@ -249,6 +256,100 @@ describe.skipIf(BEFORE.missing !== '' || noEtcd !== undefined)(
         const services = await callAgent<Record<string, unknown>>(agent, 'GET', '/v1/catalog/services?consistent');
         for (const name of written) expect(services).toHaveProperty(name);
       }
+    }, 120_000);
+  },
+);
+
+const noMachines = withoutMachines();
+
+describe.skipIf(BEFORE.missing !== '' || noMachines !== undefined)(
+  title(`machines that spoke plain text${noMachines === undefined ? '' : ` (skipped: ${noMachines})`}`, BEFORE),
+  () => {
+    it('are upgraded and moved to certificates, and no acknowledged write is lost', async () => {
+      const folder = mkdtempSync(join(tmpdir(), 'isthmus-upgrade-'));
+      const { machines, ...net } = await startMachines(3);
+      running.push(net);
+      const start = async (at: number, name: string, datacenter: string, config: object): Promise<AgentProcess> => {
+        const { address, runs } = machines[at] as Machine;
+        const agent = await startAgent({
+          ...{ name, datacenter, binary: runs(previous) },
+          config: { primary_datacenter: 'dc1', bind_addr: address, client_addr: address, ...config },
+        });
+        running.push(agent);
+        return agent;
+      };
+      const dc1 = await start(0, 'dc1-s1', 'dc1', {});
+      const dc2 = await start(1, 'dc2-s1', 'dc2', { retry_join_wan: [dc1.ready.serf_wan] });
+      const client = await start(2, 'client', 'dc1', { server: false, retry_join: [dc1.ready.serf_lan] });
+      const known = async (): Promise<boolean> => {
+        const lists = await Promise.all(
+          [dc1, dc2, client].map((each) => callAgent<string[]>(each, 'GET', '/v1/catalog/datacenters')),
+        );
+        return lists.every(({ length }) => length === 2);
+      };
+      await waitFor(known, { what: 'the federation' });
+      const written: string[] = [];
+      let writing = true;
+      const writer = (async () => {
+        for (let n = 0; writing; n += 1) {
+          // Through each of them in turn; those of dc2 are decided in dc1.
+          const agent = [dc1, client, dc2][n % 3] as AgentProcess;
+          const answer = await agent.http('PUT', exact(`s${n}`, 'db'), { Action: 'deny' }).catch(() => undefined);
+          if (answer?.status === 200) written.push(`s${n}`);
+        }
+      })();
+      const goOn = async (round: string): Promise<void> => {
+        await waitFor(known, { what: `${round}: both datacenters, known everywhere` });
+        for (const agent of [dc1, dc2, client]) {
+          const path = exact(`${round}-${agent.name}`, 'db');
+          await waitFor(async () => (await agent.http('PUT', path, { Action: 'deny' })).status === 200, {
+            what: `${round}: a write through ${agent.name}`,
+          });
+          written.push(`${round}-${agent.name}`);
+        }
+      };
+      const restart = async (
+        at: number,
+        agent: AgentProcess,
+        round: string,
+        config: Record<string, unknown>,
+      ): Promise<void> => {
+        await agent.restart(config, (machines[at] as Machine).runs());
+        await goOn(`${round}-${at}`);
+      };
+      const invite = async (...args: string[]): Promise<string> => {
+        const file = join(folder, `${args.join('')}.invitation`);
+        const made = await isthmus(['federation', 'invite', '-http-addr', dc1.ready.http, '-out', file, ...args]);
+        expect(made.code, made.err).toBe(0);
+        return file;
+      };
+
+      // As docs/upgrades.md says.
+      await goOn('before');
+      await restart(0, dc1, 'upgraded', { allow_plaintext: true });
+      await restart(2, client, 'upgraded', { allow_plaintext: true });
+      await restart(1, dc2, 'upgraded', { allow_plaintext: true });
+      await restart(1, dc2, 'invited', { join_invite: await invite('-joining', 'dc2') });
+      await restart(2, client, 'invited', { join_invite: await invite('-agent') });
+      await restart(1, dc2, 'guarded', { allow_plaintext: false, join_invite: '' });
+      await restart(0, dc1, 'guarded', { allow_plaintext: false });
+      await restart(2, client, 'guarded', { allow_plaintext: false, join_invite: '' });
+
+      writing = false;
+      await writer;
+      for (const agent of [dc1, dc2])
+        await waitFor(
+          async () => {
+            const all = await callAgent<{ SourceName: string }[]>(agent, 'GET', '/v1/connect/intentions');
+            const names = new Set(all.map(({ SourceName }) => SourceName));
+            return written.every((name) => names.has(name));
+          },
+          { what: `all ${written.length} writes in ${agent.name}` },
+        );
+      // A machine that still speaks plain text is refused now.
+      await client.restart({ allow_plaintext: true, data_dir: join(folder, 'other'), node_name: 'other' });
+      await waitFor(async () => dc1.log().includes('it spoke plain text'), { what: 'the refusal' });
+      rmSync(folder, { recursive: true, force: true });
     }, 120_000);
   },
 );
