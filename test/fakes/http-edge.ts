@@ -1,7 +1,7 @@
 import { request as httpRequest } from 'node:http';
 import { connect } from 'node:net';
 import type { AgentParts } from '../../src/edge/http/agent-parts.ts';
-import { createHttpEdge, type HttpEdge, type HttpEdgeOptions } from '../../src/edge/http/edge.ts';
+import { createHttpEdge, type HttpEdge, type HttpEdgeDeps, type HttpEdgeOptions } from '../../src/edge/http/edge.ts';
 import type { Route } from '../../src/edge/http/route.ts';
 import { apiRoutes } from '../../src/edge/http/routes/all.ts';
 import type { Clock } from '../../src/lib/clock.ts';
@@ -76,6 +76,7 @@ export interface TestEdgeOptions extends Partial<HttpEdgeOptions> {
   readonly agent?: Partial<AgentParts>;
   readonly snapshots?: SnapshotContract;
   readonly routes?: readonly Route[];
+  readonly around?: HttpEdgeDeps['around'];
   readonly clock?: Clock;
   readonly heartbeatMs?: number;
 }
@@ -85,6 +86,7 @@ export async function startTestEdge(options: TestEdgeOptions = {}): Promise<Test
     agent,
     snapshots = {} as SnapshotContract,
     routes,
+    around,
     clock = systemClock,
     heartbeatMs,
     ...edgeOptions
@@ -104,6 +106,7 @@ export async function startTestEdge(options: TestEdgeOptions = {}): Promise<Test
         }),
         ...(routes ?? []),
       ],
+      ...(around === undefined ? {} : { around }),
       clock,
       log: noLog,
       metrics: noMetrics,

@@ -5,8 +5,9 @@ import type { AgentParts } from '../../edge/http/agent-parts.ts';
 import { auditRoutes } from '../../edge/http/audit.ts';
 import { createHttpEdge, type HttpEdge } from '../../edge/http/edge.ts';
 import { guardRoutes } from '../../edge/http/guard-routes.ts';
-import type { HttpLimits } from '../../edge/http/limits.ts';
+import { DEFAULT_LIMITS, type HttpLimits } from '../../edge/http/limits.ts';
 import type { HttpListener } from '../../edge/http/listen.ts';
+import type { Route } from '../../edge/http/route.ts';
 import { agentCheckRoutes } from '../../edge/http/routes/agent-checks.ts';
 import { agentServiceRoutes } from '../../edge/http/routes/agent-services.ts';
 import { apiRoutes } from '../../edge/http/routes/all.ts';
@@ -56,12 +57,16 @@ export function createHttp(deps: HttpDeps): HttpEdge {
     ...agentCheckRoutes({ local }),
     ...envoyRoutes({ envoys: deps.envoys }),
   ];
-  const guarded = config.acl.enabled ? guardRoutes(routes, { rights: agent.access.rights, local, nodeName }) : routes;
   const { audit, accessorOf } = deps;
-  const recording = config.auditSinks.length > 0;
+  const around = (all: readonly Route[]): readonly Route[] => {
+    const guarded = config.acl.enabled ? guardRoutes(all, { rights: agent.access.rights, local, nodeName }) : all;
+    if (config.auditSinks.length === 0) return guarded;
+    return auditRoutes(guarded, { audit, accessorOf, datacenter, node: nodeName });
+  };
   const edge = createHttpEdge(
     {
-      routes: recording ? auditRoutes(guarded, { audit, accessorOf, datacenter, node: nodeName }) : guarded,
+      routes,
+      around,
       clock,
       log: deps.log.child({ component: 'http' }),
       metrics,
@@ -102,6 +107,7 @@ function httpLimits({ limits, http }: LoadedConfig['config']): Partial<HttpLimit
     maxWatchersPerClient: limits.httpMaxWatchersPerClient,
     maxRequestsInFlight: limits.httpMaxRequestsInFlight,
     maxBodyBytes: limits.httpMaxBodyBytes,
+    maxBodiesBytes: Math.max(DEFAULT_LIMITS.maxBodiesBytes, 4 * limits.httpMaxBodyBytes),
     ...(http.maxHeaderBytes > 0 ? { maxHeaderBytes: http.maxHeaderBytes } : {}),
     headersMs: limits.httpHeaderTimeoutMs,
     requestMs: limits.httpRequestTimeoutMs,

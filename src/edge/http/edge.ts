@@ -1,19 +1,19 @@
 import { setMaxListeners } from 'node:events';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { SecureContextOptions } from 'node:tls';
-import { type FastifyInstance, fastify } from 'fastify';
+import type { FastifyInstance } from 'fastify';
 import type { Clock } from '../../lib/clock.ts';
-import { IsthmusError } from '../../lib/errors.ts';
+import { hasCode, IsthmusError } from '../../lib/errors.ts';
 import { Failure } from '../../lib/failure.ts';
 import { PerKeyLimit } from '../../lib/per-key-limit.ts';
 import type { Service } from '../../lib/service.ts';
 import type { Logger, Metrics } from '../../telemetry/types.ts';
-import { Admission, TOO_MANY_REQUESTS, TOO_MANY_WATCHERS } from './admission.ts';
-import { type ReadyCall, ReadyCalls } from './calls.ts';
-import { type CompiledResponse, compileResponse } from './compiled.ts';
-import { DirectConnections, type Waiting } from './direct.ts';
-import { errorResponse } from './error-response.ts';
-import { exchangeSignal, HttpApiRequest, OpenExchanges } from './exchange.ts';
+import { Admission, TOO_MANY_REQUESTS } from './admission.ts';
+import { Answers } from './answers.ts';
+import { BodyIntake } from './body.ts';
+import { ReadyCalls } from './calls.ts';
+import { DirectConnections } from './direct.ts';
+import { HttpApiRequest, OpenExchanges } from './exchange.ts';
 import { DEFAULT_LIMITS, type HttpLimits } from './limits.ts';
 import {
   closeListener,
@@ -27,17 +27,19 @@ import {
   type RefusalReason,
 } from './listen.ts';
 import { createHttpMeters, type HttpMeters } from './meters.ts';
-import { NO_SCHEMAS } from './no-schemas.ts';
 import { Query } from './query.ts';
+import { ReadyRuns } from './ready-runs.ts';
+import { receiveBodies } from './receive.ts';
 import { foreignParameter, RequestGuard, type RequestGuardOptions } from './request-guard.ts';
-import type { ApiResponse, Route } from './route.ts';
-import { sendResponse, sendStream } from './send.ts';
+import type { Route } from './route.ts';
+import { createRouter } from './router.ts';
+import { sendStream } from './send.ts';
 import { type PathEntry, pathTable } from './table.ts';
-import { requestToken } from './token.ts';
-import { unknownEndpoint } from './unknown.ts';
 
 export interface HttpEdgeDeps {
   readonly routes: readonly Route[];
+  /** What stands around the routes: who may ask, what goes on record. It sees a request before its body is taken in. */
+  readonly around?: (routes: readonly Route[]) => readonly Route[];
   readonly clock: Clock;
   readonly log: Logger;
   readonly metrics: Metrics;
@@ -71,18 +73,19 @@ class Edge implements HttpEdge {
   readonly #deps: HttpEdgeDeps;
   readonly #options: HttpEdgeOptions;
   readonly #limits: HttpLimits;
-  readonly #common: readonly string[];
   readonly #limiter: PerKeyLimit;
   readonly #admission: Admission;
   readonly #guard: RequestGuard;
   readonly #exchanges = new OpenExchanges();
   readonly #stopping = new AbortController();
-  readonly #compiled = new WeakMap<ApiResponse, CompiledResponse>();
+  readonly #bodies: BodyIntake;
   readonly #table: readonly PathEntry[];
   readonly #calls: ReadyCalls;
   readonly #direct: DirectConnections;
   readonly #open: OpenListener[] = [];
   readonly #meters: HttpMeters;
+  readonly #answers: Answers;
+  readonly #runs: ReadyRuns;
   #app: FastifyInstance | undefined;
   readonly #ending = new Failure();
   readonly onFailure = this.#ending.onFailure;
@@ -91,33 +94,41 @@ class Edge implements HttpEdge {
     this.#deps = deps;
     this.#options = options;
     this.#limits = { ...DEFAULT_LIMITS, ...options.limits };
-    this.#common = [
-      ...Object.entries(options.responseHeaders ?? {}).flat(),
-      'X-Consul-Default-Acl-Policy',
-      options.defaultPolicy,
-    ];
-    const { maxConnectionsPerClient: perKey, maxConnections: total } = this.#limits;
+    const { clock, log, routes, around = (all) => all } = deps;
+    const { maxConnectionsPerClient: perKey, maxConnections: total, decideMs, writeMs } = this.#limits;
     this.#limiter = new PerKeyLimit({ perKey, total });
     this.#admission = new Admission(this.#limits);
+    this.#bodies = new BodyIntake(this.#limits);
     this.#guard = new RequestGuard(options);
-    this.#table = pathTable(deps.routes);
+    this.#table = pathTable(around(receiveBodies(routes, { bodies: this.#bodies, clock, decideMs })));
+    this.#meters = createHttpMeters(deps.metrics, {
+      connections: this.#limiter,
+      admission: this.#admission,
+      bodies: this.#bodies,
+      table: this.#table,
+    });
+    const given = Object.entries(options.responseHeaders ?? {}).flat();
+    const common = [...given, 'X-Consul-Default-Acl-Policy', options.defaultPolicy];
+    this.#answers = new Answers({ common, meters: this.#meters, clock, log, writeMs });
+    this.#runs = new ReadyRuns({
+      answers: this.#answers,
+      admission: this.#admission,
+      exchanges: this.#exchanges,
+      stopping: this.#stopping.signal,
+      onRefused: this.#onRefused,
+    });
     const open = this.#table.filter((entry) => !this.#isBlocked(entry));
     this.#calls = new ReadyCalls(open, this.#limits.keptUrls);
     this.#direct = new DirectConnections({
       limits: this.#limits,
-      clock: deps.clock,
+      clock,
       find: (url, headers) => (this.#guard.admits(headers) ? this.#calls.find(url) : undefined),
-      run: (ready, token, waiting) => this.#runDirect(ready, token, waiting),
+      run: (ready, token, waiting) => this.#runs.direct(ready, token, waiting),
       handOver: (socket, chunk) => handOver(socket, chunk),
       onRequest: keepConnection,
-      onDefect: (error) => this.#onDefect(error),
+      onDefect: (error) => this.#answers.defect(error),
     });
     setMaxListeners(0, this.#stopping.signal); // all short reads share it
-    this.#meters = createHttpMeters(deps.metrics, {
-      connections: this.#limiter,
-      admission: this.#admission,
-      table: this.#table,
-    });
   }
 
   get addresses(): readonly HttpAddress[] {
@@ -129,39 +140,12 @@ class Edge implements HttpEdge {
   }
 
   async start(): Promise<void> {
-    const app = fastify({
-      logger: false,
-      exposeHeadRoutes: false,
-      schemaController: { compilersFactory: NO_SCHEMAS },
-      bodyLimit: this.#limits.maxBodyBytes,
-      // Routes parse the query themselves, as Go does.
-      routerOptions: { maxParamLength: this.#limits.maxHeaderBytes, querystringParser: () => ({}) },
-      frameworkErrors: (_error, _request, reply) => {
-        reply.hijack();
-        this.#send(reply.raw, { status: 400, text: 'Bad Request' });
-      },
+    this.#app = await createRouter({
+      table: this.#table,
+      answers: this.#answers,
+      maxParamLength: this.#limits.maxHeaderBytes,
+      serve: (entry, incoming, response, params) => this.#serve(entry, incoming, response, params),
     });
-    app.removeAllContentTypeParsers();
-    app.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => done(null, body));
-    app.setNotFoundHandler((request, reply) => {
-      reply.hijack();
-      this.#send(reply.raw, unknownEndpoint(request.raw.url ?? ''));
-    });
-    app.setErrorHandler(
-      (error: { readonly code?: string; readonly statusCode?: number; readonly message: string }, _request, reply) => {
-        reply.hijack();
-        this.#send(reply.raw, this.#frameworkFailure(error));
-      },
-    );
-    for (const entry of this.#table) if (!takesStream(entry)) this.#addRoute(app, entry);
-    // In a scope of their own: there, bodies are left to whoever reads them.
-    app.register(async (scope) => {
-      scope.removeAllContentTypeParsers();
-      scope.addContentTypeParser('*', (_request, _payload, done) => done(null, undefined));
-      for (const entry of this.#table) if (takesStream(entry)) this.#addRoute(scope, entry);
-    });
-    await app.ready();
-    this.#app = app;
     const listenDeps = {
       limiter: this.#limiter,
       limits: this.#limits,
@@ -180,18 +164,6 @@ class Edge implements HttpEdge {
       await this.stop();
       throw error;
     }
-  }
-
-  #addRoute(app: FastifyInstance, entry: PathEntry): void {
-    app.route({
-      method: ['GET', 'HEAD', 'PUT', 'POST', 'DELETE', 'PATCH', 'OPTIONS'],
-      url: entry.pattern,
-      handler: (request, reply) => {
-        reply.hijack();
-        const body = Buffer.isBuffer(request.body) ? request.body : NO_BODY;
-        this.#serve(entry, request.raw, reply.raw, entry.paramsOf(request.params as Record<string, string>), body);
-      },
-    });
   }
 
   /** Answers everything that waits, gives the rest a moment, closes all connections. */
@@ -218,105 +190,30 @@ class Edge implements HttpEdge {
     response.once('close', this.#admission.leave);
     if (!admitted) {
       this.#onRefused('in-flight', incoming.socket.remoteAddress ?? '');
-      this.#send(response, TOO_MANY_REQUESTS);
+      this.#answers.send(response, TOO_MANY_REQUESTS);
       return;
     }
     if (this.#stopping.signal.aborted) response.shouldKeepAlive = false;
     const refusal = this.#guard.refusal(incoming);
     if (refusal !== undefined) {
-      this.#send(response, refusal);
+      this.#answers.send(response, refusal);
       return;
     }
     const kept = incoming.method === 'GET' ? this.#calls.kept(incoming.url as string) : undefined;
     if (kept === undefined) this.#app?.routing(incoming, response);
-    else this.#runParsed(kept, incoming, response);
+    else this.#runs.parsed(kept, incoming, response);
   };
-
-  #runParsed(ready: ReadyCall, incoming: IncomingMessage, response: ServerResponse): void {
-    if (ready.call.waits && !this.#mayWatch(response)) return;
-    const signal = ready.call.waits ? exchangeSignal(response, this.#exchanges).signal : this.#stopping.signal;
-    this.#run(ready, requestToken(incoming.rawHeaders, ready.query), signal)
-      .then((compiled) => sendResponse(response, compiled, this.#deps.clock, this.#limits.writeMs))
-      .catch((error: unknown) => this.#onDefect(error, response));
-  }
-
-  /** True when the client may have one more open request that waits; otherwise it is refused. */
-  #mayWatch(response: ServerResponse): boolean {
-    const client = response.socket?.remoteAddress;
-    const { watchers } = this.#admission;
-    const slot = watchers.admit(client);
-    if (slot === undefined) {
-      this.#onRefused('watchers', client ?? '');
-      this.#send(response, TOO_MANY_WATCHERS);
-      return false;
-    }
-    response.once('close', slot.release);
-    return true;
-  }
-
-  async #runDirect(
-    ready: ReadyCall,
-    token: string | undefined,
-    waiting: Waiting | undefined,
-  ): Promise<CompiledResponse> {
-    try {
-      if (!this.#admission.enter()) {
-        this.#onRefused('in-flight', waiting?.client ?? '');
-        return compileResponse(TOO_MANY_REQUESTS, this.#common, false);
-      }
-      if (waiting === undefined) return await this.#run(ready, token, this.#stopping.signal);
-      return await this.#runWaiting(ready, token, waiting);
-    } finally {
-      // While stopping, the answer must be written before whoever waits for the last request gets to run.
-      if (this.#stopping.signal.aborted) setImmediate(this.#admission.leave);
-      else this.#admission.leave();
-    }
-  }
-
-  async #runWaiting(ready: ReadyCall, token: string | undefined, waiting: Waiting): Promise<CompiledResponse> {
-    const { client, controller } = waiting;
-    const slot = this.#admission.watchers.admit(client);
-    if (slot === undefined) {
-      this.#onRefused('watchers', client ?? '');
-      return compileResponse(TOO_MANY_WATCHERS, this.#common, false);
-    }
-    this.#exchanges.add(controller);
-    try {
-      return await this.#run(ready, token, controller.signal);
-    } finally {
-      this.#exchanges.delete(controller);
-      slot.release();
-    }
-  }
-
-  /** Never rejects: a failure becomes the answer that tells it. */
-  async #run(ready: ReadyCall, token: string | undefined, signal: AbortSignal): Promise<CompiledResponse> {
-    const { call, entry, pretty } = ready;
-    entry.requests += 1;
-    try {
-      const answer = await call.run(token, signal);
-      let compiled = this.#compiled.get(answer);
-      if (compiled === undefined) {
-        compiled = compileResponse(answer, this.#common, pretty);
-        this.#compiled.set(answer, compiled);
-      }
-      if (compiled.status >= 400) this.#meters.failures.add(1, { path: entry.path, status: String(compiled.status) });
-      return compiled;
-    } catch (error) {
-      return compileResponse(this.#failure(entry, error), this.#common, false);
-    }
-  }
 
   #serve(
     entry: PathEntry,
     incoming: IncomingMessage,
     response: ServerResponse,
     params: Readonly<Record<string, string>>,
-    body: Buffer,
   ): void {
+    const answers = this.#answers;
     const method = incoming.method as string;
     if (this.#isBlocked(entry)) {
-      this.#send(response, { status: 403, text: 'Endpoint is blocked by agent configuration' });
+      answers.send(response, { status: 403, text: 'Endpoint is blocked by agent configuration' });
       return;
     }
     const route = entry.routes.get(method);
@@ -324,15 +221,15 @@ class Edge implements HttpEdge {
       const headers = { Allow: entry.allow };
       const answer =
         method === 'OPTIONS' ? { headers } : { status: 405, headers, text: `method ${method} not allowed` };
-      this.#send(response, answer);
+      answers.send(response, answer);
       return;
     }
     const url = incoming.url as string;
     if (route.prepare !== undefined) {
       try {
-        this.#runParsed(this.#calls.make(url, entry, params), incoming, response);
+        this.#runs.parsed(this.#calls.make(url, entry, params), incoming, response);
       } catch (error) {
-        this.#fail(entry, response, error);
+        answers.fail(entry, response, error);
       }
       return;
     }
@@ -342,89 +239,31 @@ class Edge implements HttpEdge {
     const query = new Query(mark < 0 ? '' : url.slice(mark + 1));
     const foreign = foreignParameter(query, route.method !== 'GET');
     if (foreign !== undefined) {
-      this.#send(response, { status: 400, text: foreign });
+      answers.send(response, { status: 400, text: foreign });
       return;
     }
-    if (route.method === 'GET' && (query.has('index') || query.has('hash')) && !this.#mayWatch(response)) return;
+    if (route.method === 'GET' && (query.has('index') || query.has('hash')) && !this.#runs.mayWatch(response)) return;
     const exchange = { incoming, response, open: this.#exchanges };
-    const request = new HttpApiRequest(exchange, { path, params, query, body });
-    this.#handle(entry, route, request, response).catch((error: unknown) => this.#onDefect(error, response));
+    const request = new HttpApiRequest(exchange, { path, params, query });
+    this.#handle(entry, route, request, response).catch((error: unknown) => answers.defect(error, response));
   }
 
   async #handle(entry: PathEntry, route: Route, request: HttpApiRequest, response: ServerResponse): Promise<void> {
-    const { clock } = this.#deps;
-    const { decideMs } = this.#limits;
-    const limit =
-      route.method === 'GET' || route.body === 'stream'
-        ? undefined
-        : clock.after(decideMs, () =>
-            request.controller.abort(new IsthmusError('deadline', `not decided within ${decideMs} ms`)),
-          );
+    const answers = this.#answers;
+    const { writeMs } = this.#limits;
     try {
-      const answer = await route.handle(request);
-      const compiled = compileResponse(answer, this.#common, request.query.has('pretty'));
-      if (compiled.status >= 400) this.#meters.failures.add(1, { path: entry.path, status: String(compiled.status) });
-      if (compiled.stream === undefined) sendResponse(response, compiled, clock, this.#limits.writeMs);
-      else if (this.#mayWatch(response))
-        await sendStream(response, compiled, request.signal, clock, this.#limits.writeMs);
+      const compiled = answers.ofRoute(entry, await route.handle(request), request.query.has('pretty'));
+      if (compiled.stream === undefined) answers.write(response, compiled);
+      else if (this.#runs.mayWatch(response))
+        await sendStream(response, compiled, request.signal, this.#deps.clock, writeMs);
       else request.controller.abort();
     } catch (error) {
-      this.#fail(entry, response, error);
-    } finally {
-      limit?.cancel();
+      if (hasCode(error, 'too_large')) this.#meters.refused.add(1, { reason: 'body-too-large' });
+      answers.fail(entry, response, error);
     }
-  }
-
-  /** What should not happen while an answer is written costs the connection, not the process. */
-  #onDefect(thrown: unknown, response?: ServerResponse): void {
-    const error = IsthmusError.from(thrown);
-    this.#deps.log.error('http answer failed', { error: error.message, cause: error.cause });
-    response?.destroy();
   }
 
   #isBlocked(entry: PathEntry): boolean {
     return this.#options.blockEndpoints?.some((prefix) => entry.path.startsWith(prefix)) === true;
   }
-
-  #fail(entry: PathEntry, response: ServerResponse, thrown: unknown): void {
-    const answer = this.#failure(entry, thrown);
-    if (response.headersSent)
-      response.destroy(); // a stream that breaks must not look complete
-    else this.#send(response, answer);
-  }
-
-  #failure(entry: PathEntry, thrown: unknown): ApiResponse {
-    const error = IsthmusError.from(thrown);
-    const { path } = entry;
-    if (error.code === 'internal')
-      this.#deps.log.error('http request failed', { path, error: error.message, cause: error.cause });
-    const answer = errorResponse(error);
-    this.#meters.failures.add(1, { path, status: String(answer.status) });
-    return answer;
-  }
-
-  #frameworkFailure(error: {
-    readonly code?: string;
-    readonly statusCode?: number;
-    readonly message: string;
-  }): ApiResponse {
-    if (error.code === 'FST_ERR_CTP_BODY_TOO_LARGE') {
-      this.#meters.refused.add(1, { reason: 'body-too-large' });
-      return { status: 413, text: `Request body too large, max size: ${this.#limits.maxBodyBytes} bytes` };
-    }
-    if (error.statusCode !== undefined && error.statusCode < 500)
-      return { status: error.statusCode, text: error.message };
-    this.#deps.log.error('http request failed', { error: error.message });
-    return { status: 500, text: error.message };
-  }
-
-  #send(response: ServerResponse, answer: ApiResponse): void {
-    sendResponse(response, compileResponse(answer, this.#common, false), this.#deps.clock, this.#limits.writeMs);
-  }
-}
-
-const NO_BODY = Buffer.alloc(0);
-
-function takesStream(entry: PathEntry): boolean {
-  return [...entry.routes.values()].some((route) => route.body === 'stream');
 }

@@ -1,5 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { IsthmusError } from '../../lib/errors.ts';
+import type { BodyIntake } from './body.ts';
 import type { Query } from './query.ts';
 import type { ApiRequest } from './route.ts';
 import { requestToken } from './token.ts';
@@ -44,7 +45,7 @@ export class HttpApiRequest implements ApiRequest {
   readonly path: string;
   readonly params: Readonly<Record<string, string>>;
   readonly query: Query;
-  readonly body: Buffer;
+  #body: Buffer = NO_BODY;
   readonly #incoming: IncomingMessage;
   readonly #response: ServerResponse;
   readonly #open: OpenExchanges;
@@ -52,7 +53,7 @@ export class HttpApiRequest implements ApiRequest {
 
   constructor(
     exchange: { readonly incoming: IncomingMessage; readonly response: ServerResponse; readonly open: OpenExchanges },
-    parts: Pick<ApiRequest, 'path' | 'params' | 'query' | 'body'>,
+    parts: Pick<ApiRequest, 'path' | 'params' | 'query'>,
   ) {
     this.#incoming = exchange.incoming;
     this.#response = exchange.response;
@@ -60,7 +61,6 @@ export class HttpApiRequest implements ApiRequest {
     this.path = parts.path;
     this.params = parts.params;
     this.query = parts.query;
-    this.body = parts.body;
   }
 
   get method(): string {
@@ -84,6 +84,23 @@ export class HttpApiRequest implements ApiRequest {
     return this.#controller;
   }
 
+  get body(): Buffer {
+    return this.#body;
+  }
+
+  /** Takes the body in. Throws when it is too large, there is no room, or it is cut off; then no other request follows here. */
+  async receive(bodies: BodyIntake): Promise<void> {
+    try {
+      const { bytes, release } = await bodies.receive(this.#incoming, this.remoteAddress);
+      this.#body = bytes;
+      if (this.#response.closed) release();
+      else this.#response.once('close', release);
+    } catch (error) {
+      this.#response.shouldKeepAlive = false;
+      throw error;
+    }
+  }
+
   get bodyStream(): AsyncIterable<Uint8Array> {
     return uploaded(this.#incoming);
   }
@@ -93,6 +110,8 @@ export class HttpApiRequest implements ApiRequest {
     return Array.isArray(value) ? value.join(', ') : value;
   }
 }
+
+const NO_BODY = Buffer.alloc(0);
 
 async function* uploaded(incoming: IncomingMessage): AsyncGenerator<Uint8Array, void, void> {
   try {

@@ -1,6 +1,7 @@
 import type { PerKeyLimit } from '../../lib/per-key-limit.ts';
 import type { Counter, Metrics } from '../../telemetry/types.ts';
 import type { Admission } from './admission.ts';
+import type { BodyIntake } from './body.ts';
 import type { PathEntry } from './table.ts';
 
 export interface HttpMeters {
@@ -13,11 +14,12 @@ export interface HttpMeters {
 export interface Measured {
   readonly connections: PerKeyLimit;
   readonly admission: Admission;
+  readonly bodies: BodyIntake;
   readonly table: readonly PathEntry[];
 }
 
 /** What the HTTP API measures. */
-export function createHttpMeters(metrics: Metrics, { connections, admission, table }: Measured): HttpMeters {
+export function createHttpMeters(metrics: Metrics, { connections, admission, bodies, table }: Measured): HttpMeters {
   metrics.gauge({ name: 'isthmus_http_connections', help: 'Open connections to the HTTP API' }, (set) =>
     set(connections.held),
   );
@@ -26,6 +28,9 @@ export function createHttpMeters(metrics: Metrics, { connections, admission, tab
   );
   metrics.gauge({ name: 'isthmus_http_watchers', help: 'Open blocking queries and streams' }, (set) =>
     set(admission.watchers.held),
+  );
+  metrics.gauge({ name: 'isthmus_http_body_bytes', help: 'Bytes of request bodies that are held' }, (set) =>
+    set(bodies.held),
   );
   metrics.gauge(
     { name: 'isthmus_http_requests', help: 'Requests answered since the start, by route', labels: ['path'] },
