@@ -40,6 +40,12 @@ export const LAYERS = [
   },
   { folder: 'client', floor: 7, holds: 'typed client of the HTTP API', may: [] },
   {
+    folder: 'client/connect',
+    floor: 7,
+    holds: 'what applications without a sidecar are linked with',
+    may: ['client', 'sidecar', 'pki'],
+  },
+  {
     folder: 'edge/http',
     floor: 6,
     holds: 'the HTTP API: routes as data',

@@ -49,6 +49,7 @@ export {
   runningProcesses,
   startProcess,
 } from './managed-process.ts';
+export { type NativeApplication, type NativeOptions, type NativeUpstream, startNative } from './native.ts';
 export { freePorts } from './ports.ts';
 export { type PreviousRelease, previousRelease } from './previous-release.ts';
 export { type Program, program, runProgram } from './programs.ts';

@@ -27,7 +27,7 @@ const NOBODY: ReadonlySet<Instance> = new Set();
 class Bench {
   readonly clock = new FakeClock(1_000_000);
   chance: () => number = () => 0.5;
-  readonly balancer = new Balancer(() => this.chance());
+  readonly balancer = new Balancer<Instance>(() => this.chance());
   readonly #instances = new Map<string, Instance>();
   readonly #tasks = createTaskGroup({ clock: this.clock, onError: none });
 

@@ -1,9 +1,20 @@
 import type { SidecarEndpoint } from '../../model/sidecar.ts';
-import type { Instance } from './instance.ts';
+
+/** What is picked: an instance of a service, as far as the choice depends on it. */
+export interface Balanced {
+  /** Connections open or being opened. */
+  readonly load: number;
+  /** Left out until then. */
+  readonly ejectedUntil: number;
+  /** When it was last taken back; 0 when it was never left out. */
+  readonly recoveredAt: number;
+  /** Tries soon whether it can be reached again, if it could not. */
+  recheck(): void;
+}
 
 /** One instance as a target lists it. */
-export interface Candidate {
-  readonly instance: Instance;
+interface Candidate<I extends Balanced> {
+  readonly instance: I;
   readonly weight: number;
   /** As the service's resolver says. */
   readonly connectTimeoutMs: number | undefined;
@@ -30,18 +41,18 @@ const MAX_UNIT = 1e9;
  * of late. One that failed is left out for a while, unless all did: then the one whose time is up first. A target that
  * comes back takes its share step by step, while a later one is there to take the rest.
  */
-export class Balancer {
+export class Balancer<I extends Balanced> {
   readonly #random: () => number;
-  #targets: readonly Target[] = [];
+  #targets: readonly Target<I>[] = [];
   /** In datacenters that can't be reached: taken when there is nothing else. */
-  #lastResort: readonly Target[] = [];
+  #lastResort: readonly Target<I>[] = [];
 
   /** @param random chance in [0, 1). */
   constructor(random: () => number) {
     this.#random = random;
   }
 
-  instances(): ReadonlySet<Instance> {
+  instances(): ReadonlySet<I> {
     return new Set([...this.#candidates()].map(({ instance }) => instance));
   }
 
@@ -50,7 +61,7 @@ export class Balancer {
     return ofOne + TRIES_PER_TARGET * Math.max(0, this.#targets.length - 1);
   }
 
-  set(endpoints: readonly SidecarEndpoint[], now: number, instanceOf: (endpoint: SidecarEndpoint) => Instance): void {
+  set(endpoints: readonly SidecarEndpoint[], now: number, instanceOf: (endpoint: SidecarEndpoint) => I): void {
     const known = (endpoint: SidecarEndpoint): boolean => endpoint.lastResort !== true;
     const always = Number.NEGATIVE_INFINITY;
     const since = this.#targets.length === 0 ? always : now;
@@ -59,16 +70,16 @@ export class Balancer {
     this.#lastResort = this.#grouped(this.#lastResort, others, { now, since: always }, instanceOf);
   }
 
-  pick(now: number, tried: ReadonlySet<Instance>): Candidate | undefined {
+  pick(now: number, tried: ReadonlySet<I>): Candidate<I> | undefined {
     return this.#pickOf(this.#targets, now, tried) ?? this.#pickOf(this.#lastResort, now, tried) ?? this.#spare(tried);
   }
 
   #grouped(
-    before: readonly Target[],
+    before: readonly Target<I>[],
     endpoints: readonly SidecarEndpoint[],
     { now, since }: { readonly now: number; readonly since: number },
-    instanceOf: (endpoint: SidecarEndpoint) => Instance,
-  ): readonly Target[] {
+    instanceOf: (endpoint: SidecarEndpoint) => I,
+  ): readonly Target<I>[] {
     const byId = new Map<string, SidecarEndpoint[]>();
     for (const endpoint of endpoints) {
       const of = byId.get(endpoint.target ?? '');
@@ -77,7 +88,7 @@ export class Balancer {
     }
     return [...byId].map(([id, of]) => {
       const known = before.find((target) => target.id === id);
-      const target = known ?? new Target(id, since);
+      const target = known ?? new Target<I>(id, since);
       target.set(of, now, this.#random, instanceOf);
       // What was left out while it was not listed is looked at again, not when its time is up.
       if (known === undefined) for (const { instance } of target.candidates) instance.recheck();
@@ -85,8 +96,8 @@ export class Balancer {
     });
   }
 
-  #pickOf(targets: readonly Target[], now: number, tried: ReadonlySet<Instance>): Candidate | undefined {
-    let held: { readonly target: Target; readonly candidate: Candidate } | undefined;
+  #pickOf(targets: readonly Target<I>[], now: number, tried: ReadonlySet<I>): Candidate<I> | undefined {
+    let held: { readonly target: Target<I>; readonly candidate: Candidate<I> } | undefined;
     for (const [n, target] of targets.entries()) {
       const candidate = target.best(now, tried);
       if (candidate === undefined) continue;
@@ -96,14 +107,14 @@ export class Balancer {
     return held?.target.take(held.candidate);
   }
 
-  #takes(target: Target, now: number, tried: ReadonlySet<Instance>): boolean {
+  #takes(target: Target<I>, now: number, tried: ReadonlySet<I>): boolean {
     if (target.tries(tried) >= TRIES_PER_TARGET) return false;
     const share = target.share(now);
     return share >= 1 || this.#random() < share;
   }
 
-  #spare(tried: ReadonlySet<Instance>): Candidate | undefined {
-    let spare: Candidate | undefined;
+  #spare(tried: ReadonlySet<I>): Candidate<I> | undefined {
+    let spare: Candidate<I> | undefined;
     for (const candidate of this.#candidates()) {
       if (tried.has(candidate.instance)) continue;
       if (spare === undefined || candidate.instance.ejectedUntil < spare.instance.ejectedUntil) spare = candidate;
@@ -111,16 +122,16 @@ export class Balancer {
     return spare;
   }
 
-  *#candidates(): Generator<Candidate> {
+  *#candidates(): Generator<Candidate<I>> {
     for (const { candidates } of this.#targets) yield* candidates;
     for (const { candidates } of this.#lastResort) yield* candidates;
   }
 }
 
 /** Instances that are as good as each other. */
-class Target {
+class Target<I extends Balanced> {
   readonly id: string;
-  candidates: readonly Candidate[] = [];
+  candidates: readonly Candidate<I>[] = [];
   /** Since when it takes connections. */
   since: number;
   #down = false;
@@ -136,13 +147,13 @@ class Target {
     endpoints: readonly SidecarEndpoint[],
     now: number,
     random: () => number,
-    instanceOf: (endpoint: SidecarEndpoint) => Instance,
+    instanceOf: (endpoint: SidecarEndpoint) => I,
   ): void {
     const wasDown = this.candidates.length > 0 && !this.#isUp(now);
     const before = new Map(this.candidates.map((candidate) => [candidate.instance, candidate]));
     // A new one is neither first in line nor last; chance keeps many sidecars from all taking the same one first.
     const fair = this.#fair();
-    const listed = new Map<Instance, Candidate>();
+    const listed = new Map<I, Candidate<I>>();
     for (const endpoint of endpoints) {
       const instance = instanceOf(endpoint);
       const weight = Math.max(endpoint.weight, 1) + (listed.get(instance)?.weight ?? 0);
@@ -158,8 +169,8 @@ class Target {
   }
 
   /** The best one that has not failed of late. */
-  best(now: number, tried: ReadonlySet<Instance>): Candidate | undefined {
-    let best: Candidate | undefined;
+  best(now: number, tried: ReadonlySet<I>): Candidate<I> | undefined {
+    let best: Candidate<I> | undefined;
     let bestScore = Number.POSITIVE_INFINITY;
     let up = false;
     for (const candidate of this.candidates) {
@@ -181,7 +192,7 @@ class Target {
     return best;
   }
 
-  take(candidate: Candidate): Candidate {
+  take(candidate: Candidate<I>): Candidate<I> {
     candidate.turns += this.#unit;
     this.#unit *= MEMORY / (MEMORY - 1);
     if (this.#unit > MAX_UNIT) {
@@ -197,7 +208,7 @@ class Target {
   }
 
   /** Its instances among those that one connection has tried. */
-  tries(tried: ReadonlySet<Instance>): number {
+  tries(tried: ReadonlySet<I>): number {
     if (tried.size === 0) return 0;
     let count = 0;
     for (const { instance } of this.candidates) if (tried.has(instance)) count += 1;
@@ -205,7 +216,7 @@ class Target {
   }
 
   /** It has not saved up turns while it was left out. */
-  #takeBack(candidate: Candidate): void {
+  #takeBack(candidate: Candidate<I>): void {
     candidate.turns = Math.max(candidate.turns, this.#fair() * candidate.weight);
     candidate.out = false;
   }

@@ -1,12 +1,19 @@
 import type { Socket } from 'node:net';
-import { connect as connectTls, type DetailedPeerCertificate, type PeerCertificate, type TLSSocket } from 'node:tls';
+import { type ConnectionOptions, connect as connectTls, type DetailedPeerCertificate, type TLSSocket } from 'node:tls';
 import type { Clock } from '../../lib/clock.ts';
 import { IsthmusError } from '../../lib/errors.ts';
 import { foldName } from '../../model/names.ts';
 import type { SidecarEndpoint } from '../../model/sidecar.ts';
 import type { SidecarMeters } from '../meters.ts';
 import type { RefusalReason } from '../refusals.ts';
-import { isTrusted, type Peer, type PeerReader, PeerRefused, verificationReason } from '../wire/peer.ts';
+import {
+  isTrusted,
+  type Peer,
+  type PeerReader,
+  PeerRefused,
+  type ShownCertificate,
+  verificationReason,
+} from '../wire/peer.ts';
 import { codeOf, connectTcp, hostPort, ignoreError } from '../wire/sockets.ts';
 import type { Trust } from '../wire/trust.ts';
 import { TUNNEL_PROTOCOL } from '../wire/tunnel.ts';
@@ -43,15 +50,15 @@ export interface Dialled {
 
 export interface DialerDeps {
   readonly clock: Clock;
-  readonly meters: SidecarMeters;
+  readonly meters: Pick<SidecarMeters, 'handshake'>;
   readonly peers: PeerReader;
   readonly trust: () => Trust;
 }
 
 export interface DialOptions {
   readonly timeoutMs: number;
-  /** Offer a tunnel. Not done to peers that end the handshake over a name they don't know. */
-  readonly offerTunnel: boolean;
+  /** Offered by ALPN. None to those that end the handshake over a name they don't know. */
+  readonly protocols: readonly string[];
 }
 
 /** What a TLS server that insists on a protocol of its own answers (RFC 7301, 3.2). */
@@ -87,35 +94,29 @@ export class Dialer {
       throw new DialError('unreachable', IsthmusError.from(error).message, { retry: true, cause: error });
     }
     const left = Math.max(1, options.timeoutMs - (clock.now() - startedAt));
-    const dialled = await this.#handshake(raw, endpoint, left, options.offerTunnel);
+    const dialled = await this.#handshake(raw, endpoint, left, options.protocols);
     meters.handshake.observe((clock.now() - startedAt) / 1_000, { direction: 'outbound' });
     return dialled;
   }
 
-  #handshake(raw: Socket, endpoint: SidecarEndpoint, timeoutMs: number, offerTunnel: boolean): Promise<Dialled> {
+  #handshake(
+    raw: Socket,
+    endpoint: SidecarEndpoint,
+    timeoutMs: number,
+    protocols: readonly string[],
+  ): Promise<Dialled> {
     const { clock, peers, trust } = this.#deps;
     const before = trust();
-    const { dialling, trustDomain } = before;
     const where = hostPort(endpoint.address, endpoint.port);
-    // The name that gateways and other proxies of the mesh route by.
-    const name = foldName(`${endpoint.service}.default.${endpoint.datacenter}.internal.${trustDomain}`);
     let peer: Peer | undefined;
     return new Promise((resolve, reject) => {
       const tls = connectTls({
         socket: raw,
-        secureContext: dialling,
-        rejectUnauthorized: true,
-        checkServerIdentity: (_host: string, certificate: PeerCertificate): Error | undefined => {
-          try {
-            peer = peers.ofDialled(certificate as DetailedPeerCertificate, before, clock.now(), endpoint.address); // Node passes the detailed one
-            checkService(peer, endpoint);
-            return undefined;
-          } catch (error) {
-            return IsthmusError.from(error);
-          }
-        },
-        ...(HOST_NAME.test(name) && name.length <= 253 ? { servername: name } : {}),
-        ...(offerTunnel ? { ALPNProtocols: [TUNNEL_PROTOCOL] } : {}),
+        ...dialOptions(before, endpoint, (certificate) => {
+          peer = peers.ofDialled(certificate, before, clock.now(), endpoint.address);
+          return peer;
+        }),
+        ...(protocols.length > 0 ? { ALPNProtocols: [...protocols] } : {}),
       });
       const fail = (error: DialError): void => {
         settle();
@@ -156,7 +157,33 @@ export class Dialer {
   }
 }
 
-function checkService(peer: Peer, endpoint: SidecarEndpoint): void {
+/** Who is dialled. */
+export type Dialee = Pick<SidecarEndpoint, 'service' | 'datacenter'>;
+
+/** What a TLS client needs: the own certificate, the roots, and the check that it is who was dialled that answers. */
+export function dialOptions(
+  { dialling, trustDomain }: Pick<Trust, 'dialling' | 'trustDomain'>,
+  dialee: Dialee,
+  read: (certificate: ShownCertificate) => Peer,
+): Pick<ConnectionOptions, 'secureContext' | 'rejectUnauthorized' | 'checkServerIdentity' | 'servername'> {
+  // The name that gateways and other proxies of the mesh route by.
+  const name = foldName(`${dialee.service}.default.${dialee.datacenter}.internal.${trustDomain}`);
+  return {
+    secureContext: dialling,
+    rejectUnauthorized: true,
+    checkServerIdentity(_host, certificate) {
+      try {
+        checkService(read(certificate as DetailedPeerCertificate), dialee); // Node passes the detailed one
+        return undefined;
+      } catch (error) {
+        return IsthmusError.from(error);
+      }
+    },
+    ...(HOST_NAME.test(name) && name.length <= 253 ? { servername: name } : {}),
+  };
+}
+
+function checkService(peer: Peer, endpoint: Dialee): void {
   const { service, datacenter } = peer.identity;
   if (service === foldName(endpoint.service) && datacenter === endpoint.datacenter) return;
   throw new PeerRefused(

@@ -11,6 +11,7 @@ import { isTrusted, type Peer } from '../wire/peer.ts';
 import type { End } from '../wire/pump.ts';
 import { hostPort, tlsEnd } from '../wire/sockets.ts';
 import type { Trust } from '../wire/trust.ts';
+import { TUNNEL_PROTOCOL } from '../wire/tunnel.ts';
 import { DialError, type Dialer, type Dialled, isProtocolRefusal } from './dialer.ts';
 import { Outlier, type Tolerance } from './outlier.ts';
 import { StreamUntouched, Tunnel } from './tunnel-client.ts';
@@ -233,15 +234,15 @@ export class Instance {
   async #dial(timeoutMs: number): Promise<Dialled> {
     const { dialer } = this.#deps;
     const { endpoint } = this;
-    if (this.#mode === 'bare') return await dialer.dial(endpoint, { timeoutMs, offerTunnel: false });
+    if (this.#mode === 'bare') return await dialer.dial(endpoint, { timeoutMs, protocols: [] });
     try {
-      const dialled = await dialer.dial(endpoint, { timeoutMs, offerTunnel: true });
+      const dialled = await dialer.dial(endpoint, { timeoutMs, protocols: [TUNNEL_PROTOCOL] });
       this.#mode = dialled.tunnel ? 'tunnel' : 'plain';
       return dialled;
     } catch (error) {
       if (!isProtocolRefusal(error)) throw error;
       this.#mode = 'bare';
-      return await dialer.dial(endpoint, { timeoutMs, offerTunnel: false });
+      return await dialer.dial(endpoint, { timeoutMs, protocols: [] });
     }
   }
 

@@ -39,7 +39,7 @@ export class Upstream {
   readonly config: SidecarUpstream;
   readonly #deps: UpstreamDeps;
   readonly #server: Server;
-  readonly #balancer: Balancer;
+  readonly #balancer: Balancer<Instance>;
   /** Accepted connections of the application, those being connected included. */
   readonly #accepted = new Set<Socket>();
   readonly #options: UpstreamOptions;

@@ -17,6 +17,10 @@ export class OpenConnections {
     return this.#size;
   }
 
+  peers(): readonly Peer[] {
+    return [...this.#byPeer.keys()];
+  }
+
   add(connection: OpenConnection): void {
     const of = this.#byPeer.get(connection.peer);
     if (of === undefined) this.#byPeer.set(connection.peer, new Set([connection]));
