@@ -36,26 +36,29 @@ if (echo !== undefined) {
 const ports = [];
 for (const options of upstreams) {
   const upstream = connect.upstream(options);
-  const server = createTcpServer({ pauseOnConnect: true, noDelay: true }, async (near) => {
+  const server = createTcpServer({ pauseOnConnect: true, noDelay: true }, (near) => {
     near.on('error', () => near.destroy());
-    try {
-      const far = await upstream.dial();
-      far.setNoDelay(true);
-      far.on('close', () => near.destroy());
-      near.on('close', () => far.destroy());
-      near.pipe(far).pipe(near);
-      near.resume();
-    } catch (error) {
-      say({ failed: options, code: error.code, error: error.message });
-      near.resetAndDestroy();
-    }
+    upstream.dial().then(
+      (far) => join(near, far),
+      (error) => {
+        say({ failed: options, code: error.code, error: error.message });
+        near.resetAndDestroy();
+      },
+    );
   });
   ports.push(await listen(server, 0));
 }
-process.once('SIGTERM', async () => {
+process.once('SIGTERM', () => {
   for (const server of servers) server.close();
-  await connect.stop();
-  process.exitCode = 0;
-  setTimeout(() => process.exit(), 200).unref(); // what is open ends with it
+  const end = () => process.exit(); // what is open ends with it
+  connect.stop().then(end, end);
 });
 process.stdout.write(`==> Native ready: ${JSON.stringify({ port, ports })}\n`);
+
+function join(near, far) {
+  far.setNoDelay(true);
+  far.on('close', () => near.destroy());
+  near.on('close', () => far.destroy());
+  near.pipe(far).pipe(near);
+  near.resume();
+}

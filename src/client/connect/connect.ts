@@ -7,6 +7,7 @@ import { Dialer, dialOptions } from '../../sidecar/outbound/dialer.ts';
 import { OpenConnections } from '../../sidecar/wire/open-connections.ts';
 import { PeerReader } from '../../sidecar/wire/peer.ts';
 import { createTransport } from '../transport.ts';
+import { Callees } from './callees.ts';
 import { Callers } from './callers.ts';
 import { Identity } from './identity.ts';
 import { callerFrom, callerOf, protectServer } from './protect.ts';
@@ -34,6 +35,9 @@ export function createConnect(options: ConnectOptions, clock: Clock = systemCloc
     ...{ transport, clock, tasks, service, open },
     onEnded: (peer, text) => onRefused({ caller: callerFrom(peer), from: peer.address, text, wasOpen: true }),
   });
+  const calling = new OpenConnections();
+  const datacenter = (): string => identity.datacenter;
+  const callees = new Callees({ transport, tasks, service, ownDatacenter: datacenter, open: calling });
   const dialer = new Dialer({ clock, peers, trust, meters: { handshake: { observe: nothing } } });
   const upstreams = new Map<string, NativeUpstream>();
   const renewals = new Set<() => void>();
@@ -56,6 +60,7 @@ export function createConnect(options: ConnectOptions, clock: Clock = systemCloc
       try {
         await abortable(identity.start(), limit.signal);
         callers.start();
+        callees.start();
       } catch (error) {
         await stop();
         const { code, message } = IsthmusError.from(error);
@@ -85,9 +90,9 @@ export function createConnect(options: ConnectOptions, clock: Clock = systemCloc
       return server;
     },
     callerOf,
-    clientOptions({ service: name, datacenter }) {
+    clientOptions({ service: name, datacenter: where }) {
       const present = trust();
-      const dialee = { service: name, datacenter: canonicalDatacenter(datacenter ?? identity.datacenter) };
+      const dialee = { service: name, datacenter: canonicalDatacenter(where ?? identity.datacenter) };
       return dialOptions(present, dialee, (shown) => peers.ofDialled(shown, present, clock.now(), ''));
     },
     upstream(wanted) {
@@ -95,8 +100,11 @@ export function createConnect(options: ConnectOptions, clock: Clock = systemCloc
       const key = JSON.stringify(Object.entries(wanted).sort());
       const known = upstreams.get(key);
       if (known !== undefined) return known;
-      const datacenter = (): string => identity.datacenter;
-      const made = new NativeUpstream(wanted, { transport, clock, dialer, ownDatacenter: datacenter, onProblem });
+      const made = new NativeUpstream(wanted, {
+        ...{ transport, clock, dialer, callees, onProblem },
+        open: calling,
+        ownDatacenter: datacenter,
+      });
       upstreams.set(key, made);
       return made;
     },

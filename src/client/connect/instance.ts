@@ -6,13 +6,17 @@ import { DEFAULT_LIMITS } from '../../sidecar/limits.ts';
 import type { Balanced } from '../../sidecar/outbound/balancer.ts';
 import { DialError, type Dialer } from '../../sidecar/outbound/dialer.ts';
 import { Outlier } from '../../sidecar/outbound/outlier.ts';
+import type { OpenConnections } from '../../sidecar/wire/open-connections.ts';
 import { hostPort } from '../../sidecar/wire/sockets.ts';
+import type { Callees } from './callees.ts';
 
 export interface InstanceDeps {
   readonly clock: Clock;
   readonly tasks: TaskGroup;
   readonly dialer: Dialer;
   readonly protocols: readonly string[];
+  readonly callees: Callees;
+  readonly open: OpenConnections;
 }
 
 /** One instance of a service that is called: how to reach it, and how it does. */
@@ -49,13 +53,17 @@ export class NativeInstance implements Balanced {
     this.#outlier.recheck();
   }
 
-  /** A connection to it. Throws {@link DialError}, and leaves the instance out for a while. */
+  /** A connection to it. Throws {@link DialError} and leaves the instance out for a while; `permission_denied` if it may not. */
   async connect(timeoutMs: number): Promise<TLSSocket> {
-    const { dialer, protocols } = this.#deps;
+    const { dialer, protocols, callees, open } = this.#deps;
+    callees.require(this.endpoint);
     this.load += 1;
     try {
-      const { tls } = await dialer.dial(this.endpoint, { timeoutMs, protocols });
+      const { tls, peer } = await dialer.dial(this.endpoint, { timeoutMs, protocols });
+      const connection = { peer, abort: () => tls.destroy() };
+      open.add(connection);
       tls.once('close', () => {
+        open.remove(connection);
         this.load -= 1;
       });
       tls.allowHalfOpen = false; // as Node's own sockets: the dialler's are made for pumps

@@ -10,7 +10,9 @@ import type { SidecarEndpoint } from '../../model/sidecar.ts';
 import { DEFAULT_LIMITS } from '../../sidecar/limits.ts';
 import { Balancer } from '../../sidecar/outbound/balancer.ts';
 import { DialError, type Dialer } from '../../sidecar/outbound/dialer.ts';
+import type { OpenConnections } from '../../sidecar/wire/open-connections.ts';
 import type { Transport } from '../transport.ts';
+import type { Callees } from './callees.ts';
 import { isRefusal } from './follow.ts';
 import { NativeInstance } from './instance.ts';
 import { QueryTargets, ServiceTargets } from './targets.ts';
@@ -20,6 +22,9 @@ export interface UpstreamDeps {
   readonly transport: Transport;
   readonly clock: Clock;
   readonly dialer: Dialer;
+  readonly callees: Callees;
+  /** What is open to all upstreams. */
+  readonly open: OpenConnections;
   readonly ownDatacenter: () => string;
   readonly onProblem: (problem: Problem) => void;
 }
@@ -114,7 +119,7 @@ export class NativeUpstream implements Upstream {
       try {
         return await candidate.instance.connect(Math.max(1, Math.min(own, end - clock.now())));
       } catch (error) {
-        if (!(error instanceof DialError)) throw error; // the own certificate
+        if (!(error instanceof DialError)) throw error; // the own certificate, or an intention
         last = error;
       }
     }
@@ -122,7 +127,7 @@ export class NativeUpstream implements Upstream {
   }
 
   #set(endpoints: readonly SidecarEndpoint[]): void {
-    const { clock, dialer } = this.#deps;
+    const { clock, dialer, callees, open } = this.#deps;
     const { protocols = [] } = this.#options;
     const held = new Map<string, NativeInstance>();
     this.#balancer.set(endpoints, clock.now(), (endpoint) => {
@@ -130,7 +135,7 @@ export class NativeUpstream implements Upstream {
       const instance =
         held.get(key) ??
         this.#instances.get(key) ??
-        new NativeInstance(endpoint, { clock, dialer, protocols, tasks: this.#tasks });
+        new NativeInstance(endpoint, { clock, dialer, callees, open, protocols, tasks: this.#tasks });
       held.set(key, instance);
       return instance;
     });
