@@ -43,10 +43,11 @@ export async function startSimulated(name: string, servers: readonly string[]): 
     ...parts,
     nodeKey: loadNodeKey(''),
     certificates: new Certificates({ ...parts, tls: loaded.config.tls }),
-    giveUp: (error) => {
-      throw error;
-    },
   });
+  for (const service of core.services)
+    service.onFailure?.((error) => {
+      throw error;
+    });
   const agent = createNodeAgent({
     ...parts,
     contract: core.contract,

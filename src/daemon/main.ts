@@ -74,11 +74,6 @@ export async function runAgent({ input, describe, host = processHost }: RunAgent
         ...shared,
         nodeKey: loadNodeKey(config.dataDir),
         certificates,
-        giveUp(error) {
-          log.error('giving up', { error: error.message });
-          failed = true;
-          stop('no server was found');
-        },
       });
   const { contract, tokens } = core;
   const agent = createNodeAgent({ ...shared, contract, trusted: core.trusted, tokens, ownCsrs });

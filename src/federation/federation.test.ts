@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { afterEach, describe, expect, it } from 'vitest';
 import { FakeClock, settle } from '../../test/fakes/fake-clock.ts';
 import { TcpProxy } from '../../test/fakes/tcp-proxy.ts';
@@ -10,6 +11,7 @@ import { noLog } from '../telemetry/types.ts';
 import type { FederationIdentity } from './federation.ts';
 
 const never = new AbortController().signal;
+setMaxListeners(0, never); // more than ten calls share it at once
 const cleanup: (() => Promise<void>)[] = [];
 
 afterEach(async () => {

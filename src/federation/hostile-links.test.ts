@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { afterEach, describe, expect, it } from 'vitest';
 import { startDatacenter, type TestDatacenter, until } from '../../test/harness/datacenter.ts';
 import type { ServerContract } from '../rpc/contract/contract.ts';
@@ -8,6 +9,7 @@ import type { LinkMessageInit, LinkStream } from '../rpc/transport/handlers.ts';
 /** What somebody can do who may open a link: it speaks for itself, and for nobody else. */
 
 const never = new AbortController().signal;
+setMaxListeners(0, never); // more than ten calls share it at once
 const cleanup: (() => Promise<void> | void)[] = [];
 
 afterEach(async () => {

@@ -1,12 +1,13 @@
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { FakeClock, settle } from '../../../test/fakes/fake-clock.ts';
 import { WatchedAnswers } from '../../../test/fakes/watched-answers.ts';
-import { rightsOf } from '../../daemon/access/access.ts';
+import { compileRules } from '../../daemon/access/access.ts';
 import { IsthmusError } from '../../lib/errors.ts';
 import { ALL_RIGHTS, type Grants } from '../../model/rights.ts';
 import { WatchPool } from '../../rpc/subscribe/watch-pool.ts';
 import { noLog, noMetrics } from '../../telemetry/types.ts';
 import { CallerRights, type CallerRightsDeps } from './caller-rights.ts';
+import { carriedRights } from './carried-rights.ts';
 
 const never = new AbortController().signal;
 const TTL_MS = 30_000;
@@ -29,7 +30,14 @@ afterEach(async () => {
 
 function callersWith(downPolicy: CallerRightsDeps['downPolicy'] = 'extend-cache'): CallerRights {
   const own = (secret: string) => (secret === 'recovery' ? ALL_RIGHTS : undefined);
-  const callers = new CallerRights({ pool, clock, ttlMs: TTL_MS, downPolicy, own, compile: rightsOf });
+  const callers = new CallerRights({
+    pool,
+    clock,
+    ttlMs: TTL_MS,
+    downPolicy,
+    own,
+    compile: (given) => carriedRights(compileRules, given),
+  });
   made.push(callers);
   return callers;
 }

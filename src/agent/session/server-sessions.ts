@@ -3,6 +3,7 @@ import { Backoff } from '../../lib/backoff.ts';
 import { ChangeSignal } from '../../lib/change-signal.ts';
 import type { Clock } from '../../lib/clock.ts';
 import { IsthmusError } from '../../lib/errors.ts';
+import { Failure } from '../../lib/failure.ts';
 import type { Service } from '../../lib/service.ts';
 import { abortable, sleep, withDeadline } from '../../lib/signals.ts';
 import { createTaskGroup } from '../../lib/task.ts';
@@ -26,8 +27,6 @@ export interface ServerSessionsDeps {
   readonly metrics: Metrics;
   /** Called when a session was made, or its server's store restored: what is known there of this node may be old. */
   readonly onSession: () => void;
-  /** No server was found in all the tries that the configuration allows. */
-  readonly onGivenUp: (error: IsthmusError) => void;
 }
 
 export interface ServerSessionsOptions {
@@ -52,6 +51,9 @@ const STEADY_MS = 5_000;
  */
 export class ServerSessions implements Service {
   readonly name = 'session with a server';
+  readonly #failure = new Failure();
+  /** Called when no server was found in as many tries as it may make. */
+  readonly onFailure = this.#failure.onFailure;
   readonly #deps: ServerSessionsDeps;
   readonly #options: ServerSessionsOptions;
   readonly #tasks;
@@ -158,7 +160,7 @@ export class ServerSessions implements Service {
         rounds += joined ? 0 : 1;
         const { retryMax } = this.#options;
         if (!joined && retryMax > 0 && rounds >= retryMax) {
-          this.#deps.onGivenUp(
+          this.#failure.report(
             new IsthmusError('unavailable', `no server was found in ${rounds} tries: ${this.#problem}`),
           );
           return;

@@ -225,10 +225,10 @@ async function agent(node: string, seeds: readonly string[], options: AgentOptio
         session += 1;
         for (const wake of heard.splice(0)) wake();
       },
-      onGivenUp,
     },
     { retryIntervalMs: 50, retryMax: 0, ...options },
   );
+  sessions.onFailure(onGivenUp);
   await sessions.start(never);
   cleanup.push(() => sessions.stop());
   const contract = new SessionContract({

@@ -1,5 +1,6 @@
 import { readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import type { CompileRules } from '../../agent/access/carried-rights.ts';
 import type { RuntimeConfig } from '../../config/types.ts';
 import type { Acl, AclDeps, AclOptions } from '../../domain/acl/acl.ts';
 import { CompiledRights } from '../../domain/acl/compiled-rights.ts';
@@ -11,7 +12,7 @@ import { IsthmusError } from '../../lib/errors.ts';
 import { linkSignals, throwIfAborted } from '../../lib/signals.ts';
 import { type AclReplicationStatus, REPLICATION_ROLE } from '../../model/acl.ts';
 import { ACL_POLICIES, ACL_ROLES, ACL_TOKENS, type KindReplication } from '../../model/replication.ts';
-import { ALL_RIGHTS, type Caller, type GrantRule, type Grants, type Rights } from '../../model/rights.ts';
+import type { Caller, Grants, Rights } from '../../model/rights.ts';
 import { parseCsr } from '../../pki/csr.ts';
 import type { ChangeSource } from '../../rpc/contract/changes.ts';
 import type { CallOptions, ServerContract } from '../../rpc/contract/contract.ts';
@@ -174,18 +175,8 @@ export function grantsOf({ accessor, rights }: Caller): Grants {
   };
 }
 
-/** The rights that were carried. */
-export function rightsOf({ Everything, Replication, DefaultAllow, Rules }: Grants): Rights {
-  if (Everything) return ALL_RIGHTS;
-  return new CompiledRights(Rules, { defaultAllow: DefaultAllow, replication: Replication });
-}
-
-/** What the agent's recovery token may do: it works while no server can be reached. */
-export function agentMasterRights({ nodeName, acl }: RuntimeConfig): Rights {
-  const own: GrantRule = { resource: 'agent', name: nodeName, prefix: false, level: 'write' };
-  const nodes: GrantRule = { resource: 'node', name: '', prefix: true, level: 'read' };
-  return new CompiledRights([own, nodes], { defaultAllow: acl.defaultPolicy === 'allow' });
-}
+/** Rights as the domain makes them, for agents that carry them out. */
+export const compileRules: CompileRules = (rules, options) => new CompiledRights(rules, options);
 
 /** A token with which a datacenter replicates, made once for each accessor. */
 export async function replicationTokenOf(tokens: Acl['tokens'], accessor: string, datacenter: string): Promise<string> {

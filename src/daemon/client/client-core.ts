@@ -1,4 +1,5 @@
 import { CallerRights } from '../../agent/access/caller-rights.ts';
+import { carriedRights, recoveryRights } from '../../agent/access/carried-rights.ts';
 import { CachedReads } from '../../agent/cache/cached-reads.ts';
 import { ServerList } from '../../agent/session/server-list.ts';
 import { ServerSessions } from '../../agent/session/server-sessions.ts';
@@ -16,13 +17,14 @@ import type { ServerContract } from '../../rpc/contract/contract.ts';
 import { WatchPool } from '../../rpc/subscribe/watch-pool.ts';
 import { SESSION_PROTOCOL } from '../../rpc/transport/handlers.ts';
 import { type Logger, type Metrics, noMetrics } from '../../telemetry/types.ts';
-import { agentMasterRights, rightsOf, withToken } from '../access/access.ts';
+import { compileRules, withToken } from '../access/access.ts';
 import { AgentTokens } from '../access/agent-tokens.ts';
 import type { Core } from '../core.ts';
 import { DEFAULT_LAN_PORT, probeLan } from '../edges/join-probe.ts';
 import { nodeMeta } from '../node/self.ts';
 import { createAgentSecurity } from '../security/agent-security.ts';
 import type { Certificates } from '../security/certificates.ts';
+import { securityOptions } from '../security/options.ts';
 import { withSnapshotToken } from '../server/snapshots.ts';
 
 export interface ClientCoreDeps {
@@ -33,8 +35,6 @@ export interface ClientCoreDeps {
   readonly log: Logger;
   readonly metrics: Metrics;
   readonly certificates: Certificates;
-  /** Ends the process with an error. */
-  readonly giveUp: (error: IsthmusError) => void;
 }
 
 /** The core of a node's agent: a session with one server of its datacenter, whichever that is. */
@@ -50,7 +50,7 @@ export function createClientCore(deps: ClientCoreDeps): Core {
     log,
   });
   const { security, service: certificate } = createAgentSecurity({
-    config,
+    options: securityOptions(config),
     certificates: deps.certificates,
     servers: () => servers.candidates(),
     onServers: (addresses) => {
@@ -86,7 +86,6 @@ export function createClientCore(deps: ClientCoreDeps): Core {
       onSession: () => {
         for (const listener of behind) listener();
       },
-      onGivenUp: deps.giveUp,
     },
     { retryIntervalMs: config.retryIntervalMs, retryMax: config.retryMax },
   );
@@ -100,8 +99,10 @@ export function createClientCore(deps: ClientCoreDeps): Core {
     ttlMs: config.acl.tokenTtlMs,
     downPolicy: config.acl.downPolicy,
     own: (secret): Rights | undefined =>
-      secret !== '' && secret === tokens.get('agent_master') ? agentMasterRights(config) : undefined,
-    compile: rightsOf,
+      secret !== '' && secret === tokens.get('agent_master')
+        ? recoveryRights(compileRules, config.nodeName, config.acl.defaultPolicy === 'allow')
+        : undefined,
+    compile: (grants) => carriedRights(compileRules, grants),
   });
   const rights: Service = {
     name: 'what clients of this agent follow',

@@ -1,5 +1,4 @@
 import { join } from 'node:path';
-import type { RuntimeConfig } from '../../config/types.ts';
 import type { Clock } from '../../lib/clock.ts';
 import { IsthmusError } from '../../lib/errors.ts';
 import { keep, readKept } from '../../lib/kept-file.ts';
@@ -14,10 +13,11 @@ import { createTlsSecurity } from '../../rpc/transport/tls.ts';
 import type { Logger } from '../../telemetry/types.ts';
 import type { Certificates } from './certificates.ts';
 import { firstAnswer, readInvitation, renewalDueIn, renewalPause, useInvitation } from './enrolment.ts';
+import type { SecurityOptions } from './options.ts';
 import { policyFor } from './policy.ts';
 
 export interface AgentSecurityDeps {
-  readonly config: RuntimeConfig;
+  readonly options: SecurityOptions;
   readonly certificates: Certificates;
   /** host:port of servers that may renew the certificate. */
   readonly servers: () => readonly string[];
@@ -36,17 +36,17 @@ export interface AgentSecurity {
 
 /** TLS between a client agent and its servers: with certificates from files, or one that came with an invitation. */
 export function createAgentSecurity(deps: AgentSecurityDeps): AgentSecurity {
-  const { config, certificates, clock } = deps;
-  const { rpc } = config.tls;
+  const { options, certificates, clock } = deps;
+  const { rpc } = options;
   const invited = new InvitedCertificate({ ...deps, log: deps.log.child({ component: 'tls' }) });
   return {
     security: createTlsSecurity({
       material: () => certificates.material('internal_rpc'),
       policy: (elsewhere) => policyFor(rpc, invited.material !== undefined, elsewhere),
-      domain: config.dns.domain,
-      datacenter: config.datacenter,
+      domain: options.domain,
+      datacenter: options.datacenter,
       clock,
-      handshakeMs: config.limits.rpcHandshakeTimeoutMs,
+      handshakeMs: options.handshakeMs,
     }),
     service: invited,
   };
@@ -74,9 +74,9 @@ class InvitedCertificate implements Service {
   #endJumps: () => void = () => undefined;
 
   constructor(deps: AgentSecurityDeps) {
-    const { config, clock, log } = deps;
+    const { options, clock, log } = deps;
     this.#deps = deps;
-    this.#file = config.dataDir === '' ? undefined : join(config.dataDir, FILE);
+    this.#file = options.dataDir === '' ? undefined : join(options.dataDir, FILE);
     this.#tasks = createTaskGroup({
       clock,
       onError: (task, error, retryInMs) =>
@@ -89,12 +89,12 @@ class InvitedCertificate implements Service {
   }
 
   async start(signal: AbortSignal): Promise<void> {
-    const { config, clock, log } = this.#deps;
+    const { options, clock, log } = this.#deps;
     this.#kept = this.#read();
     if (this.#kept !== undefined && this.#kept.chain !== '') this.#use(this.#kept);
     const expired = (this.#material?.own?.notAfter ?? 0) < clock.now();
-    if (config.joinInvite !== '' && expired) await this.#join(signal);
-    else if (this.#material === undefined && config.tls.rpc.managed)
+    if (options.joinInvite !== '' && expired) await this.#join(signal);
+    else if (this.#material === undefined && options.rpc.managed)
       throw new IsthmusError(
         'rejected',
         'this agent has no certificate yet: start it once with -join-invite FILE; "isthmus federation invite -agent" on a server makes the file',
@@ -120,19 +120,19 @@ class InvitedCertificate implements Service {
   }
 
   async #join(signal: AbortSignal): Promise<void> {
-    const { config, clock, log } = this.#deps;
-    const invitation = readInvitation(config);
+    const { options, clock, log } = this.#deps;
+    const invitation = readInvitation(options);
     const key = this.#kept?.key ?? privateKeyToPem(generateLeafKey());
     const { addresses } = invitation;
     this.#keep({ key, chain: '', root: '', addresses }); // first: the same key may ask again when the answer is lost
     const csr = createCsr(privateKeyFromPem(key), { uri: this.#csrName() });
-    const { chain, root } = await useInvitation(invitation, { config, csr, clock, log }, signal);
+    const { chain, root } = await useInvitation(invitation, { options, csr, clock, log }, signal);
     this.#use(this.#keep({ key, chain, root, addresses }));
     log.info('joined', { datacenter: invitation.datacenter });
   }
 
   async #renew(): Promise<void> {
-    const { config, clock, servers, log } = this.#deps;
+    const { options, clock, servers, log } = this.#deps;
     const [kept, material] = [this.#kept, this.#material];
     if (kept === undefined || material === undefined) return;
     const key = generateLeafKey();
@@ -140,7 +140,7 @@ class InvitedCertificate implements Service {
     const addresses = [...new Set([...servers(), ...kept.addresses])];
     const { chain, root } = await firstAnswer(addresses, (address) =>
       enrolWithCertificate(
-        { address, datacenter: config.datacenter, domain: config.dns.domain },
+        { address, datacenter: options.datacenter, domain: options.domain },
         material,
         { op: 'renew', csr },
         clock,
@@ -151,7 +151,7 @@ class InvitedCertificate implements Service {
   }
 
   #use({ key, chain, root }: Kept): void {
-    const { minVersion, ciphers } = this.#deps.config.tls.rpc;
+    const { minVersion, ciphers } = this.#deps.options.rpc;
     const from = this.#file ?? 'the certificate';
     this.#material = createTlsMaterial(
       { ca: [{ text: root, from }], cert: { text: chain, from }, key: { text: key, from } },
@@ -181,8 +181,8 @@ class InvitedCertificate implements Service {
   }
 
   #csrName(): string {
-    const { datacenter, nodeName } = this.#deps.config;
-    return `isthmus:agent:${datacenter}:${encodeURIComponent(nodeName)}`;
+    const { datacenter, node } = this.#deps.options;
+    return `isthmus:agent:${datacenter}:${encodeURIComponent(node)}`;
   }
 
   #dueIn(): number {

@@ -1,5 +1,4 @@
 import { readFileSync } from 'node:fs';
-import type { RuntimeConfig } from '../../config/types.ts';
 import { type Invitation, parseInvitation } from '../../domain/enrolment/invitation-text.ts';
 import { Backoff } from '../../lib/backoff.ts';
 import type { Clock } from '../../lib/clock.ts';
@@ -8,6 +7,7 @@ import { sleep } from '../../lib/signals.ts';
 import { enrolWithFingerprint } from '../../rpc/transport/enrol-client.ts';
 import type { EnrolReply } from '../../rpc/transport/enrol-wire.ts';
 import type { Logger } from '../../telemetry/types.ts';
+import type { SecurityOptions } from './options.ts';
 
 /** A joiner tries so long to reach who invited it, milliseconds. */
 const JOIN_MS = 120_000;
@@ -16,8 +16,8 @@ const LONGEST_PAUSE_MS = 3_600_000;
 const SHORTEST_PAUSE_MS = 500;
 
 /** The invitation that the configuration names; throws when it is not for this agent. */
-export function readInvitation(config: RuntimeConfig): Invitation {
-  const { joinInvite, datacenter, primaryDatacenter, dns, server } = config;
+export function readInvitation(options: SecurityOptions): Invitation {
+  const { joinInvite, datacenter, primaryDatacenter, domain, server } = options;
   let text: string;
   try {
     text = readFileSync(joinInvite, 'utf8');
@@ -26,7 +26,7 @@ export function readInvitation(config: RuntimeConfig): Invitation {
   }
   const invitation = parseInvitation(text);
   const wrong = (what: string): IsthmusError => new IsthmusError('invalid_argument', `join_invite: ${what}`);
-  if (invitation.domain !== dns.domain) throw wrong(`it is for domain "${invitation.domain}": set domain to it`);
+  if (invitation.domain !== domain) throw wrong(`it is for domain "${invitation.domain}": set domain to it`);
   if (!server) {
     if (invitation.kind !== 'agent')
       throw wrong('it is for the first server of a datacenter, and this is a client agent');
@@ -43,11 +43,11 @@ export function readInvitation(config: RuntimeConfig): Invitation {
 /** Uses an invitation; tries again while nobody is reached, and gives up at once when it is refused. */
 export async function useInvitation(
   { addresses, datacenter, domain, fingerprint, secret }: Invitation,
-  joiner: { readonly config: RuntimeConfig; readonly csr: string; readonly clock: Clock; readonly log: Logger },
+  joiner: { readonly options: SecurityOptions; readonly csr: string; readonly clock: Clock; readonly log: Logger },
   signal: AbortSignal,
 ): Promise<EnrolReply> {
-  const { config, csr, clock, log } = joiner;
-  const request = { op: 'join', secret, datacenter: config.datacenter, node: config.nodeName, csr } as const;
+  const { options, csr, clock, log } = joiner;
+  const request = { op: 'join', secret, datacenter: options.datacenter, node: options.node, csr } as const;
   const backoff = new Backoff({ baseMs: 200, maxMs: 5_000 });
   const end = clock.now() + JOIN_MS;
   for (;;) {

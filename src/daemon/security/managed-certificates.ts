@@ -1,4 +1,3 @@
-import type { RuntimeConfig } from '../../config/types.ts';
 import { rootFingerprint, type TransportAuthority } from '../../domain/enrolment/authority.ts';
 import type { Clock } from '../../lib/clock.ts';
 import { IsthmusError } from '../../lib/errors.ts';
@@ -17,10 +16,10 @@ import {
   renewalPause,
   useInvitation,
 } from './enrolment.ts';
-import { isManagedByDefault } from './policy.ts';
+import type { SecurityOptions } from './options.ts';
 
 export interface ManagedCertificatesDeps {
-  readonly config: RuntimeConfig;
+  readonly options: SecurityOptions;
   readonly authority: TransportAuthority;
   /** Where servers of the primary are reached now, host:port. */
   readonly primaryServers: () => readonly string[];
@@ -56,26 +55,26 @@ export class ManagedCertificates implements Service {
   }
 
   async start(signal: AbortSignal): Promise<void> {
-    const { config, authority, log } = this.#deps;
-    const primary = config.datacenter === config.primaryDatacenter;
-    const { managed } = config.tls.rpc;
-    if (primary && (managed || isManagedByDefault(config))) await authority.ensureRoot();
+    const { options, authority, log } = this.#deps;
+    const primary = options.datacenter === options.primaryDatacenter;
+    const { managed } = options.rpc;
+    if (primary && (managed || options.managedByDefault)) await authority.ensureRoot();
     const { row } = authority;
-    if (row === undefined && config.joinInvite === '') {
+    if (row === undefined && options.joinInvite === '') {
       if (!managed) {
         this.#awaitAuthority(primary);
         return;
       }
       throw new IsthmusError(
         'rejected',
-        `datacenter "${config.datacenter}" has no certificates yet: start it once with -join-invite FILE; "isthmus federation invite" in "${config.primaryDatacenter}" makes the file`,
+        `datacenter "${options.datacenter}" has no certificates yet: start it once with -join-invite FILE; "isthmus federation invite" in "${options.primaryDatacenter}" makes the file`,
       );
     }
     const expired = row !== undefined && this.#expired();
-    if (config.joinInvite !== '' && (row === undefined || expired || this.#isInvitedAnew(row)))
+    if (options.joinInvite !== '' && (row === undefined || expired || this.#isInvitedAnew(row)))
       await this.#join(signal);
-    else if (expired) log.error(EXPIRED, { datacenter: config.datacenter, since: isoTime(row.notAfter) });
-    else if (config.joinInvite !== '') log.info('this datacenter has joined before: the invitation is not needed');
+    else if (expired) log.error(EXPIRED, { datacenter: options.datacenter, since: isoTime(row.notAfter) });
+    else if (options.joinInvite !== '') log.info('this datacenter has joined before: the invitation is not needed');
     this.#begin(primary);
   }
 
@@ -127,15 +126,15 @@ export class ManagedCertificates implements Service {
 
   /** Gets this datacenter's next authority from the primary. */
   async renewAuthority(): Promise<void> {
-    const { authority, config, primaryServers, log } = this.#deps;
+    const { authority, options, primaryServers, log } = this.#deps;
     const { csr, proof, adopt } = await authority.renewalCsr();
     const material = this.#material;
     if (material === undefined) throw new IsthmusError('unavailable', 'this server has no certificate');
-    const addresses = [...new Set([...primaryServers(), ...(authority.row?.addresses ?? []), ...config.retryJoinWan])];
+    const addresses = [...new Set([...primaryServers(), ...(authority.row?.addresses ?? []), ...options.retryJoinWan])];
     await adopt(
       await firstAnswer(addresses, (address) =>
         enrolWithCertificate(
-          { address, datacenter: config.primaryDatacenter, domain: config.dns.domain },
+          { address, datacenter: options.primaryDatacenter, domain: options.domain },
           material,
           { op: 'renew', csr, proof },
           this.#deps.clock,
@@ -148,25 +147,25 @@ export class ManagedCertificates implements Service {
   /** True when the invitation is of another root than the one that this datacenter has: the primary has lost its store. */
   #isInvitedAnew({ root }: { readonly root: string }): boolean {
     try {
-      return readInvitation(this.#deps.config).fingerprint !== rootFingerprint(root);
+      return readInvitation(this.#deps.options).fingerprint !== rootFingerprint(root);
     } catch {
       return false; // one that was used is often gone
     }
   }
 
   async #join(signal: AbortSignal): Promise<void> {
-    const { config, authority, clock, log } = this.#deps;
-    const invitation = readInvitation(config);
-    const reply = await useInvitation(invitation, { config, csr: await authority.joinCsr(), clock, log }, signal);
+    const { options, authority, clock, log } = this.#deps;
+    const invitation = readInvitation(options);
+    const reply = await useInvitation(invitation, { options, csr: await authority.joinCsr(), clock, log }, signal);
     await authority.adoptJoin(reply, { addresses: invitation.addresses, token: reply.token });
     log.info('joined', { primary: invitation.datacenter, until: isoTime(authority.row?.notAfter ?? 0) });
   }
 
   #issue(): void {
-    const { authority, config, log } = this.#deps;
+    const { authority, options, log } = this.#deps;
     const key = generateLeafKey();
-    const { chain, root } = authority.issueServer(spkiOf(key), config.nodeName);
-    const { minVersion, ciphers } = config.tls.rpc;
+    const { chain, root } = authority.issueServer(spkiOf(key), options.node);
+    const { minVersion, ciphers } = options.rpc;
     this.#material = createTlsMaterial(
       {
         ca: [{ text: root, from: 'the root' }],

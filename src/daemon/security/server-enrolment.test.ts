@@ -22,6 +22,7 @@ import { type Logger, noLog, noMetrics } from '../../telemetry/types.ts';
 import { createAgentSecurity } from './agent-security.ts';
 import { Certificates } from './certificates.ts';
 import type { ManagedCertificates } from './managed-certificates.ts';
+import { securityOptions } from './options.ts';
 import { fromFiles } from './policy.ts';
 import { createServerEnrolment } from './server-enrolment.ts';
 import { createServerTls, type Protection } from './server-tls.ts';
@@ -104,7 +105,7 @@ async function start(
     },
   );
   const enrolment = createServerEnrolment({
-    config,
+    options: securityOptions(config),
     authority,
     certificates,
     primaryServers: () => (options.primary === undefined ? [] : [options.primary()]),
@@ -151,7 +152,7 @@ async function startAgent(text: string, clock: Clock = systemClock) {
     metrics: noMetrics,
   });
   const agent = createAgentSecurity({
-    config,
+    options: securityOptions(config),
     certificates,
     servers: () => [],
     onServers: (addresses) => told.push(...addresses),

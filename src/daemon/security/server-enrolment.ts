@@ -1,5 +1,4 @@
 import type { PeerCertificate } from 'node:tls';
-import type { RuntimeConfig } from '../../config/types.ts';
 import type { Granted, TransportAuthority } from '../../domain/enrolment/authority.ts';
 import type { Clock } from '../../lib/clock.ts';
 import { IsthmusError } from '../../lib/errors.ts';
@@ -11,9 +10,10 @@ import { clientNode, hasName, type OtherProtocol, serverDatacenters } from '../.
 import type { Logger, Metrics } from '../../telemetry/types.ts';
 import type { Certificates } from './certificates.ts';
 import { ManagedCertificates } from './managed-certificates.ts';
+import type { SecurityOptions } from './options.ts';
 
 export interface ServerEnrolmentDeps {
-  readonly config: RuntimeConfig;
+  readonly options: SecurityOptions;
   readonly authority: TransportAuthority;
   /** Takes the certificate that the authority made for this server. */
   readonly certificates: Pick<Certificates, 'useManaged'>;
@@ -36,10 +36,10 @@ export interface ServerEnrolment {
 
 /** How this server gets its certificate from the datacenter's authority, and how others get theirs. */
 export function createServerEnrolment(deps: ServerEnrolmentDeps): ServerEnrolment {
-  const { config, authority, clock, metrics } = deps;
+  const { options, authority, clock, metrics } = deps;
   const log = deps.log.child({ component: 'tls' });
   const managed = new ManagedCertificates({
-    config,
+    options,
     authority,
     primaryServers: deps.primaryServers,
     onIssued: (material) => deps.certificates.useManaged(material),
@@ -47,19 +47,19 @@ export function createServerEnrolment(deps: ServerEnrolmentDeps): ServerEnrolmen
     log,
   });
   const protocol = new EnrolServer({
-    datacenter: config.datacenter,
+    datacenter: options.datacenter,
     answer: (request, certificate) => answer(authority, deps, request, certificate),
     clock,
     log,
     metrics,
-    limitMs: config.limits.rpcHandshakeTimeoutMs,
+    limitMs: options.handshakeMs,
   });
   return { protocol, managed, services: [managed, protocol] };
 }
 
 async function answer(
   authority: TransportAuthority,
-  { config, replicationToken }: ServerEnrolmentDeps,
+  { options, replicationToken }: ServerEnrolmentDeps,
   request: EnrolRequest,
   certificate: PeerCertificate | undefined,
 ): Promise<EnrolReply> {
@@ -68,22 +68,22 @@ async function answer(
     const token = row.kind === 'datacenter' ? await replicationToken(use.accessor, use.datacenter) : '';
     return { chain, root, token };
   }
-  const { chain, root } = await renew(authority, config, request, certificate);
+  const { chain, root } = await renew(authority, options, request, certificate);
   return { chain, root, token: '' };
 }
 
 /** A certificate is renewed for the name that the present one has. */
 async function renew(
   authority: TransportAuthority,
-  { datacenter, dns }: RuntimeConfig,
+  { datacenter, domain }: SecurityOptions,
   { csr, proof }: Extract<EnrolRequest, { op: 'renew' }>,
   certificate: PeerCertificate | undefined,
 ): Promise<Granted> {
-  const [server, ...more] = serverDatacenters(certificate, dns.domain);
+  const [server, ...more] = serverDatacenters(certificate, domain);
   if (server !== undefined && more.length === 0 && server !== datacenter)
     return authority.renewDatacenter(server, csr, proof);
-  if (server === undefined && hasName(certificate, agentName('client', datacenter, dns.domain)))
-    return authority.renewAgent(clientNode(certificate, datacenter, dns.domain) ?? '', csr);
+  if (server === undefined && hasName(certificate, agentName('client', datacenter, domain)))
+    return authority.renewAgent(clientNode(certificate, datacenter, domain) ?? '', csr);
   throw new IsthmusError(
     'permission_denied',
     'only a datacenter or an agent that has a certificate of this authority can renew it: join with an invitation',

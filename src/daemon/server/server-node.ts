@@ -19,6 +19,7 @@ import { createDomains, type Domains } from '../domains/domains.ts';
 import { nodeKeeper } from '../domains/node-keeper.ts';
 import { remotePrimaryCa } from '../domains/primary-ca.ts';
 import { DEFAULT_LAN_PORT } from '../edges/join-probe.ts';
+import { securityOptions } from '../security/options.ts';
 import { createServerEnrolment } from '../security/server-enrolment.ts';
 import { type Contracts, createContracts } from './contract.ts';
 import { createFoundation, type Foundation, type FoundationDeps } from './foundation.ts';
@@ -94,6 +95,7 @@ export async function createServerNode(deps: ServerNodeDeps): Promise<ServerNode
 
   const enrolment = createServerEnrolment({
     ...shared,
+    options: securityOptions(config),
     authority,
     certificates,
     primaryServers: () =>
