@@ -1,6 +1,6 @@
 /**
  * `npm run package`: makes dist/package/isthmus-<version>-<platform>-<arch>.tar.gz, which runs wherever Node 20.19 or newer is, with
- * nothing to install: the program, the native part of its store, example configuration and systemd units. The same sources give
+ * nothing to install: the program, `isthmus/connect`, the native part of its store, example configuration and systemd units. The same sources give
  * the same bytes. With `--built` it takes the build that is there.
  */
 import { spawnSync } from 'node:child_process';
@@ -22,9 +22,10 @@ rmSync(OUT, { recursive: true, force: true });
 mkdirSync(stage, { recursive: true });
 for (const file of ['bin/isthmus', 'LICENSE', 'CHANGELOG.md', 'packaging', 'docs']) copy(file);
 for (const file of bundled('main.js')) copy(join('dist', 'bundle', file));
+for (const folder of ['dist/connect', 'examples']) copy(folder);
 for (const dependency of closure(NATIVE)) copy(join('node_modules', dependency));
-const { license, type, engines, bin } = manifest;
-const own = { name: manifest.name, version: manifest.version, license, type, engines, bin, private: true };
+const { license, type, engines, bin, exports } = manifest;
+const own = { name: manifest.name, version: manifest.version, license, type, engines, bin, exports, private: true };
 writeFileSync(join(stage, 'package.json'), `${JSON.stringify(own, undefined, 2)}\n`);
 
 const archive = join(OUT, `${name}-${process.platform}-${process.arch}.tar.gz`);

@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
@@ -56,6 +56,36 @@ it('the tarball holds all that it takes to run', async () => {
   const agent = await startAgent({ name: 'packed', datacenter: 'dc1', binary });
   running.push(agent);
   expect((await agent.http('GET', '/v1/agent/connect/ca/leaf/web')).status).toBe(200);
+});
+
+it('the npm package has isthmus/connect, with types that strict TypeScript takes', () => {
+  const [{ files = [] } = {}] = JSON.parse(run('npm', ['pack', '--dry-run', '--json', '--loglevel=silent'], ROOT)) as {
+    files: { path: string }[];
+  }[];
+  const packed = new Set(files.map(({ path }) => path));
+  for (const file of ['connect.js', 'types/client/connect/index.d.ts', 'types/client/connect/types.d.ts'])
+    expect(packed).toContain(`dist/connect/${file}`);
+  expect(packed).toContain('bin/isthmus');
+  expect([...packed].filter((file) => /^(?:src|test)\//.test(file))).toEqual([]);
+
+  const consumer = join(folder, 'consumer');
+  mkdirSync(join(consumer, 'node_modules'), { recursive: true });
+  symlinkSync(ROOT, join(consumer, 'node_modules', 'isthmus'));
+  symlinkSync(join(ROOT, 'node_modules', '@types'), join(consumer, 'node_modules', '@types'));
+  writeFileSync(join(consumer, 'package.json'), '{ "type": "module" }');
+  writeFileSync(
+    join(consumer, 'app.ts'),
+    `import { createServer } from 'node:https';
+     import { type Caller, createConnect, IsthmusError } from 'isthmus/connect';
+     const connect = createConnect({ service: 'web', onRefused: ({ text }) => text.trim() });
+     const server: ReturnType<typeof createServer> = connect.protect(createServer(connect.serverOptions()));
+     const caller: Caller | undefined = connect.callerOf(server);
+     export const failed = (error: unknown): boolean => error instanceof IsthmusError && caller === undefined;`,
+  );
+  const strict = ['--strict', '--noEmit', '--module', 'nodenext', '--target', 'es2023', '--types', 'node'];
+  run(join(ROOT, 'node_modules', '.bin', 'tsc'), [...strict, 'app.ts'], consumer);
+  const program = "const { createConnect } = await import('isthmus/connect'); createConnect({ service: 'web' });";
+  run(process.execPath, ['--input-type=module', '-e', program], consumer);
 });
 
 describe('systemd units', () => {

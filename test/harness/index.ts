@@ -58,6 +58,7 @@ export {
   DATACENTERS,
   type DatacenterName,
   type FarDatacenter,
+  type MemberKind,
   startThreeDatacenters,
   type ThreeDatacenters,
 } from './three-datacenters.ts';

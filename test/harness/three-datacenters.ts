@@ -1,5 +1,7 @@
 import { type AgentProcess, type SidecarProcess, startAgent, startSidecar } from './agent.ts';
 import { callAgent } from './call.ts';
+import { startEnvoy } from './envoy.ts';
+import { startNative } from './native.ts';
 import { freePorts } from './ports.ts';
 import { startEcho } from './traffic.ts';
 import { waitFor } from './wait-for.ts';
@@ -7,6 +9,9 @@ import { type WanProxy, wanProxy } from './wan-proxy.ts';
 
 export const DATACENTERS = ['dc1', 'dc2', 'dc3'] as const;
 export type DatacenterName = (typeof DATACENTERS)[number];
+
+/** What an application is in the mesh by: a sidecar of one kind, or itself. */
+export type MemberKind = 'built-in' | 'Envoy' | 'native';
 
 export interface FarUpstream {
   readonly name: string;
@@ -29,9 +34,9 @@ export interface FarDatacenter {
   /** The ways of other sidecars to its sidecars. */
   readonly data: readonly WanProxy[];
   /** A service whose application answers `<datacenter>: <question>`. */
-  service(name: string, tags?: readonly string[]): Promise<void>;
+  service(name: string, tags?: readonly string[], kind?: MemberKind): Promise<void>;
   /** A client of upstreams; resolves with a port for each of them. It goes on when the datacenter dies. */
-  client(name: string, upstreams: readonly FarUpstream[]): Promise<readonly number[]>;
+  client(name: string, upstreams: readonly FarUpstream[], kind?: MemberKind): Promise<readonly number[]>;
   /** The server and the sidecars of its services end without a word. */
   kill(): Promise<void>;
   /** Starts again what was killed; resolves once its services are healthy and all datacenters linked. */
@@ -53,6 +58,8 @@ const PORTS_OF_A_SERVER = 4;
 export async function startThreeDatacenters(options: {
   /** One way into each datacenter, milliseconds. */
   readonly delays?: Readonly<Partial<Record<DatacenterName, number>>>;
+  /** Serve xDS for Envoys. */
+  readonly envoys?: boolean;
 }): Promise<ThreeDatacenters> {
   const stops: (() => Promise<unknown>)[] = [];
   const join: string[] = [];
@@ -93,7 +100,13 @@ export async function startThreeDatacenters(options: {
         advertise_addr_wan: host,
         retry_join_wan: [...join],
         translate_wan_addrs: true,
-        ports: { http: own.first, server: own.first + 1, serf_lan: own.first + 2, serf_wan: own.first + 3 },
+        ports: {
+          http: own.first,
+          server: own.first + 1,
+          serf_lan: own.first + 2,
+          serf_wan: own.first + 3,
+          ...(options.envoys === true ? { grpc: 0 } : {}),
+        },
       },
     });
     stops.push(() => agent.stop());
@@ -101,7 +114,12 @@ export async function startThreeDatacenters(options: {
     join.push(control.address);
     const data: WanProxy[] = [];
     const sidecars = new Map<string, SidecarProcess>();
-    const run = async (service: string): Promise<void> => {
+    const run = async (service: string, kind: MemberKind = 'built-in'): Promise<void> => {
+      if (kind === 'Envoy') {
+        const envoy = await startEnvoy({ agent, sidecarFor: service });
+        stops.push(() => envoy.stop());
+        return;
+      }
       const sidecar = await startSidecar({ agent, sidecarFor: service });
       sidecars.set(service, sidecar);
       stops.push(() => sidecar.stop());
@@ -112,7 +130,13 @@ export async function startThreeDatacenters(options: {
       agent,
       control,
       data,
-      async service(service, tags = []) {
+      async service(service, tags = [], kind = 'built-in') {
+        if (kind === 'native') {
+          const wan = { host, way: async (port: number) => data.push(await way(host, port)) };
+          const application = await startNative(agent, service, { echo: name, wan });
+          stops.push(() => application.stop());
+          return;
+        }
         const application = await startEcho(name);
         stops.push(() => application.close());
         const { first: port } = await freePorts(1);
@@ -129,9 +153,19 @@ export async function startThreeDatacenters(options: {
             },
           },
         });
-        await run(service);
+        await run(service, kind);
       },
-      async client(client, upstreams) {
+      async client(client, upstreams, kind = 'built-in') {
+        if (kind === 'native') {
+          const application = await startNative(agent, client, {
+            upstreams: upstreams.map(({ name: called, type, datacenter }) => ({
+              ...(type === 'prepared_query' ? { query: called } : { service: called }),
+              ...(datacenter === undefined ? {} : { datacenter }),
+            })),
+          });
+          stops.push(() => application.stop());
+          return application.upstreamPorts;
+        }
         const { first } = await freePorts(upstreams.length + 1);
         const ports = upstreams.map((_, n) => first + 1 + n);
         await callAgent(agent, 'PUT', '/v1/agent/service/register', {
@@ -152,7 +186,7 @@ export async function startThreeDatacenters(options: {
             },
           },
         });
-        const sidecar = await startSidecar({ agent, sidecarFor: client });
+        const sidecar = await (kind === 'Envoy' ? startEnvoy : startSidecar)({ agent, sidecarFor: client });
         stops.push(() => sidecar.stop());
         return ports;
       },
@@ -161,7 +195,7 @@ export async function startThreeDatacenters(options: {
       },
       async revive() {
         await agent.restart();
-        await Promise.all([...sidecars.keys()].map(run));
+        await Promise.all([...sidecars.keys()].map((service) => run(service)));
         for (const service of sidecars.keys())
           await waitFor(
             async () =>
