@@ -7,6 +7,7 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { resultsOf } from './attacks.mjs';
 import { installDependencies } from './install.mjs';
 import { runTier } from './tiers.mjs';
 
@@ -63,13 +64,22 @@ const report = join(folder, 'report.json');
 const vitest = join(ROOT, 'node_modules', 'vitest', 'vitest.mjs');
 const reporters = ['--reporter=default', '--reporter=json', `--outputFile.json=${report}`];
 const green = step('tests', process.execPath, [vitest, 'run', ...reporters, ...process.argv.slice(2)]);
+let attacks = /** @type {ReturnType<typeof resultsOf>} */ ([]);
 if (existsSync(report)) {
-  const { numPassedTests, numFailedTests, testResults } = JSON.parse(readFileSync(report, 'utf8'));
+  const results = JSON.parse(readFileSync(report, 'utf8'));
+  const { numPassedTests, numFailedTests, testResults } = results;
+  attacks = resultsOf(results);
   passed += numPassedTests;
   failed += numFailedTests;
   // A file that could not even be loaded has no tests to count.
   failed += testResults.filter((file) => file.status === 'failed' && file.assertionResults.length === 0).length;
 }
 rmSync(folder, { recursive: true, force: true });
+if (attacks.length > 0) {
+  const held = attacks.filter(({ result }) => result === 'held').length;
+  console.log(`attacks: ${held} of ${attacks.length} held (npm run attack shows each)`);
+  for (const { attack, result } of attacks)
+    if (result !== 'held') console.log(`  ${result}: ${attack.attack} (${attack.file})`);
+}
 if (!green && failed === 0) failed = 1; // an error outside of any test
 end();
