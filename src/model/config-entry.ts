@@ -7,6 +7,8 @@ const CONFIG_ENTRY_KINDS = [
   'service-splitter',
   'service-resolver',
   'service-intentions',
+  'mesh',
+  'jwt-provider',
 ] as const;
 
 export type ConfigEntryKind = (typeof CONFIG_ENTRY_KINDS)[number];

@@ -1,3 +1,4 @@
+import type { JwtProviderEntry } from './layer7/jwt-provider.ts';
 import type { HttpMatchFields } from './layer7/match.ts';
 
 /** API types of intentions and of the configuration entry that holds them. */
@@ -110,6 +111,8 @@ export interface Verdicts {
   readonly rules: readonly VerdictRule[];
   readonly defaultAction: IntentionAction;
   readonly revision: number;
+  /** Those of the token issuers that the rules name which exist. */
+  readonly providers?: readonly JwtProviderEntry[];
 }
 
 /** The answer of /v1/internal/explain. */

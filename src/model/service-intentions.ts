@@ -1,5 +1,13 @@
 import { IsthmusError } from '../lib/errors.ts';
-import type { Intention, IntentionPermission, ServiceIntentionsEntry, SourceIntention } from './intention.ts';
+import type {
+  Intention,
+  IntentionPermission,
+  JwtFields,
+  ServiceIntentionsEntry,
+  SourceIntention,
+} from './intention.ts';
+import type { HeaderMatchFields } from './layer7/match.ts';
+import { patternFault } from './layer7/pattern.ts';
 
 /**
  * The rules of a `service-intentions` entry: how it is normalised, what it may hold, and how its sources are seen as
@@ -68,7 +76,8 @@ export function mergeIntentions(entries: readonly ServiceIntentionsEntry[]): Ser
     }
   }
   const Sources = [...strictest.values()].sort(compareSources);
-  return compact({ ...first, Datacenters: limited ? undefined : first.Datacenters, Sources });
+  const JWT = entries.find((entry) => entry.JWT !== undefined)?.JWT;
+  return compact({ ...first, Datacenters: limited ? undefined : first.Datacenters, JWT, Sources });
 }
 
 /** What a source lets through: nothing, some requests, everything. */
@@ -111,6 +120,7 @@ export function validateIntentions(entry: ServiceIntentionsEntry, options: Norma
   if (entry.Name === '') throw rejected('Name is required');
   rejectPartialWildcard('Name', entry.Name);
   validateDatacenters('Datacenters', entry.Datacenters);
+  validateToken(entry.JWT, 'JWT');
   if (entry.Sources.length === 0) throw rejected('At least one source is required');
   const seen = new Map<string, SourceIntention[]>();
   for (const [at, source] of entry.Sources.entries()) {
@@ -148,7 +158,35 @@ function validateSource(
     throw rejected(`${where}.DestinationDatacenters names ${JSON.stringify(outside)}, which is not in Datacenters`);
 }
 
-function validatePermission({ Action, HTTP: http }: IntentionPermission, where: string): void {
+const HEADER_WAYS = ['Present', 'Exact', 'Prefix', 'Suffix', 'Regex', 'Contains'] as const;
+
+function validateHeader(header: HeaderMatchFields, where: string): void {
+  if (header.Name === undefined) throw rejected(`${where} missing required Name field`);
+  const ways = HEADER_WAYS.filter((way) => header[way] !== undefined);
+  if (ways.length !== 1) throw rejected(`${where} should only contain one of Present, Exact, Prefix, Suffix, or Regex`);
+  if (header.IgnoreCase === true && (ways[0] === 'Present' || ways[0] === 'Regex'))
+    throw rejected(`${where} should set one of Exact, Prefix, Suffix, or Contains when using IgnoreCase`);
+  rejectPattern(header.Regex, `${where}.Regex`);
+}
+
+function rejectPattern(pattern: string | undefined, where: string): void {
+  const fault = pattern === undefined ? undefined : patternFault(pattern);
+  if (fault !== undefined) throw rejected(`${where} is not a valid regular expression (RE2): ${fault}`);
+}
+
+function validateToken(token: JwtFields | undefined, where: string): void {
+  if (token === undefined) return;
+  const { Providers = [] } = token;
+  if (Providers.length === 0) throw rejected(`${where}.Providers: at least one provider is required`);
+  for (const [at, { Name, VerifyClaims = [] }] of Providers.entries()) {
+    if (Name === undefined) throw rejected(`${where}.Providers[${at}]: JWT provider name is required`);
+    for (const [n, { Path = [], Value }] of VerifyClaims.entries())
+      if (Path.length === 0 || Path.includes('') || Value === undefined)
+        throw rejected(`${where}.Providers[${at}].VerifyClaims[${n}]: Path and Value are required`);
+  }
+}
+
+function validatePermission({ Action, HTTP: http, JWT }: IntentionPermission, where: string): void {
   if (!isAction(Action)) throw rejected(`${where}.Action must be set to 'allow' or 'deny'`);
   if (http === undefined) throw rejected(`${where}.HTTP is required`);
   const { PathExact, PathPrefix, PathRegex } = http;
@@ -158,6 +196,14 @@ function validatePermission({ Action, HTTP: http }: IntentionPermission, where: 
     if (path !== undefined && !path.startsWith('/'))
       throw rejected(`${where}.HTTP.${name} doesn't start with '/': ${JSON.stringify(path)}`);
   }
+  rejectPattern(PathRegex, `${where}.HTTP.PathRegex`);
+  for (const [at, header] of (http.Header ?? []).entries()) validateHeader(header, `${where}.HTTP.Header[${at}]`);
+  const methods = new Set<string>();
+  for (const method of http.Methods ?? []) {
+    if (methods.has(method)) throw rejected(`${where}.HTTP.Methods contains ${JSON.stringify(method)} more than once`);
+    methods.add(method);
+  }
+  validateToken(JWT, `${where}.JWT`);
 }
 
 export function isAction(value: unknown): value is 'allow' | 'deny' {

@@ -1,4 +1,5 @@
 import type { Verdicts } from './intention.ts';
+import type { MeshSettings } from './layer7/mesh-settings.ts';
 import type { RouteTable } from './layer7/route-table.ts';
 
 /** What a sidecar needs to know, as its agent streams it. Own format; not part of Consul's API. */
@@ -52,6 +53,13 @@ export interface SidecarEndpoint {
   readonly connectTimeoutMs?: number;
 }
 
+/** How the requests that come in are seen. */
+export interface SidecarInbound {
+  /** What the service speaks: `tcp` when its requests are not told apart. */
+  readonly protocol: string;
+  readonly mesh: MeshSettings;
+}
+
 /** Where the requests to an upstream go, for one whose protocol has requests. */
 export interface SidecarRequests {
   readonly table: RouteTable;
@@ -83,6 +91,7 @@ export interface SidecarUpdate {
   readonly roots?: SidecarRoots;
   readonly leaf?: SidecarLeaf;
   readonly verdicts?: Verdicts;
+  readonly inbound?: SidecarInbound;
   /** By upstream key; only the upstreams that changed. */
   readonly endpoints?: Readonly<Record<string, readonly SidecarEndpoint[]>>;
   /** `<service> in <datacenter>` each: what upstreams lead to and the service may not connect to, sorted; all of them. */

@@ -1,4 +1,5 @@
 import type { ConnectProxySnapshot } from '../../src/agent/proxycfg/snapshot.ts';
+import { compileMesh } from '../../src/model/layer7/mesh-settings.ts';
 import { makeRoots, TRUST_DOMAIN } from './ca-roots.ts';
 
 /** The snapshot of web's sidecar, which listens at 127.0.0.1:21000 and has no upstream; certificates are only names. */
@@ -31,6 +32,8 @@ export function proxySnapshot(changes: Partial<ConnectProxySnapshot> = {}): Conn
       upstreams: [],
       config: {},
     },
+    protocol: 'tcp',
+    entries: { mesh: compileMesh() },
     verdicts: { destination: 'web', destinationDatacenter: 'dc1', rules: [], defaultAction: 'allow', revision: 0 },
     upstreams: new Map(),
     refused: new Map(),

@@ -1,6 +1,7 @@
 import type { CaRoots, LeafCert } from '../../model/ca.ts';
 import type { Verdicts } from '../../model/intention.ts';
 import type { SidecarConfig } from '../../model/sidecar.ts';
+import type { CentralEntries } from './kinds/central-entries.ts';
 import type { UpstreamState } from './upstream-resolver.ts';
 
 /**
@@ -25,7 +26,11 @@ export interface CommonSnapshot {
 export interface ConnectProxySnapshot extends CommonSnapshot {
   readonly kind: 'connect-proxy';
   readonly config: SidecarConfig;
-  /** Who may connect to the service. */
+  /** What the service speaks: `tcp` when its requests are not told apart. */
+  readonly protocol: string;
+  /** What `proxy-defaults`, the service's `service-defaults` and `mesh` say. */
+  readonly entries: CentralEntries;
+  /** Who may connect to the service, and what each request may do (`compilePermissions`, `compileProviders`). */
   readonly verdicts: Verdicts;
   /** By the key of each upstream of `config`, in its order. */
   readonly upstreams: ReadonlyMap<string, UpstreamState>;

@@ -2,7 +2,15 @@ import { createHash } from 'node:crypto';
 import { formatDuration, parseDuration } from '../../lib/duration.ts';
 import { IsthmusError } from '../../lib/errors.ts';
 import type { ConfigEntry, ConfigEntryKind } from '../../model/config-entry.ts';
-import type { ChainNode, ChainOverrides, ChainTarget, DiscoveryChain } from '../../model/discovery-chain.ts';
+import type {
+  ChainNode,
+  ChainOverrides,
+  ChainSplit,
+  ChainTarget,
+  DiscoveryChain,
+  FailoverPolicyFields,
+} from '../../model/discovery-chain.ts';
+import type { HeaderModifiers } from '../../model/layer7/headers.ts';
 import { isRequestProtocol } from '../../model/layer7/route-table.ts';
 import { PROXY_DEFAULTS_NAME, type ProxyDefaults } from './kinds/proxy-defaults.ts';
 import type { ServiceDefaults } from './kinds/service-defaults.ts';
@@ -126,28 +134,28 @@ class ChainCompiler {
     const name = `${place.service}.default`;
     const id = `splitter:${name}`;
     if (this.#nodes.has(id)) return id;
-    const splits = this.#splits(splitter, 100).map(({ Weight, NextNode }) => ({
-      Weight: Math.round(Weight * 100) / 100,
-      NextNode,
+    const splits = this.#splits(splitter, 100).map((split) => ({
+      ...split,
+      Weight: Math.round(split.Weight * 100) / 100,
     }));
     this.#nodes.set(id, { Type: 'splitter', Name: name, Splits: splits });
     return id;
   }
 
   /** A splitter that another one leads to is flattened into it, its weights scaled to its share. */
-  #splits(splitter: ServiceSplitter, share: number): { Weight: number; NextNode: string }[] {
+  #splits(splitter: ServiceSplitter, share: number, outer: Split = { Weight: share }): ChainSplit[] {
     if (this.#splitting.has(splitter.Name)) throw graphError(`detected circular reference: ${this.#circle(splitter)}`);
     this.#splitting.add(splitter.Name);
-    const result: { Weight: number; NextNode: string }[] = [];
+    const result: ChainSplit[] = [];
     for (const split of splitter.Splits ?? []) {
       const weight = (split.Weight * share) / 100;
       const inner = this.#innerSplitter(splitter, split);
       if (inner !== undefined) {
         this.#agree(inner.Name);
-        result.push(...this.#splits(inner, weight));
+        result.push(...this.#splits(inner, weight, withOuter(split, outer)));
       } else {
         const place = this.#place(split.Service ?? splitter.Name, split.ServiceSubset);
-        result.push({ Weight: weight, NextNode: this.#resolver(place) });
+        result.push({ Weight: weight, NextNode: this.#resolver(place), ...definitionOf(withOuter(split, outer)) });
       }
     }
     this.#splitting.delete(splitter.Name);
@@ -169,7 +177,11 @@ class ChainCompiler {
     const target = this.#target(place, entry);
     const id = `resolver:${target.ID}`;
     if (this.#nodes.has(id)) return id;
-    const failover = this.#failoverTargets(place, entry);
+    const failover = this.#failoverOf(place, entry);
+    const shared = this.#lookup('proxy-defaults', PROXY_DEFAULTS_NAME) as ProxyDefaults | undefined;
+    const policy: FailoverPolicyFields | undefined = failover?.Policy ?? shared?.FailoverPolicy;
+    const failoverTargets = failover === undefined ? [] : this.#failoverTargets(place, failover);
+    const near = entry?.PrioritizeByLocality ?? shared?.PrioritizeByLocality;
     this.#nodes.set(id, {
       Type: 'resolver',
       Name: target.ID,
@@ -177,8 +189,12 @@ class ChainCompiler {
         ConnectTimeout: this.#connectTimeout(entry),
         ...(entry === undefined ? { Default: true as const } : {}),
         Target: target.ID,
-        ...(failover.length === 0 ? {} : { Failover: { Targets: failover } }),
+        ...(entry?.RequestTimeout === undefined ? {} : { RequestTimeout: entry.RequestTimeout }),
+        ...(failoverTargets.length === 0
+          ? {}
+          : { Failover: { Targets: failoverTargets, ...(policy === undefined ? {} : { Policy: policy }) } }),
       },
+      ...(near === undefined ? {} : { PrioritizeByLocality: near }),
       ...(entry?.LoadBalancer === undefined ? {} : { LoadBalancer: entry.LoadBalancer }),
     });
     return id;
@@ -220,18 +236,14 @@ class ChainCompiler {
     }
   }
 
-  #failoverTargets(place: Place, entry: ServiceResolver | undefined): readonly string[] {
-    const failover: Failover | undefined = entry?.Failover?.[place.subset] ?? entry?.Failover?.['*'];
-    if (failover === undefined) return [];
+  #failoverOf(place: Place, entry: ServiceResolver | undefined): Failover | undefined {
+    return entry?.Failover?.[place.subset] ?? entry?.Failover?.['*'];
+  }
+
+  #failoverTargets(place: Place, failover: Failover): readonly string[] {
     const own = targetId(place);
     const ids: string[] = [];
-    for (const Datacenter of failover.Datacenters ?? [place.datacenter]) {
-      const { Service, ServiceSubset } = failover;
-      const wanted = rewritten(place, {
-        Datacenter,
-        ...(Service === undefined ? {} : { Service }),
-        ...(ServiceSubset === undefined ? {} : { ServiceSubset }),
-      });
+    for (const wanted of failoverRedirects(place, failover).map((each) => rewritten(place, each))) {
       if (targetId(wanted) === own) continue;
       const { place: found, entry: foundEntry } = this.#follow(wanted);
       ids.push(this.#target(found, foundEntry).ID);
@@ -291,6 +303,47 @@ function rewritten(place: Place, { Service = place.service, ServiceSubset, Datac
     service: Service,
     subset: ServiceSubset ?? (Service === place.service ? place.subset : ''),
     datacenter: Datacenter ?? place.datacenter,
+  };
+}
+
+function failoverRedirects(place: Place, failover: Failover): readonly Redirect[] {
+  const { Service, ServiceSubset, Datacenters = [place.datacenter], Targets } = failover;
+  if (Targets !== undefined) return Targets;
+  return Datacenters.map((Datacenter) => ({
+    Datacenter,
+    ...(Service === undefined ? {} : { Service }),
+    ...(ServiceSubset === undefined ? {} : { ServiceSubset }),
+  }));
+}
+
+/** A split inside another one changes what the outer one changes too; where both name a header, its own change counts. */
+function withOuter(split: Split, outer: Split): Split {
+  const RequestHeaders = merged(outer.RequestHeaders, split.RequestHeaders);
+  const ResponseHeaders = merged(outer.ResponseHeaders, split.ResponseHeaders);
+  return {
+    ...split,
+    ...(RequestHeaders === undefined ? {} : { RequestHeaders }),
+    ...(ResponseHeaders === undefined ? {} : { ResponseHeaders }),
+  };
+}
+
+function merged(outer: HeaderModifiers | undefined, inner: HeaderModifiers | undefined): HeaderModifiers | undefined {
+  if (outer === undefined || inner === undefined) return inner ?? outer;
+  const Remove = [...new Set([...(outer.Remove ?? []), ...(inner.Remove ?? [])])];
+  return {
+    ...(outer.Add || inner.Add ? { Add: { ...outer.Add, ...inner.Add } } : {}),
+    ...(outer.Set || inner.Set ? { Set: { ...outer.Set, ...inner.Set } } : {}),
+    ...(Remove.length > 0 ? { Remove } : {}),
+  };
+}
+
+function definitionOf({ RequestHeaders, ResponseHeaders }: Split): Pick<ChainSplit, 'Definition'> {
+  if (RequestHeaders === undefined && ResponseHeaders === undefined) return {};
+  return {
+    Definition: {
+      ...(RequestHeaders === undefined ? {} : { RequestHeaders }),
+      ...(ResponseHeaders === undefined ? {} : { ResponseHeaders }),
+    },
   };
 }
 

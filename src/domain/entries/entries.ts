@@ -2,6 +2,7 @@ import { IsthmusError } from '../../lib/errors.ts';
 import type { ConfigEntry, ConfigEntryKind } from '../../model/config-entry.ts';
 import type { ChainArgs, ChainOverrides, DiscoveryChain, ServiceTargets } from '../../model/discovery-chain.ts';
 import type { ServiceIntentionsEntry } from '../../model/intention.ts';
+import type { JwtProviderEntry } from '../../model/layer7/jwt-provider.ts';
 import { foldName } from '../../model/names.ts';
 import { normaliseIntentions, validateIntentions } from '../../model/service-intentions.ts';
 import type { Read } from '../../store/read.ts';
@@ -14,7 +15,7 @@ import { KeptTargets } from './kept-targets.ts';
 import { decodeEntry, isKind, KINDS, requireKind, validateEntry } from './kinds/registry.ts';
 import { sourceTopic } from './kinds/service-intentions.ts';
 import { NAME_INDEX, NamedEntries, nameKey, type RenamedEntry } from './named-entries.ts';
-import { CHAIN_INDEX, CHAIN_KINDS, checkServiceGraph } from './service-graph.ts';
+import { CHAIN_INDEX, CHAIN_KINDS, checkServiceGraph, PROVIDER_INDEX, providerNames } from './service-graph.ts';
 import { compileTargets } from './service-targets.ts';
 
 export interface EntriesDeps {
@@ -69,6 +70,7 @@ const GUARD_KEY = 'guard';
 /** Entries renamed in one step at most. */
 const RENAMED_AT_ONCE = 100;
 const INTENTIONS = 'service-intentions';
+const PROVIDERS = 'jwt-provider';
 
 /** Configuration entries: one table for all kinds, their rules, and what can be asked of them. */
 export function createEntries(deps: EntriesDeps): Entries {
@@ -84,6 +86,7 @@ export function createEntries(deps: EntriesDeps): Entries {
           ? [...new Set([entry.Name, ...(KINDS[entry.Kind].mentions?.(entry) ?? [])])]
           : [];
       },
+      [PROVIDER_INDEX]: (entry) => [...providerNames(entry)],
       source: (entry) =>
         entry.Kind === INTENTIONS ? [...new Set(asIntentions(entry).Sources.map(({ Name }) => foldName(Name)))] : [],
       legacyId: (entry) =>
@@ -271,10 +274,13 @@ function intentionEntries(table: Table<ConfigEntry>, named: NamedEntries, put: (
       validateIntentions(normalised, options);
       put(tx, normalised as unknown as ConfigEntry);
     },
+    provider: (name: string) => named.get(PROVIDERS, name)?.value as (ConfigEntry & JwtProviderEntry) | undefined,
+    isProvider: (key: string) => key.startsWith(`${joinKey(PROVIDERS)}/`),
     destinationOf: (key: string) =>
       key.startsWith(prefix) ? foldName(decodeURIComponent(key.slice(prefix.length))) : undefined,
     topics: {
       all: kindTopic(INTENTIONS),
+      providers: kindTopic(PROVIDERS),
       destination: (name: string) => entryTopic(INTENTIONS, name),
       source: sourceTopic,
     },

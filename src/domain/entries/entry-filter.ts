@@ -26,10 +26,12 @@ export function filterEntries(
 }
 
 function selectable(fields: Fields): select.Fields {
-  return Object.fromEntries(Object.entries(fields).map(([name, field]) => [name, selector(field)]));
+  return Object.fromEntries(
+    Object.entries(fields).flatMap(([name, field]) => (field.type === 'refused' ? [] : [[name, selector(field)]])),
+  );
 }
 
-function selector(field: Field): select.Field {
+function selector(field: Exclude<Field, { readonly type: 'refused' }>): select.Field {
   switch (field.type) {
     case 'string':
     case 'name':

@@ -13,6 +13,8 @@ export type Field =
   /** `shown` keeps an object without fields. */
   | { readonly type: 'object'; readonly fields: Fields; readonly shown?: boolean }
   | { readonly type: 'list'; readonly of: Fields }
+  /** Of Consul, but not offered here: an entry that uses it is refused with this reason. */
+  | { readonly type: 'refused'; readonly because: string }
   | { readonly type: 'map'; readonly of: Fields };
 
 /** Canonical field names, in the order in which they are shown. */
@@ -31,8 +33,8 @@ export const DURATION: Field = { type: 'duration' };
 export const COUNTS: Field = { type: 'integers' };
 export const OPAQUE: Field = { type: 'opaque' };
 
-/** Fields that every kind accepts and that are not stored: the indexes are the store's. */
-const IGNORED = new Set(['createindex', 'modifyindex']);
+/** Fields that every kind accepts and that are not stored: the indexes are the store's, a hash is Consul's. */
+const IGNORED = new Set(['createindex', 'modifyindex', 'hash']);
 
 interface Problems {
   /** Keys, each with the reason where there is more to say. */
@@ -99,13 +101,22 @@ function decodeObject(fields: Fields, raw: Plain, path: string, problems: Proble
   }
   const result: Plain = {};
   for (const [name, field] of Object.entries(fields)) {
+    if (field.type === 'refused') {
+      if (found.get(name)) problems.unknown.push(`${JSON.stringify(path + name)}, ${field.because}`);
+      continue;
+    }
     const value = decodeValue(field, found.get(name), path + name, problems);
     if (value !== undefined) result[name] = value;
   }
   return result;
 }
 
-function decodeValue(field: Field, raw: unknown, path: string, problems: Problems): unknown {
+function decodeValue(
+  field: Exclude<Field, { readonly type: 'refused' }>,
+  raw: unknown,
+  path: string,
+  problems: Problems,
+): unknown {
   if (raw === undefined || raw === null) return emptyValue(field);
   switch (field.type) {
     case 'string':

@@ -1,4 +1,6 @@
 import type { IntentionAction, ServiceIntentionsEntry, Verdicts } from '../../model/intention.ts';
+import { compilePermissions } from '../../model/layer7/compile-permissions.ts';
+import { providersOf } from '../../model/layer7/permissions.ts';
 import { WILDCARD } from '../../model/service-intentions.ts';
 import { compileVerdicts } from '../../model/verdicts.ts';
 import type { AppliedCommit } from '../../store/store.ts';
@@ -39,7 +41,7 @@ export class CompiledVerdicts {
     for (const change of commit.changes) {
       if (change.table !== this.#entries.tableName) continue;
       const destination = this.#entries.destinationOf(change.key);
-      if (destination === WILDCARD) this.#kept.clear();
+      if (destination === WILDCARD || this.#entries.isProvider(change.key)) this.#kept.clear();
       else if (destination !== undefined) this.#kept.delete(destination);
     }
   }
@@ -47,11 +49,14 @@ export class CompiledVerdicts {
   #compile(destination: string, destinationDatacenter: string): Verdicts {
     const rows: (Stored<ServiceIntentionsEntry> | undefined)[] = [this.#entries.get(destination)];
     if (destination !== WILDCARD) rows.push(this.#entries.get(WILDCARD));
-    return compileVerdicts({
+    const verdicts = compileVerdicts({
       destination,
       destinationDatacenter,
       entries: rows.flatMap((row) => (row === undefined ? [] : [{ entry: row.value, revision: row.modRevision }])),
       defaultAction: this.#defaultAction,
     });
+    const names = providersOf(compilePermissions(verdicts));
+    if (names.length === 0) return verdicts;
+    return { ...verdicts, providers: names.flatMap((name) => this.#entries.provider(name) ?? []) };
   }
 }

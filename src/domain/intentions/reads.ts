@@ -118,7 +118,7 @@ export function createIntentionReads(deps: IntentionReadsDeps): IntentionReads {
         }),
     },
     'intentions.verdicts': {
-      topics: ({ destination }) => decisive(destination),
+      topics: ({ destination }) => [...decisive(destination), entries.topics.providers],
       produce: ({ destination }) => compiled.get(foldName(destination), datacenter),
     },
   };

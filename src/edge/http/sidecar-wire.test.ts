@@ -12,6 +12,7 @@ import type { CaRoots, LeafCert } from '../../model/ca.ts';
 import type { NodeService, ServiceInstance } from '../../model/catalog.ts';
 import type { DiscoveryChain } from '../../model/discovery-chain.ts';
 import type { Verdicts } from '../../model/intention.ts';
+import { compileMesh } from '../../model/layer7/mesh-settings.ts';
 import type { SidecarUpdate } from '../../model/sidecar.ts';
 import type { ResolvedTarget, ResolvedUpstream } from '../../model/upstream.ts';
 import type { ServerContract } from '../../rpc/contract/contract.ts';
@@ -64,6 +65,7 @@ class FakeContract {
 
 const DEFAULTS = FakeContract.key('config.list', { kind: 'proxy-defaults' });
 const SERVICE_DEFAULTS = FakeContract.key('config.list', { kind: 'service-defaults', filter: 'Name == "web"' });
+const MESH = FakeContract.key('config.list', { kind: 'mesh' });
 const VERDICTS = FakeContract.key('intentions.verdicts', { destination: 'web' });
 const DB = FakeContract.key('upstreams.resolve', { type: 'service', name: 'db', datacenter: 'dc2' });
 const CACHE = FakeContract.key('upstreams.resolve', { type: 'service', name: 'cache', datacenter: 'dc1' });
@@ -234,6 +236,7 @@ type Started = ReturnType<typeof start>;
 function answerAll({ contract, roots, leaves }: Started): void {
   contract.answer(DEFAULTS, []);
   contract.answer(SERVICE_DEFAULTS, []);
+  contract.answer(MESH, []);
   contract.answer(VERDICTS, verdicts(5));
   contract.answer(DB, db(instance('db-1', 'passing')));
   contract.answer(CACHE, NOBODY);
@@ -271,6 +274,7 @@ describe('proxy configuration', () => {
     const { contract, roots, leaves } = all;
     const { seen } = await open(all.configs);
     contract.answer(SERVICE_DEFAULTS, []);
+    contract.answer(MESH, []);
     contract.answer(DEFAULTS, [
       { Kind: 'proxy-defaults', Name: 'global', Config: { a: 1, max_inbound_connections: 1 } },
     ]);
@@ -327,6 +331,7 @@ describe('proxy configuration', () => {
           validBefore: '2026-01-04T00:00:00Z',
         },
         verdicts: verdicts(5),
+        inbound: { protocol: 'tcp', mesh: compileMesh() },
         endpoints: {
           [DB_KEY]: [
             {
@@ -464,6 +469,7 @@ describe('proxy configuration', () => {
     const { contract, roots, leaves } = all;
     contract.answer(DEFAULTS, []);
     contract.answer(SERVICE_DEFAULTS, []);
+    contract.answer(MESH, []);
     contract.answer(VERDICTS, verdicts(5));
     contract.answer(CACHE, NOBODY);
     roots.set(makeRoots('r1'), 1);
@@ -486,7 +492,7 @@ describe('proxy configuration', () => {
     expect(all.contract.opened.filter((key) => key === DB)).toHaveLength(1);
     first.controller.abort();
     await settle();
-    expect(all.contract.open).toBe(6);
+    expect(all.contract.open).toBe(7);
     second.controller.abort();
     await settle();
     expect(all.contract.open).toBe(0);
@@ -524,6 +530,27 @@ describe('proxy configuration', () => {
     ]);
   });
 
+  it('says how requests that come in are seen, and follows the mesh entry and the protocol', async () => {
+    const all = start();
+    answerAll(all);
+    const { seen } = await open(all.configs);
+    await settle();
+    all.contract.answer(SERVICE_DEFAULTS, [
+      { Kind: 'service-defaults', Name: 'web', Protocol: 'http', LocalRequestTimeoutMs: 7 },
+    ]);
+    await settle();
+    expect(seen[1]).toMatchObject({
+      inbound: { protocol: 'http' },
+      config: { config: { local_request_timeout_ms: 7 } },
+    });
+    all.contract.answer(MESH, [
+      { Kind: 'mesh', Name: 'mesh', HTTP: { Incoming: { RequestNormalization: { MergeSlashes: true } } } },
+    ]);
+    await settle();
+    expect(seen[2]).toMatchObject({ inbound: { mesh: { normalisation: { mergeSlashes: true, path: true } } } });
+    expect(Object.keys(seen[2] ?? {})).toEqual(['version', 'inbound']);
+  });
+
   it('follows changes of the registration', async () => {
     const all = start();
     answerAll(all);
@@ -532,7 +559,7 @@ describe('proxy configuration', () => {
     all.register(proxy({ Upstreams: [] }));
     await settle();
     expect(seen[1]).toMatchObject({ version: 2, config: { upstreams: [] } });
-    expect(all.contract.open).toBe(3);
+    expect(all.contract.open).toBe(4);
     all.register(proxy({ DestinationServiceName: 'other' }));
     await settle();
     expect(ended()).toMatchObject({ code: 'unavailable' });

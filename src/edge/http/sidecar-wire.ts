@@ -55,6 +55,9 @@ export class SidecarWire {
       ...(snapshot.leaf === before?.leaf ? {} : { leaf: sidecarLeaf(snapshot.leaf) }),
       ...(snapshot.verdicts === before?.verdicts ? {} : { verdicts: snapshot.verdicts }),
       ...refusedPart(snapshot.refused, before?.refused),
+      ...(snapshot.protocol === before?.protocol && snapshot.entries.mesh === before.entries.mesh
+        ? {}
+        : { inbound: { protocol: snapshot.protocol, mesh: snapshot.entries.mesh } }),
       ...upstreamParts(snapshot.upstreams, before?.upstreams),
     };
     this.#sent = snapshot;

@@ -1,5 +1,6 @@
 import type { IntentionPermission, JwtFields, VerdictRule, Verdicts } from '../intention.ts';
 import { foldName } from '../names.ts';
+import { compileJwtProvider, type JwtProvider } from './jwt-provider.ts';
 import { compileMatch } from './match.ts';
 import type { Permission, PermissionRule, PermissionRules, TokenRequirement } from './permissions.ts';
 
@@ -17,6 +18,11 @@ export function compilePermissions(verdicts: Verdicts): PermissionRules {
     COMPILED.set(verdicts, rules);
   }
   return rules;
+}
+
+/** By name, the issuers of the tokens that the rules need; a token of one that is not here is never valid. */
+export function compileProviders({ providers = [] }: Verdicts): ReadonlyMap<string, JwtProvider> {
+  return new Map(providers.map((entry) => [entry.Name, compileJwtProvider(entry)]));
 }
 
 function ruleOf(rule: VerdictRule): PermissionRule {

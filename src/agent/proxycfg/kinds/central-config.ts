@@ -1,7 +1,10 @@
-import type { ConfigEntry } from '../../../model/config-entry.ts';
 import type { Options } from '../../../model/proxy-options.ts';
+import type { CentralEntries } from './central-entries.ts';
 
-/** What the `service-defaults` entry of a proxy's service says about its proxies, as options of a registration. */
+/**
+ * What entries say about the proxies of a service, as options of a registration, which goes before them. `service-defaults`
+ * goes before `proxy-defaults`, and in it an upstream's own override before the defaults of all, key by key.
+ */
 export interface CentralConfig {
   /** Of the proxy. */
   readonly proxy: Options;
@@ -9,24 +12,27 @@ export interface CentralConfig {
   upstream(name: string): Options;
 }
 
-export const NO_CENTRAL_CONFIG: CentralConfig = { proxy: {}, upstream: () => ({}) };
-
 type Fields = Readonly<Record<string, unknown>>;
 
-export function centralConfig(entry: ConfigEntry | undefined): CentralConfig {
-  if (entry === undefined) return NO_CENTRAL_CONFIG;
-  const fields = entry as unknown as Fields;
+export function centralConfig({ proxies, service }: Partial<CentralEntries> = {}): CentralConfig {
+  const fields: Fields = service ?? {};
   const { Defaults, Overrides } = (fields.UpstreamConfig ?? {}) as {
     readonly Defaults?: Fields;
     readonly Overrides?: readonly Fields[];
   };
   return {
-    proxy: given({
-      max_inbound_connections: fields.MaxInboundConnections,
-      local_connect_timeout_ms: fields.LocalConnectTimeoutMs,
-    }),
+    proxy: {
+      ...(proxies?.Config as Options | undefined),
+      ...given({
+        protocol: fields.Protocol,
+        max_inbound_connections: fields.MaxInboundConnections,
+        local_connect_timeout_ms: fields.LocalConnectTimeoutMs,
+        local_request_timeout_ms: fields.LocalRequestTimeoutMs,
+        balance_inbound_connections: fields.BalanceInboundConnections,
+      }),
+    },
     upstream(name) {
-      const own = Overrides?.find((override) => override.Name === name);
+      const own = Overrides?.find((override) => override.Name === name.toLowerCase());
       return { ...upstreamOptions(Defaults), ...upstreamOptions(own) };
     },
   };
@@ -38,6 +44,10 @@ function upstreamOptions(fields: Fields | undefined): Options {
   const check = fields.PassiveHealthCheck as Fields | undefined;
   return given({
     connect_timeout_ms: fields.ConnectTimeoutMs,
+    protocol: fields.Protocol,
+    envoy_listener_json: fields.EnvoyListenerJSON,
+    envoy_cluster_json: fields.EnvoyClusterJSON,
+    balance_outbound_connections: fields.BalanceOutboundConnections,
     limits:
       limits &&
       given({

@@ -18,11 +18,10 @@ export interface Whereabouts {
 export function sidecarConfig(
   proxy: NodeService,
   { datacenter, node, registered, addresses }: Whereabouts,
-  defaults: Readonly<Record<string, unknown>>,
   central: CentralConfig,
 ): SidecarConfig {
   const { Proxy: settings } = proxy;
-  const config = { ...defaults, ...central.proxy, ...settings.Config };
+  const config = { ...central.proxy, ...settings.Config };
   const address = textOf(config.bind_address) ?? (proxy.Address || addresses.any);
   const port = numberOf(config.bind_port) ?? proxy.Port;
   return {
@@ -37,6 +36,11 @@ export function sidecarConfig(
     upstreams: (settings.Upstreams ?? []).map((upstream) => sidecarUpstream(upstream, datacenter, addresses, central)),
     config,
   };
+}
+
+/** What the service behind the proxy speaks: `tcp` when nothing is said. */
+export function protocolOf({ config }: SidecarConfig): string {
+  return textOf(config.protocol)?.toLowerCase() ?? 'tcp';
 }
 
 /** Upstreams that ask for a mesh gateway, with the mode. */

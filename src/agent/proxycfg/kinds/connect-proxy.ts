@@ -1,10 +1,10 @@
 import type { NodeService } from '../../../model/catalog.ts';
 import type { Verdicts } from '../../../model/intention.ts';
-import { foldName } from '../../../model/names.ts';
 import type { SidecarConfig } from '../../../model/sidecar.ts';
 import type { UpstreamState } from '../upstream-resolver.ts';
-import { type CentralConfig, centralConfig, NO_CENTRAL_CONFIG } from './central-config.ts';
-import { gatewayModes, sidecarConfig } from './connect-proxy-config.ts';
+import { centralConfig } from './central-config.ts';
+import { type FollowedEntries, followEntries } from './central-entries.ts';
+import { gatewayModes, protocolOf, sidecarConfig } from './connect-proxy-config.ts';
 import type { FollowedKind, KindContext, KindPart, ProxyKind } from './kind.ts';
 import { Permissions } from './permissions.ts';
 
@@ -26,10 +26,7 @@ class FollowedConnectProxy implements FollowedKind {
   readonly #upstreams = new Map<string, FollowedUpstream>();
   readonly #permissions: Permissions;
   readonly #gatewaysTold = new Set<string>();
-  /** Of all proxies. */
-  #defaults: Readonly<Record<string, unknown>> | undefined;
-  /** Of its service. */
-  #central: CentralConfig | undefined;
+  #entries: FollowedEntries | undefined;
   #config: SidecarConfig;
   #verdicts: Verdicts | undefined;
   /** The present part; undefined once something changed. */
@@ -48,21 +45,14 @@ class FollowedConnectProxy implements FollowedKind {
       changed: () => this.#changed(),
     });
     const options = token === undefined ? {} : { token };
+    this.#entries = followEntries(pool, this.#config.service, token, () => {
+      if (this.#entries === undefined) return; // what is known at once is asked for below
+      this.reconfigure();
+      this.#changed();
+    });
+    this.reconfigure();
     this.#undo.push(
-      pool.follow('config.list', { kind: 'proxy-defaults' }, options, ({ value }) => {
-        const entry = value?.find(({ Name }) => Name === 'global');
-        const known = this.#defaults !== undefined;
-        this.#defaults = (entry?.Config as Readonly<Record<string, unknown>> | undefined) ?? {};
-        this.reconfigure();
-        if (!known) this.#changed();
-      }),
-      pool.follow('config.list', serviceDefaultsOf(this.#config.service), options, ({ value }) => {
-        const known = this.#central !== undefined;
-        if (value === undefined && known) return; // what was last known stays in force
-        this.#central = centralConfig(value?.[0]);
-        this.reconfigure();
-        if (!known) this.#changed();
-      }),
+      () => this.#entries?.close(),
       pool.follow('intentions.verdicts', { destination: this.#config.service }, options, ({ value }) => {
         if (value === undefined || value === this.#verdicts) return; // what was last known stays in force
         this.#verdicts = value;
@@ -101,11 +91,12 @@ class FollowedConnectProxy implements FollowedKind {
       if (!this.#gatewaysTold.has(upstream)) this.#context.onGateway(upstream, mode);
       this.#gatewaysTold.add(upstream);
     }
-    return sidecarConfig(registration, this.#context, this.#defaults ?? {}, this.#central ?? NO_CENTRAL_CONFIG);
+    return sidecarConfig(registration, this.#context, centralConfig(this.#entries?.current()));
   }
 
   #make(): KindPart | undefined {
-    if (this.#verdicts === undefined || this.#defaults === undefined || this.#central === undefined) return undefined;
+    const entries = this.#entries?.current();
+    if (this.#verdicts === undefined || entries === undefined) return undefined;
     const upstreams = new Map<string, UpstreamState>();
     const refused = new Map<string, readonly string[]>();
     for (const { key } of this.#config.upstreams) {
@@ -118,6 +109,8 @@ class FollowedConnectProxy implements FollowedKind {
     return {
       kind: 'connect-proxy',
       config: this.#config,
+      protocol: protocolOf(this.#config),
+      entries,
       verdicts: this.#verdicts,
       upstreams: kept(this.#last?.upstreams, upstreams, Object.is),
       refused: kept(this.#last?.refused, refused, sameNames),
@@ -163,10 +156,6 @@ class FollowedConnectProxy implements FollowedKind {
     this.#part = undefined;
     this.#context.changed();
   }
-}
-
-function serviceDefaultsOf(service: string): { readonly kind: string; readonly filter: string } {
-  return { kind: 'service-defaults', filter: `Name == ${JSON.stringify(foldName(service))}` };
 }
 
 /** The map of before when the new one holds the same. */

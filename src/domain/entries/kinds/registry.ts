@@ -12,7 +12,9 @@ import {
   TEXT,
   TEXT_MAP,
 } from '../schema.ts';
+import { jwtProvider } from './jwt-provider.ts';
 import { type KindSpec, rejected } from './kind.ts';
+import { mesh } from './mesh.ts';
 import { proxyDefaults } from './proxy-defaults.ts';
 import { serviceDefaults } from './service-defaults.ts';
 import { serviceIntentions } from './service-intentions.ts';
@@ -28,6 +30,8 @@ export const KINDS: Readonly<Record<ConfigEntryKind, KindSpec>> = {
   'service-splitter': erase(serviceSplitter),
   'service-router': erase(serviceRouter),
   'service-intentions': erase(serviceIntentions),
+  mesh: erase(mesh),
+  'jwt-provider': erase(jwtProvider),
 };
 
 /** A spec only ever sees entries that its own decoding made. */

@@ -2,15 +2,26 @@ import type { ConfigEntry } from '../../../model/config-entry.ts';
 import type { ServiceIntentionsEntry } from '../../../model/intention.ts';
 import { foldName } from '../../../model/names.ts';
 import { normaliseIntentions, validateIntentions } from '../../../model/service-intentions.ts';
-import { COUNT, NAME, NAMES, TEXT, TEXT_MAP, TEXTS } from '../schema.ts';
+import { COUNT, type Field, FLAG, NAME, NAMES, TEXT, TEXT_MAP, TEXTS } from '../schema.ts';
+import { HEADER_MATCH } from './http-match.ts';
 import { type KindSpec, validateMeta } from './kind.ts';
-import { HEADER_MATCH } from './service-router.ts';
+
+const JWT: Field = {
+  type: 'object',
+  fields: {
+    Providers: {
+      type: 'list',
+      of: { Name: NAME, VerifyClaims: { type: 'list', of: { Path: TEXTS, Value: TEXT } } },
+    },
+  },
+};
 
 /** Who may connect to a service. The rules are in the model, where the views on intentions find them too. */
 export const serviceIntentions: KindSpec<ServiceIntentionsEntry & ConfigEntry> = {
   kind: 'service-intentions',
   fields: {
     Datacenters: NAMES,
+    JWT,
     Sources: {
       type: 'list',
       of: {
@@ -26,10 +37,11 @@ export const serviceIntentions: KindSpec<ServiceIntentionsEntry & ConfigEntry> =
                 PathExact: TEXT,
                 PathPrefix: TEXT,
                 PathRegex: TEXT,
-                Header: { type: 'list', of: HEADER_MATCH },
+                Header: { type: 'list', of: { ...HEADER_MATCH, IgnoreCase: FLAG } },
                 Methods: TEXTS,
               },
             },
+            JWT,
           },
         },
         Precedence: COUNT,

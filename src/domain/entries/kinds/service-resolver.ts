@@ -1,10 +1,21 @@
 import { parseDuration } from '../../../lib/duration.ts';
 import { IsthmusError } from '../../../lib/errors.ts';
 import type { ConfigEntry } from '../../../model/config-entry.ts';
-import type { LoadBalancerFields } from '../../../model/discovery-chain.ts';
+import type {
+  FailoverPolicyFields,
+  LoadBalancerFields,
+  PrioritizeByLocalityFields,
+} from '../../../model/discovery-chain.ts';
 import { serviceInstanceFilter } from '../../../model/filter/schemas.ts';
-import { COUNT, DURATION, FLAG, NAME, NAMES, TEXT } from '../schema.ts';
+import { DURATION, FLAG, NAME, NAMES, TEXT } from '../schema.ts';
 import { type KindSpec, rejected, requireName, validateMeta } from './kind.ts';
+import { LOAD_BALANCER, validateLoadBalancer } from './load-balancer.ts';
+import {
+  FAILOVER_POLICY,
+  PRIORITIZE_BY_LOCALITY,
+  validateFailoverPolicy,
+  validatePrioritizeByLocality,
+} from './locality.ts';
 
 export interface Redirect {
   readonly Service?: string;
@@ -18,6 +29,9 @@ export interface Failover {
   readonly ServiceSubset?: string;
   readonly Namespace?: string;
   readonly Datacenters?: readonly string[];
+  /** Instead of all of these: each in its order. */
+  readonly Targets?: readonly Redirect[];
+  readonly Policy?: FailoverPolicyFields;
 }
 
 export interface Subset {
@@ -28,11 +42,14 @@ export interface Subset {
 export interface ServiceResolver extends ConfigEntry {
   readonly Kind: 'service-resolver';
   readonly ConnectTimeout?: string;
+  /** Below zero: for ever. */
+  readonly RequestTimeout?: string;
   readonly DefaultSubset?: string;
   readonly Subsets?: Readonly<Record<string, Subset>>;
   readonly Redirect?: Redirect;
   readonly Failover?: Readonly<Record<string, Failover>>;
   readonly LoadBalancer?: LoadBalancerFields;
+  readonly PrioritizeByLocality?: PrioritizeByLocalityFields;
 }
 
 /** A subset's name becomes part of a DNS name. */
@@ -46,31 +63,31 @@ export const serviceResolver: KindSpec<ServiceResolver> = {
     Subsets: { type: 'map', of: { Filter: TEXT, OnlyPassing: FLAG } },
     Redirect: {
       type: 'object',
-      fields: { Service: NAME, ServiceSubset: TEXT, Namespace: TEXT, Datacenter: NAME },
+      fields: {
+        Service: NAME,
+        ServiceSubset: TEXT,
+        Namespace: TEXT,
+        Datacenter: NAME,
+      },
     },
     Failover: {
       type: 'map',
-      of: { Service: NAME, ServiceSubset: TEXT, Namespace: TEXT, Datacenters: NAMES },
-    },
-    ConnectTimeout: DURATION,
-    LoadBalancer: {
-      type: 'object',
-      fields: {
-        Policy: TEXT,
-        RingHashConfig: { type: 'object', fields: { MinimumRingSize: COUNT, MaximumRingSize: COUNT } },
-        LeastRequestConfig: { type: 'object', fields: { ChoiceCount: COUNT } },
-        HashPolicies: {
+      of: {
+        Service: NAME,
+        ServiceSubset: TEXT,
+        Namespace: TEXT,
+        Datacenters: NAMES,
+        Targets: {
           type: 'list',
-          of: {
-            Field: TEXT,
-            FieldValue: TEXT,
-            CookieConfig: { type: 'object', fields: { Session: FLAG, TTL: DURATION, Path: TEXT } },
-            SourceIP: FLAG,
-            Terminal: FLAG,
-          },
+          of: { Service: NAME, ServiceSubset: TEXT, Namespace: TEXT, Datacenter: NAME },
         },
+        Policy: FAILOVER_POLICY,
       },
     },
+    ConnectTimeout: DURATION,
+    RequestTimeout: DURATION,
+    LoadBalancer: LOAD_BALANCER,
+    PrioritizeByLocality: PRIORITIZE_BY_LOCALITY,
   },
   normalise: (entry) => entry,
   validate(entry) {
@@ -90,13 +107,16 @@ export const serviceResolver: KindSpec<ServiceResolver> = {
     if (entry.Redirect !== undefined) validateRedirect(entry, entry.Redirect, isSubset);
     for (const [subset, failover] of Object.entries(entry.Failover ?? {}))
       validateFailover(entry, subset, failover, isSubset);
+    if (entry.LoadBalancer !== undefined) validateLoadBalancer(entry.LoadBalancer);
+    validatePrioritizeByLocality(entry.PrioritizeByLocality);
     if (entry.ConnectTimeout !== undefined && parseDuration(entry.ConnectTimeout) < 0)
       throw rejected(`Bad ConnectTimeout '${entry.ConnectTimeout}', must be >= 0`);
   },
   mentions(entry) {
     const names = new Set<string>();
     if (entry.Redirect?.Service !== undefined) names.add(entry.Redirect.Service);
-    for (const { Service } of Object.values(entry.Failover ?? {})) if (Service !== undefined) names.add(Service);
+    for (const { Service, Targets = [] } of Object.values(entry.Failover ?? {}))
+      for (const target of [{ Service }, ...Targets]) if (target.Service !== undefined) names.add(target.Service);
     return [...names];
   },
 };
@@ -130,13 +150,32 @@ function validateFailover(
 ): void {
   const where = `Bad Failover[${quote(subset)}]`;
   if (subset !== '*' && !isSubset(subset)) throw rejected(`${where}: not a valid subset`);
-  const { Service, ServiceSubset, Namespace, Datacenters } = failover;
+  const { Service, ServiceSubset, Namespace, Datacenters, Targets } = failover;
+  validateFailoverPolicy(failover.Policy, where);
+  if (Targets !== undefined) {
+    for (const [name, value] of Object.entries({ Service, ServiceSubset, Namespace, Datacenters }))
+      if (value !== undefined) throw rejected(`${where}: Targets cannot be set with ${name}`);
+    for (const [at, target] of Targets.entries()) validateTarget(entry, target, `${where}.Targets[${at}]`, isSubset);
+    return;
+  }
   if (Service === undefined && ServiceSubset === undefined && Namespace === undefined && Datacenters === undefined)
     throw rejected(`${where} one of Service, ServiceSubset, Namespace, or Datacenters is required`);
   const own = Service === undefined || Service === entry.Name;
   if (ServiceSubset !== undefined && own && !isSubset(ServiceSubset))
     throw rejected(`${where}.ServiceSubset ${quote(ServiceSubset)} is not a valid subset of ${quote(entry.Name)}`);
   if (Datacenters?.includes('')) throw rejected(`${where}.Datacenters: found empty datacenter`);
+}
+
+function validateTarget(
+  entry: ServiceResolver,
+  { Service = entry.Name, ServiceSubset, Datacenter }: Redirect,
+  where: string,
+  isSubset: (name: string) => boolean,
+): void {
+  if (Service === entry.Name && ServiceSubset === undefined && Datacenter === undefined)
+    throw rejected(`${where}: one of Service, ServiceSubset, or Datacenter is required`);
+  if (ServiceSubset !== undefined && Service === entry.Name && !isSubset(ServiceSubset))
+    throw rejected(`${where}.ServiceSubset ${quote(ServiceSubset)} is not a valid subset of ${quote(Service)}`);
 }
 
 function quote(text: string): string {

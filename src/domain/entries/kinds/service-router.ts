@@ -1,23 +1,29 @@
 import type { ConfigEntry } from '../../../model/config-entry.ts';
 import type { RouteDefinition } from '../../../model/discovery-chain.ts';
-import type { HeaderMatchFields, QueryMatchFields } from '../../../model/layer7/match.ts';
-import { COUNT, COUNTS, DURATION, type Fields, FLAG, NAME, TEXT, TEXTS } from '../schema.ts';
+import { COUNT, COUNTS, DURATION, FLAG, NAME, TEXT, TEXTS } from '../schema.ts';
+import { HEADER_MATCH, HEADER_MODIFIERS, validateRouteMatch } from './http-match.ts';
 import { type KindSpec, rejected, requireName, validateMeta } from './kind.ts';
-
-export const HEADER_MATCH: Fields = {
-  Name: TEXT,
-  Present: FLAG,
-  Exact: TEXT,
-  Prefix: TEXT,
-  Suffix: TEXT,
-  Regex: TEXT,
-  Invert: FLAG,
-};
 
 export interface ServiceRouter extends ConfigEntry {
   readonly Kind: 'service-router';
   readonly Routes?: readonly RouteDefinition[];
 }
+
+const RETRY_CONDITIONS = new Set([
+  '5xx',
+  'gateway-error',
+  'reset',
+  'reset-before-request',
+  'connect-failure',
+  'envoy-ratelimited',
+  'retriable-4xx',
+  'refused-stream',
+  'cancelled',
+  'deadline-exceeded',
+  'internal',
+  'resource-exhausted',
+  'unavailable',
+]);
 
 /** Sends the requests of a service to others by path, header, query or method. */
 export const serviceRouter: KindSpec<ServiceRouter> = {
@@ -35,6 +41,7 @@ export const serviceRouter: KindSpec<ServiceRouter> = {
                 PathExact: TEXT,
                 PathPrefix: TEXT,
                 PathRegex: TEXT,
+                CaseInsensitive: FLAG,
                 Header: { type: 'list', of: HEADER_MATCH },
                 QueryParam: { type: 'list', of: { Name: TEXT, Present: FLAG, Exact: TEXT, Regex: TEXT } },
                 Methods: TEXTS,
@@ -50,9 +57,13 @@ export const serviceRouter: KindSpec<ServiceRouter> = {
             Namespace: TEXT,
             PrefixRewrite: TEXT,
             RequestTimeout: DURATION,
+            IdleTimeout: DURATION,
             NumRetries: COUNT,
             RetryOnConnectFailure: FLAG,
+            RetryOn: TEXTS,
             RetryOnStatusCodes: COUNTS,
+            RequestHeaders: { type: 'object', fields: HEADER_MODIFIERS },
+            ResponseHeaders: { type: 'object', fields: HEADER_MODIFIERS },
           },
         },
       },
@@ -78,31 +89,11 @@ function normaliseRoute(route: RouteDefinition): RouteDefinition {
 
 function validateRoute(route: RouteDefinition, where: string): void {
   const http = route.Match?.HTTP ?? {};
-  const { PathExact, PathPrefix, PathRegex } = http;
-  for (const [name, path] of Object.entries({ PathExact, PathPrefix })) {
-    if (path !== undefined && !path.startsWith('/'))
-      throw rejected(`${where} ${name} doesn't start with '/': ${JSON.stringify(path)}`);
-  }
-  if ([PathExact, PathPrefix, PathRegex].filter((path) => path !== undefined).length > 1)
-    throw rejected(`${where} should only contain at most one of PathExact, PathPrefix, or PathRegex`);
-  for (const [at, header] of (http.Header ?? []).entries())
-    validateMatch(header, `${where} Header[${at}]`, ['Present', 'Exact', 'Prefix', 'Suffix', 'Regex']);
-  for (const [at, param] of (http.QueryParam ?? []).entries())
-    validateMatch(param, `${where} QueryParam[${at}]`, ['Present', 'Exact', 'Regex']);
-  const methods = new Set<string>();
-  for (const method of http.Methods ?? []) {
-    if (methods.has(method)) throw rejected(`${where} Methods contains ${JSON.stringify(method)} more than once`);
-    methods.add(method);
-  }
-  if (route.Destination?.PrefixRewrite !== undefined && PathExact === undefined && PathPrefix === undefined)
+  validateRouteMatch(http, where);
+  if (route.Destination?.PrefixRewrite !== undefined && http.PathExact === undefined && http.PathPrefix === undefined)
     throw rejected(`${where} cannot make use of PrefixRewrite without configuring either PathExact or PathPrefix`);
-}
-
-/** Also the rule for the headers of an intention's permission. */
-function validateMatch(match: HeaderMatchFields | QueryMatchFields, where: string, ways: readonly string[]): void {
-  if (match.Name === undefined) throw rejected(`${where} missing required Name field`);
-  if (ways.filter((way) => Object.hasOwn(match, way)).length > 1) {
-    const list = `${ways.slice(0, -1).join(', ')}, or ${ways.at(-1)}`;
-    throw rejected(`${where} should only contain one of ${list}`);
+  for (const condition of route.Destination?.RetryOn ?? []) {
+    if (!RETRY_CONDITIONS.has(condition))
+      throw rejected(`${where} contains an invalid retry condition: ${JSON.stringify(condition)}`);
   }
 }

@@ -1,5 +1,7 @@
 import type { ConfigEntry } from '../../../model/config-entry.ts';
+import type { HeaderModifiers } from '../../../model/layer7/headers.ts';
 import { NAME, TEXT } from '../schema.ts';
+import { HEADER_MODIFIERS } from './http-match.ts';
 import { type KindSpec, rejected, requireName, validateMeta } from './kind.ts';
 
 export interface Split {
@@ -8,6 +10,8 @@ export interface Split {
   readonly Service?: string;
   readonly ServiceSubset?: string;
   readonly Namespace?: string;
+  readonly RequestHeaders?: HeaderModifiers;
+  readonly ResponseHeaders?: HeaderModifiers;
 }
 
 export interface ServiceSplitter extends ConfigEntry {
@@ -21,7 +25,14 @@ export const serviceSplitter: KindSpec<ServiceSplitter> = {
   fields: {
     Splits: {
       type: 'list',
-      of: { Weight: { type: 'number', shown: true }, Service: NAME, ServiceSubset: TEXT, Namespace: TEXT },
+      of: {
+        Weight: { type: 'number', shown: true },
+        Service: NAME,
+        ServiceSubset: TEXT,
+        Namespace: TEXT,
+        RequestHeaders: { type: 'object', fields: HEADER_MODIFIERS },
+        ResponseHeaders: { type: 'object', fields: HEADER_MODIFIERS },
+      },
     },
   },
   normalise(entry) {
@@ -35,6 +46,7 @@ export const serviceSplitter: KindSpec<ServiceSplitter> = {
     const seen = new Set<string>();
     let sum = 0;
     for (const { Service = entry.Name, ServiceSubset = '', Weight } of entry.Splits) {
+      if (Weight < 0 || Weight > 100) throw rejected(`a weight is from 0 to 100, not ${Weight}`);
       const key = JSON.stringify([Service, ServiceSubset]);
       if (seen.has(key))
         throw rejected(

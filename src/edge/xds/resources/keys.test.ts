@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { NO_CENTRAL_CONFIG } from '../../../agent/proxycfg/kinds/central-config.ts';
+import { centralConfig } from '../../../agent/proxycfg/kinds/central-config.ts';
 import { sidecarConfig } from '../../../agent/proxycfg/kinds/connect-proxy-config.ts';
 import type { NodeService } from '../../../model/catalog.ts';
 import { PROXY_KEYS, UPSTREAM_KEYS } from '../../../model/proxy-keys.ts';
@@ -30,7 +30,7 @@ describe('the documented keys of proxies', () => {
       registered: true,
       addresses: { any: '0.0.0.0', loopback: '127.0.0.1' },
     };
-    expect(sidecarConfig(registration, where, {}, NO_CENTRAL_CONFIG).listen).toEqual({ address: 'x', port: 1 });
+    expect(sidecarConfig(registration, where, centralConfig()).listen).toEqual({ address: 'x', port: 1 });
     for (const key of ['bind_address', 'bind_port']) proxy.add(key);
     expect([...proxy].sort()).toEqual(Object.keys(PROXY_KEYS).sort());
     const upstream = new Set<string>();

@@ -6,7 +6,8 @@ import { list, textOf } from './rights.ts';
 import { EVERYONE } from './roles.ts';
 
 function seesEntry(rights: Rights, { Kind, Name }: { readonly Kind: string; readonly Name: string }): boolean {
-  if (Kind === 'proxy-defaults') return true;
+  if (Kind === 'proxy-defaults' || Kind === 'mesh') return true;
+  if (Kind === 'jwt-provider') return rights.may('operator', '', 'read');
   return rights.may(Kind === 'service-intentions' ? 'intention' : 'service', Name, 'read');
 }
 
