@@ -53,7 +53,7 @@ export const LAYERS = [
   },
   { folder: 'edge/dns', floor: 6, holds: 'DNS', may: ['rpc/contract', 'rpc/subscribe', 'agent/*'] },
   { folder: 'edge/xds', floor: 6, holds: 'Envoy', may: ['rpc/contract', 'rpc/grpc', 'agent/*'] },
-  { folder: 'sidecar', floor: 6, holds: 'the built-in L4 proxy', may: ['pki'] },
+  { folder: 'sidecar', floor: 6, holds: 'the built-in proxy', may: ['pki'] },
   {
     folder: 'agent',
     floor: 5,
@@ -131,6 +131,7 @@ export const PACKAGES = {
   '@grpc/grpc-js': ['rpc/grpc', 'rpc/transport', 'store/etcd', 'edge/xds'],
   '@bufbuild/protobuf': ['rpc/transport', 'rpc/gen', 'federation', 'edge/xds', 'store/etcd'],
   '@peculiar/x509': ['pki'],
+  jose: ['sidecar'],
   'reflect-metadata': ['pki'],
   pino: ['telemetry'],
   'prom-client': ['telemetry'],

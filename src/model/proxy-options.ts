@@ -37,6 +37,8 @@ export interface LocalOptions {
   readonly connectTimeoutMs: number | undefined;
   /** `max_inbound_connections` */
   readonly maxConnections: number | undefined;
+  /** `local_request_timeout_ms`; 0: for ever. */
+  readonly requestTimeoutMs: number | undefined;
 }
 
 export function upstreamOptions(config: Options): UpstreamOptions {
@@ -61,6 +63,7 @@ export function localOptions(config: Options): LocalOptions {
   return {
     connectTimeoutMs: positive(config, 'local_connect_timeout_ms'),
     maxConnections: positive(config, 'max_inbound_connections'),
+    requestTimeoutMs: atLeastZero(config, 'local_request_timeout_ms'),
   };
 }
 
@@ -68,6 +71,11 @@ export function localOptions(config: Options): LocalOptions {
 function positive(config: Options, key: string): number | undefined {
   const number = numberOf(config[key]);
   return number !== undefined && number > 0 ? number : undefined;
+}
+
+function atLeastZero(config: Options, key: string): number | undefined {
+  const number = numberOf(config[key]);
+  return number !== undefined && number >= 0 ? number : undefined;
 }
 
 function percent(config: Options, key: string): number | undefined {

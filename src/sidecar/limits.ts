@@ -50,6 +50,16 @@ export interface SidecarLimits {
    * connections are closed. New ones are refused at once. Default 2 s.
    */
   readonly rootGraceMs: number;
+  /** From the end of a request until the end of the application's answer. Default 15 s; `local_request_timeout_ms` goes before it. */
+  readonly localRequestMs: number;
+  /** A request through the sidecar without a byte either way ends after this, unless its route says otherwise. Default 5 min. */
+  readonly requestIdleMs: number;
+  /** An idle connection to an instance is closed after this, and one to the application behind the sidecar. Default 60 s and 4 s. */
+  readonly pooledIdleMs: number;
+  readonly localPooledIdleMs: number;
+  /** Bytes kept so that a request can be sent again: of one, and of all. Default 64 KiB and 32 MiB. */
+  readonly retryBytes: number;
+  readonly retryBytesInAll: number;
   /** First and longest time that a failing instance is left out. Default 1 s and 30 s. */
   readonly ejectBaseMs: number;
   readonly ejectMaxMs: number;
@@ -77,6 +87,12 @@ export const DEFAULT_LIMITS: SidecarLimits = {
   pingIntervalMs: 10_000,
   pingTimeoutMs: 5_000,
   rootGraceMs: 2_000,
+  localRequestMs: 15_000,
+  requestIdleMs: 300_000,
+  pooledIdleMs: 60_000,
+  localPooledIdleMs: 4_000,
+  retryBytes: 64 * 1_024,
+  retryBytesInAll: 32 * 1_024 * 1_024,
   ejectBaseMs: 1_000,
   ejectMaxMs: 30_000,
 };

@@ -21,6 +21,8 @@ export interface SidecarMeters {
   readonly tunnelsOpened: Counter;
   readonly retries: Counter;
   readonly updates: Counter;
+  readonly requests: Counter;
+  readonly requestRetries: Counter;
   readonly gauges: readonly Gauge[];
 }
 
@@ -74,6 +76,16 @@ export function createMeters(metrics: Metrics, gauges: SidecarGauges): SidecarMe
       name: 'isthmus_sidecar_updates_total',
       help: 'Updates from the agent, by whether they could be put into effect.',
       labels: ['result'],
+    }),
+    requests: metrics.counter({
+      name: 'isthmus_sidecar_requests_total',
+      help: 'HTTP requests, by the class of the status they were answered with; none: given up.',
+      labels: ['direction', 'status'],
+    }),
+    requestRetries: metrics.counter({
+      name: 'isthmus_sidecar_request_retries_total',
+      help: 'HTTP requests that were sent once more.',
+      labels: ['direction'],
     }),
     gauges: [
       metrics.gauge(

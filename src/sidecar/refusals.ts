@@ -10,7 +10,8 @@ export type Direction = 'inbound' | 'outbound';
  *   bad_identity: the peer's certificate · wrong_peer: another service or datacenter answered than was dialled
  * - plain_text, handshake_timeout, handshake_failed, hung_up: no TLS session came about
  * - limit: a bound of the sidecar · local_unreachable: the application behind the sidecar
- * - unreachable, no_instance: the other side · bad_request: a stream that is no CONNECT · stopping
+ * - unreachable, no_instance: the other side · bad_answer: it answers with errors
+ * - bad_request: a stream that is no CONNECT, or a request that is none · stopping
  */
 export type RefusalReason =
   | 'denied'
@@ -29,6 +30,7 @@ export type RefusalReason =
   | 'local_unreachable'
   | 'unreachable'
   | 'no_instance'
+  | 'bad_answer'
   | 'bad_request'
   | 'stopping';
 

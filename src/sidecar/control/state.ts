@@ -2,18 +2,21 @@ import type { Clock } from '../../lib/clock.ts';
 import { IsthmusError, invariant } from '../../lib/errors.ts';
 import { sleep } from '../../lib/signals.ts';
 import type { TaskGroup } from '../../lib/task.ts';
+import { isRequestProtocol } from '../../model/layer7/route-table.ts';
 import { localOptions } from '../../model/proxy-options.ts';
 import type {
   SidecarConfig,
   SidecarEndpoint,
   SidecarLeaf,
+  SidecarRequests,
   SidecarRoots,
   SidecarUpdate,
   SidecarUpstream,
 } from '../../model/sidecar.ts';
 import type { Logger, Metrics } from '../../telemetry/types.ts';
+import type { BodyBudget } from '../http/request-body.ts';
 import { Authorizer } from '../inbound/authorizer.ts';
-import type { LocalApp } from '../inbound/deps.ts';
+import type { InboundProtocol, LocalApp } from '../inbound/deps.ts';
 import { Inbound } from '../inbound/inbound.ts';
 import type { SidecarLimits } from '../limits.ts';
 import { createMeters, type SidecarMeters } from '../meters.ts';
@@ -52,6 +55,8 @@ export class SidecarState {
   readonly #instances: Instances;
   readonly #upstreams = new Map<string, Upstream>();
   readonly #endpoints = new Map<string, readonly SidecarEndpoint[]>();
+  readonly #requests = new Map<string, SidecarRequests>();
+  #inboundRequests: InboundProtocol | undefined;
   /** Listeners that close while their connections go on. */
   readonly #closing = new Set<Promise<void>>();
   readonly #closingUpstreams = new Set<Upstream>();
@@ -69,6 +74,7 @@ export class SidecarState {
   /** One at a time. */
   #binding: Promise<void> = Promise.resolve();
   #stopping = false;
+  readonly #budget: BodyBudget;
   #closedByChange = 0;
   #version = 0;
 
@@ -93,6 +99,7 @@ export class SidecarState {
         set((Math.min(...this.#trust.roots.map((root) => root.notAfter)) - clock.now()) / 1_000);
       },
     });
+    this.#budget = { left: limits.retryBytesInAll };
     this.#refusals = new Refusals({ clock, log, meters: this.#meters });
     const trust = (): Trust => this.#currentTrust();
     const dialer = new Dialer({ clock, meters: this.#meters, peers: this.#peers, trust });
@@ -116,10 +123,13 @@ export class SidecarState {
   async apply(update: SidecarUpdate): Promise<void> {
     const first = !this.ready;
     try {
-      if (update.verdicts !== undefined) {
-        this.#authorizer.set(update.verdicts);
-        this.#endForbidden();
+      if (update.inbound !== undefined) {
+        const { protocol, mesh } = update.inbound;
+        this.#inboundRequests = isRequestProtocol(protocol) ? { protocol, mesh } : undefined;
+        this.#authorizer.setByRequest(this.#inboundRequests !== undefined);
       }
+      if (update.verdicts !== undefined) this.#authorizer.set(update.verdicts);
+      if (update.verdicts !== undefined || update.inbound !== undefined) this.#endForbidden();
       if (update.refused !== undefined) {
         this.#refused = new Set(update.refused);
         this.#countClosed(this.#outboundOpen.abortWhere(this.#isRefused), 'denied');
@@ -129,6 +139,11 @@ export class SidecarState {
       if (before !== undefined && before !== this.#trust) this.#renew(before);
       if (update.config !== undefined) this.#applyConfig(update.config);
       if (this.#config !== undefined && this.#trust !== undefined) await this.#bind(first);
+      for (const [key, requests] of Object.entries(update.requests ?? {})) {
+        if (requests === null) this.#requests.delete(key);
+        else this.#requests.set(key, requests);
+        this.#upstreams.get(key)?.setRequests(requests);
+      }
       for (const [key, endpoints] of Object.entries(update.endpoints ?? {})) {
         this.#endpoints.set(key, endpoints);
         this.#upstreams.get(key)?.setEndpoints(endpoints);
@@ -246,6 +261,7 @@ export class SidecarState {
             ...config.local,
             connectTimeoutMs: options.connectTimeoutMs ?? limits.localConnectTimeoutMs,
             maxConnections: options.maxConnections ?? limits.maxInboundConnections,
+            requestTimeoutMs: options.requestTimeoutMs ?? limits.localRequestMs,
           };
   }
 
@@ -282,6 +298,7 @@ export class SidecarState {
     const keep = new Set(upstreams.map((upstream) => upstream.key));
     for (const key of [...this.#upstreams.keys()]) if (!keep.has(key)) this.#dropUpstream(key);
     for (const key of this.#endpoints.keys()) if (!keep.has(key)) this.#endpoints.delete(key);
+    for (const key of this.#requests.keys()) if (!keep.has(key)) this.#requests.delete(key);
     for (const wanted of upstreams) {
       const existing = this.#upstreams.get(wanted.key);
       if (existing !== undefined && sameUpstream(existing.config, wanted)) continue;
@@ -290,6 +307,7 @@ export class SidecarState {
       if (!(await attempt(() => upstream.start()))) continue;
       this.#upstreams.set(wanted.key, upstream);
       upstream.setEndpoints(this.#endpoints.get(wanted.key) ?? []);
+      upstream.setRequests(this.#requests.get(wanted.key) ?? null);
     }
 
     const [failure] = failures;
@@ -335,8 +353,11 @@ export class SidecarState {
         authorizer: this.#authorizer,
         open: this.#inboundOpen,
         tunnels: this.#inboundTunnels,
+        tasks: this.#deps.tasks,
+        budget: this.#budget,
         trust: () => this.#currentTrust(),
         local,
+        requests: () => this.#inboundRequests,
       },
       at,
     );
@@ -355,6 +376,8 @@ export class SidecarState {
       instances: this.#instances,
       open: this.#outboundOpen,
       isRefused: this.#isRefused,
+      trust: () => this.#currentTrust(),
+      budget: this.#budget,
     });
   }
 

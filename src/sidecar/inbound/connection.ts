@@ -6,10 +6,11 @@ import type { Peer } from '../wire/peer.ts';
 import { type End, pump } from '../wire/pump.ts';
 import { connectTcp, resetSocket, socketEnd } from '../wire/sockets.ts';
 import type { InboundDeps } from './deps.ts';
+import type { InboundRequests } from './requests.ts';
 
 export type ConnectionDeps = Pick<
   InboundDeps,
-  'clock' | 'limits' | 'meters' | 'refusals' | 'authorizer' | 'open' | 'local'
+  'clock' | 'requests' | 'limits' | 'meters' | 'refusals' | 'authorizer' | 'open' | 'local'
 >;
 
 export interface Refused {
@@ -22,21 +23,26 @@ export interface Refused {
 export class InboundConnection implements OpenConnection {
   readonly peer: Peer;
   readonly #deps: ConnectionDeps;
+  readonly #requests: InboundRequests;
   #local: Socket | undefined;
   #resetFar: (() => void) | undefined;
   #aborted = false;
 
-  constructor(peer: Peer, deps: ConnectionDeps) {
+  constructor(peer: Peer, deps: ConnectionDeps, requests: InboundRequests) {
     this.peer = peer;
     this.#deps = deps;
+    this.#requests = requests;
   }
 
-  /** Why it may not go on, or undefined. A refusal is counted and logged. */
-  admit(): Refused | undefined {
+  /**
+   * Why it may not go on, or undefined. A refusal is counted and logged.
+   * @param answers requests in it are taken, so that each that is denied is answered
+   */
+  admit(answers = false): Refused | undefined {
     const { authorizer, clock, local, open } = this.#deps;
     const { identity, notAfter, uri } = this.peer;
     const decision = authorizer.decide(identity.service, identity.datacenter);
-    if (!decision.allowed) return this.#refuse('denied', authorizer.explain(decision));
+    if (!decision.allowed && !answers) return this.#refuse('denied', authorizer.explain(decision));
     if (clock.now() > notAfter + 999) return this.#refuse('expired', { peer: uri }); // the last second is valid
     if (open.size >= local().maxConnections) return this.#refuse('limit', { limit: 'connections' });
     return undefined;
@@ -48,7 +54,11 @@ export class InboundConnection implements OpenConnection {
    * @param onFailed called instead when the application can't be reached
    */
   carry(far: End, onConnected: () => void, onFailed: (refused: Refused) => void): void {
-    const { clock, limits, local, meters, open } = this.#deps;
+    const { clock, requests, limits, local, meters, open } = this.#deps;
+    if (requests() !== undefined) {
+      this.#take(far, onConnected);
+      return;
+    }
     const app = local();
     const { socket, connected } = connectTcp({ ...app, timeoutMs: app.connectTimeoutMs, clock, keepAlive: false });
     this.#local = socket;
@@ -86,6 +96,17 @@ export class InboundConnection implements OpenConnection {
         onFailed(this.#refuse('local_unreachable', { error: IsthmusError.from(error).message }));
       },
     );
+  }
+
+  /** Carries requests: the application is connected for them. */
+  #take(far: End, onConnected: () => void): void {
+    const { meters, open } = this.#deps;
+    this.#resetFar = far.reset;
+    open.add(this);
+    far.stream.once('close', () => open.remove(this));
+    onConnected();
+    meters.opened.add(1, { direction: 'inbound' });
+    this.#requests.accept(far, this.peer);
   }
 
   abort(): void {

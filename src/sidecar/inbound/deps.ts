@@ -1,5 +1,9 @@
 import type { Clock } from '../../lib/clock.ts';
+import type { TaskGroup } from '../../lib/task.ts';
+import type { MeshSettings } from '../../model/layer7/mesh-settings.ts';
+import type { RequestProtocol } from '../../model/layer7/route-table.ts';
 import type { Logger } from '../../telemetry/types.ts';
+import type { BodyBudget } from '../http/request-body.ts';
 import type { SidecarLimits } from '../limits.ts';
 import type { SidecarMeters } from '../meters.ts';
 import type { Refusals } from '../refusals.ts';
@@ -21,6 +25,16 @@ export interface InboundDeps {
   readonly tunnels: OpenConnections;
   readonly trust: () => Trust;
   readonly local: () => LocalApp;
+  /** How requests are taken; undefined: the service has connections, no requests. */
+  readonly requests: () => InboundProtocol | undefined;
+  readonly tasks: TaskGroup;
+  /** Of the bodies that are kept to be sent again. */
+  readonly budget: BodyBudget;
+}
+
+export interface InboundProtocol {
+  readonly protocol: RequestProtocol;
+  readonly mesh: MeshSettings;
 }
 
 /** The application behind the sidecar. */
@@ -29,4 +43,6 @@ export interface LocalApp {
   readonly port: number;
   readonly connectTimeoutMs: number;
   readonly maxConnections: number;
+  /** 0: for ever. */
+  readonly requestTimeoutMs: number;
 }

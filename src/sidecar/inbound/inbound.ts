@@ -2,6 +2,7 @@ import type { Socket } from 'node:net';
 import { createServer, type Server, type TLSSocket } from 'node:tls';
 import { IsthmusError } from '../../lib/errors.ts';
 import { PerKeyLimit, type Slot } from '../../lib/per-key-limit.ts';
+import type { RequestProtocol } from '../../model/layer7/route-table.ts';
 import type { RefusalReason } from '../refusals.ts';
 import { listen, stopListening } from '../wire/listening.ts';
 import { isTrusted, type Peer, PeerRefused } from '../wire/peer.ts';
@@ -10,6 +11,8 @@ import type { Trust } from '../wire/trust.ts';
 import { TUNNEL_PROTOCOL } from '../wire/tunnel.ts';
 import { InboundConnection } from './connection.ts';
 import type { InboundDeps } from './deps.ts';
+import { InboundRequests } from './requests.ts';
+import { TokenVerifier } from './token-verifier.ts';
 import { TunnelServer } from './tunnel-server.ts';
 
 interface Accepted {
@@ -37,12 +40,15 @@ export class Inbound {
   /** Of identities that may not connect. */
   readonly #deniedTunnels: PerKeyLimit;
   readonly #sockets = new Set<Socket>();
+  readonly #requests: InboundRequests;
 
   constructor(deps: InboundDeps, at: { readonly address: string; readonly port: number }) {
     this.#deps = deps;
     this.#address = at.address;
     this.#wantedPort = at.port;
-    const { limits } = deps;
+    const { authorizer, clock, limits, log, requests } = deps;
+    const tokens = new TokenVerifier({ clock, log, providers: () => authorizer.providers });
+    this.#requests = new InboundRequests({ ...deps, tokens });
     this.#handshakes = new PerKeyLimit({
       perKey: limits.maxPendingHandshakesPerAddress,
       total: limits.maxPendingHandshakes,
@@ -60,7 +66,7 @@ export class Inbound {
       allowHalfOpen: true,
       noDelay: true,
       keepAlive: true,
-      ALPNCallback: ({ protocols }) => chooseProtocol(protocols),
+      ALPNCallback: ({ protocols }) => chooseProtocol(protocols, requests()?.protocol),
     });
     this.#server.prependListener('connection', (raw) => this.#accept(raw));
     this.#server.on('secureConnection', (tls) => this.#secured(tls));
@@ -92,6 +98,7 @@ export class Inbound {
   async stopAccepting(): Promise<void> {
     for (const { raw } of this.#pending.values()) raw.destroy();
     for (const tunnel of this.#tunnelServers) tunnel.retire();
+    this.#requests.drain();
     await stopListening(this.#server);
   }
 
@@ -172,6 +179,7 @@ export class Inbound {
     }
     const tunnel = new TunnelServer(tls, raw, peer, {
       ...this.#deps,
+      taking: this.#requests,
       onUsed: slot.keep.bind(slot),
       onClosed: () => {
         slot.release();
@@ -185,9 +193,9 @@ export class Inbound {
   }
 
   #plain(tls: TLSSocket, raw: Socket, peer: Peer): void {
-    const connection = new InboundConnection(peer, this.#deps);
+    const connection = new InboundConnection(peer, this.#deps, this.#requests);
     const far = tlsEnd(tls, raw);
-    const refused = connection.admit();
+    const refused = connection.admit(this.#deps.requests() !== undefined);
     if (refused !== undefined) {
       far.reset();
       return;
@@ -209,10 +217,11 @@ export class Inbound {
 
 /**
  * A tunnel when it is offered. A peer that names other protocols insists on one of them: the application's, which
- * this sidecar does not know; HTTP/1.1 is what a client falls back to when none is agreed.
+ * this sidecar does not know, unless the service has requests; HTTP/1.1 is what a client falls back to when none is agreed.
  */
-function chooseProtocol(offered: readonly string[]): string | undefined {
+function chooseProtocol(offered: readonly string[], spoken: RequestProtocol | undefined): string | undefined {
   if (offered.includes(TUNNEL_PROTOCOL)) return TUNNEL_PROTOCOL;
+  if (spoken !== undefined && spoken !== 'http' && offered.includes('h2')) return 'h2';
   return offered.includes('http/1.1') ? 'http/1.1' : offered[0];
 }
 

@@ -22,10 +22,12 @@ import {
   TUNNEL_SETTINGS,
 } from '../wire/tunnel.ts';
 import { type ConnectionDeps, InboundConnection, type Refused } from './connection.ts';
+import type { InboundRequests } from './requests.ts';
 
 export type TunnelServerDeps = ConnectionDeps & {
   readonly clock: Clock;
   readonly limits: SidecarLimits;
+  readonly taking: InboundRequests;
   /** Called for each stream that is let through. */
   readonly onUsed: () => void;
   readonly onClosed: () => void;
@@ -74,7 +76,7 @@ export class TunnelServer implements OpenConnection {
       answer(stream, { reason: 'bad_request', details: {} });
       return;
     }
-    const connection = new InboundConnection(this.peer, this.#deps);
+    const connection = new InboundConnection(this.peer, this.#deps, this.#deps.taking);
     const refused = connection.admit();
     if (refused !== undefined) {
       answer(stream, refused);

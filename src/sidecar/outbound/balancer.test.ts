@@ -52,6 +52,7 @@ class Bench {
           dialer: new Dialer({ clock: this.clock, meters, peers: new PeerReader(), trust }),
           tasks: this.#tasks,
         },
+        [],
       );
       this.#instances.set(id, instance);
     }

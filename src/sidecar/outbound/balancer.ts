@@ -1,4 +1,5 @@
 import type { SidecarEndpoint } from '../../model/sidecar.ts';
+import type { Chooser } from './chooser.ts';
 
 /** What is picked: an instance of a service, as far as the choice depends on it. */
 export interface Balanced {
@@ -13,8 +14,10 @@ export interface Balanced {
 }
 
 /** One instance as a target lists it. */
-interface Candidate<I extends Balanced> {
+export interface Candidate<I extends Balanced> {
   readonly instance: I;
+  /** Address and port. */
+  readonly name: string;
   readonly weight: number;
   /** As the service's resolver says. */
   readonly connectTimeoutMs: number | undefined;
@@ -43,13 +46,18 @@ const MAX_UNIT = 1e9;
  */
 export class Balancer<I extends Balanced> {
   readonly #random: () => number;
+  readonly #chooser: (() => Chooser<Candidate<I>>) | undefined;
   #targets: readonly Target<I>[] = [];
   /** In datacenters that can't be reached: taken when there is nothing else. */
   #lastResort: readonly Target<I>[] = [];
 
-  /** @param random chance in [0, 1). */
-  constructor(random: () => number) {
+  /**
+   * @param random chance in [0, 1)
+   * @param chooser for one target, instead of the least load; absent for connections
+   */
+  constructor(random: () => number, chooser?: () => Chooser<Candidate<I>>) {
     this.#random = random;
+    this.#chooser = chooser;
   }
 
   instances(): ReadonlySet<I> {
@@ -70,8 +78,13 @@ export class Balancer<I extends Balanced> {
     this.#lastResort = this.#grouped(this.#lastResort, others, { now, since: always }, instanceOf);
   }
 
-  pick(now: number, tried: ReadonlySet<I>): Candidate<I> | undefined {
-    return this.#pickOf(this.#targets, now, tried) ?? this.#pickOf(this.#lastResort, now, tried) ?? this.#spare(tried);
+  /** @param hash of a request, for a policy that goes by it */
+  pick(now: number, tried: ReadonlySet<I>, hash?: number): Candidate<I> | undefined {
+    return (
+      this.#pickOf(this.#targets, now, tried, hash) ??
+      this.#pickOf(this.#lastResort, now, tried, hash) ??
+      this.#spare(tried)
+    );
   }
 
   #grouped(
@@ -88,7 +101,7 @@ export class Balancer<I extends Balanced> {
     }
     return [...byId].map(([id, of]) => {
       const known = before.find((target) => target.id === id);
-      const target = known ?? new Target<I>(id, since);
+      const target = known ?? new Target<I>(id, since, this.#chooser?.());
       target.set(of, now, this.#random, instanceOf);
       // What was left out while it was not listed is looked at again, not when its time is up.
       if (known === undefined) for (const { instance } of target.candidates) instance.recheck();
@@ -96,10 +109,15 @@ export class Balancer<I extends Balanced> {
     });
   }
 
-  #pickOf(targets: readonly Target<I>[], now: number, tried: ReadonlySet<I>): Candidate<I> | undefined {
+  #pickOf(
+    targets: readonly Target<I>[],
+    now: number,
+    tried: ReadonlySet<I>,
+    hash: number | undefined,
+  ): Candidate<I> | undefined {
     let held: { readonly target: Target<I>; readonly candidate: Candidate<I> } | undefined;
     for (const [n, target] of targets.entries()) {
-      const candidate = target.best(now, tried);
+      const candidate = target.best(now, tried, hash);
       if (candidate === undefined) continue;
       if (n === targets.length - 1 || this.#takes(target, now, tried)) return target.take(candidate);
       held ??= { target, candidate }; // if no later one takes it
@@ -137,10 +155,12 @@ class Target<I extends Balanced> {
   #down = false;
   /** What one pick counts; it grows, so that older ones count less and less. */
   #unit = 1;
+  readonly #chooser: Chooser<Candidate<I>> | undefined;
 
-  constructor(id: string, since: number) {
+  constructor(id: string, since: number, chooser: Chooser<Candidate<I>> | undefined) {
     this.id = id;
     this.since = since;
+    this.#chooser = chooser;
   }
 
   set(
@@ -158,9 +178,12 @@ class Target<I extends Balanced> {
       const instance = instanceOf(endpoint);
       const weight = Math.max(endpoint.weight, 1) + (listed.get(instance)?.weight ?? 0);
       const turns = before.get(instance)?.turns ?? fair * weight + random() * this.#unit;
-      listed.set(instance, { instance, weight, connectTimeoutMs: endpoint.connectTimeoutMs, turns, out: false });
+      const { address, port, connectTimeoutMs } = endpoint;
+      const name = `${address}:${port}`;
+      listed.set(instance, { instance, name, weight, connectTimeoutMs, turns, out: false });
     }
     this.candidates = [...listed.values()];
+    this.#chooser?.set(this.candidates);
     if (wasDown && this.#isUp(now)) this.since = now;
   }
 
@@ -169,7 +192,8 @@ class Target<I extends Balanced> {
   }
 
   /** The best one that has not failed of late. */
-  best(now: number, tried: ReadonlySet<I>): Candidate<I> | undefined {
+  best(now: number, tried: ReadonlySet<I>, hash: number | undefined): Candidate<I> | undefined {
+    const usable: Candidate<I>[] | undefined = this.#chooser === undefined ? undefined : [];
     let best: Candidate<I> | undefined;
     let bestScore = Number.POSITIVE_INFINITY;
     let up = false;
@@ -182,6 +206,10 @@ class Target<I extends Balanced> {
       up = true;
       if (candidate.out) this.#takeBack(candidate);
       if (tried.has(instance)) continue;
+      if (usable !== undefined) {
+        usable.push(candidate);
+        continue;
+      }
       const score = (instance.load + candidate.turns / this.#unit + HALF_A_TURN) / weight;
       if (score >= bestScore) continue;
       best = candidate;
@@ -189,7 +217,7 @@ class Target<I extends Balanced> {
     }
     if (up && this.#down) this.since = Math.max(this.since, this.#recoveredAt(now));
     this.#down = !up;
-    return best;
+    return usable === undefined || usable.length === 0 ? best : this.#chooser?.choose(usable, hash);
   }
 
   take(candidate: Candidate<I>): Candidate<I> {

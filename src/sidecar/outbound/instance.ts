@@ -19,6 +19,8 @@ import { StreamUntouched, Tunnel } from './tunnel-client.ts';
 /** The far end of an application's connection. */
 export interface Far extends End {
   readonly peer: Peer;
+  /** What was agreed to be spoken, as an ALPN name; undefined: nothing was. */
+  readonly protocol?: string;
 }
 
 export interface InstanceDeps {
@@ -47,6 +49,8 @@ const MAX_NEW_TUNNELS = 3;
 export class Instance {
   readonly endpoint: SidecarEndpoint;
   readonly #deps: InstanceDeps;
+  /** What is offered to be spoken when there is no tunnel, as ALPN names. */
+  readonly #protocols: readonly string[];
   #mode: Mode = 'unknown';
   readonly #tunnels = new Set<Tunnel>();
   #establishing: Promise<void> | undefined;
@@ -58,9 +62,10 @@ export class Instance {
   load = 0;
   readonly #outlier: Outlier;
 
-  constructor(endpoint: SidecarEndpoint, deps: InstanceDeps) {
+  constructor(endpoint: SidecarEndpoint, deps: InstanceDeps, protocols: readonly string[]) {
     this.endpoint = endpoint;
     this.#deps = deps;
+    this.#protocols = protocols;
     this.#outlier = new Outlier({
       ...deps,
       probe: () => this.#probe(),
@@ -234,15 +239,15 @@ export class Instance {
   async #dial(timeoutMs: number): Promise<Dialled> {
     const { dialer } = this.#deps;
     const { endpoint } = this;
-    if (this.#mode === 'bare') return await dialer.dial(endpoint, { timeoutMs, protocols: [] });
+    if (this.#mode === 'bare') return await dialer.dial(endpoint, { timeoutMs, protocols: this.#protocols });
     try {
-      const dialled = await dialer.dial(endpoint, { timeoutMs, protocols: [TUNNEL_PROTOCOL] });
+      const dialled = await dialer.dial(endpoint, { timeoutMs, protocols: [TUNNEL_PROTOCOL, ...this.#protocols] });
       this.#mode = dialled.tunnel ? 'tunnel' : 'plain';
       return dialled;
     } catch (error) {
       if (!isProtocolRefusal(error)) throw error;
       this.#mode = 'bare';
-      return await dialer.dial(endpoint, { timeoutMs, protocols: [] });
+      return await dialer.dial(endpoint, { timeoutMs, protocols: this.#protocols });
     }
   }
 
@@ -298,5 +303,7 @@ function better(a: Tunnel, b: Tunnel, leafPem: string): boolean {
 }
 
 function plainEnd(dialled: Dialled): Far {
-  return { ...tlsEnd(dialled.tls, dialled.raw), peer: dialled.peer };
+  const { tls, raw, peer } = dialled;
+  const end = { ...tlsEnd(tls, raw), peer };
+  return typeof tls.alpnProtocol === 'string' ? { ...end, protocol: tls.alpnProtocol } : end;
 }

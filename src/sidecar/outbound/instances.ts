@@ -3,6 +3,7 @@ import { Instance, type InstanceDeps } from './instance.ts';
 
 interface Held {
   readonly instance: Instance;
+  readonly key: string;
   users: number;
 }
 
@@ -10,6 +11,7 @@ interface Held {
 export class Instances {
   readonly #deps: InstanceDeps;
   readonly #held = new Map<string, Held>();
+  readonly #byInstance = new WeakMap<Instance, Held>();
   /** Released ones whose tunnels still drain. */
   readonly #leaving = new Set<Instance>();
 
@@ -17,25 +19,25 @@ export class Instances {
     this.#deps = deps;
   }
 
-  /** Each call needs one {@link release}. */
-  hold(endpoint: SidecarEndpoint): Instance {
-    const key = keyOf(endpoint);
+  /** Each call needs one {@link release}. @param protocols ALPN names, for connections without a tunnel */
+  hold(endpoint: SidecarEndpoint, protocols: readonly string[]): Instance {
+    const key = keyOf(endpoint, protocols);
     let held = this.#held.get(key);
     if (held === undefined) {
-      held = { instance: new Instance(endpoint, this.#deps), users: 0 };
+      held = { instance: new Instance(endpoint, this.#deps, protocols), key, users: 0 };
       this.#held.set(key, held);
+      this.#byInstance.set(held.instance, held);
     }
     held.users += 1;
     return held.instance;
   }
 
   release(instance: Instance): void {
-    const key = keyOf(instance.endpoint);
-    const held = this.#held.get(key);
-    if (held?.instance !== instance) return;
+    const held = this.#byInstance.get(instance);
+    if (held === undefined || this.#held.get(held.key) !== held) return;
     held.users -= 1;
     if (held.users > 0) return;
-    this.#held.delete(key);
+    this.#held.delete(held.key);
     this.#leaving.add(instance);
     instance.release();
     this.#forgetGone();
@@ -74,6 +76,6 @@ export class Instances {
   }
 }
 
-function keyOf(endpoint: SidecarEndpoint): string {
-  return `${endpoint.datacenter}/${endpoint.service}/${endpoint.address}:${endpoint.port}`;
+function keyOf(endpoint: SidecarEndpoint, protocols: readonly string[]): string {
+  return `${endpoint.datacenter}/${endpoint.service}/${endpoint.address}:${endpoint.port} ${protocols.join()}`;
 }

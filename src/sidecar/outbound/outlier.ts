@@ -31,7 +31,13 @@ export interface OutlierDeps {
 }
 
 /** What a probe can't tell: the other side was reached, and said no. */
-const REACHED: ReadonlySet<RefusalReason> = new Set(['limit', 'local_unreachable', 'stopping', 'expired']);
+const REACHED: ReadonlySet<RefusalReason> = new Set([
+  'limit',
+  'local_unreachable',
+  'bad_answer',
+  'stopping',
+  'expired',
+]);
 
 /**
  * Passive outlier detection of one instance. After failures it is left out, for longer each time. One that could not be

@@ -1,45 +1,28 @@
 import { createServer, type Server, type Socket } from 'node:net';
-import type { Clock } from '../../lib/clock.ts';
 import { IsthmusError } from '../../lib/errors.ts';
-import type { TaskGroup } from '../../lib/task.ts';
 import { type UpstreamOptions, upstreamOptions } from '../../model/proxy-options.ts';
-import type { SidecarEndpoint, SidecarUpstream } from '../../model/sidecar.ts';
-import type { Logger } from '../../telemetry/types.ts';
-import type { SidecarLimits } from '../limits.ts';
-import type { SidecarMeters } from '../meters.ts';
-import type { Refusals } from '../refusals.ts';
+import type { SidecarEndpoint, SidecarRequests, SidecarUpstream } from '../../model/sidecar.ts';
 import { listen, listenAtSocket, stopListening } from '../wire/listening.ts';
-import type { OpenConnection, OpenConnections } from '../wire/open-connections.ts';
-import type { Peer } from '../wire/peer.ts';
+import type { OpenConnection } from '../wire/open-connections.ts';
 import { pump } from '../wire/pump.ts';
 import { hostPort, ignoreError, resetSocket, socketEnd } from '../wire/sockets.ts';
-import { Balancer } from './balancer.ts';
+import type { UpstreamDeps } from './deps.ts';
 import { DialError } from './dialer.ts';
+import { HeldBalancer } from './held-balancer.ts';
 import type { Far, Instance } from './instance.ts';
-import type { Instances } from './instances.ts';
 import { type Tolerance, toleranceOf } from './outlier.ts';
+import { OutboundRequests } from './requests.ts';
 
-export interface UpstreamDeps {
-  readonly clock: Clock;
-  readonly log: Logger;
-  readonly limits: SidecarLimits;
-  readonly meters: SidecarMeters;
-  readonly refusals: Refusals;
-  readonly instances: Instances;
-  readonly open: OpenConnections;
-  /** The service may not connect to the other side any longer. */
-  readonly isRefused: (peer: Peer) => boolean;
-  readonly tasks: TaskGroup;
-  /** Chance in [0, 1). */
-  readonly random: () => number;
-}
+/** An application's bytes: nothing is known of what they say. */
+const NO_PROTOCOLS: readonly string[] = [];
 
 /** The listener of one upstream: the application connects here, and is connected to an instance of the service. */
 export class Upstream {
   readonly config: SidecarUpstream;
   readonly #deps: UpstreamDeps;
   readonly #server: Server;
-  readonly #balancer: Balancer<Instance>;
+  readonly #balancer: HeldBalancer;
+  #requests: OutboundRequests | undefined;
   /** Accepted connections of the application, those being connected included. */
   readonly #accepted = new Set<Socket>();
   readonly #options: UpstreamOptions;
@@ -49,7 +32,7 @@ export class Upstream {
   constructor(config: SidecarUpstream, deps: UpstreamDeps) {
     this.config = config;
     this.#deps = deps;
-    this.#balancer = new Balancer(deps.random);
+    this.#balancer = new HeldBalancer(deps, NO_PROTOCOLS);
     this.#options = upstreamOptions(config.config);
     this.#tolerance = toleranceOf(this.#options.passiveHealthCheck);
     // Paused: what the application sends first waits in the kernel until an instance took the connection.
@@ -73,26 +56,26 @@ export class Upstream {
   }
 
   setEndpoints(endpoints: readonly SidecarEndpoint[]): void {
-    const before = this.#balancer.instances();
-    const held: Instance[] = [];
-    this.#balancer.set(endpoints, this.#deps.clock.now(), (endpoint) => {
-      const instance = this.#deps.instances.hold(endpoint);
-      held.push(instance);
-      return instance;
-    });
-    const now = this.#balancer.instances();
-    // Each instance is held once by an upstream, however many endpoints name it.
-    const kept = new Set<Instance>(before);
-    for (const instance of held) {
-      if (kept.has(instance)) this.#deps.instances.release(instance);
-      else kept.add(instance);
+    this.#balancer.set(endpoints);
+  }
+
+  /** Connections from here on carry requests; null: nobody looks into them. Those that are open stay what they are. */
+  setRequests(requests: SidecarRequests | null): void {
+    if (requests !== null && this.#requests?.protocol === requests.table.protocol) {
+      this.#requests.set(requests);
+      return;
     }
-    for (const instance of before) if (!now.has(instance)) this.#deps.instances.release(instance);
+    this.#requests?.drain();
+    this.#requests =
+      requests === null
+        ? undefined
+        : new OutboundRequests(requests, { ...this.#deps, key: this.config.key, options: this.#options });
   }
 
   /** Takes no new connections; those that are open go on. Resolves once they are gone. */
   async stopAccepting(): Promise<void> {
     this.setEndpoints([]);
+    this.#requests?.drain();
     await stopListening(this.#server);
   }
 
@@ -109,6 +92,10 @@ export class Upstream {
     }
     this.#accepted.add(socket);
     socket.once('close', () => this.#accepted.delete(socket));
+    if (this.#requests !== undefined) {
+      this.#requests.accept(socket, socket.remoteAddress ?? '');
+      return;
+    }
     const startedAt = this.#deps.clock.now();
     this.#reach(socket).then(
       ({ far, instance }) => this.#join(socket, far, instance, startedAt),
@@ -118,12 +105,12 @@ export class Upstream {
 
   /** Tries instances until one takes the connection. */
   async #reach(socket: Socket): Promise<{ far: Far; instance: Instance }> {
-    const { clock, limits, meters } = this.#deps;
+    const { limits, meters } = this.#deps;
     const tried = new Set<Instance>();
     const maxTries = this.#balancer.maxTries(limits.maxAttempts);
     let last: DialError | undefined;
     while (tried.size < maxTries && !socket.destroyed) {
-      const candidate = this.#balancer.pick(clock.now(), tried);
+      const candidate = this.#balancer.pick(tried);
       if (candidate === undefined) break;
       const { instance } = candidate;
       if (tried.size > 0) meters.retries.add(1, { upstream: this.config.key });

@@ -14,6 +14,8 @@ export interface Trust {
   readonly dialling: SecureContext;
   readonly leafPem: string;
   readonly leafNotAfter: number;
+  /** The own identity. */
+  readonly leafUri: string;
 }
 
 /**
@@ -39,6 +41,7 @@ export function createTrust(roots: SidecarRoots, leaf: SidecarLeaf): Trust {
     dialling: createSecureContext(options),
     leafPem: leaf.certPem,
     leafNotAfter: Date.parse(leaf.validBefore),
+    leafUri: leaf.uri,
   };
 }
 
