@@ -7,7 +7,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 
 import { dirname, join, posix, relative, resolve, sep } from 'node:path';
 import { circlesOf } from './circles.mjs';
 import { draw } from './draw-layers.mjs';
-import { BANNED, CLOCK, LAYERS, PACKAGES, TANGLED, TELEMETRY_TYPES } from './layers.mjs';
+import { BANNED, CLOCK, LAYERS, PACKAGES, TELEMETRY_TYPES } from './layers.mjs';
 
 const args = process.argv.slice(2);
 const root = resolve(
@@ -120,16 +120,8 @@ for (const path of walk(source)) {
   checkBanned(file, layer, text);
 }
 
-const tangled = new Set();
-for (const circle of circlesOf(imports)) {
-  const folder = String(circle[0]).split('/')[0] ?? '';
-  tangled.add(folder);
-  if (TANGLED.includes(folder)) continue;
+for (const circle of circlesOf(imports))
   problems.push(`these import each other in a circle: ${circle.map((file) => `src/${file}`).join(', ')}`);
-}
-for (const folder of TANGLED)
-  if (existsSync(join(source, folder)) && !tangled.has(folder))
-    problems.push(`src/${folder} has no circle any more: take it out of TANGLED in scripts/layers.mjs`);
 
 const picture = join(root, 'docs', 'architecture-layers.svg');
 const drawn = draw(LAYERS);

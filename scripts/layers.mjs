@@ -145,6 +145,3 @@ export const BANNED = [
   { pattern: /\bprocess\.exit\(/, name: 'process.exit', below: 9, why: 'only the command line ends the process' },
 ];
 export const CLOCK = 'lib/clock.ts';
-
-/** Folders in which files still import each other in a circle, types included; nowhere else may they. */
-export const TANGLED = ['config', 'federation'];

@@ -4,12 +4,13 @@ import { IsthmusError } from '../lib/errors.ts';
 import { AddressError, addressList, advertisedFor, isUnspecified, singleAddress } from './address.ts';
 import { toApiCaConfig } from './ca-config.ts';
 import { parseServiceTtls } from './dns-values.ts';
+import type { AuditSink } from './keys/audit.ts';
 import type { Values } from './keys/table.ts';
 import type { Problems } from './problems.ts';
+import type { Reject } from './reject.ts';
 import { buildStorage } from './storage.ts';
 import { buildTls } from './tls.ts';
 import type {
-  AuditSink,
   ConfigDeps,
   InterfaceAddress,
   ListenAddress,
@@ -27,9 +28,6 @@ export interface BuildInput {
   readonly problems: Problems;
   readonly warnings: string[];
 }
-
-/** Fails with the place where a key was given, when it was. */
-export type Reject = (path: keyof Values, text: string) => never;
 
 /** Turns merged values into the configuration that the process uses; throws all that can't work. */
 export function buildConfig(input: BuildInput): RuntimeConfig {

@@ -1,5 +1,5 @@
-import type { Reject } from './build.ts';
 import type { Values } from './keys/table.ts';
+import type { Reject } from './reject.ts';
 import type { StorageConfig } from './types.ts';
 
 /** Where the state is kept; refuses what can't work. */

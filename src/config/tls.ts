@@ -1,6 +1,6 @@
 import { formatDuration } from '../lib/duration.ts';
-import type { Reject } from './build.ts';
 import type { Values } from './keys/table.ts';
+import type { Reject } from './reject.ts';
 import type { RpcTls, RpcVerification, TlsConfig, TlsSection } from './types.ts';
 
 type Section = 'internal_rpc' | 'https' | 'grpc';

@@ -1,14 +1,8 @@
 import { IsthmusError } from '../lib/errors.ts';
 import { decodeCheckDefinition, decodeServiceDefinition } from '../model/registration/definitions.ts';
 import { formsOf, type PortRange, proxyAddress } from '../model/registration/service-rules.ts';
+import type { Definition, PlacedDefinition } from './definition.ts';
 import type { Findings } from './read-file.ts';
-import type { Definition } from './types.ts';
-
-/** A definition, and where it stands: `c.hcl:7`. */
-export interface PlacedDefinition {
-  readonly definition: Definition;
-  readonly at: string;
-}
 
 export interface Together {
   readonly services: readonly PlacedDefinition[];

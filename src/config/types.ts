@@ -1,3 +1,5 @@
+import type { Definition } from './definition.ts';
+import type { AuditSink } from './keys/audit.ts';
 import type { Values } from './keys/table.ts';
 
 /** The configuration as the rest of the process sees it: merged, validated, frozen. Times are milliseconds. */
@@ -69,8 +71,6 @@ export interface RuntimeConfig {
   /** `config_entries.bootstrap`: written by the primary when they do not exist yet. */
   readonly bootstrapEntries: readonly Definition[];
 }
-
-export type Definition = Readonly<Record<string, unknown>>;
 
 export type ListenAddress =
   | { readonly kind: 'tcp'; readonly host: string; readonly port: number }
@@ -173,19 +173,6 @@ export interface StorageConfig {
 
 export type AclDefaultPolicy = 'allow' | 'deny';
 export type AclDownPolicy = 'allow' | 'deny' | 'extend-cache' | 'async-cache';
-
-export interface AuditSink {
-  readonly name: string;
-  readonly path: string;
-  /** Permissions of the file. */
-  readonly mode: number;
-  /** A file that would grow above this is put aside; 0: never. */
-  readonly rotateBytes: number;
-  /** A file of this age is put aside; 0: never. */
-  readonly rotateMs: number;
-  /** Files put aside that are kept; 0: all. */
-  readonly rotateMaxFiles: number;
-}
 
 export interface AclConfig {
   readonly enabled: boolean;

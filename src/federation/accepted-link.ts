@@ -4,9 +4,9 @@ import { abortable, linkSignals } from '../lib/signals.ts';
 import type { Hello, LinkMessageInit, LinkStream } from '../rpc/transport/handlers.ts';
 import type { PeerIdentity } from '../rpc/transport/security.ts';
 import type { Logger } from '../telemetry/types.ts';
-import type { Teller } from './dialler.ts';
 import { MAX_HELLOS, MAX_MESSAGES } from './hello.ts';
 import { type LinkRefusal, TOO_MANY_SERVERS } from './link-state.ts';
+import type { Teller } from './outgoing-link.ts';
 import type { PeerLink, Peers } from './peers.ts';
 import type { FederationTimings } from './timings.ts';
 

@@ -5,7 +5,7 @@ import type { TaskGroup } from '../lib/task.ts';
 import type { Hello } from '../rpc/transport/handlers.ts';
 import { type NamedServer, othersNamed, ownAddress } from './hello.ts';
 import { isUsable } from './link-state.ts';
-import { type LinkCarrier, OutgoingLink, type OutgoingLinkDeps } from './outgoing-link.ts';
+import { type LinkCarrier, OutgoingLink, type OutgoingLinkDeps, type Teller } from './outgoing-link.ts';
 import { peerKey } from './peers.ts';
 import type { LinkStatus } from './types.ts';
 
@@ -16,9 +16,6 @@ export interface DiallerDeps extends Omit<OutgoingLinkDeps, 'address' | 'servedE
   readonly nodeId: string;
   readonly datacenter: string;
 }
-
-/** A link whose Hellos name servers; what it named is forgotten with it. */
-export type Teller = object;
 
 interface Dialled {
   readonly link: OutgoingLink;

@@ -12,11 +12,13 @@ import { createRemoteChanges, createRemoteContract } from '../rpc/transport/remo
 import type { PeerIdentity, TransportSecurity } from '../rpc/transport/security.ts';
 import { createRemoteSnapshots } from '../rpc/transport/snapshots-wire.ts';
 import type { Logger } from '../telemetry/types.ts';
-import type { Teller } from './dialler.ts';
 import { MAX_HELLOS, MAX_MESSAGES } from './hello.ts';
 import { isUsable, type LinkRefusal, type LinkState, TOO_MANY_SERVERS } from './link-state.ts';
 import { type Peer, type PeerLink, type Peers, peerKey } from './peers.ts';
 import type { FederationTimings } from './timings.ts';
+
+/** A link whose Hellos name servers; what it named is forgotten with it. */
+export type Teller = object;
 
 export interface OutgoingLinkDeps {
   readonly address: string;

@@ -1,5 +1,5 @@
+import type { Definition } from '../../config/definition.ts';
 import { readKeysStrictly } from '../../config/read-file.ts';
-import type { Definition } from '../../config/types.ts';
 import { IsthmusError } from '../../lib/errors.ts';
 import { parseJson } from '../../lib/hcl/json.ts';
 import type { ConfigNode } from '../../lib/hcl/node.ts';

@@ -1,4 +1,4 @@
-import type { Definition } from '../../config/types.ts';
+import type { Definition } from '../../config/definition.ts';
 import { type Command, doing } from '../command.ts';
 import { type FlagSpec, type Flags, UsageError } from '../flags.ts';
 import { readServices } from './read-definitions.ts';

@@ -1,6 +1,5 @@
 import type { ConfigNode } from '../../lib/hcl/node.ts';
 import { unknownKey } from '../../lib/suggest.ts';
-import type { AuditSink } from '../types.ts';
 import { choice, duration, fail, integer, type Kind, mapEntries, oneBlock, type Place, text } from './kind.ts';
 
 /** 24 MiB, as Consul. */
@@ -21,6 +20,19 @@ const FIELDS = {
 type Fields = { -readonly [F in keyof typeof FIELDS]?: (typeof FIELDS)[F] extends Kind<infer T> ? T : never };
 
 /** `audit { sink "name" { … } }`, as Consul's. */
+export interface AuditSink {
+  readonly name: string;
+  readonly path: string;
+  /** Permissions of the file. */
+  readonly mode: number;
+  /** A file that would grow above this is put aside; 0: never. */
+  readonly rotateBytes: number;
+  /** A file of this age is put aside; 0: never. */
+  readonly rotateMs: number;
+  /** Files put aside that are kept; 0: all. */
+  readonly rotateMaxFiles: number;
+}
+
 export const auditSinks: Kind<readonly AuditSink[]> = {
   label: 'named blocks',
   read: (nodes, place) =>

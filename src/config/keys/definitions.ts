@@ -5,9 +5,8 @@ import { checkDefinitionFaults } from '../../model/registration/check-rules.ts';
 import { decodeCheckDefinition, decodeServiceDefinition } from '../../model/registration/definitions.ts';
 import { type CheckFault, serviceFaults } from '../../model/registration/service-rules.ts';
 import { tenancyOf } from '../../model/tenancy.ts';
+import type { Definition, PlacedDefinition } from '../definition.ts';
 import { Problems } from '../problems.ts';
-import type { PlacedDefinition } from '../together.ts';
-import type { Definition } from '../types.ts';
 import { CHECK_FIELDS, type Field, SERVICE_FIELDS } from './definition-fields.ts';
 import {
   blocks,

@@ -1,5 +1,7 @@
-import type { Consequence } from './keys-no-effect.ts';
 import { anything, type Kind } from './kind.ts';
+
+/** What follows from giving a key that nothing here reads. */
+export type Consequence = 'harmless' | 'lost' | 'refused';
 
 /** One row of the key table. Loading, flags, reload, the reference and `agent/self` all follow it. */
 export interface Key<T> {

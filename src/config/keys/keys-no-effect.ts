@@ -1,7 +1,4 @@
-import { type Key, without } from './key.ts';
-
-/** What follows from giving a key that nothing here reads. */
-export type Consequence = 'harmless' | 'lost' | 'refused';
+import { type Consequence, type Key, without } from './key.ts';
 
 export interface NoEffectRow {
   readonly consequence: Consequence;
