@@ -47,7 +47,10 @@ async function made(input) {
 }
 
 /** V8 keeps a text with one character beyond Latin-1 at two bytes each; escapes mean the same but in raw templates. */
-function latin1(name, code) {
+function latin1(/** @type {string} */ name, /** @type {string} */ code) {
   if (/String\.raw`[^`]*[^\0-\xff]/.test(code)) throw new Error(`${name}: a raw template beyond Latin-1`);
-  return code.replace(/[^\0-\xff]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`);
+  return code.replace(
+    /[^\0-\xff]/g,
+    (/** @type {string} */ unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  );
 }

@@ -19,7 +19,8 @@ const problems = [];
 const IMPORT =
   /^[ \t]*(?:import|export)\b[^'"`;]*?\bfrom\s*['"]([^'"]+)['"]|^[ \t]*import\s*['"]([^'"]+)['"]|\bimport\(\s*['"]([^'"]+)['"]\s*\)/gm;
 
-function* walk(folder) {
+/** @returns {Generator<string, void, void>} */
+function* walk(/** @type {string} */ folder) {
   for (const entry of readdirSync(folder, { withFileTypes: true })) {
     const path = join(folder, entry.name);
     if (entry.isDirectory()) yield* walk(path);
@@ -28,7 +29,7 @@ function* walk(folder) {
 }
 
 /** The layer that a file below src/ belongs to. */
-function layerOf(file) {
+function layerOf(/** @type {string} */ file) {
   let found;
   for (const layer of LAYERS) {
     if (file.startsWith(`${layer.folder}/`) && layer.folder.length > (found?.folder.length ?? 0)) found = layer;
@@ -37,10 +38,15 @@ function layerOf(file) {
 }
 
 /** `agent/*` stands for src/agent and all of its folders. */
-const covers = (pattern, folder) =>
+const covers = (/** @type {string} */ pattern, /** @type {string} */ folder) =>
   pattern === folder || (pattern.endsWith('/*') && `${folder}/`.startsWith(pattern.slice(0, -1)));
 
-function mayImport(from, layer, target, targetLayer) {
+function mayImport(
+  /** @type {string} */ from,
+  /** @type {import('./layers.mjs').Layer} */ layer,
+  /** @type {string} */ target,
+  /** @type {import('./layers.mjs').Layer} */ targetLayer,
+) {
   if (layer === targetLayer) return true;
   if (layer.floor > 0 && targetLayer.folder === 'lib') return true;
   if (layer.floor > 1 && (targetLayer.folder === 'model' || target === TELEMETRY_TYPES)) return true;
@@ -51,11 +57,15 @@ function mayImport(from, layer, target, targetLayer) {
   return [...layer.may, ...extra].some((pattern) => covers(pattern, targetLayer.folder));
 }
 
-function checkPackage(file, specifier, dependencies) {
+function checkPackage(
+  /** @type {string} */ file,
+  /** @type {string} */ specifier,
+  /** @type {ReadonlySet<string>} */ dependencies,
+) {
   const parts = specifier.split('/');
-  const name = specifier.startsWith('@') ? parts.slice(0, 2).join('/') : parts[0];
+  const name = specifier.startsWith('@') ? parts.slice(0, 2).join('/') : String(parts[0]);
   if (!dependencies.has(name)) problems.push(`src/${file}: ${name} is not among the dependencies of package.json`);
-  const homes = PACKAGES[name];
+  const homes = /** @type {Readonly<Record<string, readonly string[]>>} */ (PACKAGES)[name];
   if (homes !== undefined && !homes.some((home) => file.startsWith(`${home}/`))) {
     problems.push(`src/${file}: only ${homes.map((home) => `src/${home}`).join(', ')} may import ${name}`);
   }
@@ -64,10 +74,15 @@ function checkPackage(file, specifier, dependencies) {
 /** Each file of the program to the files that it imports. */
 const imports = new Map();
 
-function checkImports(file, layer, text, dependencies) {
+function checkImports(
+  /** @type {string} */ file,
+  /** @type {import('./layers.mjs').Layer} */ layer,
+  /** @type {string} */ text,
+  /** @type {ReadonlySet<string>} */ dependencies,
+) {
   imports.set(file, []);
   for (const match of text.matchAll(IMPORT)) {
-    const specifier = match[1] ?? match[2] ?? match[3];
+    const specifier = match[1] ?? match[2] ?? match[3] ?? '';
     if (specifier.startsWith('node:')) continue;
     if (!specifier.startsWith('.')) {
       checkPackage(file, specifier, dependencies);
@@ -90,9 +105,13 @@ function checkImports(file, layer, text, dependencies) {
   }
 }
 
-function checkBanned(file, layer, text) {
+function checkBanned(
+  /** @type {string} */ file,
+  /** @type {import('./layers.mjs').Layer} */ layer,
+  /** @type {string} */ text,
+) {
   if (file === CLOCK) return;
-  text.split('\n').forEach((line, index) => {
+  text.split('\n').forEach((/** @type {string} */ line, /** @type {number} */ index) => {
     if (/^\s*(\*|\/\/|\/\*)/.test(line)) return;
     const code = line.replace(/\s\/\/.*$/, '');
     for (const { pattern, name, below, why } of BANNED) {

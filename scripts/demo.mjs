@@ -8,7 +8,7 @@ import { copyScripts } from './tools.mjs';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 
-function run(what, command, args) {
+function run(/** @type {string} */ what, /** @type {string} */ command, /** @type {readonly string[]} */ args) {
   process.stdout.write(`${what} …\n`);
   const { status, signal } = spawnSync(command, args, { cwd: root, stdio: ['ignore', 'inherit', 'inherit'] });
   if (status === 0) return;

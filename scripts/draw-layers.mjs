@@ -42,7 +42,12 @@ export function draw(layers) {
   ].join('\n');
 }
 
-function box(layer, x, y, width) {
+function box(
+  /** @type {import('./layers.mjs').Layer} */ layer,
+  /** @type {number} */ x,
+  /** @type {number} */ y,
+  /** @type {number} */ width,
+) {
   const inner = width - 16;
   const may = [...layer.may, ...(layer.also ?? []).map((extra) => extra.text)];
   const lines = wrap(layer.holds, inner).slice(0, 2);
@@ -52,7 +57,7 @@ function box(layer, x, y, width) {
     text(
       x + 8,
       y + 17,
-      layer.folder.length * CHARS.name > inner ? layer.folder.split('/').pop() : layer.folder,
+      layer.folder.length * CHARS.name > inner ? String(layer.folder.split('/').pop()) : layer.folder,
       'name',
     ),
     ...lines.map((line, index) => text(x + 8, y + 33 + index * 12.5, line, 'small')),
@@ -60,7 +65,7 @@ function box(layer, x, y, width) {
   ];
 }
 
-function wrap(words, width) {
+function wrap(/** @type {string} */ words, /** @type {number} */ width) {
   const lines = [''];
   for (const word of words.split(' ')) {
     const line = lines.at(-1);
@@ -71,11 +76,16 @@ function wrap(words, width) {
   return lines;
 }
 
-function text(x, y, content, kind) {
+function text(
+  /** @type {number} */ x,
+  /** @type {number} */ y,
+  /** @type {string} */ content,
+  /** @type {string} */ kind,
+) {
   const escaped = content.replaceAll('&', '&amp;').replaceAll('<', '&lt;');
   return `<text class="${kind}" x="${round(x)}" y="${round(y)}">${escaped}</text>`;
 }
 
-function round(value) {
+function round(/** @type {number} */ value) {
   return Math.round(value * 10) / 10;
 }

@@ -12,7 +12,7 @@ export const ENVOY_VERSION = '1.38.3';
 
 const CACHE = process.env.ISTHMUS_CACHE ?? join(homedir(), '.cache', 'isthmus');
 
-function isExecutable(file) {
+function isExecutable(/** @type {string} */ file) {
   try {
     accessSync(file, constants.X_OK);
     return true;
@@ -21,12 +21,12 @@ function isExecutable(file) {
   }
 }
 
-function cached(version) {
+function cached(/** @type {string} */ version) {
   return join(CACHE, `envoy-${version}`, 'envoy', '_bin', 'envoy');
 }
 
 /** Path of an Envoy; undefined when there is none on this machine. A version asks for that one alone. */
-export function findEnvoy(version) {
+export function findEnvoy(/** @type {string | undefined} */ version = undefined) {
   const own =
     version === undefined
       ? [
@@ -57,7 +57,7 @@ export function installEnvoy(version = ENVOY_VERSION) {
   return known;
 }
 
-function run(command, args) {
+function run(/** @type {string} */ command, /** @type {readonly string[]} */ args) {
   const { status, error, stderr } = spawnSync(command, args, { stdio: ['ignore', 'ignore', 'pipe'], encoding: 'utf8' });
   if (status === 0) return;
   const why = error?.message ?? stderr.trim().split('\n').at(-1);

@@ -9,6 +9,7 @@ const BIOME = join(ROOT, 'node_modules', '.bin', 'biome');
 /**
  * Writes a page from what a module's `renderReference` returns ("generate"), or fails when the page is out of date
  * ("check").
+ * @param {{ source: string, page: string, script: string }} doc
  */
 export async function generatedDoc({ source, page, script }) {
   const { module } = await runnerImport(join(ROOT, source), { configFile: false, logLevel: 'error' });
@@ -24,7 +25,7 @@ export async function generatedDoc({ source, page, script }) {
 }
 
 /** As the formatter wants every page, so that the two checks agree. */
-function formatted(text, page) {
+function formatted(/** @type {string} */ text, /** @type {string} */ page) {
   const { status, stdout, stderr } = spawnSync(BIOME, ['format', `--stdin-file-path=${page}`], {
     cwd: ROOT,
     input: text,

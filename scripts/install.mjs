@@ -10,7 +10,7 @@ import { join } from 'node:path';
 const ROOT = join(import.meta.dirname, '..');
 const QUIET = ['--no-audit', '--no-fund', '--loglevel=error'];
 
-function read(...path) {
+function read(/** @type {string[]} */ ...path) {
   return JSON.parse(readFileSync(join(...path), 'utf8'));
 }
 

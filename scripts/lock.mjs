@@ -2,7 +2,12 @@ import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 
-/** Runs `work` while no other process holds the lock, which is a file with the number of its holder. */
+/**
+ * Runs `work` while no other process holds the lock, which is a file with the number of its holder.
+ * @template T
+ * @param {string} file
+ * @param {() => T | Promise<T>} work
+ */
 export async function withLock(file, work) {
   mkdirSync(dirname(file), { recursive: true });
   while (!take(file)) {
@@ -19,7 +24,7 @@ export async function withLock(file, work) {
   }
 }
 
-function take(file) {
+function take(/** @type {string} */ file) {
   try {
     writeFileSync(file, String(process.pid), { flag: 'wx' });
     return true;
@@ -30,7 +35,7 @@ function take(file) {
 }
 
 /** False when its holder has ended without releasing it. */
-function isHeld(file) {
+function isHeld(/** @type {string} */ file) {
   try {
     process.kill(Number(readFileSync(file, 'utf8')), 0);
     return true;

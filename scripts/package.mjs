@@ -33,40 +33,40 @@ const fixed = ['--sort=name', '--mtime=@1000000000', '--owner=0', '--group=0', '
 run('tar', [...fixed, '-C', OUT, '-I', 'gzip -n', '-cf', archive, name]);
 console.log(archive);
 
-function copy(path) {
+function copy(/** @type {string} */ path) {
   mkdirSync(dirname(join(stage, path)), { recursive: true });
   cpSync(join(ROOT, path), join(stage, path), { recursive: true, dereference: true });
 }
 
 /** The entry and what it leads to; files of earlier builds lie beside them. */
-function bundled(entry) {
+function bundled(/** @type {string} */ entry) {
   const found = new Set();
-  const follow = (file) => {
+  const follow = (/** @type {string} */ file) => {
     const path = join(ROOT, 'dist', 'bundle', file);
     if (found.has(file) || !existsSync(path)) return; // texts in comments look like imports too
     found.add(file);
     const text = readFileSync(path, 'utf8');
-    for (const [, next] of text.matchAll(/(?:from|import)\s*\(?\s*["']\.\/([^"']+\.js)["']/g)) follow(next);
+    for (const [, next] of text.matchAll(/(?:from|import)\s*\(?\s*["']\.\/([^"']+\.js)["']/g)) follow(String(next));
   };
   follow(entry);
   return found;
 }
 
 /** A package and all that it needs and that is installed on this platform. */
-function closure(start) {
+function closure(/** @type {string} */ start) {
   const found = new Set();
-  const follow = (dependency) => {
+  const follow = (/** @type {string} */ dependency) => {
     const path = `node_modules/${dependency}`;
     if (found.has(dependency) || lock[path] === undefined || !existsSync(join(ROOT, path))) return;
     found.add(dependency);
     const { dependencies, optionalDependencies } = lock[path];
-    for (const next of Object.keys({ ...dependencies, ...optionalDependencies })) follow(next);
+    for (const next of Object.keys({ ...dependencies, ...optionalDependencies })) follow(String(next));
   };
   follow(start);
   return found;
 }
 
-function run(command, args) {
+function run(/** @type {string} */ command, /** @type {readonly string[]} */ args) {
   const { status, error } = spawnSync(command, args, { cwd: ROOT, stdio: ['ignore', 'inherit', 'inherit'] });
   if (status === 0) return;
   console.error(`${command} failed${error === undefined ? '' : `: ${error.message}`}`);

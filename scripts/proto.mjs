@@ -16,24 +16,24 @@ const MODULES = [
 /** What older versions speak. Replaced by `generate`, which refuses a breaking change first. */
 const BASELINE = 'proto/baseline.binpb';
 
-function buf(...args) {
+function buf(/** @type {string[]} */ ...args) {
   bufIn(ROOT, ...args);
 }
 
-function bufIn(cwd, ...args) {
+function bufIn(/** @type {string} */ cwd, /** @type {string[]} */ ...args) {
   const { status, error } = spawnSync(join(ROOT, 'node_modules/.bin/buf'), args, { cwd, stdio: 'inherit' });
   if (error !== undefined) throw error;
   if (status !== 0) process.exit(status ?? 1);
 }
 
-function files(folder) {
+function files(/** @type {string} */ folder) {
   return readdirSync(folder, { recursive: true })
     .map(String)
     .filter((name) => statSync(join(folder, name)).isFile())
     .sort();
 }
 
-function differences(expected, actual) {
+function differences(/** @type {string} */ expected, /** @type {string} */ actual) {
   const names = new Set([...files(expected), ...files(actual)]);
   return [...names].filter((name) => {
     try {
@@ -74,7 +74,7 @@ function generate() {
 }
 
 const commands = { check, generate };
-const command = commands[process.argv[2]];
+const command = /** @type {Readonly<Record<string, () => void>>} */ (commands)[process.argv[2] ?? ''];
 if (command === undefined) {
   console.error('usage: node scripts/proto.mjs check|generate');
   process.exit(2);

@@ -24,7 +24,7 @@ function end() {
   process.exit(failed > 0 ? 1 : 0);
 }
 
-function step(what, command, args) {
+function step(/** @type {string} */ what, /** @type {string} */ command, /** @type {readonly string[]} */ args) {
   console.log(`--- ${what}`);
   const { status, error } = spawnSync(command, args, { cwd: ROOT, stdio: ['ignore', 'inherit', 'inherit'] });
   if (status === 0) return true;
@@ -72,7 +72,10 @@ if (existsSync(report)) {
   passed += numPassedTests;
   failed += numFailedTests;
   // A file that could not even be loaded has no tests to count.
-  failed += testResults.filter((file) => file.status === 'failed' && file.assertionResults.length === 0).length;
+  failed += testResults.filter(
+    (/** @type {{ status: string, assertionResults: readonly unknown[] }} */ file) =>
+      file.status === 'failed' && file.assertionResults.length === 0,
+  ).length;
 }
 rmSync(folder, { recursive: true, force: true });
 if (attacks.length > 0) {

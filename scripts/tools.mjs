@@ -18,7 +18,7 @@ export function copyScripts() {
   cpSync(join(ROOT, 'scripts'), join(ROOT, '.tmp', 'tools', 'scripts'), { recursive: true });
 }
 
-function run(command, args) {
+function run(/** @type {string} */ command, /** @type {readonly string[]} */ args) {
   const { status } = spawnSync(command, args, { cwd: ROOT, stdio: ['ignore', 'ignore', 'inherit'] });
   if (status !== 0) process.exit(status ?? 1);
 }

@@ -63,7 +63,7 @@ const NEWER = [
 ];
 
 /** Writes the generated code to `out`. `buf` runs the tool with arguments in a folder. */
-function generateInto(out, buf) {
+function generateInto(/** @type {string} */ out, /** @type {(cwd: string, ...args: string[]) => void} */ buf) {
   const work = mkdtempSync(join(tmpdir(), 'isthmus-xds-'));
   try {
     const deps = join(ROOT, 'node_modules/@grpc/grpc-js-xds/deps');
@@ -98,16 +98,16 @@ function generateInto(out, buf) {
   }
 }
 
-function insert(file, after, line) {
+function insert(/** @type {string} */ file, /** @type {string} */ after, /** @type {string} */ line) {
   const text = readFileSync(file, 'utf8');
   if (!text.includes(after)) throw new Error(`${file} has no line ${after}`);
   writeFileSync(file, text.replace(after, `${after}\n${line}`));
 }
 
-function patched(text) {
-  return text.replace(/message (\w+)Rules \{/g, (start, type) => {
+function patched(/** @type {string} */ text) {
+  return text.replace(/message (\w+)Rules \{/g, (/** @type {string} */ start, /** @type {string} */ type) => {
     const number =
-      IGNORE_EMPTY[type] ??
+      /** @type {Readonly<Record<string, number>>} */ (IGNORE_EMPTY)[type] ??
       (/^[SU]?(Int|Fixed|SFixed)\d+$|^Float$|^Double$/.test(type) ? IGNORE_EMPTY.Numeric : undefined);
     return number === undefined ? start : `${start}\n    optional bool ignore_empty = ${number};`;
   });
@@ -131,7 +131,7 @@ function digest() {
   return hash.digest('hex');
 }
 
-export function generateXds(buf) {
+export function generateXds(/** @type {(cwd: string, ...args: string[]) => void} */ buf) {
   generateInto(join(ROOT, XDS_GENERATED), buf);
   writeFileSync(DIGEST, `${digest()}\n`);
 }
