@@ -31,7 +31,7 @@ mkdirSync(library, { recursive: true });
 for (const part of await made({ connect: join(dist, 'client', 'connect', 'index.js') }))
   if (part.type === 'chunk') writeFileSync(join(library, part.fileName), part.code);
 
-async function made(input) {
+async function made(/** @type {Readonly<Record<string, string>>} */ input) {
   const bundle = await rolldown({
     input,
     platform: 'node',
