@@ -73,7 +73,7 @@ describe.skipIf(withoutEtcd() !== undefined)('the etcd engine and who may use et
     return engine;
   };
 
-  it('shows and checks certificates', async () => {
+  it('shows and checks certificates', { timeout: 120_000 }, async () => {
     const server = certificate(folder, 'server');
     const stranger = certificate(folder, 'stranger');
     etcd = await startEtcd({ tls: { certFile: server.cert, keyFile: server.key, clientCaFile: server.ca } });
@@ -131,7 +131,7 @@ describe.skipIf(withoutEtcd() !== undefined)('the etcd engine and who may use et
     });
   });
 
-  it('says who it is, and again when etcd has forgotten it', async () => {
+  it('says who it is, and again when etcd has forgotten it', { timeout: 120_000 }, async () => {
     etcd = await startEtcd();
     etcd.ctl('user', 'add', `root:${PASSWORD}`);
     etcd.ctl('user', 'add', `isthmus:${PASSWORD}`);

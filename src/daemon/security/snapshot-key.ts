@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { IsthmusError } from '../../lib/errors.ts';
+import { keep } from '../../lib/kept-file.ts';
 import { readEncryptionKey } from '../../pki/seal.ts';
 
 /** With which private keys leave in snapshots where the operator gave no key for them. */
@@ -31,11 +32,7 @@ export function snapshotKey(dataDir: string): SnapshotKey {
         inMemory = key;
         return key;
       }
-      try {
-        writeFileSync(path, `${key.toString('hex')}\n`, { mode: 0o600, flag: 'wx', flush: true });
-      } catch (cause) {
-        throw new IsthmusError('unavailable', `the key for snapshots can't be written to ${path}`, { cause });
-      }
+      keep(path, `${key.toString('hex')}\n`); // whole or not at all: half a key would be in the way of every snapshot
       return key;
     },
   };
