@@ -67,3 +67,13 @@ it('goes on where only one connection could not be taken', async () => {
   await expect.poll(() => one.log()).toMatch(/a connection was not taken/);
   expect((await one.http('GET', '/v1/status/leader')).status).toBe(200);
 });
+
+it('a client agent that finds no server in as many tries as it may make stops with that cause and exit code 1', async () => {
+  agent = await startAgent({
+    name: 'n1',
+    datacenter: 'dc1',
+    config: { server: false, retry_join: ['127.0.0.1:1'], retry_max: 2, retry_interval: '100ms', ports: { dns: -1 } },
+  });
+  expect(await agent.exited).toMatchObject({ code: 1 });
+  expect(agent.log()).toMatch(/no server was found in 2 tries: 127\.0\.0\.1:1: .*ECONNREFUSED.*the agent stops/);
+});

@@ -61,7 +61,7 @@ export class EtcdClient {
   constructor(options: ClientOptions) {
     this.#options = options;
     setMaxListeners(0, this.#closed.signal); // each call has one
-    this.#lastContact = options.clock.now();
+    this.#lastContact = options.clock.steady();
     this.#connection = this.#connect();
   }
 
@@ -83,7 +83,7 @@ export class EtcdClient {
     return {
       connected,
       writable: connected,
-      lastMs: Math.max(0, this.#options.clock.now() - this.#lastContact),
+      lastMs: Math.max(0, this.#options.clock.steady() - this.#lastContact),
     };
   }
 
@@ -113,7 +113,7 @@ export class EtcdClient {
   async run<T>(what: string, work: (attempt: number) => Promise<T>, signal?: AbortSignal): Promise<T> {
     const { clock, endpoints } = this.#options;
     const backoff = this.newBackoff();
-    const started = clock.now();
+    const started = clock.steady();
     for (let attempt = 1; ; attempt += 1) {
       this.#check(signal);
       try {
@@ -126,7 +126,7 @@ export class EtcdClient {
         this.failed(thrown);
         // While nothing answers, one round is enough to tell.
         const patience = this.#opened && this.contact().connected ? PATIENCE_MS : 0;
-        if (attempt >= endpoints.length && clock.now() - started >= patience) throw thrown.toError(what);
+        if (attempt >= endpoints.length && clock.steady() - started >= patience) throw thrown.toError(what);
       }
       await this.pause(backoff.next(), signal);
     }
@@ -179,13 +179,13 @@ export class EtcdClient {
   async untilReached<T>(work: () => Promise<T>, signal?: AbortSignal): Promise<T> {
     const { clock, log, endpoints } = this.#options;
     const backoff = this.newBackoff();
-    const started = clock.now();
+    const started = clock.steady();
     const told = new Set<string>();
     for (;;) {
       try {
         const result = await work();
         this.#opened = true;
-        const after = { endpoint: this.endpoint, after_seconds: (clock.now() - started) / 1_000 };
+        const after = { endpoint: this.endpoint, after_seconds: (clock.steady() - started) / 1_000 };
         if (told.size > 0) log.info('etcd answers', after);
         return result;
       } catch (thrown) {
@@ -212,11 +212,11 @@ export class EtcdClient {
   /** Told whenever a member has answered. */
   answered(): void {
     const { clock, log } = this.#options;
-    this.#lastContact = clock.now();
+    this.#lastContact = clock.steady();
     this.#failures = 0;
     if (this.#lostAt === undefined) return;
     if (this.#opened)
-      log.info('etcd is back', { endpoint: this.endpoint, after_seconds: (clock.now() - this.#lostAt) / 1_000 });
+      log.info('etcd is back', { endpoint: this.endpoint, after_seconds: (clock.steady() - this.#lostAt) / 1_000 });
     this.#lostAt = undefined;
   }
 
@@ -232,9 +232,9 @@ export class EtcdClient {
     if (failure.endpoint !== connection.endpoint.name) return; // it was left meanwhile
     meters.failures.add(1, { endpoint: failure.endpoint });
     this.#failures += 1;
-    const silent = clock.now() - this.#lastContact >= LOST_MS;
+    const silent = clock.steady() - this.#lastContact >= LOST_MS;
     if (silent && this.#failures >= endpoints.length && this.#lostAt === undefined) {
-      this.#lostAt = clock.now();
+      this.#lostAt = clock.steady();
       if (this.#opened)
         log.warn('etcd is out of reach: writes fail and reads may be old until it is back', {
           endpoint: failure.endpoint,
@@ -242,7 +242,7 @@ export class EtcdClient {
         });
     }
     // gRPC connects to a lone member again by itself, but with the certificates that it was given.
-    const renew = connection.endpoint.secure && clock.now() - this.#connectedAt >= RECONNECT_MS;
+    const renew = connection.endpoint.secure && clock.steady() - this.#connectedAt >= RECONNECT_MS;
     if (endpoints.length === 1 && !renew) return;
     this.#active = (this.#active + 1) % endpoints.length;
     try {
@@ -284,7 +284,7 @@ export class EtcdClient {
     const { endpoints, tls, meters, clock } = this.#options;
     const endpoint = endpoints[this.#active] as Endpoint;
     meters.use(endpoint.name);
-    this.#connectedAt = clock.now();
+    this.#connectedAt = clock.steady();
     return new Connection(endpoint, tls);
   }
 
