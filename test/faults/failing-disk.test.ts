@@ -1,11 +1,19 @@
 import { execFileSync, spawnSync } from 'node:child_process';
 import { Resolver } from 'node:dns/promises';
-import { copyFileSync, mkdirSync, mkdtempSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, mkdtempSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { open } from 'lmdb';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { type AgentProcess, assertNoneLeft, callAgent, type HttpAnswer, startAgent } from '../harness/index.ts';
+import {
+  type AgentProcess,
+  assertNoneLeft,
+  BINARY,
+  callAgent,
+  type HttpAnswer,
+  startAgent,
+  waitFor,
+} from '../harness/index.ts';
 import { mayMount, smallDisk } from '../harness/small-disk.ts';
 
 const mounts = mayMount();
@@ -143,6 +151,30 @@ describe('a disk that fails under a server', () => {
         for (const line of ['the log file is written again', 'the audit log is written again', 'can be written again'])
           expect(agent.log()).toContain(line);
         await expectKept(agent, acknowledged);
+        await agent.stop();
+      } finally {
+        disk.remove();
+      }
+    },
+  );
+
+  it.skipIf(!mounts)(
+    `full where standard error goes${mounts ? '' : ' (skipped: mounting is not allowed)'}`,
+    async () => {
+      const disk = smallDisk(1);
+      try {
+        const stderr = join(disk.path, 'stderr.log');
+        const wrapped = join(folder, 'wrapped');
+        writeFileSync(wrapped, `#!/bin/sh\nexec '${BINARY}' "$@" 2>>'${stderr}'\n`, { mode: 0o700 });
+        const agent = await start(join(folder, 'stderr'), { binary: wrapped, config: { log_level: 'debug' } });
+        disk.fill();
+        // Each reload is logged.
+        for (let n = 0; n < 60; n += 1) await callAgent(agent, 'PUT', '/v1/agent/reload');
+        const full = statSync(stderr).size;
+        expect((await intend(agent, 'before')).status).toBe(200);
+        disk.makeRoom();
+        await callAgent(agent, 'PUT', '/v1/agent/reload');
+        await waitFor(async () => statSync(stderr).size > full, { what: 'lines on standard error' });
         await agent.stop();
       } finally {
         disk.remove();
