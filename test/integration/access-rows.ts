@@ -271,7 +271,7 @@ export const ACCESS_ROWS: Readonly<Record<string, AccessRow>> = {
   'PUT /v1/operator/federation/invitation': {
     path: '/v1/operator/federation/invitation',
     rules: OPERATOR_WRITE,
-    status: 500, // its certificates are not managed
+    shown: /isthmus-invitation/,
   },
   'GET /v1/operator/federation/invitations': {
     path: '/v1/operator/federation/invitations',
