@@ -28,7 +28,7 @@ export interface Sidecar extends Service {
 const REPEAT_MS = 60_000;
 
 /**
- * The built-in L4 proxy. `start` resolves once the first update is in effect and all listeners are bound; from then on
+ * The built-in proxy. `start` resolves once the first update is in effect and all listeners are bound; from then on
  * it follows the source, and goes on with its last state while the source is away.
  */
 export function createSidecar(deps: SidecarDeps): Sidecar {

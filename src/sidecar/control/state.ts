@@ -28,6 +28,8 @@ import type { SidecarAddresses, SidecarStats } from '../stats.ts';
 import { OpenConnections } from '../wire/open-connections.ts';
 import { isTrusted, type Peer, PeerReader } from '../wire/peer.ts';
 import { createTrust, losesRoots, type Trust } from '../wire/trust.ts';
+import { stateGauges } from './gauges.ts';
+import { sameUpstream } from './same-upstream.ts';
 
 export interface StateDeps {
   readonly clock: Clock;
@@ -81,24 +83,16 @@ export class SidecarState {
   constructor(deps: StateDeps) {
     this.#deps = deps;
     const { clock, log, limits, metrics, tasks } = deps;
-    this.#meters = createMeters(metrics, {
-      connections: (set) => {
-        set(this.#inboundOpen.size, { direction: 'inbound' });
-        set(this.#outboundOpen.size, { direction: 'outbound' });
-      },
-      tunnels: (set) => {
-        set(this.#inboundTunnels.size, { direction: 'inbound' });
-        set(this.#instances.tunnels, { direction: 'outbound' });
-      },
-      leftOut: (set) => set(this.#instances.leftOut(clock.now())),
-      leafExpiry: (set) => {
-        if (this.#trust !== undefined) set((this.#trust.leafNotAfter - clock.now()) / 1_000);
-      },
-      rootExpiry: (set) => {
-        if (this.#trust === undefined) return;
-        set((Math.min(...this.#trust.roots.map((root) => root.notAfter)) - clock.now()) / 1_000);
-      },
-    });
+    this.#meters = createMeters(
+      metrics,
+      stateGauges(clock, {
+        inboundOpen: this.#inboundOpen,
+        outboundOpen: this.#outboundOpen,
+        inboundTunnels: this.#inboundTunnels,
+        instances: () => this.#instances,
+        trust: () => this.#trust,
+      }),
+    );
     this.#budget = { left: limits.retryBytesInAll };
     this.#refusals = new Refusals({ clock, log, meters: this.#meters });
     const trust = (): Trust => this.#currentTrust();
@@ -403,16 +397,4 @@ export class SidecarState {
     const tracked = closing.finally(() => this.#closing.delete(tracked));
     this.#closing.add(tracked);
   }
-}
-
-function sameUpstream(a: SidecarUpstream, b: SidecarUpstream): boolean {
-  return (
-    a.bindAddress === b.bindAddress &&
-    a.bindPort === b.bindPort &&
-    a.bindSocketPath === b.bindSocketPath &&
-    a.bindSocketMode === b.bindSocketMode &&
-    a.name === b.name &&
-    a.datacenter === b.datacenter &&
-    JSON.stringify(a.config) === JSON.stringify(b.config)
-  );
 }

@@ -97,8 +97,9 @@ class Exchange {
   async #run(): Promise<void> {
     let last: LocalReply = NO_INSTANCE;
     for (;;) {
+      if (this.#done) return;
       const place = this.#plan.next();
-      if (place === undefined || this.#done) {
+      if (place === undefined) {
         this.#giveUp(last);
         return;
       }

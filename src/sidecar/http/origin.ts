@@ -274,7 +274,6 @@ export class Origin {
 
   #sendHttp2(session: Session, head: HttpRequest, hasBody: boolean): ClientCall {
     session.timer?.cancel();
-    session.streams += 1;
     const stream = session.http2.request(
       {
         ...grouped(head.headers),
@@ -285,6 +284,7 @@ export class Origin {
       },
       { endStream: !hasBody, waitForTrailers: hasBody },
     );
+    session.streams += 1;
     const { used: reused } = session;
     session.used = true;
     let last: readonly HeaderLine[] = [];
