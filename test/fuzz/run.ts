@@ -23,10 +23,8 @@ export interface FuzzTarget {
 
 /** CPU milliseconds that one input may take. What others do to the machine does not count. */
 const MAX_CPU_MS = 1_500;
-/** Growth of the heap over a long run that is not noise, bytes. */
+/** Growth of the heap over the second half of a long run that is not noise, bytes. */
 const MAX_GROWTH = 32 * 1024 * 1024;
-/** Inputs before the first look at the heap: caches fill, code is compiled. */
-const WARM = 2_000;
 
 export async function fuzz(target: FuzzTarget): Promise<void> {
   const random = seeded();
@@ -34,11 +32,14 @@ export async function fuzz(target: FuzzTarget): Promise<void> {
   for (const input of corpus) await target.run(input);
   const mutator = createMutator(random, corpus, target.dictionary);
   const seconds = Number(process.env.ISTHMUS_FUZZ_SECONDS ?? 0);
-  const end = performance.now() + seconds * 1_000;
+  const start = performance.now();
+  const end = start + seconds * 1_000;
+  // By then caches are full, code is compiled, and as many connections are held as ever are.
+  const half = start + seconds * 500;
   let warm: number | undefined;
   let count = 0;
   for (; seconds > 0 ? performance.now() < end : count < target.count; count += 1) {
-    if (seconds > 0 && count === WARM) warm = collectGarbage();
+    if (seconds > 0 && warm === undefined && performance.now() > half) warm = collectGarbage();
     const input = mutator.next();
     const before = process.cpuUsage();
     try {

@@ -25,6 +25,22 @@ describe('simple GETs', () => {
     });
   });
 
+  it('have no other space taken from a value than blanks and tabs, as in the parser of Node', () => {
+    const values = parseSimpleGet('GET /v1/a HTTP/1.1\r\nHost:\t x \t\r\nX: \xa0y\xa0 \r\n\r\n')?.rawHeaders;
+    expect(values).toEqual(['host', 'x', 'x', '\xa0y\xa0']);
+  });
+
+  it('take no time that grows with the square of their length', () => {
+    const before = process.cpuUsage();
+    for (const end of ['\0', 'y'])
+      for (let n = 0; n < 100; n += 1)
+        parseSimpleGet(`GET /v1/a HTTP/1.1\r\nHost: x\r\nX:y${' '.repeat(8_000)}${end}\r\n\r\n`);
+    for (let n = 0; n < 100; n += 1)
+      parseSimpleGet(`GET /v1/a HTTP/1.1\r\nHost: x\r\nX:${' '.repeat(8_000)}\0\r\n\r\n`);
+    const { user, system } = process.cpuUsage(before);
+    expect((user + system) / 1_000).toBeLessThan(1_000); // milliseconds for 300; it took 40 for one
+  });
+
   it.each([
     ['a part of one', 'GET /v1/a HTTP/1.1\r\nHost: x\r\n'],
     ['two of them', GET + GET],

@@ -9,7 +9,7 @@ export interface SimpleGet {
 const MAX_LENGTH = 8_192;
 
 const REQUEST_LINE = /^GET (\/[!"$-~]*) HTTP\/1\.1$/; // visible ASCII but '#'
-const HEADER_LINE = /^([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*([\t\x20-\x7e\x80-\xff]*)$/;
+const HEADER_LINE = /^([!#$%&'*+\-.^_`|~0-9A-Za-z]+):([\t\x20-\x7e\x80-\xff]*)$/;
 
 /** Headers that change how a message is framed or how its connection is used. */
 const SPECIAL = new Set(['connection', 'content-length', 'transfer-encoding', 'expect', 'upgrade', 'trailer', 'te']);
@@ -30,10 +30,22 @@ export function parseSimpleGet(text: string): SimpleGet | undefined {
     const match = HEADER_LINE.exec(lines[at] as string);
     if (match === null) return undefined;
     const name = (match[1] as string).toLowerCase();
-    const value = (match[2] as string).trimEnd();
+    const value = withoutSpace(match[2] as string);
     if (name === 'host') hosts += 1;
     else if (SPECIAL.has(name) && !(name === 'connection' && value.toLowerCase() === 'keep-alive')) return undefined;
     rawHeaders.push(name, value);
   }
   return hosts === 1 ? { url, rawHeaders } : undefined;
+}
+
+/** A value without the optional space around it: spaces and tabs only (RFC 9110, section 5.5), in time that its length bounds. */
+function withoutSpace(text: string): string {
+  let [start, end] = [0, text.length];
+  while (start < end && isSpace(text.charCodeAt(start))) start += 1;
+  while (end > start && isSpace(text.charCodeAt(end - 1))) end -= 1;
+  return text.slice(start, end);
+}
+
+function isSpace(code: number): boolean {
+  return code === 0x20 || code === 0x09;
 }
