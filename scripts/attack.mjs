@@ -26,6 +26,8 @@ try {
   rmSync(folder, { recursive: true, force: true });
 }
 let who = '';
+const attackers = [...new Set(ATTACKS.map((attack) => attack.who))];
+results.sort((a, b) => attackers.indexOf(a.attack.who) - attackers.indexOf(b.attack.who));
 for (const { attack, result, tests } of results) {
   if (attack.who !== who) console.log(`\n${attack.who}`);
   who = attack.who;

@@ -40,6 +40,7 @@ export const ROLE_ROWS: Readonly<Record<string, Verdicts>> = {
   'read intentions.exact': USERS,
   'read intentions.match': USERS,
   'read intentions.check': USERS,
+  'read intentions.connection': USERS,
   'read intentions.explain': USERS,
   'read intentions.verdicts': USERS,
   'read ca.roots': USERS,
