@@ -1,7 +1,9 @@
 import type { X509Certificate } from 'node:crypto';
 import { once } from 'node:events';
+import { connect as connectHttp2, createSecureServer } from 'node:http2';
 import { connect as connectTls, type TLSSocket } from 'node:tls';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type Connect, createConnect } from '../../src/client/connect/index.ts';
 import type { LeafCert, RotationStatus } from '../../src/model/ca.ts';
 import type { Explanation } from '../../src/model/intention.ts';
 import {
@@ -12,6 +14,7 @@ import {
   type EchoApplication,
   type EnvoyService,
   envoyProgram,
+  freePorts,
   type Load,
   LongLived,
   type MeshService,
@@ -88,18 +91,24 @@ describe('applications linked natively', () => {
       pairs['Envoy to native, within'] = sidecars[1]?.upstreamPorts.near ?? 0;
       pairs['Envoy to native, across'] = sidecars[1]?.upstreamPorts.far ?? 0;
     }
+    await callAgent(bed.dc1, 'POST', '/v1/query', {
+      Name: 'farther',
+      Service: { Service: 'far', Failover: { Datacenters: ['dc2'] } },
+    });
     caller = await startNative(bed.dc1, 'caller', {
       upstreams: [
         { service: 'near' },
         { service: 'far', datacenter: 'dc2' },
         { service: 'old', datacenter: 'dc2' },
+        { query: 'farther' },
         ...(envoy.missing ? [] : [{ service: 'db', datacenter: 'dc2' }]),
       ],
     });
-    const [toNear = 0, toFar = 0, toOld = 0, toDb] = caller.upstreamPorts;
+    const [toNear = 0, toFar = 0, toOld = 0, byQuery = 0, toDb] = caller.upstreamPorts;
     pairs['native to native, within'] = toNear;
     pairs['native to native, across'] = toFar;
     pairs['native to built-in, across'] = toOld;
+    pairs['native to native, by a prepared query'] = byQuery;
     if (toDb !== undefined) pairs['native to Envoy, across'] = toDb;
     pairs['built-in to native, across'] = builtIn.upstreamPort;
     await Promise.all(
@@ -119,7 +128,7 @@ describe('applications linked natively', () => {
       Object.entries(pairs).map(async ([pair, port]) => [pair, await ask(port, 'hello')] as const),
     );
     for (const [pair, answer] of answers) expect(answer, pair).toMatch(/^(near|far|old|db): hello$/);
-    expect(Object.keys(pairs)).toHaveLength(envoy.missing ? 4 : 7);
+    expect(Object.keys(pairs)).toHaveLength(envoy.missing ? 5 : 8);
   });
 
   it('a deny refuses what is new and ends what is open within a second, nothing else, and is explained', async () => {
@@ -183,6 +192,34 @@ describe('applications linked natively', () => {
     const said = far.process.log();
     expect(said).toContain(refusal(true));
     expect(said).toContain(refusal(false));
+  });
+
+  it('HTTP/2: the caller of a request is known, and a client shows what it is by any protocol', async () => {
+    const port = (await freePorts(1)).first;
+    await callAgent(bed.dc1, 'PUT', '/v1/agent/service/register', {
+      ...{ Name: 'streams', Address: '127.0.0.1', Port: port, Connect: { Native: true } },
+    });
+    const agent = { address: bed.dc1.ready.http };
+    const [streams, reader] = ['streams', 'reader'].map((service) => createConnect({ service, agent })) as [
+      Connect,
+      Connect,
+    ];
+    await Promise.all([streams.start(), reader.start()]);
+    const server = streams.protect(
+      createSecureServer(streams.serverOptions(), (request, response) => {
+        response.end(streams.callerOf(request.socket)?.uri ?? '');
+      }),
+    );
+    server.listen(port, '127.0.0.1');
+    await once(server, 'listening');
+    const socket = await reader.upstream({ service: 'streams', protocols: ['h2'] }).dial();
+    const session = connectHttp2('https://streams', { createConnection: () => socket });
+    const answer = session.request({ ':path': '/' });
+    expect(String((await answer.toArray()).join(''))).toMatch(/^spiffe:\/\/.*\/dc\/dc1\/svc\/reader$/);
+    session.close();
+    await once(session, 'close');
+    server.close();
+    await Promise.all([streams.stop(), reader.stop()]);
   });
 
   it('a rotation of the root under load fails and closes nothing, and renews the certificates', async () => {
