@@ -146,6 +146,8 @@ describe('a data directory', () => {
       ),
     );
     expect((await agent.http('GET', '/v1/status/leader')).status).toBe(200);
+    // It still holds its store, and writes it.
+    expect((await agent.http('PUT', '/v1/catalog/register', { Node: 'n', Address: '10.0.0.1' })).status).toBe(200);
   }, 30_000);
 
   it('keeps registrations, checks and their state over a stop and over a kill', async () => {

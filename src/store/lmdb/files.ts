@@ -6,7 +6,6 @@ import {
   mkdirSync,
   openSync,
   readdirSync,
-  readFileSync,
   readSync,
   statSync,
   truncateSync,
@@ -120,16 +119,20 @@ function fillUp(root: RootDatabase, path: string): void {
 /**
  * Gives the whole lock file its blocks: it is written through a memory map, where a block that can't be had ends the
  * process with SIGBUS. By the store's owner only, between its transactions.
+ *
+ * @returns the open file, to be closed after the environment: a process that closes any descriptor of a file loses its locks on
+ * it, and the next process that opens the store would take it for unused, and make its mutexes anew under this one
  */
-export function claimLockFile(path: string): void {
-  const name = join(path, LOCK_FILE);
-  const bytes = readFileSync(name);
-  const file = openSync(name, 'r+');
-  try {
-    for (let at = 0; at < bytes.length; ) at += writeSync(file, bytes, at, bytes.length - at, at);
-  } finally {
-    closeSync(file);
+export function claimLockFile(path: string): number {
+  const file = openSync(join(path, LOCK_FILE), 'r+');
+  const bytes = Buffer.alloc(fstatSync(file).size);
+  for (let at = 0; at < bytes.length; ) {
+    const length = readSync(file, bytes, at, bytes.length - at, at);
+    if (length === 0) break;
+    at += length;
   }
+  for (let at = 0; at < bytes.length; ) at += writeSync(file, bytes, at, bytes.length - at, at);
+  return file;
 }
 
 /** Makes new files survive a power cut: their names are data of the folder. */

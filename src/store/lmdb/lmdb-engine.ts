@@ -1,3 +1,4 @@
+import { closeSync } from 'node:fs';
 import type { RootDatabase } from 'lmdb';
 import type { Clock } from '../../lib/clock.ts';
 import { IsthmusError } from '../../lib/errors.ts';
@@ -62,6 +63,7 @@ export async function openLmdbEngine(options: LmdbEngineOptions): Promise<Engine
 
 class LmdbEngine implements Engine {
   readonly shared = false;
+  readonly #lockFile: number;
   readonly #root: RootDatabase;
   readonly #tables: Tables;
   readonly #owner: Owner;
@@ -83,8 +85,9 @@ class LmdbEngine implements Engine {
   readonly #journal: Journal;
 
   constructor(opened: Opened, owner: Owner, options: LmdbEngineOptions) {
-    const { root, tables } = opened;
+    const { root, tables, lockFile } = opened;
     this.#root = root;
+    this.#lockFile = lockFile;
     this.#tables = tables;
     this.#owner = owner;
     this.#options = options;
@@ -241,6 +244,7 @@ class LmdbEngine implements Engine {
       this.#options.onError('closing the store', await writeFailure(this.#options.path, error));
     }
     await this.#root.close();
+    closeSync(this.#lockFile);
   }
 
   #check(): void {

@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs';
+import { closeSync, existsSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import type { RootDatabase } from 'lmdb';
 import { IsthmusError } from '../../lib/errors.ts';
@@ -21,6 +21,8 @@ export interface OpenOptions {
 export interface Opened {
   readonly root: RootDatabase;
   readonly tables: Tables;
+  /** To be closed after `root`; see {@link claimLockFile}. */
+  readonly lockFile: number;
 }
 
 /**
@@ -34,6 +36,7 @@ export async function openTables(options: OpenOptions, owner: Owner): Promise<Op
   const root = openEnvironment(path, mapSizeMb, (what) => {
     if (witness !== undefined) throw goneError(path, what, witness);
   });
+  let lockFile: number | undefined;
   try {
     const tables = new Tables(root, path);
     if (tables.fresh && witness !== undefined) throw goneError(path, 'its file holds nothing', witness);
@@ -41,11 +44,12 @@ export async function openTables(options: OpenOptions, owner: Owner): Promise<Op
       claim(tables, owner, path);
       tables.open(newUuid());
     });
-    claimLockFile(path);
+    lockFile = claimLockFile(path);
     if (!existsSync(mark)) keep(mark, MARK);
-    return { root, tables };
+    return { root, tables, lockFile };
   } catch (error) {
     await root.close();
+    if (lockFile !== undefined) closeSync(lockFile);
     if (error instanceof IsthmusError) throw error;
     throw new IsthmusError('internal', `the store in ${path} can't be opened: ${reason(error)}`, { cause: error });
   }
