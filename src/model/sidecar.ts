@@ -1,3 +1,4 @@
+import type { AccessLogs } from './access-logs.ts';
 import type { Verdicts } from './intention.ts';
 import type { MeshSettings } from './layer7/mesh-settings.ts';
 import type { RouteTable } from './layer7/route-table.ts';
@@ -20,6 +21,14 @@ export interface SidecarUpstream {
   readonly config: Readonly<Record<string, unknown>>;
 }
 
+export interface ExposedPath {
+  readonly path: string;
+  readonly listenerPort: number;
+  /** Port of the application. */
+  readonly localPort: number;
+  readonly http2: boolean;
+}
+
 export interface SidecarConfig {
   readonly proxyId: string;
   /** The service whose identity the sidecar carries. */
@@ -31,6 +40,10 @@ export interface SidecarConfig {
   /** The application behind the sidecar. Absent for a client-only proxy. */
   readonly local?: { readonly address: string; readonly port: number };
   readonly upstreams: readonly SidecarUpstream[];
+  /** Paths of the application that are served in plain text, to whoever asks; by Envoy alone. Absent: none. */
+  readonly exposed?: readonly ExposedPath[];
+  /** Of Envoy. */
+  readonly accessLogs?: AccessLogs;
   /** Opaque options such as local_connect_timeout_ms, max_inbound_connections. */
   readonly config: Readonly<Record<string, unknown>>;
 }

@@ -1,5 +1,8 @@
 import { spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -137,6 +140,39 @@ describe.skipIf(envoy.missing)(envoy.title('isthmus connect envoy'), () => {
     expect((await run('-sidecar-for', 'web', '-envoy-binary', old, '-envoy-version', '1.38.3')).code).toBe(7);
     expect((await run('-sidecar-for', 'web', '-envoy-binary', '/no/envoy')).err).toContain('-envoy-binary');
     expect((await run('-gateway', 'mesh')).err).toContain('gateways come with a later version');
+  });
+
+  it('writes access logs, and serves the paths that are exposed and no others', async () => {
+    const application = createServer((request, response) => response.end(`answer of ${request.url}`));
+    application.listen(0, '127.0.0.1');
+    await once(application, 'listening');
+    const log = join(agent.dataDir, 'access.log');
+    const { first: port } = await freePorts(1);
+    await callAgent(agent, 'PUT', '/v1/config', {
+      Kind: 'proxy-defaults',
+      Name: 'global',
+      AccessLogs: { Enabled: true, Type: 'file', Path: log, JSONFormat: '{"path": "%REQ(:PATH)%"}' },
+    });
+    await callAgent(agent, 'PUT', '/v1/agent/service/register', {
+      Name: 'exposed',
+      Port: (application.address() as AddressInfo).port,
+      Connect: {
+        SidecarService: { Proxy: { Expose: { Paths: [{ Path: '/health', ListenerPort: port, LocalPathPort: 0 }] } } },
+      },
+    });
+    const exposed = await startEnvoy({ agent, sidecarFor: 'exposed' });
+    expect((await httpRequest(`http://127.0.0.1:${port}/health`)).body).toBe('answer of /health');
+    expect((await httpRequest(`http://127.0.0.1:${port}/other`)).status).toBe(404);
+    await waitFor(
+      async () => {
+        await exposed.ask('/reopen_logs', 'POST'); // Envoy gathers lines for up to ten seconds
+        return readFileSync(log, 'utf8').includes('{"path":"/health"}');
+      },
+      { what: 'the access log' },
+    );
+    expect((await run('-status', '-sidecar-for', 'exposed')).out).toContain('Nothing is rejected.');
+    await exposed.stop();
+    application.close();
   });
 
   it('every bootstrap is one that Envoy takes', async () => {

@@ -10,6 +10,8 @@ export interface EnvoyProxy {
   readonly datacenter: string;
   /** Opaque options of its registration, over those of proxy-defaults. */
   readonly config: Options;
+  /** `expose.checks`, which is not offered. */
+  readonly exposesChecks: boolean;
 }
 
 /** ID of the proxy that the command line names; undefined when it names none. */
@@ -55,6 +57,7 @@ export async function whichProxy(context: CommandContext): Promise<EnvoyProxy> {
     proxyId,
     service: proxy.Proxy.DestinationServiceName || proxy.Service,
     datacenter: proxy.Datacenter,
+    exposesChecks: proxy.Proxy.Expose.Checks === true,
     config: { ...defaults?.Config, ...proxy.Proxy.Config },
   };
 }

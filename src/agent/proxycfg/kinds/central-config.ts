@@ -1,3 +1,4 @@
+import type { AccessLogs } from '../../../model/access-logs.ts';
 import type { Options } from '../../../model/proxy-options.ts';
 import type { CentralEntries } from './central-entries.ts';
 
@@ -10,6 +11,10 @@ export interface CentralConfig {
   readonly proxy: Options;
   /** Of an upstream, by the name of its destination. */
   upstream(name: string): Options;
+  /** `Expose` of the service's defaults, then of those of all proxies. */
+  readonly expose: readonly (Fields | undefined)[];
+  /** Absent: none are written. */
+  readonly accessLogs?: AccessLogs;
 }
 
 type Fields = Readonly<Record<string, unknown>>;
@@ -20,7 +25,10 @@ export function centralConfig({ proxies, service }: Partial<CentralEntries> = {}
     readonly Defaults?: Fields;
     readonly Overrides?: readonly Fields[];
   };
+  const logs = proxies?.AccessLogs as AccessLogs | undefined;
   return {
+    expose: [fields.Expose as Fields | undefined, proxies?.Expose as Fields | undefined],
+    ...(logs?.Enabled === true ? { accessLogs: logs } : {}),
     proxy: {
       ...(proxies?.Config as Options | undefined),
       ...given({

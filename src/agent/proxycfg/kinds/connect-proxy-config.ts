@@ -2,6 +2,7 @@ import type { DefaultAddresses } from '../../../model/address.ts';
 import type { NodeService, Upstream } from '../../../model/catalog.ts';
 import type { SidecarConfig, SidecarUpstream } from '../../../model/sidecar.ts';
 import type { CentralConfig } from './central-config.ts';
+import { exposedPaths } from './exposed-paths.ts';
 
 /** Where a proxy runs. */
 export interface Whereabouts {
@@ -24,6 +25,7 @@ export function sidecarConfig(
   const config = { ...central.proxy, ...settings.Config };
   const address = textOf(config.bind_address) ?? (proxy.Address || addresses.any);
   const port = numberOf(config.bind_port) ?? proxy.Port;
+  const exposed = exposedPaths([settings.Expose, ...central.expose], settings.LocalServicePort ?? 0);
   return {
     proxyId: proxy.ID,
     service: settings.DestinationServiceName ?? '',
@@ -34,6 +36,8 @@ export function sidecarConfig(
       ? { local: { address: settings.LocalServiceAddress || addresses.loopback, port: settings.LocalServicePort } }
       : {}),
     upstreams: (settings.Upstreams ?? []).map((upstream) => sidecarUpstream(upstream, datacenter, addresses, central)),
+    ...(registered && exposed.length > 0 ? { exposed } : {}),
+    ...(central.accessLogs === undefined ? {} : { accessLogs: central.accessLogs }),
     config,
   };
 }

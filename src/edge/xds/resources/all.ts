@@ -4,6 +4,7 @@ import { XDS_TYPES, type XdsType } from '../types.ts';
 import type { ResourceBuilder } from './builder.ts';
 import { clusters } from './cluster.ts';
 import { endpoints } from './endpoints.ts';
+import { exposedPaths } from './exposed-paths.ts';
 import { inboundListener } from './inbound-listener.ts';
 import { networkRules } from './network-rules.ts';
 import { outboundListeners } from './outbound-listener.ts';
@@ -16,6 +17,7 @@ const BUILDERS: readonly ResourceBuilder[] = [
   rootsSecret,
   inboundListener,
   outboundListeners,
+  exposedPaths,
   networkRules,
 ];
 

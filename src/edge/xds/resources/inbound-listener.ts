@@ -5,6 +5,7 @@ import { ListenerSchema } from '../gen/envoy/config/listener/v3/listener_pb.ts';
 import { RBACSchema } from '../gen/envoy/extensions/filters/network/rbac/v3/rbac_pb.ts';
 import { TcpProxySchema } from '../gen/envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy_pb.ts';
 import { resource } from '../resource.ts';
+import { filterAccessLogs, listenerAccessLogs } from './access-logs.ts';
 import type { ResourceBuilder } from './builder.ts';
 import { millis, networkFilter, overThisStream, socketAddress } from './common.ts';
 import { LOCAL_APP, NETWORK_RULES, PUBLIC_LISTENER } from './names.ts';
@@ -21,6 +22,7 @@ export const inboundListener: ResourceBuilder = {
       name: `${PUBLIC_LISTENER}:${address}:${port}`,
       address: socketAddress(address, port),
       trafficDirection: TrafficDirection.INBOUND,
+      accessLog: listenerAccessLogs(config.accessLogs),
       filterChains: [
         {
           name: 'inbound',
@@ -42,6 +44,7 @@ export const inboundListener: ResourceBuilder = {
               TcpProxySchema,
               create(TcpProxySchema, {
                 statPrefix: PUBLIC_LISTENER,
+                accessLog: filterAccessLogs(config.accessLogs),
                 clusterSpecifier: { case: 'cluster', value: LOCAL_APP },
                 idleTimeout: millis(0),
               }),

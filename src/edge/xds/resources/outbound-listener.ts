@@ -1,23 +1,38 @@
 import { create } from '@bufbuild/protobuf';
+import type { AccessLogs } from '../../../model/access-logs.ts';
 import type { SidecarUpstream } from '../../../model/sidecar.ts';
 import type { Address } from '../gen/envoy/config/core/v3/address_pb.ts';
 import { TrafficDirection } from '../gen/envoy/config/core/v3/base_pb.ts';
 import { ListenerSchema } from '../gen/envoy/config/listener/v3/listener_pb.ts';
 import { TcpProxySchema } from '../gen/envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy_pb.ts';
 import { type Resource, resource } from '../resource.ts';
+import { filterAccessLogs, listenerAccessLogs } from './access-logs.ts';
 import type { ResourceBuilder } from './builder.ts';
 import { millis, networkFilter, pipeAddress, socketAddress } from './common.ts';
 import { clusterName } from './names.ts';
 
 /** Where the application reaches its upstreams: a listener each. */
 export const outboundListeners: ResourceBuilder = {
-  inputs: (snapshot) => [snapshot.config.upstreams, snapshot.roots.TrustDomain, snapshot.refused],
+  inputs: (snapshot) => [
+    snapshot.config.upstreams,
+    snapshot.config.accessLogs,
+    snapshot.roots.TrustDomain,
+    snapshot.refused,
+  ],
   build({ config, roots, refused }) {
     return config.upstreams.flatMap((upstream) => {
       const address = bindAddress(upstream);
       return address === undefined
         ? []
-        : [outboundListener(upstream, address, roots.TrustDomain, refused.get(upstream.key) ?? NOT_REFUSED)];
+        : [
+            outboundListener(
+              upstream,
+              address,
+              roots.TrustDomain,
+              refused.get(upstream.key) ?? NOT_REFUSED,
+              config.accessLogs,
+            ),
+          ];
     });
   },
 };
@@ -36,13 +51,17 @@ function outboundListener(
   address: Address,
   trustDomain: string,
   refused: readonly string[],
+  logs: AccessLogs | undefined,
 ): Resource {
   const { name, bindAddress, bindPort, bindSocketPath } = upstream;
   const listener = create(ListenerSchema, {
     name: `${name}:${bindSocketPath ?? `${bindAddress}:${bindPort}`}`,
     address,
     trafficDirection: TrafficDirection.OUTBOUND,
-    filterChains: [{ name: chainName(refused), filters: [tcpProxy(upstream, clusterName(upstream, trustDomain))] }],
+    accessLog: listenerAccessLogs(logs),
+    filterChains: [
+      { name: chainName(refused), filters: [tcpProxy(upstream, clusterName(upstream, trustDomain), logs)] },
+    ],
   });
   return resource('listener', listener.name, ListenerSchema, listener);
 }
@@ -55,11 +74,12 @@ function chainName(refused: readonly string[]): string {
   return refused.length === 0 ? 'upstream' : `upstream without ${refused.join(', ')}`;
 }
 
-function tcpProxy({ name, datacenter }: SidecarUpstream, cluster: string) {
+function tcpProxy({ name, datacenter }: SidecarUpstream, cluster: string, logs: AccessLogs | undefined) {
   return networkFilter(
     'envoy.filters.network.tcp_proxy',
     TcpProxySchema,
     create(TcpProxySchema, {
+      accessLog: filterAccessLogs(logs),
       statPrefix: `upstream.${name}.default.default.${datacenter}`,
       clusterSpecifier: { case: 'cluster', value: cluster },
       maxConnectAttempts: CONNECT_ATTEMPTS,
