@@ -34,6 +34,7 @@ export const PROXY_KEYS = {
   bind_port: 'Port at which it listens, when it is not the registered one.',
   local_connect_timeout_ms: 'Longest attempt to reach the application; 5,000 unless given.',
   max_inbound_connections: 'Connections to the application at the same time.',
+  balance_inbound_connections: '`exact_balance` spreads the connections of other sidecars over the threads of Envoy.',
 } as const satisfies Keys;
 
 /** Of an upstream. */
@@ -41,13 +42,25 @@ export const UPSTREAM_KEYS = {
   connect_timeout_ms:
     "Longest attempt to connect; else the resolver's `ConnectTimeout`, else 5,000. A connection has three attempts.",
   limits: '`max_connections`, `max_pending_requests`, `max_concurrent_requests`: circuit breakers.',
+  balance_outbound_connections: '`exact_balance` spreads the connections of the application over the threads of Envoy.',
   max_connections: 'The older spelling of `limits.max_connections`.',
   passive_health_check:
     '`max_failures`, `interval`, `base_ejection_time`, `enforcing_consecutive_5xx`, `max_ejection_percent` (100 unless given): ' +
     'instances that fail are left out.',
 } as const satisfies Keys;
 
+const NO_ESCAPE_HATCH =
+  'Resources of the mesh can not be replaced; `envoy_extra_static_*_json` add others beside them.';
+
 /** Consul documents them, they are accepted, and they do nothing here: each with the reason. */
 export const KEYS_WITHOUT_EFFECT = {
+  envoy_public_listener_json: NO_ESCAPE_HATCH,
+  envoy_local_cluster_json: NO_ESCAPE_HATCH,
+  envoy_listener_json: NO_ESCAPE_HATCH,
+  envoy_cluster_json: NO_ESCAPE_HATCH,
+  envoy_listener_tracing_json:
+    'Requests are not traced; `envoy_tracing_json` sets the tracer of what is added statically.',
+  xds_fetch_timeout_ms: 'Envoy waits for its resources without an end: to start without some would refuse connections.',
+  envoy_hcp_metrics_bind_socket_dir: "There is no collector for HashiCorp's cloud here.",
   envoy_telemetry_collector_bind_socket_dir: "There is no collector for HashiCorp's cloud here.",
 } as const satisfies Keys;

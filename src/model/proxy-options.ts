@@ -16,6 +16,8 @@ export interface UpstreamOptions {
   /** `limits.max_concurrent_requests` */
   readonly maxConcurrentRequests: number | undefined;
   readonly passiveHealthCheck: PassiveHealthCheck;
+  /** `balance_outbound_connections` is `exact_balance`. */
+  readonly balanced: boolean;
 }
 
 /** `passive_health_check` */
@@ -39,6 +41,8 @@ export interface LocalOptions {
   readonly maxConnections: number | undefined;
   /** `local_request_timeout_ms`; 0: for ever. */
   readonly requestTimeoutMs: number | undefined;
+  /** `balance_inbound_connections` is `exact_balance`. */
+  readonly balanced: boolean;
 }
 
 export function upstreamOptions(config: Options): UpstreamOptions {
@@ -49,6 +53,7 @@ export function upstreamOptions(config: Options): UpstreamOptions {
     maxConnections: positive(limits, 'max_connections') ?? positive(config, 'max_connections'),
     maxPendingRequests: positive(limits, 'max_pending_requests'),
     maxConcurrentRequests: positive(limits, 'max_concurrent_requests'),
+    balanced: config.balance_outbound_connections === 'exact_balance',
     passiveHealthCheck: {
       maxFailures: positive(check, 'max_failures'),
       intervalMs: durationOf(check.interval),
@@ -64,6 +69,7 @@ export function localOptions(config: Options): LocalOptions {
     connectTimeoutMs: positive(config, 'local_connect_timeout_ms'),
     maxConnections: positive(config, 'max_inbound_connections'),
     requestTimeoutMs: atLeastZero(config, 'local_request_timeout_ms'),
+    balanced: config.balance_inbound_connections === 'exact_balance',
   };
 }
 

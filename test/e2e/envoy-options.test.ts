@@ -157,7 +157,12 @@ describe.skipIf(envoy.missing)(envoy.title('isthmus connect envoy'), () => {
       Name: 'exposed',
       Port: (application.address() as AddressInfo).port,
       Connect: {
-        SidecarService: { Proxy: { Expose: { Paths: [{ Path: '/health', ListenerPort: port, LocalPathPort: 0 }] } } },
+        SidecarService: {
+          Proxy: {
+            Config: { balance_inbound_connections: 'exact_balance' },
+            Expose: { Paths: [{ Path: '/health', ListenerPort: port, LocalPathPort: 0 }] },
+          },
+        },
       },
     });
     const exposed = await startEnvoy({ agent, sidecarFor: 'exposed' });
@@ -193,6 +198,7 @@ describe.skipIf(envoy.missing)(envoy.title('isthmus connect envoy'), () => {
           },
         },
       }),
+      envoy_public_listener_json: '{}',
       envoy_extra_static_clusters_json: '{"name": "zipkin", "connect_timeout": "1s"}',
     });
     for (const args of [
@@ -200,8 +206,9 @@ describe.skipIf(envoy.missing)(envoy.title('isthmus connect envoy'), () => {
       ['-prometheus-backend-port', '20100', '-prometheus-scrape-path', '/scrape'],
       ['-envoy-ready-bind-address', '127.0.0.1', '-envoy-ready-bind-port', '20300'],
     ]) {
-      const { out, code } = await run('-sidecar-for', 'all', '-bootstrap', ...args);
+      const { out, err, code } = await run('-sidecar-for', 'all', '-bootstrap', ...args);
       expect(code).toBe(0);
+      expect(err).toContain('Warning: envoy_public_listener_json has no effect');
       const file = join(agent.dataDir, 'bootstrap.json');
       writeFileSync(file, out);
       const { stdout, stderr } = spawnSync(envoy.path, ['--mode', 'validate', '-c', file], { encoding: 'utf8' });

@@ -26,7 +26,8 @@ export const connectEnvoy: Command = {
     if (flags.bool('status')) return printStatus(context);
     const proxy = await whichProxy(context);
     for (const [key, why] of Object.entries(KEYS_WITHOUT_EFFECT))
-      if (key in proxy.config) complain(`Warning: ${key} has no effect: ${why}`);
+      if ([proxy.config, ...proxy.upstreamConfigs].some((config) => key in config))
+        complain(`Warning: ${key} has no effect: ${why}`);
     if (proxy.exposesChecks)
       complain('Warning: expose.checks has no effect: list the paths of the checks in expose.paths');
     const { token } = optionsFromFlags(flags, io);

@@ -10,6 +10,8 @@ export interface EnvoyProxy {
   readonly datacenter: string;
   /** Opaque options of its registration, over those of proxy-defaults. */
   readonly config: Options;
+  /** Of its upstreams. */
+  readonly upstreamConfigs: readonly Options[];
   /** `expose.checks`, which is not offered. */
   readonly exposesChecks: boolean;
 }
@@ -57,6 +59,7 @@ export async function whichProxy(context: CommandContext): Promise<EnvoyProxy> {
     proxyId,
     service: proxy.Proxy.DestinationServiceName || proxy.Service,
     datacenter: proxy.Datacenter,
+    upstreamConfigs: (proxy.Proxy.Upstreams ?? []).map(({ Config }) => Config ?? {}),
     exposesChecks: proxy.Proxy.Expose.Checks === true,
     config: { ...defaults?.Config, ...proxy.Proxy.Config },
   };

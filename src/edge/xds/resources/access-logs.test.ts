@@ -57,6 +57,14 @@ describe('access logs', () => {
   });
 });
 
+describe('connections', () => {
+  it('are spread over the threads of Envoy where that is asked for', () => {
+    const config = { balance_inbound_connections: 'exact_balance' };
+    const body = made({ config }).listener.get('public_listener:127.0.0.1:21000')?.body.value ?? new Uint8Array();
+    expect(fromBinary(ListenerSchema, body).connectionBalanceConfig?.balanceType.case).toBe('exactBalance');
+  });
+});
+
 describe('exposed paths', () => {
   it('have a listener each, and a cluster for each port of the application', () => {
     const exposed = [

@@ -1,4 +1,5 @@
 import { create } from '@bufbuild/protobuf';
+import { localOptions } from '../../../model/proxy-options.ts';
 import { TrafficDirection } from '../gen/envoy/config/core/v3/base_pb.ts';
 import { FilterSchema } from '../gen/envoy/config/listener/v3/listener_components_pb.ts';
 import { ListenerSchema } from '../gen/envoy/config/listener/v3/listener_pb.ts';
@@ -7,7 +8,7 @@ import { TcpProxySchema } from '../gen/envoy/extensions/filters/network/tcp_prox
 import { resource } from '../resource.ts';
 import { filterAccessLogs, listenerAccessLogs } from './access-logs.ts';
 import type { ResourceBuilder } from './builder.ts';
-import { millis, networkFilter, overThisStream, socketAddress } from './common.ts';
+import { balance, millis, networkFilter, overThisStream, socketAddress } from './common.ts';
 import { LOCAL_APP, NETWORK_RULES, PUBLIC_LISTENER } from './names.ts';
 import { downstreamTls } from './tls.ts';
 
@@ -22,6 +23,7 @@ export const inboundListener: ResourceBuilder = {
       name: `${PUBLIC_LISTENER}:${address}:${port}`,
       address: socketAddress(address, port),
       trafficDirection: TrafficDirection.INBOUND,
+      ...balance(localOptions(config.config).balanced),
       accessLog: listenerAccessLogs(config.accessLogs),
       filterChains: [
         {

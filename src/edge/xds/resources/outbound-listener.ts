@@ -1,5 +1,6 @@
 import { create } from '@bufbuild/protobuf';
 import type { AccessLogs } from '../../../model/access-logs.ts';
+import { upstreamOptions } from '../../../model/proxy-options.ts';
 import type { SidecarUpstream } from '../../../model/sidecar.ts';
 import type { Address } from '../gen/envoy/config/core/v3/address_pb.ts';
 import { TrafficDirection } from '../gen/envoy/config/core/v3/base_pb.ts';
@@ -8,7 +9,7 @@ import { TcpProxySchema } from '../gen/envoy/extensions/filters/network/tcp_prox
 import { type Resource, resource } from '../resource.ts';
 import { filterAccessLogs, listenerAccessLogs } from './access-logs.ts';
 import type { ResourceBuilder } from './builder.ts';
-import { millis, networkFilter, pipeAddress, socketAddress } from './common.ts';
+import { balance, millis, networkFilter, pipeAddress, socketAddress } from './common.ts';
 import { clusterName } from './names.ts';
 
 /** Where the application reaches its upstreams: a listener each. */
@@ -58,6 +59,7 @@ function outboundListener(
     name: `${name}:${bindSocketPath ?? `${bindAddress}:${bindPort}`}`,
     address,
     trafficDirection: TrafficDirection.OUTBOUND,
+    ...balance(upstreamOptions(upstream.config).balanced),
     accessLog: listenerAccessLogs(logs),
     filterChains: [
       { name: chainName(refused), filters: [tcpProxy(upstream, clusterName(upstream, trustDomain), logs)] },
