@@ -34,6 +34,8 @@ export const PROXY_KEYS = {
   bind_port: 'Port at which it listens, when it is not the registered one.',
   local_connect_timeout_ms: 'Longest attempt to reach the application; 5,000 unless given.',
   max_inbound_connections: 'Connections to the application at the same time.',
+  local_request_timeout_ms:
+    'Longest answer of the application to a request, in the built-in sidecar; 0: without an end.',
   balance_inbound_connections: '`exact_balance` spreads the connections of other sidecars over the threads of Envoy.',
 } as const satisfies Keys;
 
