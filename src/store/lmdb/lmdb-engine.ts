@@ -23,7 +23,7 @@ import {
 import { checkTxn } from '../keys.ts';
 import { Leases } from '../leases.ts';
 import { compactedError, restoringError, Watchers } from '../watchers.ts';
-import { reason, writeFailure } from './failure.ts';
+import { reason, requireRoom, writeFailure } from './failure.ts';
 import { Journal } from './journal.ts';
 import { type Opened, type OpenOptions, openTables } from './open.ts';
 import { currentOwner, type Owner } from './owner.ts';
@@ -304,6 +304,7 @@ class LmdbEngine implements Engine {
   async #transact(write: () => void): Promise<void> {
     try {
       if (this.#broken !== undefined) throw this.#broken;
+      requireRoom(this.#options.path);
       // A child, because only a child is undone when the callback throws.
       await this.#root.childTransaction(() => {
         this.#checkOurs();
