@@ -1,6 +1,6 @@
 import { hasCode } from '../lib/errors.ts';
 import type { Explanation, Intention, IntentionAction } from '../model/intention.ts';
-import type { IntentionPair } from '../model/requests.ts';
+import type { ExplainArgs, IntentionPair } from '../model/requests.ts';
 import type { Answer, CallOptions } from './options.ts';
 import type { Transport } from './transport.ts';
 
@@ -31,7 +31,7 @@ export interface IntentionsApi {
   deleteExact(pair: IntentionPair, call?: CallOptions): Promise<void>;
   match(by: 'source' | 'destination', name: string, call?: CallOptions): Promise<readonly Intention[]>;
   check(pair: IntentionPair, call?: CallOptions): Promise<boolean>;
-  explain(pair: IntentionPair, call?: CallOptions): Promise<Explanation>;
+  explain(asked: ExplainArgs, call?: CallOptions): Promise<Explanation>;
 }
 
 const BASE = '/v1/connect/intentions';
@@ -90,6 +90,10 @@ export function createIntentionsApi(transport: Transport): IntentionsApi {
     },
     check: async (pair, call) =>
       (await get<{ Allowed: boolean }>(`${BASE}/check`, call, pairQuery(pair))).value.Allowed,
-    explain: async (pair, call) => (await get<Explanation>('/v1/internal/explain', call, pairQuery(pair))).value,
+    async explain({ request, ...pair }, call) {
+      const { path, method, headers } = request ?? {};
+      const asked = request === undefined ? {} : { path, method: method ?? 'GET', header: headers ?? [] };
+      return (await get<Explanation>('/v1/internal/explain', call, { ...pairQuery(pair), ...asked })).value;
+    },
   };
 }

@@ -125,6 +125,10 @@ export interface Explanation {
   /** A sentence: which rule decided, or that none matched and the default applied. */
   readonly Reason: string;
   readonly Rule?: VerdictRule;
+  /** Each request is decided by itself: of a connection alone nothing can be said but what an older sidecar does with it. */
+  readonly ByRequest?: true;
+  /** Place of the permission of `Rule` that decided about the request, from 0. */
+  readonly Permission?: number;
   readonly DefaultAction: IntentionAction;
   readonly Revision: number;
   readonly Datacenter: string;

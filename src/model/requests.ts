@@ -31,6 +31,19 @@ export interface IntentionPair {
   readonly destinationDatacenter?: string;
 }
 
+/** What is asked to be explained: a connection, or a request on it. */
+export interface ExplainArgs extends IntentionPair {
+  readonly request?: ExplainedRequest;
+}
+
+export interface ExplainedRequest {
+  /** Default GET. */
+  readonly method?: string;
+  readonly path: string;
+  /** `name: value` each. */
+  readonly headers?: readonly string[];
+}
+
 /** GET /v1/connect/ca/status */
 export interface CaStatus {
   readonly Datacenter: string;

@@ -14,11 +14,20 @@ export const intentionExplain: Command = {
     'Shows the rule that decides with its precedence and revision, the rules that would decide without it, and what would allow the ' +
     'connection. Exit code: 0 allowed, 1 denied, 2 an error.',
   failureCode: FAILED,
-  flags: DATACENTER_FLAGS,
+  flags: [
+    ...DATACENTER_FLAGS,
+    { name: 'path', kind: 'text', placeholder: 'path', about: 'Decide a request with this path, not the connection.' },
+    { name: 'method', kind: 'text', placeholder: 'method', about: 'Method of the request. Default: GET.' },
+    { name: 'header', kind: 'list', placeholder: 'line', about: 'Header of the request, "name: value".' },
+  ],
   api: 'server',
   async run(context) {
     const pair = twoNames(context, 'Error: requires exactly two arguments: source and destination');
-    const explanation = await doing('Error explaining the connection', context.client().intentions.explain(pair));
+    const path = context.flags.text('path');
+    const method = context.flags.text('method') || 'GET';
+    const request = path ? { request: { path, method, headers: context.flags.list('header') } } : {};
+    const asked = { ...pair, ...request };
+    const explanation = await doing('Error explaining the connection', context.client().intentions.explain(asked));
     if (context.json) context.printJson(explanation);
     else context.print(describe(explanation));
     return explanation.Allowed ? 0 : DENIED;
@@ -30,7 +39,7 @@ function describe(explanation: Explanation): string {
   const destination = sideText(explanation.Destination, explanation.DestinationDatacenter);
   const rows = [
     ['Connection:', `${source} => ${destination}`],
-    ['Verdict:', explanation.Allowed ? 'Allowed' : 'Denied'],
+    ['Verdict:', verdictOf(explanation)],
     ['Reason:', explanation.Reason],
     [
       'Rule:',
@@ -41,6 +50,12 @@ function describe(explanation: Explanation): string {
   ];
   if (explanation.ToAllow !== undefined) rows.push(['To allow it:', explanation.ToAllow]);
   return columns(rows);
+}
+
+function verdictOf({ Allowed, ByRequest, Permission, Reason }: Explanation): string {
+  if (ByRequest === true && Permission === undefined && Reason.includes('a connection alone'))
+    return 'Request by request';
+  return Allowed ? 'Allowed' : 'Denied';
 }
 
 function rule(rule: VerdictRule): string {

@@ -1,5 +1,7 @@
 import type { Explanation, VerdictRule, Verdicts } from '../../model/intention.ts';
-import type { IntentionPair } from '../../model/requests.ts';
+import { compilePermissions } from '../../model/layer7/compile-permissions.ts';
+import { evaluatePermissions, type PermissionVerdict } from '../../model/layer7/permissions.ts';
+import type { ExplainedRequest, IntentionPair } from '../../model/requests.ts';
 import { matchingRules } from '../../model/verdicts.ts';
 
 export interface ExplainContext {
@@ -11,33 +13,73 @@ export interface ExplainContext {
 }
 
 /** Says which rule decides about a connection, why, what else matched, and what would allow it. */
-export function explain(pair: IntentionPair, context: ExplainContext): Explanation {
+export function explain(pair: IntentionPair, context: ExplainContext, request?: ExplainedRequest): Explanation {
   const { verdicts } = context;
   const [rule, ...shadowed] = matchingRules(verdicts, pair.source, pair.sourceDatacenter || undefined);
-  const allowed = (rule?.action ?? verdicts.defaultAction) === 'allow';
+  const byRequest = rule?.requests !== undefined;
+  const verdict = byRequest && request !== undefined ? judged(pair, verdicts, request) : undefined;
+  const allowed = verdict?.allowed ?? (rule?.action ?? verdicts.defaultAction) === 'allow';
   return {
     Source: pair.source,
     ...(pair.sourceDatacenter ? { SourceDatacenter: pair.sourceDatacenter } : {}),
     Destination: pair.destination,
     DestinationDatacenter: verdicts.destinationDatacenter,
     Allowed: allowed,
-    Reason: reasonOf(rule, verdicts),
+    Reason: verdict === undefined ? reasonOf(rule, verdicts) : requestReason(rule as VerdictRule, verdict, verdicts),
     ...(rule === undefined ? {} : { Rule: rule }),
+    ...(byRequest ? { ByRequest: true as const } : {}),
+    ...(verdict?.by === 'permission' ? { Permission: verdict.at } : {}),
     DefaultAction: verdicts.defaultAction,
     Revision: verdicts.revision,
     Datacenter: context.datacenter,
     Shadowed: shadowed,
-    ...(allowed ? {} : { ToAllow: toAllow(pair, rule, context) }),
+    ...(allowed || byRequest ? {} : { ToAllow: toAllow(pair, rule, context) }),
   };
 }
 
 function reasonOf(rule: VerdictRule | undefined, verdicts: Verdicts): string {
   if (rule === undefined) return `No intention matches; the default policy is ${verdicts.defaultAction}.`;
   const what =
-    rule.permissions === undefined
-      ? `${rule.action === 'allow' ? 'allows' : 'denies'} it`
-      : `has ${rule.permissions} permissions for requests, which can't be decided on a connection, so it is denied`;
+    rule.requests === undefined ? `${rule.action === 'allow' ? 'allows' : 'denies'} it` : byRequestText(rule);
   return `The intention ${describeRule(rule)} ${what} (precedence ${rule.precedence}, revision ${rule.revision}).`;
+}
+
+/** Without tokens: what they hold only the sidecar sees. */
+function judged(pair: IntentionPair, verdicts: Verdicts, request: ExplainedRequest): PermissionVerdict {
+  const { method = 'GET', path, headers = [] } = request;
+  const lines = headers.map((line): readonly [string, string] => {
+    const colon = line.indexOf(':');
+    return [line.slice(0, colon).trim().toLowerCase(), line.slice(colon + 1).trim()];
+  });
+  return evaluatePermissions(compilePermissions(verdicts), {
+    service: pair.source,
+    datacenter: pair.sourceDatacenter ?? '',
+    request: { method, path, authority: pair.destination, headers: lines },
+    tokens: new Map(),
+  });
+}
+
+function byRequestText({ permissions = 0, requests }: VerdictRule): string {
+  const token = requests?.JWT === undefined ? '' : ' that have a valid token';
+  if (permissions === 0) return `allows the requests${token}; a connection alone can't be decided`;
+  const many = `${permissions} permission${permissions === 1 ? '' : 's'}`;
+  return `decides each of the requests${token} by ${many}; a connection alone can't be decided`;
+}
+
+function requestReason(rule: VerdictRule, verdict: PermissionVerdict, verdicts: Verdicts): string {
+  const where = `The intention ${describeRule(rule)}`;
+  const behind = `(precedence ${rule.precedence}, revision ${rule.revision})`;
+  const needs = (rule.requests?.Permissions ?? []).some(({ JWT }) => JWT !== undefined)
+    ? ' Permissions that need a token were left out: a request with one may be decided otherwise.'
+    : '';
+  switch (verdict.by) {
+    case 'permission':
+      return `${where} ${verdict.allowed ? 'allows' : 'denies'} it by its permission ${verdict.at + 1} ${behind}.${needs}`;
+    case 'token':
+      return `${where} needs a valid token, which is not looked at here ${behind}.`;
+    default:
+      return `No permission of the intention ${describeRule(rule)} matches it; the default policy is ${verdicts.defaultAction} ${behind}.${needs}`;
+  }
 }
 
 /** `web@dc1 => db`: a name without a datacenter means any. */

@@ -341,7 +341,8 @@ describe('verdicts', () => {
     expect(check('web', 'db')).toBe(false);
     expect(explain('web', 'db')).toMatchObject({
       Rule: { permissions: 1 },
-      Reason: expect.stringContaining('requests'),
+      ByRequest: true,
+      Reason: expect.stringContaining('decides each of the requests by 1 permission'),
     });
   });
 });
@@ -378,6 +379,31 @@ describe('explanations', () => {
     });
     expect(explain('web', 'db')).toMatchObject({ Allowed: true, Rule: { precedence: 8 } });
     expect(explain('web', 'db').ToAllow).toBeUndefined();
+  });
+
+  it('of a request says which permission decides', async () => {
+    const { entries, explain } = await start();
+    await entries.apply({ entry: { Kind: 'service-defaults', Name: 'db', Protocol: 'http' } });
+    const Permissions = [
+      { Action: 'deny', HTTP: { PathPrefix: '/admin' } },
+      { Action: 'allow', HTTP: { Methods: ['PUT'], Header: [{ Name: 'x', Exact: '1' }] } },
+    ];
+    await entries.apply({ entry: { Kind: 'service-intentions', Name: 'db', Sources: [{ Name: 'web', Permissions }] } });
+    const request = (path: string, method = 'GET', headers: readonly string[] = []) =>
+      explain('web', 'db', { request: { path, method, headers } });
+    expect(request('/admin/x')).toMatchObject({ Allowed: false, Permission: 0, ByRequest: true });
+    expect(request('/x', 'PUT', ['X: 1'])).toMatchObject({
+      Allowed: true,
+      Permission: 1,
+      Reason: expect.stringContaining('allows it by its permission 2'),
+    });
+    expect(request('/x')).toMatchObject({
+      Allowed: true,
+      Reason: expect.stringContaining(
+        'No permission of the intention web => db matches it; the default policy is allow',
+      ),
+    });
+    expect(request('/x')).not.toHaveProperty('Permission');
   });
 
   it('of a default deny says so', async () => {

@@ -3,7 +3,7 @@ import type { Explanation, Intention, Verdicts } from '../../model/intention.ts'
 import { compilePermissions } from '../../model/layer7/compile-permissions.ts';
 import { type ConnectionVerdict, connectionVerdict } from '../../model/layer7/permissions.ts';
 import { foldName } from '../../model/names.ts';
-import type { IntentionPair } from '../../model/requests.ts';
+import type { ExplainArgs, IntentionPair } from '../../model/requests.ts';
 import { WILDCARD } from '../../model/service-intentions.ts';
 import { decide } from '../../model/verdicts.ts';
 import type { Read } from '../../store/read.ts';
@@ -26,7 +26,7 @@ export interface IntentionReads {
   readonly 'intentions.match': Read<MatchArgs, Readonly<Record<string, readonly Intention[]>>>;
   readonly 'intentions.check': Read<IntentionPair, { readonly Allowed: boolean }>;
   readonly 'intentions.connection': Read<IntentionPair, { readonly Verdict: ConnectionVerdict }>;
-  readonly 'intentions.explain': Read<IntentionPair, Explanation>;
+  readonly 'intentions.explain': Read<ExplainArgs, Explanation>;
   readonly 'intentions.verdicts': Read<{ readonly destination: string }, Verdicts>;
 }
 
@@ -111,11 +111,15 @@ export function createIntentionReads(deps: IntentionReadsDeps): IntentionReads {
     'intentions.explain': {
       topics: ({ destination }) => decisive(destination),
       produce: (pair) =>
-        explain(named(pair), {
-          verdicts: verdictsFor(pair),
-          datacenter,
-          entryDatacenters: entries.get(pair.destination)?.value.Datacenters,
-        }),
+        explain(
+          named(pair),
+          {
+            verdicts: verdictsFor(pair),
+            datacenter,
+            entryDatacenters: entries.get(pair.destination)?.value.Datacenters,
+          },
+          pair.request,
+        ),
     },
     'intentions.verdicts': {
       topics: ({ destination }) => [...decisive(destination), entries.topics.providers],

@@ -1,6 +1,6 @@
 import { IsthmusError } from '../../../lib/errors.ts';
 import type { Intention } from '../../../model/intention.ts';
-import type { IntentionPair } from '../../../model/requests.ts';
+import type { ExplainArgs, IntentionPair } from '../../../model/requests.ts';
 import { asAny, asInt, asList, asMap, asString, asStruct, decodeBody } from '../decode.ts';
 import type { Query } from '../query.ts';
 import { type ReadRouteDeps, readRoute } from '../read-route.ts';
@@ -116,11 +116,12 @@ export function intentionRoutes(deps: ReadRouteDeps): readonly Route[] {
     }),
     readRoute(deps, {
       path: '/v1/internal/explain',
-      about: 'Whether a source may connect to a destination, which rule decides it, and what would allow it.',
+      about:
+        'Whether a source may connect to a destination, or send a request, which rule decides it, and what would allow it.',
       acl: 'intentions:read',
       read: 'intentions.explain',
-      query: PAIR,
-      args: (_params, query) => pairArgs(query),
+      query: [...PAIR, ...REQUEST],
+      args: (_params, query) => ({ ...pairArgs(query), ...requestArgs(query) }),
       meta: 'index',
     }),
   ];
@@ -156,6 +157,18 @@ function matchArgs(query: Query): { by: 'source' | 'destination'; names: readonl
   const names = query.all('name');
   if (names.length === 0) throw missing('name');
   return { by, names: names.map((name) => serviceName(name, 'name')) };
+}
+
+const REQUEST: readonly QueryParameter[] = [
+  { name: 'path', about: 'Path of a request to be decided; absent: the connection is.' },
+  { name: 'method', about: 'Its method; default GET.' },
+  { name: 'header', about: 'A header of it, `name: value`; may be repeated.' },
+];
+
+function requestArgs(query: Query): Pick<ExplainArgs, 'request'> {
+  const path = query.text('path');
+  if (path === '') return {};
+  return { request: { path, method: query.text('method') || 'GET', headers: query.all('header') } };
 }
 
 function pairArgs(query: Query): IntentionPair {

@@ -1,6 +1,6 @@
 import type { Explanation, Intention, Verdicts } from '../../../model/intention.ts';
 import type { ConnectionVerdict } from '../../../model/layer7/permissions.ts';
-import type { IntentionPair } from '../../../model/requests.ts';
+import type { ExplainArgs, IntentionPair } from '../../../model/requests.ts';
 import type { Rights } from '../../../model/rights.ts';
 import { type ReadRights, read, type WriteRights, write } from './method.ts';
 import { list } from './rights.ts';
@@ -51,7 +51,11 @@ export const intentionReads = {
     needs: PAIR,
     rights: { allow: (rights, { destination }) => rights.may('service', destination, 'read') },
   }),
-  'intentions.explain': read<IntentionPair, Explanation>({ ...COPIED, needs: PAIR, rights: readsDestination }),
+  'intentions.explain': read<ExplainArgs, Explanation>({
+    ...COPIED,
+    needs: { ...PAIR, request: 'object' },
+    rights: readsDestination,
+  }),
   /** Compiled authorization for one destination in the answering datacenter: what sidecars follow. */
   'intentions.verdicts': read<{ readonly destination: string }, Verdicts>({
     ...COPIED,
