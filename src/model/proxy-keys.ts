@@ -32,15 +32,18 @@ export type BootstrapKey = keyof typeof BOOTSTRAP_KEYS;
 export const PROXY_KEYS = {
   bind_address: 'Address at which the sidecar listens, when it is not the registered one.',
   bind_port: 'Port at which it listens, when it is not the registered one.',
+  protocol:
+    'What the application speaks: `tcp`, `http`, `http2` or `grpc`; `Protocol` of its `service-defaults` unless given here.',
   local_connect_timeout_ms: 'Longest attempt to reach the application; 5,000 unless given.',
+  local_request_timeout_ms: 'Longest answer of the application to a request; 0, as without it: as long as it takes.',
+  local_idle_timeout_ms: 'How long a request may be without a byte either way; 0: for ever. 5 minutes unless given.',
   max_inbound_connections: 'Connections to the application at the same time.',
-  local_request_timeout_ms:
-    'Longest answer of the application to a request, in the built-in sidecar; 0: without an end.',
   balance_inbound_connections: '`exact_balance` spreads the connections of other sidecars over the threads of Envoy.',
 } as const satisfies Keys;
 
 /** Of an upstream. */
 export const UPSTREAM_KEYS = {
+  protocol: '`tcp`: connections are carried as they are, whatever the service speaks. Nothing else has an effect.',
   connect_timeout_ms:
     "Longest attempt to connect; else the resolver's `ConnectTimeout`, else 5,000. A connection has three attempts.",
   limits: '`max_connections`, `max_pending_requests`, `max_concurrent_requests`: circuit breakers.',

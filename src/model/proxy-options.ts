@@ -7,6 +7,8 @@ import { tryParseDuration } from '../lib/duration.ts';
 export type Options = Readonly<Record<string, unknown>>;
 
 export interface UpstreamOptions {
+  /** `protocol` */
+  readonly protocol: string | undefined;
   /** `connect_timeout_ms` */
   readonly connectTimeoutMs: number | undefined;
   /** `limits.max_connections`; `max_connections` alone is the older spelling. */
@@ -39,16 +41,19 @@ export interface LocalOptions {
   readonly connectTimeoutMs: number | undefined;
   /** `max_inbound_connections` */
   readonly maxConnections: number | undefined;
-  /** `local_request_timeout_ms`; 0: for ever. */
+  /** `local_request_timeout_ms`: until the whole answer is there; 0: for ever */
   readonly requestTimeoutMs: number | undefined;
   /** `balance_inbound_connections` is `exact_balance`. */
   readonly balanced: boolean;
+  /** `local_idle_timeout_ms`: without a byte either way; 0: for ever */
+  readonly idleTimeoutMs: number | undefined;
 }
 
 export function upstreamOptions(config: Options): UpstreamOptions {
   const limits = block(config.limits);
   const check = block(config.passive_health_check);
   return {
+    protocol: protocolOf(config),
     connectTimeoutMs: positive(config, 'connect_timeout_ms'),
     maxConnections: positive(limits, 'max_connections') ?? positive(config, 'max_connections'),
     maxPendingRequests: positive(limits, 'max_pending_requests'),
@@ -70,7 +75,12 @@ export function localOptions(config: Options): LocalOptions {
     maxConnections: positive(config, 'max_inbound_connections'),
     requestTimeoutMs: atLeastZero(config, 'local_request_timeout_ms'),
     balanced: config.balance_inbound_connections === 'exact_balance',
+    idleTimeoutMs: atLeastZero(config, 'local_idle_timeout_ms'),
   };
+}
+
+function protocolOf({ protocol }: Options): string | undefined {
+  return typeof protocol === 'string' && protocol !== '' ? protocol.toLowerCase() : undefined;
 }
 
 /** A positive number; anything else counts as not set. */

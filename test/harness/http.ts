@@ -19,6 +19,8 @@ export interface HttpTls {
 }
 
 export interface HttpRequestOptions {
+  /** Instead of the URL's path: sent as it is. */
+  readonly rawPath?: string;
   readonly method?: string | undefined;
   /** An object goes as JSON, a text or bytes as they are. */
   readonly body?: HttpBody;
@@ -42,6 +44,7 @@ export function httpRequest(url: string, options: HttpRequestOptions = {}): Prom
       url,
       {
         method: options.method ?? 'GET',
+        ...(options.rawPath !== undefined && { path: options.rawPath }),
         ...(options.keepAlive !== true && { agent: false }),
         ...(timeoutMs !== undefined && { timeout: timeoutMs }),
         ...tls,

@@ -5,6 +5,10 @@ import type { ResourceBuilder } from './builder.ts';
 import { clusters } from './cluster.ts';
 import { endpoints } from './endpoints.ts';
 import { exposedPaths } from './exposed-paths.ts';
+import { inboundRoutes } from './http/inbound-routes.ts';
+import { outboundRoutes } from './http/outbound-routes.ts';
+import { requestRules } from './http/request-rules.ts';
+import { requestTokens } from './http/request-tokens.ts';
 import { inboundListener } from './inbound-listener.ts';
 import { networkRules } from './network-rules.ts';
 import { outboundListeners } from './outbound-listener.ts';
@@ -19,6 +23,10 @@ const BUILDERS: readonly ResourceBuilder[] = [
   outboundListeners,
   exposedPaths,
   networkRules,
+  inboundRoutes,
+  outboundRoutes,
+  requestRules,
+  requestTokens,
 ];
 
 interface Made {

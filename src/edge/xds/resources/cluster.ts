@@ -1,6 +1,7 @@
 import { create } from '@bufbuild/protobuf';
 import type { ConnectProxySnapshot } from '../../../agent/proxycfg/snapshot.ts';
 import type { UpstreamState } from '../../../agent/proxycfg/upstream-resolver.ts';
+import { isRequestProtocol } from '../../../model/layer7/route-table.ts';
 import { localOptions, upstreamOptions } from '../../../model/proxy-options.ts';
 import type { SidecarConfig, SidecarUpstream } from '../../../model/sidecar.ts';
 import { Cluster_DiscoveryType, ClusterSchema } from '../gen/envoy/config/cluster/v3/cluster_pb.ts';
@@ -8,48 +9,50 @@ import type { TransportSocket } from '../gen/envoy/config/core/v3/base_pb.ts';
 import { type Resource, resource } from '../resource.ts';
 import type { ResourceBuilder } from './builder.ts';
 import { millis, overThisStream, socketAddress } from './common.ts';
-import { dialled, loadAssignment, matchOf, needsNames, provisionalUnlessKnown } from './endpoints.ts';
+import { connectTimeoutOf, destinationsOf, requestsOf, type UpstreamDestination } from './destinations.ts';
+import { loadAssignment, matchOf, needsNames, provisionalUnlessKnown } from './endpoints.ts';
+import { alpnOf, balancerOptions, protocolOptions } from './http/cluster-options.ts';
 import { identityOf } from './identity.ts';
-import { clusterName, LOCAL_APP, serviceSni, upstreamName } from './names.ts';
-import {
-  type ClusterInit,
-  CONNECT_TIMEOUT_MS,
-  circuitBreakers,
-  connectTimeoutMs,
-  outlierDetection,
-} from './options.ts';
-import { upstreamTls } from './tls.ts';
+import { LOCAL_APP, serviceSni } from './names.ts';
+import { type ClusterInit, CONNECT_TIMEOUT_MS, circuitBreakers, outlierDetection } from './options.ts';
+import { type TlsOptions, upstreamTls } from './tls.ts';
 
 /** Where connections go: the application behind the sidecar, and each upstream. */
 export const clusters: ResourceBuilder = {
   inputs: (snapshot) => [
     snapshot.config,
     snapshot.roots.TrustDomain,
+    snapshot.protocol,
+    snapshot.entries.mesh,
     ...snapshot.config.upstreams.flatMap((upstream) => ofUpstream(upstream, snapshot)),
   ],
   build(snapshot) {
     const { config, roots } = snapshot;
     const made = new Map<string, Resource>();
-    const local = localApp(config);
+    const local = localApp(config, snapshot.protocol);
     if (local !== undefined) made.set(local.name, local);
-    for (const upstream of config.upstreams) {
-      const name = clusterName(upstream, roots.TrustDomain);
-      if (!made.has(name))
-        made.set(name, provisionalUnlessKnown(upstreamCluster(name, upstream, snapshot), upstream, snapshot));
-    }
+    for (const upstream of config.upstreams)
+      for (const destination of destinationsOf(upstream, snapshot, roots.TrustDomain)) {
+        if (made.has(destination.name)) continue;
+        const cluster = upstreamCluster(destination, upstream, snapshot);
+        made.set(destination.name, provisionalUnlessKnown(cluster, destination));
+      }
     return [...made.values()];
   },
 };
 
-/** What a cluster is made of: instances come and go without changing it, as long as they have addresses. */
-function ofUpstream({ key }: SidecarUpstream, { upstreams, refused }: ConnectProxySnapshot): readonly unknown[] {
-  const state = upstreams.get(key);
-  const list = state?.endpoints;
-  const named = list !== undefined && needsNames(list);
-  return [state?.targets, list === undefined, list?.[0]?.connectTimeoutMs, named && list, named && refused.get(key)];
+/** What clusters are made of: instances come and go without changing them, as long as they have addresses. */
+function ofUpstream(upstream: SidecarUpstream, snapshot: ConnectProxySnapshot): readonly unknown[] {
+  return [
+    snapshot.upstreams.get(upstream.key)?.targets,
+    requestsOf(upstream, snapshot)?.table,
+    ...destinationsOf(upstream, snapshot, snapshot.roots.TrustDomain).flatMap(
+      ({ endpoints, known, connectTimeoutMs }) => [known, connectTimeoutMs, needsNames(endpoints) && endpoints],
+    ),
+  ];
 }
 
-function localApp({ local, config }: SidecarConfig): Resource | undefined {
+function localApp({ local, config }: SidecarConfig, protocol: string): Resource | undefined {
   if (local === undefined) return undefined;
   const { connectTimeoutMs: timeout, maxConnections } = localOptions(config);
   return resource(
@@ -70,36 +73,45 @@ function localApp({ local, config }: SidecarConfig): Resource | undefined {
           },
         ],
       },
+      ...(isRequestProtocol(protocol) ? protocolOptions(protocol) : {}),
       ...circuitBreakers({ maxConnections }),
     }),
   );
 }
 
-function upstreamCluster(name: string, upstream: SidecarUpstream, snapshot: ConnectProxySnapshot): Resource {
+function upstreamCluster(
+  destination: UpstreamDestination,
+  upstream: SidecarUpstream,
+  snapshot: ConnectProxySnapshot,
+): Resource {
   const { TrustDomain } = snapshot.roots;
-  const state = snapshot.upstreams.get(upstream.key);
-  const list = dialled(upstream, snapshot);
+  const { name, statName, endpoints, requests } = destination;
   const options = upstreamOptions(upstream.config);
-  const named = needsNames(list);
   return resource(
     'cluster',
     name,
     ClusterSchema,
     create(ClusterSchema, {
       name,
-      altStatName: upstreamName(upstream, TrustDomain),
-      ...(named
+      altStatName: statName,
+      ...(needsNames(endpoints)
         ? {
             clusterDiscoveryType: { case: 'type', value: Cluster_DiscoveryType.STRICT_DNS },
-            loadAssignment: loadAssignment(name, list),
+            loadAssignment: loadAssignment(name, endpoints),
           }
         : {
             clusterDiscoveryType: { case: 'type', value: Cluster_DiscoveryType.EDS },
             edsClusterConfig: { edsConfig: overThisStream() },
           }),
-      connectTimeout: millis(connectTimeoutMs(options, state?.endpoints ?? [])),
-      ...verifiedTls(identitiesOf(upstream, state), TrustDomain),
+      connectTimeout: millis(connectTimeoutOf(destination, options)),
+      ...verifiedTls(identitiesOf(upstream, snapshot.upstreams.get(upstream.key)), TrustDomain, {
+        alpn: requests === undefined ? [] : alpnOf(requests.protocol),
+        limits: snapshot.entries.mesh.outgoing,
+      }),
       upstreamConnectionOptions: { tcpKeepalive: {} },
+      ...(requests === undefined
+        ? {}
+        : { ...protocolOptions(requests.protocol), ...balancerOptions(requests.balancer) }),
       ...circuitBreakers(options),
       ...outlierDetection(options),
     }),
@@ -126,9 +138,10 @@ function identitiesOf({ name, datacenter }: SidecarUpstream, state: UpstreamStat
 function verifiedTls(
   identities: readonly Identity[],
   trustDomain: string,
+  options: TlsOptions,
 ): Pick<ClusterInit, 'transportSocket' | 'transportSocketMatches'> {
   const socketOf = ({ service, datacenter }: Identity): TransportSocket =>
-    upstreamTls(serviceSni(service, datacenter, trustDomain), identityOf(service, datacenter, trustDomain));
+    upstreamTls(serviceSni(service, datacenter, trustDomain), identityOf(service, datacenter, trustDomain), options);
   const [first] = identities as readonly [Identity, ...Identity[]];
   if (identities.length === 1) return { transportSocket: socketOf(first) };
   return {

@@ -1,9 +1,7 @@
 import { isIP } from 'node:net';
 import type { MessageInitShape } from '@bufbuild/protobuf';
 import { create } from '@bufbuild/protobuf';
-import type { ConnectProxySnapshot } from '../../../agent/proxycfg/snapshot.ts';
-import { nameOf } from '../../../agent/proxycfg/upstream-resolver.ts';
-import type { SidecarEndpoint, SidecarUpstream } from '../../../model/sidecar.ts';
+import type { SidecarEndpoint } from '../../../model/sidecar.ts';
 import type { MetadataSchema } from '../gen/envoy/config/core/v3/base_pb.ts';
 import {
   type ClusterLoadAssignment,
@@ -12,10 +10,8 @@ import {
 import { type Resource, resource } from '../resource.ts';
 import type { ResourceBuilder } from './builder.ts';
 import { socketAddress } from './common.ts';
-import { clusterName } from './names.ts';
+import { destinationsOf, type Endpoints, type UpstreamDestination } from './destinations.ts';
 import { oncePer } from './once.ts';
-
-type Endpoints = readonly SidecarEndpoint[];
 
 /** Where each upstream leads: a priority for each target, in its order of preference. */
 export const endpoints: ResourceBuilder = {
@@ -23,38 +19,19 @@ export const endpoints: ResourceBuilder = {
   build(snapshot) {
     const { TrustDomain } = snapshot.roots;
     const seen = new Map<string, Resource>();
-    for (const upstream of snapshot.config.upstreams) {
-      const known = dialled(upstream, snapshot);
-      if (needsNames(known)) continue; // they are part of the cluster
-      const name = clusterName(upstream, TrustDomain);
-      if (!seen.has(name)) seen.set(name, provisionalUnlessKnown(packed(known, name), upstream, snapshot));
-    }
+    for (const upstream of snapshot.config.upstreams)
+      for (const destination of destinationsOf(upstream, snapshot, TrustDomain)) {
+        const { name, endpoints: list } = destination;
+        if (needsNames(list) || seen.has(name)) continue; // names are part of the cluster
+        seen.set(name, provisionalUnlessKnown(packed(list, name), destination));
+      }
     return [...seen.values()];
   },
 };
 
-const NONE: Endpoints = [];
-
-/**
- * Without those that may not be connected to: what is opened after the connections were ended, and before the other side
- * knows of the rule, would stay open.
- */
-export function dialled(
-  { key }: SidecarUpstream,
-  { upstreams, refused }: Pick<ConnectProxySnapshot, 'upstreams' | 'refused'>,
-): Endpoints {
-  const known = upstreams.get(key)?.endpoints ?? NONE;
-  const names = refused.get(key);
-  return names === undefined ? known : known.filter((endpoint) => !names.includes(nameOf(endpoint)));
-}
-
-/** Nothing was heard of the upstream since this agent started. */
-export function provisionalUnlessKnown(
-  made: Resource,
-  { key }: SidecarUpstream,
-  { upstreams }: Pick<ConnectProxySnapshot, 'upstreams'>,
-): Resource {
-  return upstreams.get(key)?.endpoints === undefined ? { ...made, provisional: true } : made;
+/** Nothing was heard of it since this agent started. */
+export function provisionalUnlessKnown(made: Resource, { known }: UpstreamDestination): Resource {
+  return known ? made : { ...made, provisional: true };
 }
 
 /** Packed once for all proxies that follow the same upstream: they share the list. */

@@ -26,6 +26,6 @@ export function regex(pattern: string): RegexMatcher {
   return create(RegexMatcherSchema, { regex: pattern });
 }
 
-function escaped(text: string): string {
+export function escaped(text: string): string {
   return text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
 }

@@ -1,24 +1,33 @@
 import { create } from '@bufbuild/protobuf';
+import type { AccessLogs } from '../../../model/access-logs.ts';
+import type { MeshSettings } from '../../../model/layer7/mesh-settings.ts';
+import { isRequestProtocol } from '../../../model/layer7/route-table.ts';
 import { localOptions } from '../../../model/proxy-options.ts';
 import { TrafficDirection } from '../gen/envoy/config/core/v3/base_pb.ts';
-import { FilterSchema } from '../gen/envoy/config/listener/v3/listener_components_pb.ts';
+import { type Filter, FilterSchema } from '../gen/envoy/config/listener/v3/listener_components_pb.ts';
 import { ListenerSchema } from '../gen/envoy/config/listener/v3/listener_pb.ts';
+import { JwtAuthenticationSchema } from '../gen/envoy/extensions/filters/http/jwt_authn/v3/config_pb.ts';
+import { RBACSchema as RequestRbacSchema } from '../gen/envoy/extensions/filters/http/rbac/v3/rbac_pb.ts';
 import { RBACSchema } from '../gen/envoy/extensions/filters/network/rbac/v3/rbac_pb.ts';
 import { TcpProxySchema } from '../gen/envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy_pb.ts';
 import { resource } from '../resource.ts';
 import { filterAccessLogs, listenerAccessLogs } from './access-logs.ts';
 import type { ResourceBuilder } from './builder.ts';
 import { balance, millis, networkFilter, overThisStream, socketAddress } from './common.ts';
-import { LOCAL_APP, NETWORK_RULES, PUBLIC_LISTENER } from './names.ts';
+import { alpnOf } from './http/cluster-options.ts';
+import { connectionManager, discoveredFilter } from './http/connection-manager.ts';
+import { rateLimitFilter } from './http/rate-limits.ts';
+import { INBOUND_ROUTES, LOCAL_APP, NETWORK_RULES, PUBLIC_LISTENER, REQUEST_RULES, REQUEST_TOKENS } from './names.ts';
 import { downstreamTls } from './tls.ts';
 
 /** Where other sidecars reach the application: mutual TLS, then the rules, then the application. */
 export const inboundListener: ResourceBuilder = {
-  inputs: (snapshot) => [snapshot.config, snapshot.roots.TrustDomain],
-  build({ config, roots }) {
+  inputs: (snapshot) => [snapshot.config, snapshot.protocol, snapshot.entries.mesh, snapshot.roots.TrustDomain],
+  build({ config, protocol, entries, roots }) {
     const { listen, local } = config;
     if (listen === undefined || local === undefined) return [];
     const { address, port } = listen;
+    const requests = isRequestProtocol(protocol);
     const listener = create(ListenerSchema, {
       name: `${PUBLIC_LISTENER}:${address}:${port}`,
       address: socketAddress(address, port),
@@ -28,33 +37,56 @@ export const inboundListener: ResourceBuilder = {
       filterChains: [
         {
           name: 'inbound',
-          transportSocket: downstreamTls(roots.TrustDomain),
-          filters: [
-            // The rules are a resource of their own: a changed rule closes no connection.
-            create(FilterSchema, {
-              name: NETWORK_RULES,
-              configType: {
-                case: 'configDiscovery',
-                value: {
-                  configSource: overThisStream(),
-                  typeUrls: [`type.googleapis.com/${RBACSchema.typeName}`],
-                },
-              },
-            }),
-            networkFilter(
-              'envoy.filters.network.tcp_proxy',
-              TcpProxySchema,
-              create(TcpProxySchema, {
-                statPrefix: PUBLIC_LISTENER,
-                accessLog: filterAccessLogs(config.accessLogs),
-                clusterSpecifier: { case: 'cluster', value: LOCAL_APP },
-                idleTimeout: millis(0),
-              }),
-            ),
-          ],
+          transportSocket: downstreamTls(roots.TrustDomain, {
+            alpn: requests ? alpnOf(protocol) : [],
+            limits: entries.mesh.incoming,
+          }),
+          filters: requests ? takesRequests(entries.mesh, config.accessLogs) : takesConnections(config.accessLogs),
         },
       ],
     });
     return [resource('listener', listener.name, ListenerSchema, listener)];
   },
 };
+
+// The rules are resources of their own: a changed rule closes no connection.
+
+function takesConnections(logs: AccessLogs | undefined): Filter[] {
+  return [
+    create(FilterSchema, {
+      name: NETWORK_RULES,
+      configType: {
+        case: 'configDiscovery',
+        value: { configSource: overThisStream(), typeUrls: [`type.googleapis.com/${RBACSchema.typeName}`] },
+      },
+    }),
+    networkFilter(
+      'envoy.filters.network.tcp_proxy',
+      TcpProxySchema,
+      create(TcpProxySchema, {
+        statPrefix: PUBLIC_LISTENER,
+        accessLog: filterAccessLogs(logs),
+        clusterSpecifier: { case: 'cluster', value: LOCAL_APP },
+        idleTimeout: millis(0),
+      }),
+    ),
+  ];
+}
+
+/** Each request is asked about anew: a new deny counts on connections that are open, too. */
+function takesRequests({ sanitizeClientCert, normalisation }: MeshSettings, logs: AccessLogs | undefined): Filter[] {
+  return [
+    connectionManager({
+      statPrefix: PUBLIC_LISTENER,
+      routes: INBOUND_ROUTES,
+      logs,
+      filters: [
+        discoveredFilter(REQUEST_TOKENS, JwtAuthenticationSchema.typeName),
+        discoveredFilter(REQUEST_RULES, RequestRbacSchema.typeName),
+        rateLimitFilter(),
+      ],
+      clientCert: sanitizeClientCert ? 'remove' : 'set',
+      normalisation,
+    }),
+  ];
+}

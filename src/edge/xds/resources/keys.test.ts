@@ -31,7 +31,7 @@ describe('the documented keys of proxies', () => {
       addresses: { any: '0.0.0.0', loopback: '127.0.0.1' },
     };
     expect(sidecarConfig(registration, where, centralConfig()).listen).toEqual({ address: 'x', port: 1 });
-    for (const key of ['bind_address', 'bind_port']) proxy.add(key);
+    for (const key of ['bind_address', 'bind_port', 'protocol']) proxy.add(key);
     expect([...proxy].sort()).toEqual(Object.keys(PROXY_KEYS).sort());
     const upstream = new Set<string>();
     upstreamOptions(watched(upstream));

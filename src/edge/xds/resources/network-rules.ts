@@ -1,5 +1,6 @@
 import { create } from '@bufbuild/protobuf';
 import type { VerdictRule, Verdicts } from '../../../model/intention.ts';
+import { isRequestProtocol } from '../../../model/layer7/route-table.ts';
 import { TypedExtensionConfigSchema } from '../gen/envoy/config/core/v3/extension_pb.ts';
 import {
   type Policy,
@@ -17,8 +18,8 @@ import { oncePer } from './once.ts';
 
 /** Who may connect to the service, as rules about the identity in the caller's certificate. */
 export const networkRules: ResourceBuilder = {
-  inputs: (snapshot) => [snapshot.verdicts, snapshot.roots.TrustDomain],
-  build: ({ verdicts, roots }) => [rulesOf(verdicts, roots.TrustDomain)],
+  inputs: (snapshot) => [snapshot.verdicts, snapshot.protocol, snapshot.roots.TrustDomain],
+  build: ({ verdicts, protocol, roots }) => (isRequestProtocol(protocol) ? [] : [rulesOf(verdicts, roots.TrustDomain)]),
 };
 
 const rulesOf = oncePer((verdicts: Verdicts, trustDomain) => {
@@ -61,13 +62,15 @@ export function policies({ rules, defaultAction }: Verdicts, trustDomain: string
   return made;
 }
 
+type Rule = Pick<VerdictRule, 'source' | 'sourceDatacenter' | 'precedence'>;
+
 /** Sorts as the rules do: Envoy's order of the policies is that of their names. */
-function policyName({ source, sourceDatacenter, precedence }: VerdictRule, at: number): string {
+export function policyName({ source, sourceDatacenter, precedence }: Rule, at: number): string {
   const from = sourceDatacenter === undefined ? source : `${source} in ${sourceDatacenter}`;
   return `${String(at).padStart(4, '0')} ${from} (precedence ${precedence})`;
 }
 
-function principalOf({ source, sourceDatacenter }: VerdictRule, trustDomain: string): Principal {
+export function principalOf({ source, sourceDatacenter }: Rule, trustDomain: string): Principal {
   const pattern = identityPattern(trustDomain, source === '*' ? undefined : source, sourceDatacenter);
   return create(PrincipalSchema, {
     identifier: {
@@ -77,14 +80,14 @@ function principalOf({ source, sourceDatacenter }: VerdictRule, trustDomain: str
   });
 }
 
-function butFor(principal: Principal, excepted: readonly Principal[]): Principal {
+export function butFor(principal: Principal, excepted: readonly Principal[]): Principal {
   if (excepted.length === 0) return principal;
   const not = excepted.map((id) => create(PrincipalSchema, { identifier: { case: 'notId', value: id } }));
   return create(PrincipalSchema, { identifier: { case: 'andIds', value: { ids: [principal, ...not] } } });
 }
 
 /** Some source matches both. */
-function overlaps(a: VerdictRule, b: VerdictRule): boolean {
+export function overlaps(a: Rule, b: Rule): boolean {
   return overlap(a.source, b.source, '*') && overlap(a.sourceDatacenter, b.sourceDatacenter, undefined);
 }
 

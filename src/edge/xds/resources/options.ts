@@ -1,6 +1,5 @@
 import type { MessageInitShape } from '@bufbuild/protobuf';
 import type { UpstreamOptions } from '../../../model/proxy-options.ts';
-import type { SidecarEndpoint } from '../../../model/sidecar.ts';
 import type { Cluster, ClusterSchema } from '../gen/envoy/config/cluster/v3/cluster_pb.ts';
 import { millis } from './common.ts';
 
@@ -13,11 +12,6 @@ const EJECTION_SWEEP_MS = 1_000;
 /** How long an instance is left out the first time, and at most, milliseconds. */
 const EJECTION_BASE_MS = 5_000;
 const EJECTION_MAX_MS = 30_000;
-
-/** The upstream's own option goes before what the resolver of the service says. */
-export function connectTimeoutMs({ connectTimeoutMs }: UpstreamOptions, endpoints: readonly SidecarEndpoint[]): number {
-  return connectTimeoutMs ?? endpoints[0]?.connectTimeoutMs ?? CONNECT_TIMEOUT_MS;
-}
 
 export function circuitBreakers(
   limits: Partial<Pick<UpstreamOptions, 'maxConnections' | 'maxPendingRequests' | 'maxConcurrentRequests'>>,

@@ -1,16 +1,20 @@
 import { create } from '@bufbuild/protobuf';
+import type { ConnectProxySnapshot } from '../../../agent/proxycfg/snapshot.ts';
 import type { AccessLogs } from '../../../model/access-logs.ts';
 import { upstreamOptions } from '../../../model/proxy-options.ts';
 import type { SidecarUpstream } from '../../../model/sidecar.ts';
 import type { Address } from '../gen/envoy/config/core/v3/address_pb.ts';
 import { TrafficDirection } from '../gen/envoy/config/core/v3/base_pb.ts';
+import type { Filter } from '../gen/envoy/config/listener/v3/listener_components_pb.ts';
 import { ListenerSchema } from '../gen/envoy/config/listener/v3/listener_pb.ts';
 import { TcpProxySchema } from '../gen/envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy_pb.ts';
 import { type Resource, resource } from '../resource.ts';
 import { filterAccessLogs, listenerAccessLogs } from './access-logs.ts';
 import type { ResourceBuilder } from './builder.ts';
 import { balance, millis, networkFilter, pipeAddress, socketAddress } from './common.ts';
-import { clusterName } from './names.ts';
+import { requestsOf } from './destinations.ts';
+import { connectionManager } from './http/connection-manager.ts';
+import { clusterName, routesName } from './names.ts';
 
 /** Where the application reaches its upstreams: a listener each. */
 export const outboundListeners: ResourceBuilder = {
@@ -19,24 +23,34 @@ export const outboundListeners: ResourceBuilder = {
     snapshot.config.accessLogs,
     snapshot.roots.TrustDomain,
     snapshot.refused,
+    ...snapshot.config.upstreams.flatMap((upstream) => [
+      isKnown(upstream, snapshot),
+      takesRequests(upstream, snapshot),
+    ]),
   ],
-  build({ config, roots, refused }) {
+  build(snapshot) {
+    const { config, roots, refused } = snapshot;
     return config.upstreams.flatMap((upstream) => {
       const address = bindAddress(upstream);
-      return address === undefined
-        ? []
-        : [
-            outboundListener(
-              upstream,
-              address,
-              roots.TrustDomain,
-              refused.get(upstream.key) ?? NOT_REFUSED,
-              config.accessLogs,
-            ),
-          ];
+      if (address === undefined) return [];
+      const filter = takesRequests(upstream, snapshot)
+        ? requestsTo(upstream, roots.TrustDomain, config.accessLogs)
+        : tcpProxy(upstream, clusterName(upstream, roots.TrustDomain), config.accessLogs);
+      const names = refused.get(upstream.key) ?? NOT_REFUSED;
+      const made = outboundListener(upstream, address, filter, names, config.accessLogs);
+      return [isKnown(upstream, snapshot) ? made : { ...made, provisional: true as const }];
     });
   },
 };
+
+function takesRequests(upstream: SidecarUpstream, snapshot: ConnectProxySnapshot): boolean {
+  return requestsOf(upstream, snapshot) !== undefined;
+}
+
+/** Before that it is not known either whether its connections carry requests. */
+function isKnown({ key }: SidecarUpstream, { upstreams }: ConnectProxySnapshot): boolean {
+  return upstreams.get(key)?.endpoints !== undefined;
+}
 
 const NOT_REFUSED: readonly string[] = [];
 
@@ -50,7 +64,7 @@ function bindAddress({ bindAddress, bindPort, bindSocketPath, bindSocketMode }: 
 function outboundListener(
   upstream: SidecarUpstream,
   address: Address,
-  trustDomain: string,
+  filter: Filter,
   refused: readonly string[],
   logs: AccessLogs | undefined,
 ): Resource {
@@ -61,9 +75,7 @@ function outboundListener(
     trafficDirection: TrafficDirection.OUTBOUND,
     ...balance(upstreamOptions(upstream.config).balanced),
     accessLog: listenerAccessLogs(logs),
-    filterChains: [
-      { name: chainName(refused), filters: [tcpProxy(upstream, clusterName(upstream, trustDomain), logs)] },
-    ],
+    filterChains: [{ name: chainName(refused), filters: [filter] }],
   });
   return resource('listener', listener.name, ListenerSchema, listener);
 }
@@ -76,13 +88,27 @@ function chainName(refused: readonly string[]): string {
   return refused.length === 0 ? 'upstream' : `upstream without ${refused.join(', ')}`;
 }
 
-function tcpProxy({ name, datacenter }: SidecarUpstream, cluster: string, logs: AccessLogs | undefined) {
+function requestsTo(upstream: SidecarUpstream, trustDomain: string, logs: AccessLogs | undefined): Filter {
+  return connectionManager({
+    statPrefix: statPrefix(upstream),
+    routes: routesName(upstream, trustDomain),
+    logs,
+    filters: [],
+    clientCert: 'remove',
+  });
+}
+
+function statPrefix({ name, datacenter }: SidecarUpstream): string {
+  return `upstream.${name}.default.default.${datacenter}`;
+}
+
+function tcpProxy(upstream: SidecarUpstream, cluster: string, logs: AccessLogs | undefined): Filter {
   return networkFilter(
     'envoy.filters.network.tcp_proxy',
     TcpProxySchema,
     create(TcpProxySchema, {
       accessLog: filterAccessLogs(logs),
-      statPrefix: `upstream.${name}.default.default.${datacenter}`,
+      statPrefix: statPrefix(upstream),
       clusterSpecifier: { case: 'cluster', value: cluster },
       maxConnectAttempts: CONNECT_ATTEMPTS,
       // Pauses long enough that an instance which failed was left out meanwhile, and another target is tried.

@@ -1,6 +1,13 @@
-import { create } from '@bufbuild/protobuf';
+import { isIP } from 'node:net';
+import { create, type MessageInitShape } from '@bufbuild/protobuf';
 import type { Any } from '@bufbuild/protobuf/wkt';
-import { type TransportSocket, TransportSocketSchema } from '../gen/envoy/config/core/v3/base_pb.ts';
+import type { TlsLimits } from '../../../model/layer7/mesh-settings.ts';
+import {
+  type DataSource,
+  type DataSourceSchema,
+  type TransportSocket,
+  TransportSocketSchema,
+} from '../gen/envoy/config/core/v3/base_pb.ts';
 import {
   type CertificateValidationContext,
   CertificateValidationContextSchema,
@@ -24,25 +31,32 @@ export type PeerIdentity = { readonly exact: string } | { readonly anyServiceOf:
 
 const SOCKET = 'envoy.transport_sockets.tls';
 
+export interface TlsOptions {
+  /** Protocols, the preferred one first. */
+  readonly alpn: readonly string[];
+  readonly limits: TlsLimits;
+}
+
 /** TLS to a service: it must prove that it is `identity`. */
-export function upstreamTls(sni: string, identity: string): TransportSocket {
-  const context = create(UpstreamTlsContextSchema, { sni, commonTlsContext: commonTls({ exact: identity }) });
+export function upstreamTls(sni: string, identity: string, options: TlsOptions): TransportSocket {
+  const context = create(UpstreamTlsContextSchema, { sni, commonTlsContext: commonTls({ exact: identity }, options) });
   return socket(pack(UpstreamTlsContextSchema, context));
 }
 
 /** TLS from services of the mesh, which must show a certificate. */
-export function downstreamTls(trustDomain: string): TransportSocket {
+export function downstreamTls(trustDomain: string, options: TlsOptions): TransportSocket {
   const context = create(DownstreamTlsContextSchema, {
     requireClientCertificate: true,
-    commonTlsContext: commonTls({ anyServiceOf: trustDomain }),
+    commonTlsContext: commonTls({ anyServiceOf: trustDomain }, options),
   });
   return socket(pack(DownstreamTlsContextSchema, context));
 }
 
 /** The leaf and the roots come as secrets of their own: a rotation changes no listener and no cluster. */
-function commonTls(peer: PeerIdentity): CommonTlsContext {
+function commonTls(peer: PeerIdentity, { alpn, limits }: TlsOptions): CommonTlsContext {
   return create(CommonTlsContextSchema, {
-    tlsParams: { tlsMinimumProtocolVersion: TlsParameters_TlsProtocol.TLSv1_2 },
+    alpnProtocols: [...alpn],
+    tlsParams: tlsParams(limits),
     tlsCertificateSdsSecretConfigs: [{ name: LEAF, sdsConfig: overThisStream() }],
     validationContextType: {
       case: 'combinedValidationContext',
@@ -53,6 +67,55 @@ function commonTls(peer: PeerIdentity): CommonTlsContext {
     },
   });
 }
+
+/** By itself Envoy asks others for TLS 1.2 at most. */
+const DEFAULT_LIMITS = { minimum: 'TLSv1_2', maximum: 'TLSv1_3' } as const;
+
+function tlsParams({ minVersion, maxVersion, cipherSuites }: TlsLimits) {
+  const minimum = TlsParameters_TlsProtocol[minVersion ?? DEFAULT_LIMITS.minimum];
+  const maximum = TlsParameters_TlsProtocol[maxVersion ?? DEFAULT_LIMITS.maximum];
+  return {
+    // A maximum below what is the minimum otherwise is a wish for just that.
+    tlsMinimumProtocolVersion: Math.min(minimum, maximum) as TlsParameters_TlsProtocol,
+    tlsMaximumProtocolVersion: maximum,
+    cipherSuites: cipherSuites.map(opensslName),
+  };
+}
+
+/** Of a suite that the entry names by IANA: `TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256` is `ECDHE-RSA-AES128-GCM-SHA256`. */
+function opensslName(iana: string): string {
+  return iana
+    .replace(/^TLS_/, '')
+    .replace('_WITH_', '-')
+    .replace(/AES_(128|256)_(CBC_)?/, 'AES$1-')
+    .replace(/(CHACHA20_POLY1305)_SHA256$/, '$1')
+    .replace('CHACHA20_POLY1305', 'CHACHA20-POLY1305')
+    .replaceAll('_', '-');
+}
+
+/** TLS to a server of the web, which must prove that it has this name. */
+export function webTls(host: string, authorities: DataSourceInit): TransportSocket {
+  const context = create(UpstreamTlsContextSchema, {
+    sni: host,
+    commonTlsContext: {
+      validationContextType: {
+        case: 'validationContext',
+        value: {
+          trustedCa: { specifier: authorities },
+          matchTypedSubjectAltNames: [
+            {
+              sanType: isIP(host) === 0 ? SubjectAltNameMatcher_SanType.DNS : SubjectAltNameMatcher_SanType.IP_ADDRESS,
+              matcher: { matchPattern: { case: 'exact', value: host } },
+            },
+          ],
+        },
+      },
+    },
+  });
+  return socket(pack(UpstreamTlsContextSchema, context));
+}
+
+export type DataSourceInit = NonNullable<Exclude<MessageInitShape<typeof DataSourceSchema>, DataSource>['specifier']>;
 
 function validation(peer: PeerIdentity): CertificateValidationContext {
   const matchPattern: StringMatcher['matchPattern'] =
