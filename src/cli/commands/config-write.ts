@@ -1,4 +1,5 @@
 import { toPlain } from '../../lib/hcl/node.ts';
+import { entryWarnings } from '../../model/entries-without-effect.ts';
 import { type Command, CommandFailure, doing } from '../command.ts';
 import { UsageError } from '../flags.ts';
 import { parseInput, readInput } from './read-definitions.ts';
@@ -29,6 +30,7 @@ export const configWrite: Command = {
     const cas = flags.bool('cas') ? flags.number('modify-index', 0) : undefined;
     const written = await doing(`Error writing config entry ${name}`, client().config.write(entry, cas));
     if (!written) throw new UsageError(`Error writing config entry ${name}: the modify index is no longer current`);
+    for (const warning of entryWarnings(entry)) io.err(`Warning: ${warning}\n`);
     if (json) printJson({ Written: name });
     else print(`Config entry written: ${name}`);
     return 0;

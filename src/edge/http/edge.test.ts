@@ -93,6 +93,17 @@ describe('headers of answers', () => {
     expect(intention.headers).not.toHaveProperty('x-consul-index');
   });
 
+  it('names what a written entry asks for and does not get', async () => {
+    const edge = await start();
+    const write = (entry: unknown) => edge.send('PUT', '/v1/config', JSON.stringify(entry));
+    const asked = await write({ Kind: 'service-defaults', Name: 'web', EnvoyExtensions: [{ Name: 'builtin/lua' }] });
+    expect(asked).toMatchObject({ status: 200, body: 'true' });
+    expect(asked.headers['x-isthmus-warning']).toBe(
+      'EnvoyExtensions has no effect: no extension is applied to an Envoy yet',
+    );
+    expect((await write({ Kind: 'service-defaults', Name: 'web' })).headers).not.toHaveProperty('x-isthmus-warning');
+  });
+
   it('says MISS, then HIT with an age, to ?cached', async () => {
     const edge = await start();
     const result = makeResult({ index: 2, value: [] });

@@ -1,0 +1,35 @@
+import { expect, it } from 'vitest';
+import { entryWarnings } from './entries-without-effect.ts';
+
+it('names what an entry asks for and does not get, in any spelling of the fields', () => {
+  const asked = entryWarnings({
+    kind: 'service-defaults',
+    name: 'web',
+    mode: 'transparent',
+    envoy_extensions: [{ name: 'builtin/lua' }],
+    Expose: [{ Checks: true }],
+    UpstreamConfig: { Overrides: [{ Name: 'a' }, { Name: 'b', MeshGateway: { Mode: 'local' } }] },
+  });
+  expect(asked.map((text) => text.split(' ')[0])).toEqual([
+    'EnvoyExtensions',
+    'Expose.Checks',
+    'Mode',
+    'UpstreamConfig.Overrides.MeshGateway.Mode',
+  ]);
+  expect(asked[0]).toBe('EnvoyExtensions has no effect: no extension is applied to an Envoy yet');
+});
+
+it('is silent about what asks for nothing', () => {
+  const quiet = {
+    Kind: 'service-defaults',
+    Name: 'web',
+    Protocol: 'http',
+    Mode: 'direct',
+    MutualTLSMode: 'strict',
+    MeshGateway: { Mode: 'none' },
+    Expose: { Checks: false, Paths: [{ Path: '/a' }] },
+    EnvoyExtensions: [],
+    TransparentProxy: {},
+  };
+  expect(entryWarnings(quiet)).toEqual([]);
+});
