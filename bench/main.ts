@@ -15,6 +15,7 @@ import {
   watchers,
 } from './rows.ts';
 import { store } from './store-rows.ts';
+import { envoys, xds } from './xds-rows.ts';
 
 /** In this order: what needs a quiet server comes before what fills it. */
 const ROWS: Readonly<Record<string, Row>> = {
@@ -32,6 +33,8 @@ const ROWS: Readonly<Record<string, Row>> = {
   tokens,
   watchers,
   sidecars,
+  xds,
+  envoys,
   bulk10000: bulkIntentions(10_000, '≤ 3'),
 };
 
@@ -74,7 +77,7 @@ if (asJson) {
     const other = peer?.get(figure.what);
     return [
       figure.what,
-      `${format(figure.value)} ${figure.unit}`,
+      `${format(figure.value)} ${figure.unit}`.trim(),
       `n=${figure.samples}`,
       ...(peer === undefined ? [] : [other === undefined ? '–' : `${format(other.value)} ${other.unit}`]),
       ...(peer === undefined ? [] : [other === undefined ? '' : `${(figure.value / other.value).toFixed(2)}×`]),
@@ -94,5 +97,6 @@ if (asJson) {
 }
 
 function format(value: number): string {
+  if (Number.isNaN(value)) return ''; // not measured; its unit says why
   return value >= 100 ? Math.round(value).toLocaleString('en-US') : value.toFixed(value >= 10 ? 1 : 2);
 }

@@ -5,16 +5,20 @@ import { join } from 'node:path';
 import {
   type AgentProcess,
   type EchoApplication,
+  type EnvoyService,
+  type EnvoyServiceOptions,
   freePorts,
   json,
   portOf,
   type SidecarProcess,
   startAgent,
   startEcho,
+  startEnvoyService,
   startSidecar,
   type WanProxy,
   wanProxy,
 } from '../test/harness/index.ts';
+import { startHttpApplication } from './http-application.ts';
 import { wanHost } from './loopback.ts';
 import { Protection } from './protection.ts';
 
@@ -23,7 +27,7 @@ export const BINARY = join(process.cwd(), 'bin', 'isthmus');
 
 /** Sidecars that a datacenter may get. */
 const SIDECAR_PORTS = 10;
-const PORTS_OF_A_SERVER = 5;
+const PORTS_OF_A_SERVER = 6;
 
 export type Name = 'dc1' | 'dc2' | 'dc3';
 
@@ -46,6 +50,8 @@ interface Running {
   readonly wan: WanProxy;
   /** By the service that they stand beside. */
   readonly sidecars: Map<string, SidecarProcess>;
+  /** The same, of those that have an Envoy. */
+  readonly envoys: Map<string, EnvoyService>;
 }
 
 /**
@@ -56,7 +62,7 @@ interface Running {
 export class Bed {
   readonly #dir = mkdtempSync(join(tmpdir(), 'isthmus-demo-'));
   readonly #datacenters = new Map<Name, Running>();
-  readonly #applications: EchoApplication[] = [];
+  readonly #applications: Pick<EchoApplication, 'close'>[] = [];
   /** What is being started now: it has to be there before it can be stopped. */
   #starting: Promise<unknown> = Promise.resolve();
   #stopped = false;
@@ -67,8 +73,12 @@ export class Bed {
   /** Present when everything is to be protected. */
   readonly protection: Protection | undefined;
 
-  constructor({ secure }: { readonly secure: boolean }) {
+  readonly #envoy: boolean;
+
+  /** @param options.envoy agents serve xDS */
+  constructor({ secure, envoy }: { readonly secure: boolean; readonly envoy: boolean }) {
     this.protection = secure ? new Protection(this.#dir) : undefined;
+    this.#envoy = envoy;
   }
 
   get dc1(): Datacenter {
@@ -118,6 +128,7 @@ export class Bed {
             serf_lan: own.first + 2,
             serf_wan: own.first + 3,
             dns: own.first + 4,
+            ...(this.#envoy ? { grpc: own.first + 5 } : {}),
             sidecar_min_port: range.first,
             sidecar_max_port: range.last,
             ...given?.ports,
@@ -126,7 +137,7 @@ export class Bed {
       });
       try {
         const wan = await wanProxy(agent.ready.serf_wan, { host, port: portOf(agent.ready.serf_wan) });
-        this.#datacenters.set(name, { name, agent, wan, sidecars: new Map() });
+        this.#datacenters.set(name, { name, agent, wan, sidecars: new Map(), envoys: new Map() });
       } catch (error) {
         await agent.stop();
         throw error;
@@ -160,6 +171,26 @@ export class Bed {
   async reachByQuery(query: string): Promise<void> {
     this.queryPort = (await freePorts(1)).first;
     await this.#registerWeb(query);
+  }
+
+  /** A service with an Envoy, whose application answers requests, or echoes, with its name. */
+  async startBehindEnvoy(name: Name, service: string, protocol: 'http' | 'tcp'): Promise<void> {
+    const application = await (protocol === 'http' ? startHttpApplication(service) : startEcho(service));
+    this.#applications.push(application);
+    await this.#startEnvoy(name, service, { port: application.port });
+  }
+
+  /** One that only calls. Returns the ports at which it reaches services of dc2, by their names. */
+  async startCaller(service: string, upstreams: readonly string[]): Promise<Readonly<Record<string, number>>> {
+    const inDc2 = upstreams.map((DestinationName) => ({ DestinationName, Datacenter: 'dc2' }));
+    await this.#startEnvoy('dc1', service, { upstreams: inDc2 });
+    return this.envoyOf('dc1', service).upstreamPorts;
+  }
+
+  envoyOf(name: Name, service: string): EnvoyService {
+    const found = this.#running(name).envoys.get(service);
+    if (found === undefined) throw new Error(`${service} has no Envoy in ${name}`);
+    return found;
   }
 
   async cutWan(): Promise<void> {
@@ -214,8 +245,13 @@ export class Bed {
       ...all
         .flatMap(({ sidecars }) => [...sidecars.values()])
         .map(({ ready }) => `curl http://${ready.metrics}/metrics   # ${ready.proxy}`),
-      '# web reaches db through both sidecars:',
-      `(echo hello; sleep 1) | nc 127.0.0.1 ${this.queryPort || this.upstreamPort}`,
+      ...(this.#envoy ? this.#envoyHints(all) : []),
+      ...(this.upstreamPort === 0
+        ? []
+        : [
+            '# web reaches db through both sidecars:',
+            `(echo hello; sleep 1) | nc 127.0.0.1 ${this.queryPort || this.upstreamPort}`,
+          ]),
       `# Logs and data: ${this.#dir}`,
     ];
   }
@@ -229,12 +265,24 @@ export class Bed {
   async stop({ keepLogs = false } = {}): Promise<void> {
     this.#stopped = true;
     await this.#starting.catch(() => undefined); // reported where it was started
-    for (const { agent, wan, sidecars } of [...this.#datacenters.values()].reverse()) {
+    for (const { agent, wan, sidecars, envoys } of [...this.#datacenters.values()].reverse()) {
+      for (const { envoy } of envoys.values()) await envoy.stop().catch(() => undefined); // killed then
       for (const process of [...sidecars.values(), agent]) await process.stop().catch(() => undefined); // killed then
       await wan.close();
     }
     for (const application of this.#applications) await application.close();
     if (!keepLogs) rmSync(this.#dir, { recursive: true, force: true, maxRetries: 5 });
+  }
+
+  #envoyHints(all: readonly Running[]): string[] {
+    const envoys = all.flatMap(({ envoys }) => [...envoys.values()]);
+    return [
+      'bin/isthmus connect envoy -status',
+      ...envoys.map(({ id, envoy }) => `curl http://${envoy.admin}/clusters   # the Envoy of ${id}`),
+      ...envoys.flatMap(({ id, upstreamPorts }) =>
+        Object.entries(upstreamPorts).map(([name, port]) => `curl http://127.0.0.1:${port}/   # ${id} asks ${name}`),
+      ),
+    ];
   }
 
   #running(name: Name): Running {
@@ -256,6 +304,15 @@ export class Bed {
     const args = (await this.protection?.sidecarArgs(http, sidecarFor)) ?? [];
     await this.#launch(
       async () => void sidecars.set(sidecarFor, await startSidecar({ agent, sidecarFor, args, binary: BINARY })),
+    );
+  }
+
+  async #startEnvoy(name: Name, service: string, options: EnvoyServiceOptions): Promise<void> {
+    const { agent, envoys } = this.#running(name);
+    const config = isIPv6(await wanHost(WAN_HOSTS[name])) ? { bind_address: '::' } : {};
+    await this.#launch(
+      async () =>
+        void envoys.set(service, await startEnvoyService(agent, service, { ...options, config, binary: BINARY })),
     );
   }
 

@@ -9,10 +9,11 @@ const LOAD_KEPT = 50;
 /** Certificates in each datacenter besides those of the sidecars, so that there is something to move. */
 const CERTIFICATES = 100;
 
-export async function rotateUnderLoad(bed: Bed, screen: Screen): Promise<Outcome> {
+/** @param port where the load's connections go */
+export async function rotateUnderLoad(bed: Bed, screen: Screen, port = bed.upstreamPort): Promise<Outcome> {
   screen.status('issuing certificates, opening connections');
   await bed.issueCertificates(CERTIFICATES);
-  const load = await startLoad(bed.upstreamPort, LOAD_PER_SECOND, LOAD_KEPT);
+  const load = await startLoad(port, LOAD_PER_SECOND, LOAD_KEPT);
   try {
     await until(
       'load',

@@ -1,5 +1,6 @@
 import type { Bed } from '../bed.ts';
 import type { Outcome, Screen } from '../screen.ts';
+import { CALLER, canary, denyRequests, ECHO, startEnvoys } from './envoy.ts';
 import { connectServices, federate } from './federation.ts';
 import { failOver, serveFromTwo } from './geo.ts';
 import { denyAndAllow } from './intentions.ts';
@@ -31,6 +32,29 @@ export const SECURE_START: Story = {
     { title: 'web in dc1 reaches db in dc2', run: connectAllowed },
   ],
 };
+
+/** The same with real Envoys as sidecars. */
+export const ENVOY_START: Story = {
+  name: 'envoy start',
+  steps: [
+    { title: 'Two datacenters federate', run: federate },
+    { title: 'shop in dc1 asks orders in dc2, by Envoys', run: startEnvoys },
+  ],
+};
+
+export const ENVOY_STORIES: readonly Story[] = [
+  { name: 'canary', steps: [{ title: 'A canary gets a tenth, then all', run: canary }] },
+  { name: 'deny', steps: [{ title: 'One path of a service is denied', run: denyRequests }] },
+  {
+    name: 'rotation',
+    steps: [
+      {
+        title: 'The root rotates under load',
+        run: (bed, screen) => rotateUnderLoad(bed, screen, bed.envoyOf('dc1', CALLER).upstreamPorts[ECHO]),
+      },
+    ],
+  },
+];
 
 /** Each stands by itself. */
 export const STORIES: readonly Story[] = [

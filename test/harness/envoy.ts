@@ -25,6 +25,8 @@ export interface EnvoyOptions {
   /** ID of the service that it stands beside. */
   readonly sidecarFor: string;
   readonly token?: string;
+  /** The program, when it is not that of this checkout's tests. */
+  readonly binary?: string;
   /** Further arguments of `isthmus connect envoy`; what stands behind `--` goes to Envoy. */
   readonly args?: readonly string[];
 }
@@ -44,13 +46,19 @@ export interface EnvoyProcess {
 }
 
 /** Starts an Envoy for a service registered with an agent and resolves once all its listeners are open. */
-export async function startEnvoy({ agent, sidecarFor, token, args = [] }: EnvoyOptions): Promise<EnvoyProcess> {
+export async function startEnvoy({
+  agent,
+  sidecarFor,
+  token,
+  args = [],
+  binary = BINARY,
+}: EnvoyOptions): Promise<EnvoyProcess> {
   const { grpc, http } = agent.ready;
   if (grpc === undefined) throw new Error('the agent serves no xDS: set ports.grpc');
   const admin = `127.0.0.1:${(await freePorts(1)).first}`;
   const process = await startProcess<unknown>({
     name: `Envoy of ${sidecarFor}`,
-    command: BINARY,
+    command: binary,
     args: [
       ...['connect', 'envoy', '-sidecar-for', sidecarFor, '-http-addr', http, '-grpc-addr', grpc],
       ...['-admin-bind', admin, '-envoy-binary', envoyProgram().path],
@@ -107,6 +115,8 @@ export interface EnvoyServiceOptions {
   readonly config?: Readonly<Record<string, unknown>>;
   readonly args?: readonly string[];
   readonly token?: string;
+  /** The program, when it is not that of this checkout's tests. */
+  readonly binary?: string;
 }
 
 /** A service with an Envoy as its sidecar. */
@@ -121,7 +131,7 @@ export interface EnvoyService {
 export async function startEnvoyService(
   agent: AgentProcess,
   name: string,
-  { port, upstreams = [], config = {}, args, token }: EnvoyServiceOptions = {},
+  { port, upstreams = [], config = {}, args, token, binary }: EnvoyServiceOptions = {},
 ): Promise<EnvoyService> {
   const bound = await Promise.all(
     upstreams.map(async (upstream) => ({ LocalBindPort: (await freePorts(1)).first, ...upstream })),
@@ -136,6 +146,7 @@ export async function startEnvoyService(
     sidecarFor: name,
     ...(args === undefined ? {} : { args }),
     ...(token === undefined ? {} : { token }),
+    ...(binary === undefined ? {} : { binary }),
   });
   return {
     id: name,
