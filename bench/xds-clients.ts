@@ -1,7 +1,7 @@
 /**
  * Stand-ins for Envoys, in a process of their own: each follows a proxy by delta xDS, confirms what it gets, and keeps
- * nothing of it. The parent sends which proxies to follow, and then ports, one after the other: it is answered when every
- * stream has been given an endpoint with that port.
+ * nothing of it. The parent sends which proxies to follow, and then ports, one after the other: it is answered when
+ * every stream has been given an endpoint with that port.
  */
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';

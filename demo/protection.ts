@@ -12,8 +12,8 @@ const SEE =
   'node_prefix "" { policy = "read" } service_prefix "" { policy = "read" } query_prefix "" { policy = "read" }';
 
 /**
- * What `--secure` adds: an authority for the HTTP API and its certificates (`isthmus tls`), access control that denies what is
- * not allowed, and server ports whose certificates Isthmus manages, with an invitation for each datacenter.
+ * What `--secure` adds: an authority for the HTTP API and its certificates (`isthmus tls`), access control that denies
+ * what is not allowed, and server ports whose certificates Isthmus manages, with an invitation for each datacenter.
  */
 export class Protection {
   readonly #folder: string;

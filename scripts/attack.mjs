@@ -1,4 +1,5 @@
-// `npm run attack`: builds, runs the attacks of scripts/attacks.mjs against running processes, and prints what became of each.
+// `npm run attack`: builds, runs the attacks of scripts/attacks.mjs against running processes, and prints what became
+// of each.
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';

@@ -1,6 +1,6 @@
 /**
- * The attacks that Isthmus must hold against, each tried by a test on running processes or on real connections. This is the
- * one table of them: `npm run attack` runs the tests and prints it; `npm test` ends with how many held.
+ * The attacks that Isthmus must hold against, each tried by a test on running processes or on real connections. This is
+ * the one table of them: `npm run attack` runs the tests and prints it; `npm test` ends with how many held.
  * @typedef {object} Attack
  * @property {string} who who attacks, as in SECURITY.md
  * @property {string} attack
@@ -250,8 +250,8 @@ const ROWS = [
 export const ATTACKS = ROWS.map(([who, attack, tried, file, title]) => ({ who, attack, tried, file, title }));
 
 /**
- * What became of each, by a report of vitest's `json` reporter: held when all of its tests passed. Those that the report
- * knows nothing of are left out.
+ * What became of each, by a report of vitest's `json` reporter: held when all of its tests passed. Those that the
+ * report knows nothing of are left out.
  * @param {{ testResults: { name: string, assertionResults: { fullName: string, status: string }[] }[] }} report
  * @returns {{ attack: Attack, result: 'held' | 'FAILED' | 'skipped', tests: number }[]}
  */

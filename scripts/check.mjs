@@ -1,6 +1,7 @@
 /**
- * `npm run check`: everything that says in seconds whether a change fits. The steps run beside each other, as many as there
- * are processors; each one that fails is shown whole, with the command that repeats it. Arguments pick steps by their name.
+ * `npm run check`: everything that says in seconds whether a change fits. The steps run beside each other, as many as
+ * there are processors; each one that fails is shown whole, with the command that repeats it. Arguments pick steps by
+ * their name.
  */
 import { spawn } from 'node:child_process';
 import { availableParallelism } from 'node:os';

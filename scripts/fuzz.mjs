@@ -1,4 +1,5 @@
-// `npm run fuzz [seconds]`: the fuzz targets for so long each (60), with a look at the heap; ISTHMUS_TEST_SEED repeats a run.
+// `npm run fuzz [seconds]`: the fuzz targets for so long each (60), with a look at the heap; ISTHMUS_TEST_SEED repeats
+// a run.
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { installDependencies } from './install.mjs';

@@ -1,7 +1,7 @@
 /**
- * Installs the dependencies when one is missing or has another version (after a pull). `npm ci` refuses a lock file that
- * was made where some platforms' optional packages were not to be had; `npm install --no-save` then takes every version
- * that the lock file names and changes no file.
+ * Installs the dependencies when one is missing or has another version (after a pull). `npm ci` refuses a lock file
+ * that was made where some platforms' optional packages were not to be had; `npm install --no-save` then takes every
+ * version that the lock file names and changes no file.
  */
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';

@@ -3,7 +3,10 @@
  * Everyone but `lib` may import `lib`; everyone above floor 1 may import `model` and `telemetry/types.ts`.
  */
 
-/** @typedef {{ folder: string, floor: number, holds: string, may: readonly string[], also?: readonly { file: RegExp, may: readonly string[], text: string }[] }} Layer */
+/**
+ * @typedef {{ folder: string, floor: number, holds: string, may: readonly string[], also?: readonly { file: RegExp,
+ * may: readonly string[], text: string }[] }} Layer
+ */
 
 /** Folders are below src/; a folder's own files may import each other. The longest matching folder counts. */
 /** @type {readonly Layer[]} */

@@ -1,7 +1,8 @@
 /**
- * `npm run package`: makes dist/package/isthmus-<version>-<platform>-<arch>.tar.gz, which runs wherever Node 20.19 or newer is, with
- * nothing to install: the program, `isthmus/connect`, the native part of its store, example configuration and systemd units. The same sources give
- * the same bytes. With `--built` it takes the build that is there.
+ * `npm run package`: makes dist/package/isthmus-<version>-<platform>-<arch>.tar.gz, which runs wherever Node 20.19 or
+ * newer is, with nothing to install: the program, `isthmus/connect`, the native part of its store, example
+ * configuration and systemd units. The same sources give the same bytes. With `--built` it takes the build that is
+ * there.
  */
 import { spawnSync } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';

@@ -1,5 +1,5 @@
-// Generates the code of proto/, of etcd's API and of Envoy's (`generate`), or checks that it is up to date and that no change
-// breaks older versions (`check`). Works without a network.
+// Generates the code of proto/, of etcd's API and of Envoy's (`generate`), or checks that it is up to date and that no
+// change breaks older versions (`check`). Works without a network.
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';

@@ -1,7 +1,7 @@
 /**
- * `npm test`: installs what is missing, checks, builds, runs all tests, and ends with the line `<N> passed, <N> failed`.
- * Works on a fresh clone with nothing but Node and npm. Arguments go to vitest; `--tier NAME` runs that tier instead of the
- * tests (scripts/tiers.mjs), and counts as one test.
+ * `npm test`: installs what is missing, checks, builds, runs all tests, and ends with the line `<N> passed, <N>
+ * failed`. Works on a fresh clone with nothing but Node and npm. Arguments go to vitest; `--tier NAME` runs that tier
+ * instead of the tests (scripts/tiers.mjs), and counts as one test.
  */
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';

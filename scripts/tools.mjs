@@ -1,4 +1,7 @@
-/** Installs what is missing and builds the program and its tools (benchmarks, simulation); ends the process when that fails. */
+/**
+ * Installs what is missing and builds the program and its tools (benchmarks, simulation); ends the process when that
+ * fails.
+ */
 import { spawnSync } from 'node:child_process';
 import { cpSync } from 'node:fs';
 import { join } from 'node:path';

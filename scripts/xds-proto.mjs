@@ -1,7 +1,7 @@
 /**
- * The part of Envoy's API that `edge/xds` speaks, generated from the .proto files that come with @grpc/grpc-js-xds. Only the
- * messages in TYPES and what they need is generated. A digest of all that the code depends on stands beside it, so that
- * the check needs no generation.
+ * The part of Envoy's API that `edge/xds` speaks, generated from the .proto files that come with @grpc/grpc-js-xds.
+ * Only the messages in TYPES and what they need is generated. A digest of all that the code depends on stands beside
+ * it, so that the check needs no generation.
  */
 import { createHash } from 'node:crypto';
 import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
@@ -51,7 +51,8 @@ const TYPES = {
 const LEFT_OUT = ['validate.rules', 'validate.required', 'validate.disabled'];
 
 /**
- * The shipped validate.proto is older than the shipped API, which uses a field that it lacks; numbers as in the newer one.
+ * The shipped validate.proto is older than the shipped API, which uses a field that it lacks; numbers as in the newer
+ * one.
  */
 const IGNORE_EMPTY = { String: 26, Bytes: 14, Repeated: 5, Map: 6, Numeric: 8 };
 

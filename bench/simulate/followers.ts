@@ -28,7 +28,9 @@ export class Followers {
     return this.#first === this.#total;
   }
 
-  /** Does something and resolves, once all who follow the service were told, with when each was; milliseconds after it. */
+  /**
+   * Does something and resolves, once all who follow the service were told, with when each was; milliseconds after it.
+   */
   async wake(service: string, act: () => void): Promise<readonly number[]> {
     const expected = this.of(service);
     const started = performance.now();

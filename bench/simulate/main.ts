@@ -6,8 +6,8 @@ import { cpuOf, type Server, startAll, watchBytesOf } from './servers.ts';
 import { type SimulatedAgent, startSimulated } from './simulated-agent.ts';
 
 /**
- * Many agents in this process, against real servers. Every agent registers services, and follows services of others; then
- * instances change, one server is killed, and all is measured. docs/capacity.md reckons with the figures.
+ * Many agents in this process, against real servers. Every agent registers services, and follows services of others;
+ * then instances change, one server is killed, and all is measured. docs/capacity.md reckons with the figures.
  */
 
 const { values } = parseArgs({

@@ -14,12 +14,17 @@ import { OwnCsrs } from '../../src/pki/csr.ts';
 import { WatchPool } from '../../src/rpc/subscribe/watch-pool.ts';
 import { noLog, noMetrics } from '../../src/telemetry/types.ts';
 
-/** One node's agent without HTTP and DNS: its session, its services and checks, its sync and its watches are the real ones. */
+/**
+ * One node's agent without HTTP and DNS: its session, its services and checks, its sync and its watches are the real
+ * ones.
+ */
 export interface SimulatedAgent {
   readonly name: string;
   readonly core: Core;
   readonly agent: NodeAgent;
-  /** Registers an instance of each service, with a TTL check that passes. `id` where there are several of one service. */
+  /**
+   * Registers an instance of each service, with a TTL check that passes. `id` where there are several of one service.
+   */
   register(services: readonly { readonly name: string; readonly id?: string }[]): Promise<void>;
   /** Follows the instances of a service, the healthy ones or all. */
   follow(service: string, passing: boolean, onAnswer: (instances: readonly ServiceInstance[]) => void): void;

@@ -16,8 +16,8 @@ export interface AuthorizeRequest {
   readonly ClientCertURI: string;
   readonly ClientCertSerial: string;
   /**
-   * Not in Consul: the certificate and what came with it, PEM. With it the answer also says whether its issuer may sign for
-   * its datacenter, which a TLS library does not know.
+   * Not in Consul: the certificate and what came with it, PEM. With it the answer also says whether its issuer may sign
+   * for its datacenter, which a TLS library does not know.
    */
   readonly ClientCertChain?: string;
 }

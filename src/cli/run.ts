@@ -47,7 +47,9 @@ function groupOf(args: readonly string[], commands: readonly Command[]): readonl
   return args.slice(0, depth);
 }
 
-/** Says what is not known, and what there is. @param word what stands where a command should; absent when nothing does. */
+/**
+ * Says what is not known, and what there is. @param word what stands where a command should; absent when nothing does.
+ */
 function unknown(group: readonly string[], word: string | undefined, commands: readonly Command[], io: Io): number {
   if (word !== undefined) {
     const names = commands.flatMap(({ path }) => (startsWith(path, group) ? [path[group.length] ?? ''] : []));

@@ -30,7 +30,8 @@ const DEFAULT_ADDRESS = '127.0.0.1:8500';
 
 /**
  * Options from flags and the environment. Each variable has two names: `ISTHMUS_HTTP_ADDR` counts over
- * `CONSUL_HTTP_ADDR`, and so on; `CONSUL_CACERT`, `CONSUL_CAPATH`, `CONSUL_CLIENT_CERT`, `CONSUL_CLIENT_KEY`, `CONSUL_TLS_SERVER_NAME`.
+ * `CONSUL_HTTP_ADDR`, and so on; `CONSUL_CACERT`, `CONSUL_CAPATH`, `CONSUL_CLIENT_CERT`, `CONSUL_CLIENT_KEY`,
+ * `CONSUL_TLS_SERVER_NAME`.
  */
 export function clientOptions(settings: ClientSettings, environment: ClientEnvironment): ClientOptions {
   const { env, readFile, listFiles } = environment;

@@ -28,7 +28,9 @@ export interface SidecarSourceDeps {
 }
 
 export interface SidecarSourceOptions {
-  /** A stream without any line for this long is taken for dead. Default 30 s; the agent sends a sign of life more often. */
+  /**
+   * A stream without any line for this long is taken for dead. Default 30 s; the agent sends a sign of life more often.
+   */
   readonly silenceMs?: number;
 }
 

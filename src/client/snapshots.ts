@@ -5,7 +5,9 @@ import type { Transport } from './transport.ts';
 export interface SnapshotsApi {
   /** The archive as it arrives. A stream that breaks off is of no use. */
   save(call?: CallOptions): Promise<{ readonly index: number; readonly archive: IncomingMessage }>;
-  /** Resolves with the revision of the restored state. `force`: also an archive of another datacenter or trust domain. */
+  /**
+   * Resolves with the revision of the restored state. `force`: also an archive of another datacenter or trust domain.
+   */
   restore(
     archive: AsyncIterable<Uint8Array>,
     options?: { readonly force?: boolean },

@@ -17,7 +17,9 @@ export interface Findings {
   readonly warnings: string[];
 }
 
-/** All that one parsed file gives, checked against the key table. What is wrong goes to `problems`; the rest is read on. */
+/**
+ * All that one parsed file gives, checked against the key table. What is wrong goes to `problems`; the rest is read on.
+ */
 export function readKeys(root: ObjectNode, file: string, { problems, warnings }: Findings): Given[] {
   const given: Given[] = [];
   readGroup(root, KEY_TREE, { file, path: '', problems, warnings }, given);

@@ -26,8 +26,8 @@ function attempt<T>(path: string, read: () => T): T {
 }
 
 /**
- * Reads every file that the sources name, in their order; directories are read by name and not descended into. Throws when
- * one can't be read at all: what is missing then would be reported as missing keys.
+ * Reads every file that the sources name, in their order; directories are read by name and not descended into. Throws
+ * when one can't be read at all: what is missing then would be reported as missing keys.
  */
 export function readSources(input: LoadInput, deps: ConfigDeps, findings: Findings): Given[] {
   const { problems, warnings } = findings;

@@ -2,7 +2,9 @@ import { fstatSync, writeSync } from 'node:fs';
 import { type Clock, systemClock } from '../lib/clock.ts';
 import { type ReadyAddresses, readyLine } from './ready.ts';
 
-/** What an agent has of the process that it runs in. Tests run several agents in one process, with a clock of their own. */
+/**
+ * What an agent has of the process that it runs in. Tests run several agents in one process, with a clock of their own.
+ */
 export interface AgentHost {
   readonly clock: Clock;
   /** Whether a person reads the log as it is written. */
@@ -17,7 +19,10 @@ export interface AgentHost {
 
 const STDERR = 2;
 
-/** A log that can't be written, on a full disk or because its reader is gone, does not end the process; the line is lost. */
+/**
+ * A log that can't be written, on a full disk or because its reader is gone, does not end the process; the line is
+ * lost.
+ */
 function standardError(): (line: string) => void {
   process.stdout.on('error', () => undefined); // the ready line
   process.stderr.on('error', () => undefined);

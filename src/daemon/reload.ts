@@ -22,7 +22,10 @@ export interface ReloadParts {
 export interface Reload {
   /** The configuration in force. */
   loaded(): LoadedConfig;
-  /** Takes over what changed and can be; resolves with the changed keys that need a restart. What is not valid changes nothing. */
+  /**
+   * Takes over what changed and can be; resolves with the changed keys that need a restart. What is not valid changes
+   * nothing.
+   */
   run(): Promise<readonly string[]>;
 }
 

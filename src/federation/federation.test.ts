@@ -379,7 +379,9 @@ describe('what does not belong together', () => {
 });
 
 describe('links in time', () => {
-  /** Moves the fake time in small steps, letting sockets work between them, until `condition` holds; returns how far. */
+  /**
+   * Moves the fake time in small steps, letting sockets work between them, until `condition` holds; returns how far.
+   */
   async function advanceUntil(clock: FakeClock, limitMs: number, condition: () => boolean): Promise<number> {
     const started = clock.now();
     while (!condition() && clock.now() - started < limitMs) {

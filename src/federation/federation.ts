@@ -31,7 +31,10 @@ import type { Federation, FederationDeps, LinkStatus } from './types.ts';
 
 export type { Federation, FederationDeps, FederationIdentity, LinkStatus } from './types.ts';
 
-/** A link that was lost less than this long ago, or a primary that was not reached yet since the start, may be there in a moment, milliseconds. */
+/**
+ * A link that was lost less than this long ago, or a primary that was not reached yet since the start, may be there in
+ * a moment, milliseconds.
+ */
 const JUST_LOST_MS = 5_000;
 /** Longest wait for the others to read a farewell, milliseconds. */
 const HANG_UP_MS = 1_000;

@@ -52,7 +52,9 @@ export interface OutgoingLinkDeps {
   readonly onMeasured: () => void;
 }
 
-/** Pauses between two tries grow this much longer where an address was only named by others, and nobody ever answered. */
+/**
+ * Pauses between two tries grow this much longer where an address was only named by others, and nobody ever answered.
+ */
 const HEARSAY_PAUSES = 10;
 
 /** What calls go over, while the link is up. */

@@ -3,7 +3,9 @@ import { type Hello, HelloSchema } from '../rpc/transport/handlers.ts';
 import { PROTOCOL } from './may-federate.ts';
 import type { FederationDeps } from './types.ts';
 
-/** What this server says of itself now, with the servers that it knows: those of its datacenter, and those it reaches. */
+/**
+ * What this server says of itself now, with the servers that it knows: those of its datacenter, and those it reaches.
+ */
 export function ownHello(deps: FederationDeps, reached: Iterable<Hello>): Hello {
   const { datacenter, node, nodeId, primaryDatacenter, build } = deps;
   const { trustDomain, epoch, isPrimary } = deps.identity();

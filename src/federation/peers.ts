@@ -62,8 +62,8 @@ class KnownPeer implements Peer {
 }
 
 /**
- * A server is known by its datacenter, which its certificate proves, and its ID within it. So a server of one datacenter
- * is never taken for one of another, whatever ID it claims.
+ * A server is known by its datacenter, which its certificate proves, and its ID within it. So a server of one
+ * datacenter is never taken for one of another, whatever ID it claims.
  */
 export function peerKey({ datacenter, nodeId }: Pick<Hello, 'datacenter' | 'nodeId'>): string {
   return `${datacenter}/${nodeId.toLowerCase()}`;

@@ -26,7 +26,10 @@ export interface RemoteDatacenterDeps {
   readonly clock: Clock;
   /** The best link to the datacenter now. @param except one that has just failed */
   readonly pick: (except?: LinkCarrier) => LinkCarrier | undefined;
-  /** True: calls reached it moments ago and it is dialled again, or it is the primary and the first links are being made. */
+  /**
+   * True: calls reached it moments ago and it is dialled again, or it is the primary and the first links are being
+   * made.
+   */
   readonly backSoon: () => boolean;
   /** Resolves once there is one. */
   readonly linked: (signal: AbortSignal) => Promise<LinkCarrier>;
@@ -37,16 +40,20 @@ function noPath(datacenter: string): IsthmusError {
   return new IsthmusError('no_path', 'No path to datacenter', { details: { datacenter } });
 }
 
-/** How long a write waits for a link that was just lost, milliseconds: most servers are back, or another is reached, by then. */
+/**
+ * How long a write waits for a link that was just lost, milliseconds: most servers are back, or another is reached, by
+ * then.
+ */
 const BACK_SOON_MS = 2_000;
 /** Longest pause before a watch that failed for a passing reason is asked for again, milliseconds. */
 const RESUME_MS = 3_000;
 
 /**
- * Another datacenter through whichever link reaches it. Reads fail at once when none does, so that whoever asks can turn to
- * another datacenter; one that failed with one server is asked of another. Writes, which nobody else can take, wait a
- * moment for a link that was just lost or is just being made. A watch waits for a link, for ever, and goes on over the next one when it breaks: its first message then is the whole answer again. It
- * ends when it is aborted, or when the other datacenter answers with an error that waiting does not heal.
+ * Another datacenter through whichever link reaches it. Reads fail at once when none does, so that whoever asks can
+ * turn to another datacenter; one that failed with one server is asked of another. Writes, which nobody else can take,
+ * wait a moment for a link that was just lost or is just being made. A watch waits for a link, for ever, and goes on
+ * over the next one when it breaks: its first message then is the whole answer again. It ends when it is aborted, or
+ * when the other datacenter answers with an error that waiting does not heal.
  */
 export class RemoteDatacenter implements ServerContract, ChangeSource, SnapshotContract {
   readonly #deps: RemoteDatacenterDeps;

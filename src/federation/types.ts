@@ -71,7 +71,9 @@ export interface Federation {
   readonly service: Service;
   /** For the listener: holds the links that others dial. */
   readonly handlers: Required<Pick<RpcHandlers, 'link'>>;
-  /** A datacenter by name; the own one is `local`. Never throws; its calls fail with `no_path` when nothing leads there. */
+  /**
+   * A datacenter by name; the own one is `local`. Never throws; its calls fail with `no_path` when nothing leads there.
+   */
   contract(datacenter: string): ServerContract;
   /** The tables of another datacenter, for replication. Waits for a link. */
   changes(datacenter: string): ChangeSource;

@@ -8,7 +8,10 @@ export interface Clock {
   now(): number;
   /** For ages: milliseconds since whenever, which nobody sets; they go on while the machine works. */
   steady(): number;
-  /** Calls `fire` once after `ms`, whatever happens to the time of day meanwhile. The timer does not keep the process alive. */
+  /**
+   * Calls `fire` once after `ms`, whatever happens to the time of day meanwhile. The timer does not keep the process
+   * alive.
+   */
   after(ms: number, fire: () => void): Timer;
   /**
    * Calls `listener` when the time of day was set, or the machine slept: what was planned by it is to be planned anew.

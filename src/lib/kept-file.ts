@@ -2,7 +2,9 @@ import { closeSync, fsyncSync, openSync, readFileSync, renameSync, rmSync, write
 import { diskReason } from './disk-error.ts';
 import { IsthmusError } from './errors.ts';
 
-/** The text of a file; undefined when there is none. Any other failure is thrown: what can't be read may still be there. */
+/**
+ * The text of a file; undefined when there is none. Any other failure is thrown: what can't be read may still be there.
+ */
 export function readKept(path: string): string | undefined {
   try {
     return readFileSync(path, 'utf8');

@@ -19,11 +19,11 @@ interface Held extends Slot {
 }
 
 /**
- * Bounds what others make this process hold: so many for each key (an address, an identity), and so many in all. What is
- * admitted with a `giveUp` is on trial until it is kept: above the bound of its key, that key's oldest on trial is given
- * up for the newest; above the total, the oldest on trial of the key that holds most. So whoever floods ends its own,
- * and what proves itself quickly gets through, from the flooder's own address too. Without anything on trial to give up
- * there, the newest is refused.
+ * Bounds what others make this process hold: so many for each key (an address, an identity), and so many in all. What
+ * is admitted with a `giveUp` is on trial until it is kept: above the bound of its key, that key's oldest on trial is
+ * given up for the newest; above the total, the oldest on trial of the key that holds most. So whoever floods ends its
+ * own, and what proves itself quickly gets through, from the flooder's own address too. Without anything on trial to
+ * give up there, the newest is refused.
  */
 export class PerKeyLimit {
   readonly #perKey: number;

@@ -1,6 +1,7 @@
 /**
- * Fields of configuration entries that Consul documents, that are kept, shown and replicated, and that this version does not
- * carry out: each with what that means for who writes it. The one list: the HTTP API and the command line warn by it.
+ * Fields of configuration entries that Consul documents, that are kept, shown and replicated, and that this version
+ * does not carry out: each with what that means for who writes it. The one list: the HTTP API and the command line warn
+ * by it.
  */
 
 type Entry = Readonly<Record<string, unknown>>;

@@ -98,8 +98,8 @@ export interface VerdictRule {
   /** How many L7 permissions the rule has: the action is deny then, because they can't be decided on a connection. */
   readonly permissions?: number;
   /**
-   * What is decided request by request, where that can be; the action is deny then. It allows everything that has the token
-   * when there are no permissions.
+   * What is decided request by request, where that can be; the action is deny then. It allows everything that has the
+   * token when there are no permissions.
    */
   readonly requests?: { readonly Permissions?: readonly IntentionPermission[]; readonly JWT?: JwtFields };
 }
@@ -125,7 +125,10 @@ export interface Explanation {
   /** A sentence: which rule decided, or that none matched and the default applied. */
   readonly Reason: string;
   readonly Rule?: VerdictRule;
-  /** Each request is decided by itself: of a connection alone nothing can be said but what an older sidecar does with it. */
+  /**
+   * Each request is decided by itself: of a connection alone nothing can be said but what an older sidecar does with
+   * it.
+   */
   readonly ByRequest?: true;
   /** Place of the permission of `Rule` that decided about the request, from 0. */
   readonly Permission?: number;

@@ -1,6 +1,6 @@
 /**
- * The opaque options (`config`) of proxies and upstreams that Consul documents, and what each does here: read by the code, and
- * the page docs/envoy-keys.md is made of it.
+ * The opaque options (`config`) of proxies and upstreams that Consul documents, and what each does here: read by the
+ * code, and the page docs/envoy-keys.md is made of it.
  */
 
 type Keys = Readonly<Record<string, string>>;

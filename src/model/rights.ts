@@ -52,7 +52,10 @@ export interface GrantRule {
 export interface Caller {
   readonly accessor: string;
   readonly rights: Rights;
-  /** The token is of the primary, which is away and has said nothing of it: these rights are what `acl.down_policy` leaves. */
+  /**
+   * The token is of the primary, which is away and has said nothing of it: these rights are what `acl.down_policy`
+   * leaves.
+   */
   readonly undecided?: true;
 }
 

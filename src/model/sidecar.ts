@@ -107,7 +107,9 @@ export interface SidecarUpdate {
   readonly inbound?: SidecarInbound;
   /** By upstream key; only the upstreams that changed. */
   readonly endpoints?: Readonly<Record<string, readonly SidecarEndpoint[]>>;
-  /** `<service> in <datacenter>` each: what upstreams lead to and the service may not connect to, sorted; all of them. */
+  /**
+   * `<service> in <datacenter>` each: what upstreams lead to and the service may not connect to, sorted; all of them.
+   */
   readonly refused?: readonly string[];
   /** By upstream key; only those that changed. Null: its requests are no longer told apart. */
   readonly requests?: Readonly<Record<string, SidecarRequests | null>>;

@@ -41,6 +41,8 @@ export interface ResolvedUpstream {
 /** Where the requests to a service go. */
 export interface ResolvedRequests {
   readonly chain: DiscoveryChain;
-  /** The targets of the chain that are not among those of the connections; one that has not answered yet is left out. */
+  /**
+   * The targets of the chain that are not among those of the connections; one that has not answered yet is left out.
+   */
   readonly others: readonly ResolvedTarget[];
 }

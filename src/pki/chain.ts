@@ -69,8 +69,8 @@ function checkIssuer(issuer: Certificate, subject: Certificate, below: number, a
 }
 
 /**
- * The names of all certificates below an issuer are those that it may give: by its name constraints (RFC 5280, 4.2.1.10),
- * and, where it is the intermediate of one datacenter, identities of that datacenter alone.
+ * The names of all certificates below an issuer are those that it may give: by its name constraints (RFC 5280,
+ * 4.2.1.10), and, where it is the intermediate of one datacenter, identities of that datacenter alone.
  */
 function checkNames(issuer: Certificate, below: readonly Certificate[]): string | undefined {
   return foreignDatacenter(issuer, below) ?? forbiddenName(issuer, below);

@@ -107,8 +107,8 @@ export function encodePermittedDomains(permitted: readonly string[]): Buffer {
 
 /**
  * NameConstraints for URIs: those below must be of this host. They match hosts alone, never paths (RFC 5280, 4.2.1.10).
- * Not critical, against the letter of the RFC: verifiers that know them enforce them all the same (OpenSSL, BoringSSL, Go),
- * and sidecars of earlier versions, which do not, go on trusting the chain.
+ * Not critical, against the letter of the RFC: verifiers that know them enforce them all the same (OpenSSL, BoringSSL,
+ * Go), and sidecars of earlier versions, which do not, go on trusting the chain.
  */
 export function encodePermittedUriHost(host: string): Buffer {
   const subtree = sequence(der(URI_TAG, Buffer.from(host, 'latin1')));

@@ -46,7 +46,10 @@ const BLOCK = /-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\s]+-----END CERTIFICATE-
 /** More than this is no file of certificates, characters. */
 const MAX_TEXT = 4 << 20;
 
-/** Checks that certificate, key and authorities are readable and fit together; throws `invalid_argument` naming what does not. */
+/**
+ * Checks that certificate, key and authorities are readable and fit together; throws `invalid_argument` naming what
+ * does not.
+ */
 export function createTlsMaterial(pems: TlsPems, { minVersion, ciphers }: TlsOptions): TlsMaterial {
   const authorities = pems.ca.flatMap(readCertificates);
   const { cert, key } = pems;

@@ -54,8 +54,8 @@ const HELLO_MS = 5_000;
 /** Heartbeats within the time after which a node is lost. */
 const HEARTBEATS = 4;
 /**
- * The sessions of a server that died end after so many times the node timeout, less a third for the last time that the lease
- * was kept: an agent notices within three heartbeats, and needs a moment to find another server.
+ * The sessions of a server that died end after so many times the node timeout, less a third for the last time that the
+ * lease was kept: an agent notices within three heartbeats, and needs a moment to find another server.
  */
 const LEASE_TIMEOUTS = 2;
 /** Messages of an agent between two heartbeats; it sends one. */

@@ -17,7 +17,9 @@ import { WRITES, type WriteArgs, type WriteName, type WriteValue } from '../rpc/
 import { describeMissing } from './replication-rights.ts';
 
 export interface TokenCaller extends Caller {
-  /** The token itself, when this datacenter's tables do not hold it, and how long ago the primary said so, milliseconds. */
+  /**
+   * The token itself, when this datacenter's tables do not hold it, and how long ago the primary said so, milliseconds.
+   */
   readonly token?: AclToken;
   readonly ageMs?: number;
 }

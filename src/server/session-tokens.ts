@@ -18,8 +18,9 @@ export interface TokenHolder {
 const AT_ONCE = 64;
 
 /**
- * Ends sessions whose token has lost its right, has expired or is gone. Looked at when somebody's rights have changed, and now and
- * then, since a token may be one that only the primary knows. While the primary is away, a session stays what it is.
+ * Ends sessions whose token has lost its right, has expired or is gone. Looked at when somebody's rights have changed,
+ * and now and then, since a token may be one that only the primary knows. While the primary is away, a session stays
+ * what it is.
  */
 export class SessionTokens {
   readonly #callers: Callers;

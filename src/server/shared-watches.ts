@@ -19,7 +19,8 @@ const UNREAD = new IsthmusError('cancelled', 'nobody watches any more');
 
 /**
  * Watches on what others must be asked for, followed once for all who watch the same: a thousand agents that follow a
- * service of another datacenter cost one watch over the WAN. Each reader gets the newest answer at once, then later ones.
+ * service of another datacenter cost one watch over the WAN. Each reader gets the newest answer at once, then later
+ * ones.
  */
 export class SharedWatches {
   readonly #tasks;

@@ -20,8 +20,8 @@ export interface SidecarLimits {
   /** Connecting to the application behind the sidecar. Default 5 s; `local_connect_timeout_ms` goes before it. */
   readonly localConnectTimeoutMs: number;
   /**
-   * One attempt to reach an instance: TCP, TLS and the answer. Default 5 s; an upstream's `connect_timeout_ms` goes before
-   * it, then the ConnectTimeout of the service's resolver.
+   * One attempt to reach an instance: TCP, TLS and the answer. Default 5 s; an upstream's `connect_timeout_ms` goes
+   * before it, then the ConnectTimeout of the service's resolver.
    */
   readonly connectTimeoutMs: number;
   /** Instances tried for one connection, beside those of targets that are tried before the last one. Default 4. */
@@ -50,11 +50,20 @@ export interface SidecarLimits {
    * connections are closed. New ones are refused at once. Default 2 s.
    */
   readonly rootGraceMs: number;
-  /** From the end of a request until the end of the application's answer. Default 15 s; `local_request_timeout_ms` goes before it. */
+  /**
+   * From the end of a request until the end of the application's answer. Default 15 s; `local_request_timeout_ms` goes
+   * before it.
+   */
   readonly localRequestMs: number;
-  /** A request through the sidecar without a byte either way ends after this, unless its route says otherwise. Default 5 min. */
+  /**
+   * A request through the sidecar without a byte either way ends after this, unless its route says otherwise. Default 5
+   * min.
+   */
   readonly requestIdleMs: number;
-  /** An idle connection to an instance is closed after this, and one to the application behind the sidecar. Default 60 s and 4 s. */
+  /**
+   * An idle connection to an instance is closed after this, and one to the application behind the sidecar. Default 60 s
+   * and 4 s.
+   */
   readonly pooledIdleMs: number;
   readonly localPooledIdleMs: number;
   /** Bytes kept so that a request can be sent again: of one, and of all. Default 64 KiB and 32 MiB. */

@@ -16,7 +16,10 @@ async function web(requests: SidecarRequests, upstream: Readonly<Record<string, 
   return running.address;
 }
 
-/** Answers with each status in turn, the last one for ever; 0 resets the connection. Returns the sidecar and what it was asked. */
+/**
+ * Answers with each status in turn, the last one for ever; 0 resets the connection. Returns the sidecar and what it was
+ * asked.
+ */
 async function answering(...statuses: readonly number[]): Promise<{ address: string; asked: string[] }> {
   const asked: string[] = [];
   const port = await httpApp(bench, (request, response) => {

@@ -17,8 +17,8 @@ import { damaged, readTar, type TarFile } from './tar.ts';
 export interface OpenedArchive {
   readonly metadata: SnapshotMetadata;
   /**
-   * The rows in key order. Only once it has ended without an error, the archive is known to be whole: the sums come last.
-   * Fails with `rejected` when it is not, or with the error of its source.
+   * The rows in key order. Only once it has ended without an error, the archive is known to be whole: the sums come
+   * last. Fails with `rejected` when it is not, or with the error of its source.
    */
   readonly pages: AsyncIterable<readonly StateRow[]>;
 }

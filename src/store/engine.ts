@@ -69,7 +69,9 @@ export interface Commit {
 
 export interface WatchQuery {
   readonly prefix: string;
-  /** The first revision wanted. Throws `compacted` when it is no longer held, with `details.revision` the oldest held. */
+  /**
+   * The first revision wanted. Throws `compacted` when it is no longer held, with `details.revision` the oldest held.
+   */
   readonly fromRevision: number;
   readonly signal: AbortSignal;
   /**

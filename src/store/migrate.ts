@@ -28,7 +28,8 @@ const LEADERSHIP = 'leadership/';
 
 /**
  * Moves a store into another engine: all rows with their revisions, and the epoch, so that whoever followed the one can
- * follow the other. The target shows all of it or nothing. What hangs on a lease stays behind: it tells who is there now.
+ * follow the other. The target shows all of it or nothing. What hangs on a lease stays behind: it tells who is there
+ * now.
  */
 export async function migrate(options: MigrateOptions): Promise<Migration> {
   const { from, to, force, signal, onProgress } = options;

@@ -64,7 +64,9 @@ export class Watchers {
     }
   }
 
-  /** Ends the live watchers with `error`: what they wait for will not come. Those that read the history find out there. */
+  /**
+   * Ends the live watchers with `error`: what they wait for will not come. Those that read the history find out there.
+   */
   interrupt(error: IsthmusError): void {
     for (const watcher of this.#live) watcher.queue.fail(error);
   }

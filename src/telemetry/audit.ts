@@ -31,8 +31,8 @@ interface Sink {
 }
 
 /**
- * Who changed what, as JSON lines in the shape of the peer's audit log. A record that can't be written is counted and told
- * once in the log; the request that it is about goes on.
+ * Who changed what, as JSON lines in the shape of the peer's audit log. A record that can't be written is counted and
+ * told once in the log; the request that it is about goes on.
  */
 export function createAudit({ sinks, clock, log, metrics }: AuditDeps): AuditLog {
   const records = metrics.counter({

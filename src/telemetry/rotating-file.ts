@@ -21,7 +21,9 @@ interface Open {
   size: number;
 }
 
-/** A file of lines that is put aside when it is too large or too old: `audit.json` becomes `audit-<milliseconds>.json`. */
+/**
+ * A file of lines that is put aside when it is too large or too old: `audit.json` becomes `audit-<milliseconds>.json`.
+ */
 export class RotatingFile {
   readonly #options: RotationOptions;
   #open: Open | undefined;

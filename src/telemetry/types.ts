@@ -61,7 +61,9 @@ export const noMetrics: Metrics = {
   histogram: () => ({ observe: () => undefined }),
 };
 
-/** A change that somebody asked for, and what became of it. Never a secret: whose token it was is told by its accessor. */
+/**
+ * A change that somebody asked for, and what became of it. Never a secret: whose token it was is told by its accessor.
+ */
 export interface AuditRecord {
   /** `http`: asked of this agent; `rpc`: brought by another server. */
   readonly kind: 'http' | 'rpc';

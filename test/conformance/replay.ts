@@ -16,7 +16,9 @@ export interface KnownDifference {
 
 export type Send = (dc: Recording['dc'], method: string, path: string, body: string | undefined) => Promise<Answer>;
 
-/** How long a read may take to become what was recorded: replication and checks work in the background. Milliseconds. */
+/**
+ * How long a read may take to become what was recorded: replication and checks work in the background. Milliseconds.
+ */
 const SETTLE_MS = 5_000;
 
 /** Sends recordings one by one and compares; keeps what stands for what from one to the next. */

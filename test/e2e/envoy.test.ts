@@ -20,8 +20,8 @@ import {
 const envoy = envoyProgram();
 
 /**
- * web in dc1 and db in dc2 behind Envoys; old in dc1 and api in dc2 behind the built-in sidecar. web dials db and api, old
- * dials db.
+ * web in dc1 and db in dc2 behind Envoys; old in dc1 and api in dc2 behind the built-in sidecar. web dials db and api,
+ * old dials db.
  */
 describe.skipIf(envoy.missing)(envoy.title('Envoys as sidecars, over two datacenters'), () => {
   let bed: Bed;

@@ -14,8 +14,8 @@ afterEach(async () => {
 });
 
 /**
- * Loaded into the agent's process before the program: at SIGUSR2 the system says of the listener on the port in the file
- * what it says of a listening socket that can't take connections any more, or closes it.
+ * Loaded into the agent's process before the program: at SIGUSR2 the system says of the listener on the port in the
+ * file what it says of a listening socket that can't take connections any more, or closes it.
  */
 const SABOTAGE = `
 import { readFileSync } from 'node:fs';

@@ -30,8 +30,8 @@ import {
 const envoy = envoyProgram();
 
 /**
- * Services of each kind in both datacenters, each a client of the native ones, and the native ones clients of each: one set of
- * processes for all tests.
+ * Services of each kind in both datacenters, each a client of the native ones, and the native ones clients of each: one
+ * set of processes for all tests.
  */
 describe('applications linked natively', () => {
   let bed: Bed;

@@ -14,7 +14,10 @@ import {
 } from '../harness/index.ts';
 import { type ServerCluster, startServers } from '../harness/servers.ts';
 
-/** Servers of a store share its authority; a datacenter whose first server joined by an invitation has others without one. */
+/**
+ * Servers of a store share its authority; a datacenter whose first server joined by an invitation has others without
+ * one.
+ */
 
 const folder = mkdtempSync(join(tmpdir(), 'isthmus-secure-servers-'));
 const others: AgentProcess[] = [];

@@ -43,7 +43,10 @@ async function leaderOf(cluster: ServerCluster): Promise<ClusterServer> {
 const other = (cluster: ServerCluster, than: ClusterServer): ClusterServer =>
   cluster.servers.find((server) => server !== than) as ClusterServer;
 
-/** Writes an intention at one server and waits until all that run show it. A write on its way to a server that dies fails. */
+/**
+ * Writes an intention at one server and waits until all that run show it. A write on its way to a server that dies
+ * fails.
+ */
 async function intend(at: ClusterServer, source: string): Promise<void> {
   const path = `/v1/connect/intentions/exact?source=${source}&destination=db`;
   await waitFor(async () => (await at.agent.http('PUT', path, { Action: 'allow' })).status === 200, {

@@ -28,7 +28,9 @@ import {
 } from '../harness/index.ts';
 import { startServers } from '../harness/servers.ts';
 
-/** The version before this one: the newest tag, and until there is one the commit at which the last round of work ended. */
+/**
+ * The version before this one: the newest tag, and until there is one the commit at which the last round of work ended.
+ */
 const BEFORE = previousRelease('1f3c64e');
 
 const title = (text: string, { missing, ref }: { missing: string; ref: string }): string =>

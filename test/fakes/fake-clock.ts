@@ -65,7 +65,10 @@ export class FakeClock implements Clock {
     return () => this.#jumpListeners.delete(listener);
   }
 
-  /** Sets the time of day, as an operator or NTP does: timers keep the time that they have left, and listeners are called. */
+  /**
+   * Sets the time of day, as an operator or NTP does: timers keep the time that they have left, and listeners are
+   * called.
+   */
   async set(byMs: number): Promise<void> {
     this.#now += byMs;
     this.#set += byMs;

@@ -20,7 +20,10 @@ import { enrolWithCertificate, enrolWithFingerprint } from '../../src/rpc/transp
 import { createTlsSecurity } from '../../src/rpc/transport/tls.ts';
 import { type Bed, callAgent, isthmus, portOf, startBed, waitFor } from '../harness/index.ts';
 
-/** What is tried here needs running processes with certificates and access control; other attacks have files of their own. */
+/**
+ * What is tried here needs running processes with certificates and access control; other attacks have files of their
+ * own.
+ */
 
 const MANAGEMENT = '5ec2e7aa-0000-4000-8000-00000000dddd';
 const AS = { 'x-consul-token': MANAGEMENT };

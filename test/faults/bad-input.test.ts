@@ -50,7 +50,10 @@ describe('bad input to running processes', () => {
     await assertNoneLeft();
   });
 
-  /** Connects to db's sidecar with a certificate for `web`; resolves with what it answered, '' when it let nothing through. */
+  /**
+   * Connects to db's sidecar with a certificate for `web`; resolves with what it answered, '' when it let nothing
+   * through.
+   */
   async function askWith(options: {
     issuer?: Issuer;
     clusterId?: string;

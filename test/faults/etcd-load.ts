@@ -19,8 +19,8 @@ interface Acknowledged {
 }
 
 /**
- * Writers on several engines, as several servers have them, and a watch on each. Each writer counts a key of its own up,
- * by comparing and setting: a write that was lost, or applied twice, breaks its count.
+ * Writers on several engines, as several servers have them, and a watch on each. Each writer counts a key of its own
+ * up, by comparing and setting: a write that was lost, or applied twice, breaks its count.
  */
 export class EtcdLoad {
   readonly acknowledged: Acknowledged[] = [];

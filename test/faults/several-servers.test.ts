@@ -75,7 +75,9 @@ async function expectNothingLost(asked: readonly ClusterServer[]): Promise<void>
   }
 }
 
-/** Roots rotate, whichever server is asked, to one that has not been there before. A dead server's leaves can't move. */
+/**
+ * Roots rotate, whichever server is asked, to one that has not been there before. A dead server's leaves can't move.
+ */
 const seenRoots = new Set<string>();
 async function rotate(
   asked: ClusterServer,

@@ -71,7 +71,10 @@ it.each([
   }
 });
 
-/** Begins a body as large as it may be and sends all of it but the end; resolves once it was taken or the connection ended. */
+/**
+ * Begins a body as large as it may be and sends all of it but the end; resolves once it was taken or the connection
+ * ended.
+ */
 function beginBody(client: string, path: string): { readonly socket: Socket; readonly sent: Promise<void> } {
   const [host = '', port = ''] = server.ready.http.split(':');
   const socket = connectSocket({ host, port: Number(port), localAddress: client });

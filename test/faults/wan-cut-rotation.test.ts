@@ -27,7 +27,8 @@ afterAll(async () => {
   await assertNoneLeft();
 });
 
-// Both mostly wait, for what a cut link takes to be found and for an old root to go: side by side they take half the time.
+// Both mostly wait, for what a cut link takes to be found and for an old root to go: side by side they take half the
+// time.
 describe.concurrent.each<{ how: Cut }>([{ how: 'black hole' }, { how: 'reset' }])('a WAN cut by $how', ({ how }) => {
   it('in every phase of a rotation fails no connection, and both datacenters end under the new root', async () => {
     const bed = await startBed({ dc1: { connect: { ca_config: { csr_max_per_second: SIGNATURES_PER_SECOND } } } });

@@ -9,7 +9,9 @@ const PATIENCE_MS = 40;
 export const WHOLE_MS = 10_000;
 const SENT_AT_ONCE = 16;
 
-/** Sends bytes on a connection of its own; resolves with what comes back first, or nothing when it is closed or silent. */
+/**
+ * Sends bytes on a connection of its own; resolves with what comes back first, or nothing when it is closed or silent.
+ */
 export function exchange(port: number, bytes: Buffer, patienceMs = PATIENCE_MS): Promise<Buffer> {
   return answerOn(connect(port, '127.0.0.1'), 'connect', bytes, patienceMs);
 }

@@ -91,7 +91,10 @@ function pick<T>(from: readonly T[], n: number): T {
   return from[n % from.length] as T;
 }
 
-/** Sends what the steps say over one stream, reads what comes, and ends when an answer to the last ping came or the stream did. */
+/**
+ * Sends what the steps say over one stream, reads what comes, and ends when an answer to the last ping came or the
+ * stream did.
+ */
 async function play<Message extends LinkMessageInit | SessionMessageInit>(
   stream: {
     readonly messages: AsyncIterable<{

@@ -16,7 +16,9 @@ export interface DatacenterOptions {
   readonly overrides?: Partial<FederationDeps>;
 }
 
-/** One server of a datacenter as far as federation goes: a listener on a free port and a federation, in this process. */
+/**
+ * One server of a datacenter as far as federation goes: a listener on a free port and a federation, in this process.
+ */
 export interface TestDatacenter {
   readonly federation: Federation;
   readonly listener: RpcListener;

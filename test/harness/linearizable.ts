@@ -9,7 +9,10 @@ export interface RegisterOp {
   readonly expected?: string | null;
   /** Of a `cas`: whether it was written. */
   readonly written?: boolean;
-  /** When it was asked for and when it was answered, in any unit; Infinity: in doubt, it may take effect at any later time or never. */
+  /**
+   * When it was asked for and when it was answered, in any unit; Infinity: in doubt, it may take effect at any later
+   * time or never.
+   */
   readonly began: number;
   readonly ended: number;
 }

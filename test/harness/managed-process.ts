@@ -44,7 +44,9 @@ const LOG_TAIL_CHARS = 4_000;
 const live = new Map<ChildProcess, string>();
 let guarded = false;
 
-/** Starts a program and resolves once it has printed its ready line; rejects with the end of its log when it ends first. */
+/**
+ * Starts a program and resolves once it has printed its ready line; rejects with the end of its log when it ends first.
+ */
 export async function startProcess<Ready>(options: ProcessOptions): Promise<ManagedProcess<Ready>> {
   guardExit();
   mkdirSync(dirname(options.logFile), { recursive: true });
@@ -55,7 +57,8 @@ export async function startProcess<Ready>(options: ProcessOptions): Promise<Mana
   });
   live.set(child, options.name);
   const exited = new Promise<Exit>((resolve) => {
-    // 'close' comes after 'exit' and once the output is read: the log is whole then. A spawn that failed has only 'error'.
+    // 'close' comes after 'exit' and once the output is read: the log is whole then. A spawn that failed has only
+    // 'error'.
     child.once('close', (code, signal) => finish({ code, signal }));
     child.once('error', (error) => {
       log.write(`${error.message}\n`);

@@ -9,7 +9,9 @@ const FIRST = 12_000;
 const LAST = 32_000;
 /** Ports that a process claims at once; no call may want more. */
 const BLOCK = 100;
-/** A file for each claimed block, with the number of the process: a port that is free now may be another suite's soon. */
+/**
+ * A file for each claimed block, with the number of the process: a port that is free now may be another suite's soon.
+ */
 const CLAIMS = join(tmpdir(), `isthmus-ports-${process.getuid?.() ?? 0}`);
 let next = 0;
 let end = 0;

@@ -21,8 +21,8 @@ export interface FarUpstream {
 }
 
 /**
- * A datacenter of one server with its services, reached by the others at a loopback address of its own, where forwarders
- * stand that can be cut: one for its server, one for each sidecar.
+ * A datacenter of one server with its services, reached by the others at a loopback address of its own, where
+ * forwarders stand that can be cut: one for its server, one for each sidecar.
  */
 export interface FarDatacenter {
   readonly name: DatacenterName;

@@ -1,4 +1,7 @@
-/** Who may call a method of the server port: a letter each for a client agent, another datacenter's server, an own server. */
+/**
+ * Who may call a method of the server port: a letter each for a client agent, another datacenter's server, an own
+ * server.
+ */
 type Verdicts = `${Letter}${Letter}${Letter}`;
 /** yes · only where access control is on, so that a token decides · no */
 type Letter = 'y' | 't' | 'n';

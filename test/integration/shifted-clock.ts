@@ -6,7 +6,10 @@ interface Armed {
   real: Timer;
 }
 
-/** Runs with the real time, and can be put forward: what falls due then fires at once, in order, as after a machine slept. */
+/**
+ * Runs with the real time, and can be put forward: what falls due then fires at once, in order, as after a machine
+ * slept.
+ */
 export class ShiftedClock implements Clock {
   #shift = 0;
   readonly #armed = new Set<Armed>();

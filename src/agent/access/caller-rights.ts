@@ -25,8 +25,8 @@ const ASK_MS = 3_000;
 const ANY: Grants = { AccessorID: '', Everything: false, Replication: false, DefaultAllow: true, Rules: [] };
 
 /**
- * What tokens may do at this agent's own endpoints, followed from the servers: a change is known at once. That a token does
- * not exist is never kept.
+ * What tokens may do at this agent's own endpoints, followed from the servers: a change is known at once. That a token
+ * does not exist is never kept.
  */
 export class CallerRights implements Callers {
   readonly #deps: CallerRightsDeps;

@@ -23,8 +23,8 @@ const FIRST_ANSWER_MS = 7_000;
 const SHARED_RESULT = 'result';
 
 /**
- * The contract of an agent that may answer `?cached` reads by itself: what is asked for once is followed from then on. While no
- * server is reached the last answer goes on, and says how old it is.
+ * The contract of an agent that may answer `?cached` reads by itself: what is asked for once is followed from then on.
+ * While no server is reached the last answer goes on, and says how old it is.
  */
 export class CachedReads implements ServerContract {
   readonly write: ServerContract['write'];

@@ -43,7 +43,9 @@ export interface LeafManagerOptions {
 
 export type IssueReason = 'new' | 'renewal' | 'root_changed';
 
-/** How often the clock on the wall is compared with the plan, milliseconds: timers stand still while a machine sleeps. */
+/**
+ * How often the clock on the wall is compared with the plan, milliseconds: timers stand still while a machine sleeps.
+ */
 const GUARD_MS = 60_000;
 const SIGN_DEADLINE_MS = 10_000;
 

@@ -63,7 +63,9 @@ export class RootsCache implements Service, RootsSource {
     await this.#tasks.stop();
   }
 
-  /** The roots at once if they are known, otherwise when they arrive. Throws `unavailable` when the wait is over first. */
+  /**
+   * The roots at once if they are known, otherwise when they arrive. Throws `unavailable` when the wait is over first.
+   */
   async get(options: CachedRead): Promise<CachedAnswer<CaRoots>> {
     const cacheHit = this.held.current !== undefined;
     const version = await this.held.wait(options);

@@ -168,7 +168,9 @@ export class CheckRunners {
     return service === '' ? registry.checksOf('') : [...registry.checksOf(''), ...registry.checksOf(service)];
   }
 
-  /** Is it the alias `id` itself, or an alias that looks at it in the end? Such a circle would hold itself up for ever. */
+  /**
+   * Is it the alias `id` itself, or an alias that looks at it in the end? Such a circle would hold itself up for ever.
+   */
   #leadsTo(check: LocalCheck, id: string, seen: Set<string>): boolean {
     if (check.form.CheckID === id) return true;
     if (check.form.Type !== 'alias' || seen.has(check.form.CheckID)) return false;

@@ -54,7 +54,9 @@ export class RegistrationFiles {
     return this.#save('checks', check.form.CheckID, check, true);
   }
 
-  /** Not forced to the disk: a heartbeat may come every second, and the worst is a check that is critical for a while. */
+  /**
+   * Not forced to the disk: a heartbeat may come every second, and the worst is a check that is critical for a while.
+   */
   saveTtl(ttl: SavedTtl): Promise<void> {
     return this.#save('checks/state', ttl.id, ttl, false);
   }

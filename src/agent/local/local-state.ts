@@ -50,7 +50,9 @@ const DEFAULT_FULL_SYNC_MS = 60_000;
 const DEFAULT_OUTPUT_DELAY_MS = 300_000;
 const DEFAULT_SIDECAR_PORTS = { min: 21_000, max: 21_255 };
 
-/** The services and checks of this agent's node: registered, carried out, kept over a restart, synced to the catalog. */
+/**
+ * The services and checks of this agent's node: registered, carried out, kept over a restart, synced to the catalog.
+ */
 export function createLocalState(deps: LocalStateDeps, options: LocalStateOptions): LocalState {
   const { clock, contract, log, metrics } = deps;
   const { node, datacenter } = options;

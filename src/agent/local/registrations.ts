@@ -27,7 +27,10 @@ export interface NewService {
   readonly replaceChecks: boolean;
 }
 
-/** Adds and removes services and checks: registry, runners and files together. What is kept is on disk once these resolve. */
+/**
+ * Adds and removes services and checks: registry, runners and files together. What is kept is on disk once these
+ * resolve.
+ */
 export class Registrations {
   readonly #deps: RegistrationsDeps;
   #ttls: ReadonlyMap<string, SavedTtl> = new Map();
@@ -152,7 +155,9 @@ export class Registrations {
     await this.addCheck({ form, token, source: 'api' }, false);
   }
 
-  /** Takes up what was kept, but for what is registered already; statuses start as critical unless a TTL still holds. */
+  /**
+   * Takes up what was kept, but for what is registered already; statuses start as critical unless a TTL still holds.
+   */
   async restore(): Promise<void> {
     const { registry, files } = this.#deps;
     const saved = await files.load();

@@ -185,7 +185,9 @@ export class CatalogSync {
     }
   }
 
-  /** A check that was not carried out since the agent started keeps its status: a restart alone makes nothing critical. */
+  /**
+   * A check that was not carried out since the agent started keeps its status: a restart alone makes nothing critical.
+   */
   #adoptStatuses(known: ReadonlyMap<string, HealthCheck>): void {
     const { registry, clock } = this.#deps;
     for (const { form, unproven } of registry.checks()) {
@@ -210,8 +212,9 @@ export class CatalogSync {
   }
 
   /**
-   * Where a service lets others override its tags, the catalog's tags are taken over. A change that is not written yet is
-   * newer than the catalog's tags, but not at the first comparison: then every service is new, and the tags are as before.
+   * Where a service lets others override its tags, the catalog's tags are taken over. A change that is not written yet
+   * is newer than the catalog's tags, but not at the first comparison: then every service is new, and the tags are as
+   * before.
    */
   #adoptTags(known: ReadonlyMap<string, NodeService>): void {
     const { registry } = this.#deps;

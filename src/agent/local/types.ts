@@ -77,7 +77,9 @@ export interface LocalState extends Service {
   deregisterCheck(id: string): Promise<void>;
   /** What somebody says of a TTL check; throws `rejected` when it is none. */
   updateTtl(id: string, status: string, output: string): void;
-  /** Replaces what the files defined before; throws `invalid_argument`, and changes nothing, when one makes no sense. */
+  /**
+   * Replaces what the files defined before; throws `invalid_argument`, and changes nothing, when one makes no sense.
+   */
   loadDefinitions(services: readonly unknown[], checks: readonly unknown[]): Promise<void>;
   /** Every change of a service or a check. */
   onChange(listener: ChangeListener): () => void;

@@ -4,8 +4,8 @@ import type { SidecarEndpoint } from '../../model/sidecar.ts';
 import type { ResolvedTarget, ResolvedUpstream } from '../../model/upstream.ts';
 
 /**
- * What can be dialled of an upstream's targets, in their order; what is known of those that can't be reached comes last.
- * Instances are weighted as their worst check says; one in another datacenter is dialled at its WAN address.
+ * What can be dialled of an upstream's targets, in their order; what is known of those that can't be reached comes
+ * last. Instances are weighted as their worst check says; one in another datacenter is dialled at its WAN address.
  */
 export function endpointsOf(upstream: ResolvedUpstream, ownDatacenter: string): readonly SidecarEndpoint[] {
   let made = MADE.get(upstream);

@@ -44,8 +44,8 @@ export class FollowedProxy {
   }
 
   /**
-   * A snapshot once everything is known, then the newest one after each change: a slow reader skips those between. To be
-   * read once. Ends with an error when the proxy can't be followed any longer.
+   * A snapshot once everything is known, then the newest one after each change: a slow reader skips those between. To
+   * be read once. Ends with an error when the proxy can't be followed any longer.
    */
   async *snapshots(): AsyncGenerator<ProxySnapshot, void, void> {
     try {

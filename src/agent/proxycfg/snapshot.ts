@@ -5,9 +5,9 @@ import type { CentralEntries } from './kinds/central-entries.ts';
 import type { UpstreamState } from './upstream-resolver.ts';
 
 /**
- * Everything that one proxy needs to know, as of now: the same for the built-in sidecar and for Envoy. It is immutable, and
- * a part that did not change is the same object as in the snapshot before: a consumer finds what changed by comparing
- * references.
+ * Everything that one proxy needs to know, as of now: the same for the built-in sidecar and for Envoy. It is immutable,
+ * and a part that did not change is the same object as in the snapshot before: a consumer finds what changed by
+ * comparing references.
  */
 export type ProxySnapshot = ConnectProxySnapshot;
 
@@ -34,6 +34,8 @@ export interface ConnectProxySnapshot extends CommonSnapshot {
   readonly verdicts: Verdicts;
   /** By the key of each upstream of `config`, in its order. */
   readonly upstreams: ReadonlyMap<string, UpstreamState>;
-  /** By the key of an upstream: what it leads to and this service may not connect to, sorted; absent when there is none. */
+  /**
+   * By the key of an upstream: what it leads to and this service may not connect to, sorted; absent when there is none.
+   */
   readonly refused: ReadonlyMap<string, readonly string[]>;
 }

@@ -36,7 +36,9 @@ export interface UpstreamResolverDeps {
 
 /** Follows where upstreams lead, services and prepared queries alike. */
 export interface UpstreamResolver {
-  /** Calls `onState` soon, even when nothing can be reached, and after every change; returns the function that ends it. */
+  /**
+   * Calls `onState` soon, even when nothing can be reached, and after every change; returns the function that ends it.
+   */
   follow(
     upstream: SidecarUpstream,
     options: { readonly token?: string },
@@ -95,7 +97,9 @@ export function createUpstreamResolver(deps: UpstreamResolverDeps): UpstreamReso
   };
 }
 
-/** A server that has just started has never heard of a datacenter that is away: what was known of it here still holds. */
+/**
+ * A server that has just started has never heard of a datacenter that is away: what was known of it here still holds.
+ */
 function withKnown(upstream: ResolvedUpstream, before: ResolvedUpstream | undefined): ResolvedUpstream {
   if (before === undefined || allTargets(upstream).every(({ known }) => known)) return upstream;
   const earlier = new Map(allTargets(before).map((target) => [target.id, target]));

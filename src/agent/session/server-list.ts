@@ -27,8 +27,8 @@ const FILE = 'servers.json';
 const MAX_SERVERS = 64;
 
 /**
- * The servers that an agent may turn to: those that a server has named, kept over a restart, so that it comes back although
- * the address that it joined by is gone; and those that its configuration names.
+ * The servers that an agent may turn to: those that a server has named, kept over a restart, so that it comes back
+ * although the address that it joined by is gone; and those that its configuration names.
  */
 export class ServerList {
   readonly #deps: ServerListDeps;

@@ -66,8 +66,8 @@ async function printStatus(context: CommandContext): Promise<number> {
 }
 
 /**
- * What Envoy needs beside the bootstrap, unless it is given. Listeners change only when a registration does, or when what is
- * open is no longer allowed: then it ends at once, not after Envoy's ten minutes.
+ * What Envoy needs beside the bootstrap, unless it is given. Listeners change only when a registration does, or when
+ * what is open is no longer allowed: then it ends at once, not after Envoy's ten minutes.
  */
 function defaultOptions(given: readonly string[]): readonly string[] {
   const has = (...names: readonly string[]): boolean =>

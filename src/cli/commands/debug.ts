@@ -10,7 +10,10 @@ import { attempting, type Command } from '../command.ts';
 import { UsageError } from '../flags.ts';
 import { saveNew } from './new-files.ts';
 
-/** What is asked of the agent: file in the archive to the endpoint whose answer it holds. None of these answers holds a secret. */
+/**
+ * What is asked of the agent: file in the archive to the endpoint whose answer it holds. None of these answers holds a
+ * secret.
+ */
 const PAGES: Readonly<Record<string, string>> = {
   'agent.json': '/v1/agent/self',
   'members.json': '/v1/agent/members',

@@ -2,7 +2,10 @@ import { IsthmusError } from '../../lib/errors.ts';
 import type { BootstrapKey } from '../../model/proxy-keys.ts';
 import type { Options } from '../../model/proxy-options.ts';
 
-/** Values of the keys that an Envoy is started with. A wrong one is named: Envoy's own text would not say where it came from. */
+/**
+ * Values of the keys that an Envoy is started with. A wrong one is named: Envoy's own text would not say where it came
+ * from.
+ */
 
 /** '' when it is not given. */
 export function textOf(config: Options, key: BootstrapKey): string {

@@ -17,8 +17,9 @@ export interface EnvoyRun {
 /** How long a bootstrap waits for the Envoy to read it, seconds. */
 const WAIT_SECONDS = 60;
 /**
- * Takes standard input into its memory and gives it to whoever opens the pipe $1, then removes its folder $2. It goes on by
- * itself, since the process that started it becomes the Envoy. printf is part of the shell: no process gets an argument.
+ * Takes standard input into its memory and gives it to whoever opens the pipe $1, then removes its folder $2. It goes
+ * on by itself, since the process that started it becomes the Envoy. printf is part of the shell: no process gets an
+ * argument.
  */
 const WRITER =
   'exec 3<&0; (timeout "$3" sh -c \'text=$(cat); printf %s "$text" >"$1"\' sh "$1" <&3; rm -rf "$2") >/dev/null 2>&1 &';

@@ -9,8 +9,9 @@ type Piece = { readonly text: string } | { readonly action: string };
 type End = 'end' | 'else' | 'over';
 
 /**
- * Fills in a template of Go's text/template, as far as bootstraps of Consul use it: `{{ .Name }}`, `{{ if .Name }}` with `not`,
- * `eq` and `ne`, `{{ else }}`, `{{ end }}`, comments, and `-` that takes the space around. Anything else is refused.
+ * Fills in a template of Go's text/template, as far as bootstraps of Consul use it: `{{ .Name }}`, `{{ if .Name }}`
+ * with `not`, `eq` and `ne`, `{{ else }}`, `{{ end }}`, comments, and `-` that takes the space around. Anything else is
+ * refused.
  */
 export function fillTemplate(template: string, values: TemplateValues): string {
   const pieces = split(template);

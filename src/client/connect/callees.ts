@@ -25,8 +25,8 @@ interface Callee {
 const WILDCARD = '*';
 
 /**
- * Follows whom the service may call. The other side refuses what it may not; but an Envoy there never ends what is open, so
- * this side does, as a sidecar would. An intention about requests (`Permissions`) is left to the other side.
+ * Follows whom the service may call. The other side refuses what it may not; but an Envoy there never ends what is
+ * open, so this side does, as a sidecar would. An intention about requests (`Permissions`) is left to the other side.
  */
 export class Callees {
   readonly #deps: CalleesDeps;

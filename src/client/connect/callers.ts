@@ -41,8 +41,8 @@ const CATCH_UP_MS = 2_000;
 const CATCH_UP_PAUSE_MS = 25;
 
 /**
- * Asks the agent about callers: each once for each change of the intentions. While the agent is away, what it said last of
- * a caller holds; one that is not known is refused.
+ * Asks the agent about callers: each once for each change of the intentions. While the agent is away, what it said last
+ * of a caller holds; one that is not known is refused.
  */
 export class Callers {
   readonly #deps: CallersDeps;
@@ -130,7 +130,10 @@ export class Callers {
     return { value: known, index: answer.index };
   }
 
-  /** Ends what is no longer allowed. The agent follows the intentions for itself, so its answers may come a little later. */
+  /**
+   * Ends what is no longer allowed. The agent follows the intentions for itself, so its answers may come a little
+   * later.
+   */
   #checkOpen(): void {
     const { tasks, clock } = this.#deps;
     const index = this.#changedAt;

@@ -15,7 +15,10 @@ export interface IdentityDeps {
   readonly service: string;
 }
 
-/** Certificate and roots of the service, always the newest ones: the agent renews the certificate long before it expires. */
+/**
+ * Certificate and roots of the service, always the newest ones: the agent renews the certificate long before it
+ * expires.
+ */
 export class Identity {
   readonly #deps: IdentityDeps;
   readonly #listeners = new Set<() => void>();

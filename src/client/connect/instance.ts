@@ -53,7 +53,10 @@ export class NativeInstance implements Balanced {
     this.#outlier.recheck();
   }
 
-  /** A connection to it. Throws {@link DialError} and leaves the instance out for a while; `permission_denied` if it may not. */
+  /**
+   * A connection to it. Throws {@link DialError} and leaves the instance out for a while; `permission_denied` if it may
+   * not.
+   */
   async connect(timeoutMs: number): Promise<TLSSocket> {
     const { dialer, protocols, callees, open } = this.#deps;
     callees.require(this.endpoint);
@@ -77,8 +80,8 @@ export class NativeInstance implements Balanced {
   }
 
   /**
-   * The own certificate changed: who has connections from here is shown the new one. When the old root ends, a sidecar closes
-   * those of callers that have shown none below the new one.
+   * The own certificate changed: who has connections from here is shown the new one. When the old root ends, a sidecar
+   * closes those of callers that have shown none below the new one.
    */
   refresh(): void {
     if (this.load > 0) this.#deps.tasks.run('show the new certificate', () => this.#probe().catch(() => undefined));

@@ -35,8 +35,8 @@ export function callerFrom({ uri, identity }: Peer): Caller {
 }
 
 /**
- * Puts itself before everything that listens to `secureConnection`: those of https and http2 are there from the start, so
- * one more listener could only come after them.
+ * Puts itself before everything that listens to `secureConnection`: those of https and http2 are there from the start,
+ * so one more listener could only come after them.
  */
 export function protectServer(server: Server, deps: ProtectDeps): void {
   const emit = server.emit.bind(server) as (event: string | symbol, ...args: unknown[]) => boolean;

@@ -69,7 +69,9 @@ export interface Upstream {
    * for a while and the next one is tried, then those of the next target, as the service's resolver or the query says.
    */
   dial(options?: { readonly signal?: AbortSignal }): Promise<TLSSocket>;
-  /** For `https.request`: the host of the URL is only sent as the Host header. Keeps connections for the next request. */
+  /**
+   * For `https.request`: the host of the URL is only sent as the Host header. Keeps connections for the next request.
+   */
   readonly agent: Agent;
   /** Instances that are dialled, the preferred ones first, as `host:port`. */
   readonly instances: readonly string[];
@@ -94,8 +96,9 @@ export interface Connect {
   /** Who called, for a connection (or `request.socket`) of a protected server. */
   callerOf(socket: object): Caller | undefined;
   /**
-   * Options for one `tls.connect` to an address that the application knows by itself: they show the certificate and check
-   * that the given service answers. Ask for new ones for each connection. {@link upstream} also finds the address.
+   * Options for one `tls.connect` to an address that the application knows by itself: they show the certificate and
+   * check that the given service answers. Ask for new ones for each connection. {@link upstream} also finds the
+   * address.
    */
   clientOptions(server: { readonly service: string; readonly datacenter?: string }): ConnectionOptions;
   /** The same object for the same options. */

@@ -6,8 +6,9 @@ const file = { reloadable: true } as const;
 const minVersion = choice(['tls10', 'tls11', 'tls12', 'tls13', 'tlsauto', 'tlsv1_0', 'tlsv1_1', 'tlsv1_2', 'tlsv1_3']);
 
 /**
- * Certificates of the server ports (`server`, `serf_lan`, `serf_wan`) of the HTTPS listener and of xDS over TLS. The names of Consul 1.9
- * count for both; `tls.defaults` counts over them, `tls.internal_rpc`, `tls.https` and `tls.grpc` over that.
+ * Certificates of the server ports (`server`, `serf_lan`, `serf_wan`) of the HTTPS listener and of xDS over TLS. The
+ * names of Consul 1.9 count for both; `tls.defaults` counts over them, `tls.internal_rpc`, `tls.https` and `tls.grpc`
+ * over that.
  */
 export const TLS_KEYS = {
   ca_file: used(text, '', 'PEM file with the authorities that the certificates of others are checked against.', file),

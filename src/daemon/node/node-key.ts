@@ -5,7 +5,10 @@ import { generateNodeKey, type NodeKey, readNodeKey } from '../../pki/node-key.t
 
 const FILE = 'node-key.pem';
 
-/** The key that this node is bound to: from the data directory, else new and kept there. Without one, it is new each time. */
+/**
+ * The key that this node is bound to: from the data directory, else new and kept there. Without one, it is new each
+ * time.
+ */
 export function loadNodeKey(dataDir: string): NodeKey {
   if (dataDir === '') return readNodeKey(generateNodeKey());
   const file = join(dataDir, FILE);

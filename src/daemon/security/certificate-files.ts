@@ -4,7 +4,10 @@ import type { TlsFiles, TlsSection } from '../../config/types.ts';
 import { IsthmusError } from '../../lib/errors.ts';
 import { createTlsMaterial, type PemText, type TlsMaterial } from '../../pki/tls-material.ts';
 
-/** Reads what a section of the configuration names; undefined when it names nothing. Throws `invalid_argument` naming key and file. */
+/**
+ * Reads what a section of the configuration names; undefined when it names nothing. Throws `invalid_argument` naming
+ * key and file.
+ */
 export function readCertificates(section: TlsSection): TlsMaterial | undefined {
   const { caFile, caPath, certFile, keyFile, minVersion, ciphers } = section;
   if (caFile === '' && caPath === '' && certFile === '') return undefined;

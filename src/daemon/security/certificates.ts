@@ -39,8 +39,8 @@ interface Section {
 }
 
 /**
- * The certificates that this agent uses, from files: read at the start, when a file changes, and by a reload. Files that
- * do not fit together change nothing.
+ * The certificates that this agent uses, from files: read at the start, when a file changes, and by a reload. Files
+ * that do not fit together change nothing.
  */
 export class Certificates implements Service {
   readonly name = 'certificates';
@@ -94,7 +94,10 @@ export class Certificates implements Service {
     return () => this.#listeners.delete(listener);
   }
 
-  /** Takes over what the configuration names now, read anew. Throws `invalid_argument`, and nothing is changed, when it can't be used. */
+  /**
+   * Takes over what the configuration names now, read anew. Throws `invalid_argument`, and nothing is changed, when it
+   * can't be used.
+   */
   configure(tls: TlsConfig): void {
     const next = readSections(tls);
     for (const use of USES) this.#take(use, next[use]);

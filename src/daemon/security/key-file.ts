@@ -1,7 +1,10 @@
 import { readFileSync } from 'node:fs';
 import { IsthmusError } from '../../lib/errors.ts';
 
-/** The key that encrypts private keys at rest: 32 bytes as base64 or hexadecimal digits; undefined when no file is named. */
+/**
+ * The key that encrypts private keys at rest: 32 bytes as base64 or hexadecimal digits; undefined when no file is
+ * named.
+ */
 export function readKeyFile(path: string): Buffer | undefined {
   if (path === '') return undefined;
   let text: string;

@@ -144,7 +144,9 @@ export class ManagedCertificates implements Service {
     log.info('the authority of this datacenter was renewed', { until: isoTime(authority.row?.notAfter ?? 0) });
   }
 
-  /** True when the invitation is of another root than the one that this datacenter has: the primary has lost its store. */
+  /**
+   * True when the invitation is of another root than the one that this datacenter has: the primary has lost its store.
+   */
   #isInvitedAnew({ root }: { readonly root: string }): boolean {
     try {
       return readInvitation(this.#deps.options).fingerprint !== rootFingerprint(root);

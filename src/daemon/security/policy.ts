@@ -18,7 +18,9 @@ export function policyFor(rpc: RpcTls, joined: boolean, elsewhere: boolean): Tls
   return { verifyIncoming, verifyOutgoing, verifyServerHostname: names, preferTls: true };
 }
 
-/** True for a server that other machines reach and whose configuration says nothing of TLS: it has managed certificates. */
+/**
+ * True for a server that other machines reach and whose configuration says nothing of TLS: it has managed certificates.
+ */
 export function isManagedByDefault({ listeners, tls: { rpc } }: RuntimeConfig): boolean {
   const addresses = [...listeners.server, ...listeners.serfLan, ...listeners.serfWan];
   const reachable = addresses.some((address) => address.kind === 'tcp' && !isLoopback(address.host));

@@ -19,7 +19,10 @@ const GUARDED =
   'plain text is for this machine alone; other machines need an invitation ("isthmus federation invite" makes one) or a ' +
   'certificate, or allow_plaintext = true here and there if the network is trusted';
 
-/** Says in one line what is open about the server ports; nothing when TLS alone is spoken, or when only this machine reaches them. */
+/**
+ * Says in one line what is open about the server ports; nothing when TLS alone is spoken, or when only this machine
+ * reaches them.
+ */
 export function warnOfOpenPorts({ addresses, here, elsewhere, certificate }: PortProtection, log: Logger): void {
   const reachable = Object.values(addresses).filter(({ address }) => !isLoopback(address));
   if (reachable.length === 0) return;

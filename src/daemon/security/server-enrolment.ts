@@ -19,7 +19,10 @@ export interface ServerEnrolmentDeps {
   readonly certificates: Pick<Certificates, 'useManaged'>;
   /** host:port of the primary's servers that are reached now. */
   readonly primaryServers: () => readonly string[];
-  /** A token with which a datacenter replicates; '' where access control is off. Asked again with the same accessor, it is the same one. */
+  /**
+   * A token with which a datacenter replicates; '' where access control is off. Asked again with the same accessor, it
+   * is the same one.
+   */
   readonly replicationToken: (accessor: string, datacenter: string) => Promise<string>;
   readonly clock: Clock;
   readonly log: Logger;

@@ -37,7 +37,10 @@ export interface ServerTls {
   protection(): Protection;
 }
 
-/** TLS between servers, and between agents and servers: with certificates from files, or from the datacenter's authority. */
+/**
+ * TLS between servers, and between agents and servers: with certificates from files, or from the datacenter's
+ * authority.
+ */
 export function createServerTls(options: ServerTlsOptions, deps: ServerTlsDeps): ServerTls {
   const { rpc, datacenter, domain, handshakeMs } = options;
   const { certificates, hasJoined, clock } = deps;

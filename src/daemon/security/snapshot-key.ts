@@ -17,7 +17,10 @@ export interface SnapshotKey {
 export const SNAPSHOT_KEY = 'snapshot.key';
 const BYTES = 32;
 
-/** Kept beside the store, mode 0600; of an agent without a data directory it lives as long as the process, as its store does. */
+/**
+ * Kept beside the store, mode 0600; of an agent without a data directory it lives as long as the process, as its store
+ * does.
+ */
 export function snapshotKey(dataDir: string): SnapshotKey {
   const path = dataDir === '' ? undefined : join(dataDir, SNAPSHOT_KEY);
   let inMemory: Buffer | undefined;

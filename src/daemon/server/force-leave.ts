@@ -2,7 +2,9 @@ import type { Nodes } from '../../domain/nodes/nodes.ts';
 import type { Federation } from '../../federation/federation.ts';
 import { IsthmusError } from '../../lib/errors.ts';
 
-/** Takes a member that has failed for one that left; a living one is left alone. Throws `rejected` with the peer's text. */
+/**
+ * Takes a member that has failed for one that left; a living one is left alone. Throws `rejected` with the peer's text.
+ */
 export async function forceLeave(
   nodes: Pick<Nodes, 'member' | 'left' | 'forget'>,
   federation: Pick<Federation, 'forceLeave'>,

@@ -176,8 +176,8 @@ function createLinks(
     advertiseWan: () => ({ address: config.advertiseAddrWan, port: identity.wanPort }),
     serverPort: () => identity.serverPort,
     get retryJoinWan() {
-      // Servers of this datacenter find each other in their store; these are dialled so that those which have another store
-      // are refused, as another datacenter of the same name is.
+      // Servers of this datacenter find each other in their store; these are dialled so that those which have another
+      // store are refused, as another datacenter of the same name is.
       const own = [...config.retryJoin, ...config.startJoin].flatMap(lanAddress);
       const invited = authority.row?.addresses ?? []; // known once the store is read
       return [...new Set([...own, ...config.retryJoinWan, ...invited])];

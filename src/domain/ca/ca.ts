@@ -67,7 +67,9 @@ export interface CaOptions {
   readonly moveBoundMs?: number;
   /** Stay of an old root after its last leaf is gone. Default 10,000. */
   readonly minDrainMs?: number;
-  /** Silence after which a holder does not hold up a rotation any more. Default 300,000; holders report every minute. */
+  /**
+   * Silence after which a holder does not hold up a rotation any more. Default 300,000; holders report every minute.
+   */
   readonly holderTtlMs?: number;
 }
 

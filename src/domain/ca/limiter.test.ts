@@ -118,7 +118,8 @@ it('takes a storm of 2,000 at 50 each second to its end, in order of need and ne
     const before = signed[at - perSecond];
     if (before !== undefined) expect(time - before.at).toBeGreaterThanOrEqual(1_000);
   }
-  // What was signed by luck of coming first is one second's worth; then the line is kept, but for those told too early a slot.
+  // What was signed by luck of coming first is one second's worth; then the line is kept, but for those told too early
+  // a slot.
   const late = signed.slice(perSecond).map(({ expires }) => expires);
   expect(late.slice(0, 90)).toEqual(Array.from({ length: 90 }, () => 0));
   const inversions = late.filter((expires, at) => at > 0 && expires < (late[at - 1] ?? 0)).length;

@@ -15,7 +15,9 @@ const SECOND = 1_000;
 const MINUTE = 60_000;
 const HOUR = 3_600_000;
 
-/** An agent with one sidecar, as far as the CA sees it: holds the roots it was told of, renews when the root changes. */
+/**
+ * An agent with one sidecar, as far as the CA sees it: holds the roots it was told of, renews when the root changes.
+ */
 class Holder {
   readonly name: string;
   dc: CaDatacenter;

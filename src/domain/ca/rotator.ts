@@ -20,7 +20,10 @@ export interface RotatorDeps {
 
 const TIDY_EVERY_MS = 6 * 3_600_000;
 
-/** Only the loop, on the server that leads: looks whenever something changed, or when the clock alone asks for the next step. */
+/**
+ * Only the loop, on the server that leads: looks whenever something changed, or when the clock alone asks for the next
+ * step.
+ */
 export class Rotator {
   readonly #deps: RotatorDeps;
   readonly #trigger = new Trigger();

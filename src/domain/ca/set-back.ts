@@ -2,8 +2,8 @@ import type { Tx } from '../../store/store.ts';
 import { type CaTables, ONLY } from './tables.ts';
 
 /**
- * After the clock was set back, times that were written before lie ahead: what waits for them would wait for as long as the
- * clock was wrong. Each becomes the present.
+ * After the clock was set back, times that were written before lie ahead: what waits for them would wait for as long as
+ * the clock was wrong. Each becomes the present.
  */
 export function pullBackTimes(tx: Tx, tables: CaTables, now: number, distributeBoundMs: number): void {
   const rotation = tx.get(tables.rotation, ONLY);

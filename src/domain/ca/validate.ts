@@ -11,7 +11,10 @@ export interface LeafSubject {
   readonly identity: ServiceIdentity | AgentIdentity;
 }
 
-/** Checks a request for a leaf: its own signature, unless it is one of `own`, and an identity of this trust domain and datacenter. */
+/**
+ * Checks a request for a leaf: its own signature, unless it is one of `own`, and an identity of this trust domain and
+ * datacenter.
+ */
 export function validateLeaf(pem: string, clusterId: string, datacenter: string, own?: OwnCsrs): LeafSubject {
   const csr = own?.take(pem) ?? parseCsr(pem);
   const identity = tryParseSpiffe(csr.uri);

@@ -221,7 +221,9 @@ export class TransportAuthority {
     return this.#signDatacenter(datacenter, spki);
   }
 
-  /** Another certificate for a client agent of this datacenter. @param node by its certificate; '' when that names none */
+  /**
+   * Another certificate for a client agent of this datacenter. @param node by its certificate; '' when that names none
+   */
   renewAgent(node: string, csr: string): Granted {
     return this.#issue('client', parseCsr(csr).spki, node);
   }

@@ -316,7 +316,9 @@ function failoverRedirects(place: Place, failover: Failover): readonly Redirect[
   }));
 }
 
-/** A split inside another one changes what the outer one changes too; where both name a header, its own change counts. */
+/**
+ * A split inside another one changes what the outer one changes too; where both name a header, its own change counts.
+ */
 function withOuter(split: Split, outer: Split): Split {
   const RequestHeaders = merged(outer.RequestHeaders, split.RequestHeaders);
   const ResponseHeaders = merged(outer.ResponseHeaders, split.ResponseHeaders);

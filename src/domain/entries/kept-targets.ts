@@ -11,7 +11,9 @@ interface Kept {
   readonly trustDomain: string;
 }
 
-/** What services lead to, compiled again only when an entry that it came from is another: the same object until then. */
+/**
+ * What services lead to, compiled again only when an entry that it came from is another: the same object until then.
+ */
 export class KeptTargets {
   readonly #read: EntryLookup;
   readonly #kept = new Map<string, Kept>();

@@ -18,7 +18,10 @@ export interface NodeKeeperDeps {
 }
 
 export interface NodeKeeperOptions {
-  /** Nodes without a session count as lost only this long after the keeper began: they may be on their way back. Milliseconds. */
+  /**
+   * Nodes without a session count as lost only this long after the keeper began: they may be on their way back.
+   * Milliseconds.
+   */
   readonly graceMs: number;
   /** A failed node is removed after this, milliseconds. */
   readonly reconnectTimeoutMs: number;
@@ -33,8 +36,8 @@ const SHORTEST_MS = 50;
 const EVALUATE_AFTER_MS = 1_000;
 
 /**
- * Marks nodes whose session ended with the lease of its server, and removes those that stayed away. It runs on one server
- * of a datacenter; on two it would do no harm: what is written down is written once.
+ * Marks nodes whose session ended with the lease of its server, and removes those that stayed away. It runs on one
+ * server of a datacenter; on two it would do no harm: what is written down is written once.
  */
 export function keepNodes(deps: NodeKeeperDeps, options: NodeKeeperOptions, tasks: TaskGroup): void {
   const { nodes, store, catalog, clock, log } = deps;

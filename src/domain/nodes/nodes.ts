@@ -45,8 +45,8 @@ export interface Nodes {
   readonly tables: NodeTables;
   readonly reads: { readonly 'members.lan': Read<Record<never, never>, readonly Member[]> };
   /**
-   * The node has a session with this server from here on, and is bound to the key that was proved. Throws `rejected`, with
-   * what to do, when the node belongs to another one.
+   * The node has a session with this server from here on, and is bound to the key that was proved. Throws `rejected`,
+   * with what to do, when the node belongs to another one.
    */
   begin(info: NodeAgentInfo, session: string, lease: string, proved?: Proved): Promise<void>;
   /** Nothing was heard of the node's agent for too long. Does nothing when the node has another session by now. */

@@ -50,7 +50,8 @@ export function createNodeTables(store: Pick<Store, 'table'>): NodeTables {
       key: ({ Node }) => memberKey(Node),
       indexes: { id: ({ ID }) => [ID.toLowerCase()] },
     }),
-    // The stored name is older: servers of an earlier version may run beside these: their leader takes a node without a row for lost.
+    // The stored name is older: servers of an earlier version may run beside these: their leader takes a node without a
+    // row for lost.
     nodeSessions: store.table<NodeSessionRow>({ name: 'sessions', key: ({ Node }) => memberKey(Node) }),
   };
 }

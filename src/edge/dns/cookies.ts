@@ -21,8 +21,8 @@ export interface CheckedCookie {
 }
 
 /**
- * DNS cookies (RFC 7873): who sends back what it was given receives at its source address. They have the form of RFC 9018
- * with an HMAC (SHA-256, cut) in place of SipHash; only this process checks them, with a secret of its own life.
+ * DNS cookies (RFC 7873): who sends back what it was given receives at its source address. They have the form of RFC
+ * 9018 with an HMAC (SHA-256, cut) in place of SipHash; only this process checks them, with a secret of its own life.
  */
 export class Cookies {
   readonly #clock: Clock;

@@ -10,7 +10,10 @@ export interface AgentParts {
   /** The answer of /v1/agent/self. */
   self(): Promise<unknown>;
   members(options: MembersOptions): Promise<readonly Member[]>;
-  /** Reads the configuration again; resolves with the changed keys that need a restart. One that is not valid changes nothing. */
+  /**
+   * Reads the configuration again; resolves with the changed keys that need a restart. One that is not valid changes
+   * nothing.
+   */
   reload(): Promise<readonly string[]>;
   /** Leaves the datacenter and asks the process to stop; resolves before the edge is stopped. */
   leave(): Promise<void>;

@@ -32,8 +32,8 @@ interface Client {
 }
 
 /**
- * Takes bodies in and bounds what they hold, one and all together. Where the bound of all is reached, the largest unfinished body of
- * the address that holds most is refused: whoever fills it makes room for the others.
+ * Takes bodies in and bounds what they hold, one and all together. Where the bound of all is reached, the largest
+ * unfinished body of the address that holds most is refused: whoever fills it makes room for the others.
  */
 export class BodyIntake {
   readonly #limits: BodyLimits;
@@ -49,7 +49,10 @@ export class BodyIntake {
     return this.#held;
   }
 
-  /** The whole body. @param name address of the client. Throws `too_large`, `unavailable` (no room now), or `cancelled` (cut off). */
+  /**
+   * The whole body. @param name address of the client. Throws `too_large`, `unavailable` (no room now), or `cancelled`
+   * (cut off).
+   */
   async receive(incoming: IncomingMessage, name: string): Promise<HeldBody> {
     const { maxBodyBytes } = this.#limits;
     const announced = Number(incoming.headers['content-length'] ?? 0);

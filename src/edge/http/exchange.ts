@@ -88,7 +88,10 @@ export class HttpApiRequest implements ApiRequest {
     return this.#body;
   }
 
-  /** Takes the body in. Throws when it is too large, there is no room, or it is cut off; then no other request follows here. */
+  /**
+   * Takes the body in. Throws when it is too large, there is no room, or it is cut off; then no other request follows
+   * here.
+   */
   async receive(bodies: BodyIntake): Promise<void> {
     try {
       const { bytes, release } = await bodies.receive(this.#incoming, this.remoteAddress);

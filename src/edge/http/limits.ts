@@ -2,7 +2,10 @@
 export interface HttpLimits {
   /** Bytes of a body; more is answered 413. Default 524,288 (as Consul's `kv_max_value_size`). */
   readonly maxBodyBytes: number;
-  /** Bytes of the bodies of all requests that arrive or are not answered yet; above it some are answered 503. At least a few of the largest. Default 67,108,864. */
+  /**
+   * Bytes of the bodies of all requests that arrive or are not answered yet; above it some are answered 503. At least a
+   * few of the largest. Default 67,108,864.
+   */
   readonly maxBodiesBytes: number;
   /** Bytes of the request line and all headers; more is answered 431. Default 32,768. */
   readonly maxHeaderBytes: number;

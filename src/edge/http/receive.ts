@@ -12,8 +12,8 @@ export interface ReceiveDeps {
 }
 
 /**
- * The routes, with the body of a change taken in first. What stands around them (who may ask this at all) has its say before: a
- * request that is refused there leaves nothing behind.
+ * The routes, with the body of a change taken in first. What stands around them (who may ask this at all) has its say
+ * before: a request that is refused there leaves nothing behind.
  */
 export function receiveBodies(routes: readonly Route[], { bodies, clock, decideMs }: ReceiveDeps): readonly Route[] {
   return routes.map((route) => {

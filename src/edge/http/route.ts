@@ -1,7 +1,10 @@
 import type { RouteRule } from '../../agent/access/rules.ts';
 import type { Query } from './query.ts';
 
-/** Routes as data: the server, the 405 texts, the reference page and the guard of the agent's own endpoints read the same table. */
+/**
+ * Routes as data: the server, the 405 texts, the reference page and the guard of the agent's own endpoints read the
+ * same table.
+ */
 
 export type Method = 'GET' | 'PUT' | 'POST' | 'DELETE';
 

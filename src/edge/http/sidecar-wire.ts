@@ -80,7 +80,10 @@ function refusedPart(
   return { refused: [...new Set([...now.values()].flat())].sort() };
 }
 
-/** Endpoints, requests and problems of the upstreams that changed; the first update has endpoints even when there are none. */
+/**
+ * Endpoints, requests and problems of the upstreams that changed; the first update has endpoints even when there are
+ * none.
+ */
 function upstreamParts(
   now: ReadonlyMap<string, UpstreamState>,
   before: ReadonlyMap<string, UpstreamState> | undefined,

@@ -38,7 +38,10 @@ export function parseSimpleGet(text: string): SimpleGet | undefined {
   return hosts === 1 ? { url, rawHeaders } : undefined;
 }
 
-/** A value without the optional space around it: spaces and tabs only (RFC 9110, section 5.5), in time that its length bounds. */
+/**
+ * A value without the optional space around it: spaces and tabs only (RFC 9110, section 5.5), in time that its length
+ * bounds.
+ */
 function withoutSpace(text: string): string {
   let [start, end] = [0, text.length];
   while (start < end && isSpace(text.charCodeAt(start))) start += 1;

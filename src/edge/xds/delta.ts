@@ -74,8 +74,8 @@ export class DeltaProtocol implements XdsProtocol<DeltaDiscoveryRequest, DeltaDi
     const removed: string[] = [];
     for (const resource of wanted(subscription, now))
       if (isNews(resource, sent.get(resource.name))) changed.push(resource);
-    // Of what is asked for by name nothing is said to be gone: it may not be known yet, and an Envoy that has no use for it
-    // any longer takes its name back.
+    // Of what is asked for by name nothing is said to be gone: it may not be known yet, and an Envoy that has no use
+    // for it any longer takes its name back.
     if (subscription.wildcard) for (const name of sent.keys()) if (!now.has(name)) removed.push(name);
     // What listeners lead to goes after them.
     const keeps = type === 'cluster' && removed.length > 0 && this.#listenersWait(set);

@@ -10,11 +10,14 @@ export interface Answer {
 }
 
 /**
- * One stream's side of the xDS protocol: what was asked for, sent and confirmed. It sends nothing by itself: whoever owns
- * the stream takes the next message when there is room for it, so that only the newest version of anything ever waits.
+ * One stream's side of the xDS protocol: what was asked for, sent and confirmed. It sends nothing by itself: whoever
+ * owns the stream takes the next message when there is room for it, so that only the newest version of anything ever
+ * waits.
  */
 export interface XdsProtocol<Request, Response> {
-  /** Takes a message of the Envoy. Throws when the stream can't go on. Returns its answer to what it was sent, if any. */
+  /**
+   * Takes a message of the Envoy. Throws when the stream can't go on. Returns its answer to what it was sent, if any.
+   */
   receive(request: Request): Answer | undefined;
   /** Everything that the Envoy is to have from now on. */
   update(set: ResourceSet): void;

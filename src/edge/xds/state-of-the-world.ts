@@ -12,8 +12,8 @@ import { type Subscription, Subscriptions, unknownType } from './subscription.ts
 import { XDS_TYPE_INFO, XDS_TYPES, type XdsType, xdsTypeOf } from './types.ts';
 
 /**
- * The older protocol. Clusters and listeners come as whole lists, where what is missing is gone; the others by name, where
- * only what is new is sent: answering more than that makes an Envoy ask for ever.
+ * The older protocol. Clusters and listeners come as whole lists, where what is missing is gone; the others by name,
+ * where only what is new is sent: answering more than that makes an Envoy ask for ever.
  */
 export class StateOfTheWorldProtocol implements XdsProtocol<DiscoveryRequest, DiscoveryResponse> {
   readonly #subscriptions: Subscriptions;

@@ -102,8 +102,8 @@ export class Subscriptions {
   }
 
   /**
-   * A changed cluster or listener waits for its endpoints or routes before it is used, and Envoy does not ask for what it has
-   * subscribed to already: they are sent again.
+   * A changed cluster or listener waits for its endpoints or routes before it is used, and Envoy does not ask for what
+   * it has subscribed to already: they are sent again.
    */
   resend(type: XdsType, changed: readonly Resource[]): void {
     if (type === 'cluster') for (const { name } of changed) this.active('endpoints')?.forget(name);

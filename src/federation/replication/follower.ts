@@ -15,7 +15,10 @@ import { diffSnapshot, refuseMassDelete } from './snapshot.ts';
 import { Waiters } from './waiters.ts';
 
 export interface ReplicationTimings {
-  /** Silence after which replication counts as stalled, milliseconds. Default 10,000; a source is never silent for 2,500. */
+  /**
+   * Silence after which replication counts as stalled, milliseconds. Default 10,000; a source is never silent for
+   * 2,500.
+   */
   readonly stalledMs: number;
   /** Pause before a source that was refused is asked again, milliseconds. Default 5,000. */
   readonly refusedMs: number;

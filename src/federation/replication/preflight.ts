@@ -27,7 +27,10 @@ export interface Preflight {
 /** Between two looks while the token does not suffice, or the primary can't be asked, milliseconds. */
 const RETRY_MS = 5_000;
 
-/** Asks the primary at the start, and when the token changes, what the replication token lacks, and says it once, all of it. */
+/**
+ * Asks the primary at the start, and when the token changes, what the replication token lacks, and says it once, all of
+ * it.
+ */
 export function createPreflight(deps: PreflightDeps): Preflight {
   const { primaryDatacenter, tokens, kinds, clock, log } = deps;
   const tasks = createTaskGroup({

@@ -36,7 +36,10 @@ export interface Replicator {
   };
   /** Resolves once this datacenter shows what the primary had at `revision`; at once in the primary. Ask the leader. */
   waitApplied(kind: string, revision: number, signal: AbortSignal): Promise<void>;
-  /** How old this datacenter's copy of a table may be, milliseconds; 0 while it is followed, and where another server does that. */
+  /**
+   * How old this datacenter's copy of a table may be, milliseconds; 0 while it is followed, and where another server
+   * does that.
+   */
   ageMs(kind: string): number;
   /** An operator's word that the primary's store is right although it is older or another one. Tell the leader. */
   readonly writes: { 'replication.acceptSource'(args: { readonly kind: string }): Promise<null> };
@@ -47,7 +50,10 @@ const DEFAULT_TIMINGS: ReplicationTimings = { stalledMs: 10_000, refusedMs: 5_00
 const WATCH_MS = 1_000;
 const STATES: readonly ReplicationState[] = ['connecting', 'snapshot', 'following', 'stalled', 'refused'];
 
-/** Keeps this datacenter's copies of the primary's tables equal to it. Declares tables: create it before the store starts. */
+/**
+ * Keeps this datacenter's copies of the primary's tables equal to it. Declares tables: create it before the store
+ * starts.
+ */
 export function createReplicator(deps: ReplicatorDeps): Replicator {
   const { datacenter, primaryDatacenter, store, leadership, clock, log, metrics } = deps;
   const primary = datacenter === primaryDatacenter;

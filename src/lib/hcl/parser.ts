@@ -11,9 +11,9 @@ const AFTER_NUMBER = /[\p{L}\p{Nd}_.]/uy;
 /**
  * Reads HCL version 1. A text that starts with "{" is read as JSON, as HCL's own reader does.
  *
- * The grammar: entries `key = value`, `key { ... }` and `key "label" ... { ... }`, separated by line ends, blanks or commas;
- * values are numbers, true, false, texts, heredocs, lists and objects; comments start with `#` or `//`, or stand
- * between `/*` and its end.
+ * The grammar: entries `key = value`, `key { ... }` and `key "label" ... { ... }`, separated by line ends, blanks or
+ * commas; values are numbers, true, false, texts, heredocs, lists and objects; comments start with `#` or `//`, or
+ * stand between `/*` and its end.
  */
 export function parseHcl(text: string, file: string): ObjectNode {
   if (/^\uFEFF?\s*\{/.test(text)) return parseJson(text, file);

@@ -7,8 +7,8 @@ import type { Permission, PermissionRule, PermissionRules, TokenRequirement } fr
 const COMPILED = new WeakMap<Verdicts, PermissionRules>();
 
 /**
- * The rules about requests that verdicts hold. A rule of a server that does not say what its permissions are denies: it says
- * so itself. Compiled once for each version of the verdicts.
+ * The rules about requests that verdicts hold. A rule of a server that does not say what its permissions are denies: it
+ * says so itself. Compiled once for each version of the verdicts.
  */
 export function compilePermissions(verdicts: Verdicts): PermissionRules {
   let rules = COMPILED.get(verdicts);

@@ -1,6 +1,8 @@
 import { type HttpRequest, splitPath } from './request.ts';
 
-/** How a request that comes in is brought into one form before rules are asked about it: the mesh entry's HTTP.Incoming. */
+/**
+ * How a request that comes in is brought into one form before rules are asked about it: the mesh entry's HTTP.Incoming.
+ */
 export interface RequestNormalisation {
   /** Dot segments, back slashes and needless escapes go. */
   readonly path: boolean;
@@ -84,7 +86,10 @@ function normalPath(given: string): string | undefined {
   return `/${segments.join('/')}${rest}`;
 }
 
-/** Back slashes turned, unreserved characters unescaped, what needs it escaped; the other escapes stay as they were written. */
+/**
+ * Back slashes turned, unreserved characters unescaped, what needs it escaped; the other escapes stay as they were
+ * written.
+ */
 function unescaped(path: string): string | undefined {
   let result = '';
   for (let at = 0; at < path.length; at += 1) {

@@ -4,13 +4,15 @@ import { matchesRequest, type RequestMatch } from './match.ts';
 import type { HttpRequest } from './request.ts';
 
 /**
- * Who may do what with a service, request by request: the one compiled form of its intentions. Envoy's rules are built from
- * it, and the built-in sidecar asks it.
+ * Who may do what with a service, request by request: the one compiled form of its intentions. Envoy's rules are built
+ * from it, and the built-in sidecar asks it.
  */
 export interface PermissionRules {
   readonly destination: string;
   readonly destinationDatacenter: string;
-  /** What decides first comes first. The first rule that matches the caller decides; after it nothing but the default. */
+  /**
+   * What decides first comes first. The first rule that matches the caller decides; after it nothing but the default.
+   */
   readonly rules: readonly PermissionRule[];
   readonly defaultAction: IntentionAction;
   readonly revision: number;

@@ -3,8 +3,8 @@ import { matchesRequest, type RequestMatch } from './match.ts';
 import { type HttpRequest, splitPath } from './request.ts';
 
 /**
- * Where the requests to an upstream go: the one compiled form of routers, splitters and resolvers. Envoy's resources are
- * built from it, and the built-in sidecar evaluates it with the functions here, which do as Envoy does.
+ * Where the requests to an upstream go: the one compiled form of routers, splitters and resolvers. Envoy's resources
+ * are built from it, and the built-in sidecar evaluates it with the functions here, which do as Envoy does.
  */
 export interface RouteTable {
   readonly service: string;

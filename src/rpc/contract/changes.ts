@@ -1,4 +1,7 @@
-/** Replication's side of the contract: a table as a snapshot and changes, in the revisions of the datacenter that owns it. */
+/**
+ * Replication's side of the contract: a table as a snapshot and changes, in the revisions of the datacenter that owns
+ * it.
+ */
 
 /** How far a reader is: all changes of this history up to this revision are applied. */
 export interface ChangesCursor {

@@ -63,8 +63,8 @@ export interface WatchUpdate<T> {
 }
 
 /**
- * How everything above the servers reaches them. Two carriers: in process (an agent that is a server), and over the network
- * (client agents, and servers of other datacenters). Every method may fail with any IsthmusError.
+ * How everything above the servers reaches them. Two carriers: in process (an agent that is a server), and over the
+ * network (client agents, and servers of other datacenters). Every method may fail with any IsthmusError.
  */
 export interface ServerContract {
   read<N extends ReadName>(name: N, args: ReadArgs<N>, options: ReadOptions): Promise<ReadResult<ReadValue<N>>>;

@@ -28,7 +28,7 @@ export type ReadArgs<N extends ReadName> = NonNullable<All[N]['types']>['args'];
 export type ReadValue<N extends ReadName> = NonNullable<All[N]['types']>['value'];
 
 /**
- * Everything that can be read, each by one name. A read can be asked for once, blocked on until it changes, or watched: all
- * three are the same definition on the server.
+ * Everything that can be read, each by one name. A read can be asked for once, blocked on until it changes, or watched:
+ * all three are the same definition on the server.
  */
 export const READS: { readonly [N in ReadName]: ReadMethod<ReadArgs<N>, ReadValue<N>> } = ALL;

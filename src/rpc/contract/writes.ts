@@ -27,5 +27,7 @@ export type WriteName = keyof All;
 export type WriteArgs<N extends WriteName> = NonNullable<All[N]['types']>['args'];
 export type WriteValue<N extends WriteName> = NonNullable<All[N]['types']>['value'];
 
-/** Everything that can be changed, each by one name. The arguments are what the caller sent: the domains validate them. */
+/**
+ * Everything that can be changed, each by one name. The arguments are what the caller sent: the domains validate them.
+ */
 export const WRITES: { readonly [N in WriteName]: WriteMethod<WriteArgs<N>, WriteValue<N>> } = ALL;

@@ -7,8 +7,9 @@ type Headers = Readonly<Record<string, string | string[] | undefined>>;
 type StreamHandler = (interceptors: unknown, stream: ServerHttp2Stream, headers: Headers) => void;
 
 /**
- * A server of gRPC that no caller can end. The library refuses a call of an unknown method or content type without looking
- * whether its stream is still there; when the caller took it back in the same breath, that throws where nobody catches.
+ * A server of gRPC that no caller can end. The library refuses a call of an unknown method or content type without
+ * looking whether its stream is still there; when the caller took it back in the same breath, that throws where nobody
+ * catches.
  * @param intake bounds what its callers make it hold; the library knows one bound for a message, whatever its method
  */
 export function createGrpcServer(options: ServerOptions, intake?: Intake): Server {

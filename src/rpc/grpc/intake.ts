@@ -59,8 +59,8 @@ class Call {
 }
 
 /**
- * Bounds what the unfinished messages of a server's callers hold. A call that goes over the bound of its connection ends; where
- * the bound of all is reached, the largest call of the connection that holds most ends.
+ * Bounds what the unfinished messages of a server's callers hold. A call that goes over the bound of its connection
+ * ends; where the bound of all is reached, the largest call of the connection that holds most ends.
  */
 export class Intake {
   readonly #limits: IntakeLimits;

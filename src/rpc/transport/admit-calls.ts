@@ -23,8 +23,8 @@ const NAMES = new Map(
 );
 
 /**
- * Refuses a call by its headers, before the first byte of a message is read, where a certificate's role decides about the whole
- * method. Reads, watches and writes are named within their message: those are decided there.
+ * Refuses a call by its headers, before the first byte of a message is read, where a certificate's role decides about
+ * the whole method. Reads, watches and writes are named within their message: those are decided there.
  */
 export function admitCalls({ admission, identify, onRefused }: AdmitCallsDeps): ServerInterceptor {
   return (method, call) => {

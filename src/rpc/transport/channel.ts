@@ -33,7 +33,9 @@ export interface ChannelOptions {
   readonly datacenter?: string;
   readonly security?: TransportSecurity;
   readonly limits?: TransportLimits;
-  /** Told whenever a connection was made, before HTTP/2 begins on it. `peer` is absent where identities are not checked. */
+  /**
+   * Told whenever a connection was made, before HTTP/2 begins on it. `peer` is absent where identities are not checked.
+   */
   readonly onConnect?: (peer: PeerIdentity | undefined) => void;
 }
 

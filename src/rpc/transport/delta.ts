@@ -1,11 +1,14 @@
 /**
- * What changed between two JSON values, so that a watcher of a long answer is sent the change and not the answer. Applied to
- * its base it gives the new value again, down to the order of keys.
+ * What changed between two JSON values, so that a watcher of a long answer is sent the change and not the answer.
+ * Applied to its base it gives the new value again, down to the order of keys.
  */
 export type Delta =
   /** Another value. */
   | { readonly s: unknown }
-  /** A record: changed fields; deleted ones; new ones, each with the field of the base that it stands before (null: at the end). */
+  /**
+   * A record: changed fields; deleted ones; new ones, each with the field of the base that it stands before (null: at
+   * the end).
+   */
   | {
       readonly o: Readonly<Record<string, Delta>>;
       readonly d?: readonly string[];

@@ -15,12 +15,17 @@ interface DuplexCall<Message> {
   end(): void;
 }
 
-/** The other side says little: heartbeats, and who it is when that changes. More than this unread means that it floods us. */
+/**
+ * The other side says little: heartbeats, and who it is when that changes. More than this unread means that it floods
+ * us.
+ */
 const MAX_UNREAD = 64;
 /** Messages that the other side has not taken yet: more means that it reads no more. */
 const MAX_UNSENT = 1_024;
 
-/** A gRPC duplex call as a {@link DuplexStream}. `toError` makes the error that the reader sees when the call breaks. */
+/**
+ * A gRPC duplex call as a {@link DuplexStream}. `toError` makes the error that the reader sees when the call breaks.
+ */
 export function createDuplex<Schema extends DescMessage>(
   schema: Schema,
   call: DuplexCall<MessageShape<Schema>>,

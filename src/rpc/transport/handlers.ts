@@ -63,7 +63,10 @@ export interface RpcHandlers {
 
 /** Bounds of a connection between servers. */
 export interface TransportLimits {
-  /** Largest message that is sent, and that who dials takes, bytes. Default 64 MiB. Above it the call fails with `too_large`. */
+  /**
+   * Largest message that is sent, and that who dials takes, bytes. Default 64 MiB. Above it the call fails with
+   * `too_large`.
+   */
   readonly maxMessageBytes?: number;
   /** Largest write, and part of an archive, that a listener takes, bytes. Default 4 MiB. */
   readonly maxWriteBytes?: number;

@@ -40,8 +40,8 @@ export interface TransportSecurity {
   /** Dialling side. */
   connect(socket: Socket, target: DialTarget): Promise<SecuredConnection>;
   /**
-   * Who called on an accepted connection, by its verified certificate (absent on plain connections). Undefined: nothing is
-   * proven, and everyone may be anyone.
+   * Who called on an accepted connection, by its verified certificate (absent on plain connections). Undefined: nothing
+   * is proven, and everyone may be anyone.
    */
   identify(certificate: PeerCertificate | undefined): PeerIdentity | undefined;
 }

@@ -22,8 +22,8 @@ export interface TlsPolicy {
   /** Without `verifyOutgoing`: dial with TLS where the other side speaks it, and in plain text where it does not. */
   readonly preferTls?: boolean;
   /**
-   * Servers must have a certificate for `server.<datacenter>.<domain>`. Without it one that names no agent at all proves
-   * nothing about who calls; one that does is held to it either way.
+   * Servers must have a certificate for `server.<datacenter>.<domain>`. Without it one that names no agent at all
+   * proves nothing about who calls; one that does is held to it either way.
    */
   readonly verifyServerHostname: boolean;
 }

@@ -3,8 +3,8 @@ import type { ServerContract } from '../../rpc/contract/contract.ts';
 import type { Mesh } from './mesh.ts';
 
 /**
- * What prepared queries and upstreams see of the datacenters: in each what the token of a question may see, also in this
- * one. @param own the contract of this datacenter as tokens see it; it is made later
+ * What prepared queries and upstreams see of the datacenters: in each what the token of a question may see, also in
+ * this one. @param own the contract of this datacenter as tokens see it; it is made later
  */
 export function queryMesh(datacenter: string, own: () => ServerContract, federation: Federation): Mesh {
   const contractOf = (other = datacenter): ServerContract =>

@@ -225,7 +225,9 @@ export class SidecarState {
     this.#countClosed(count, 'roots');
   }
 
-  /** The other side refuses it too: unless it is an Envoy, which never ends what is open, or has not heard of it yet. */
+  /**
+   * The other side refuses it too: unless it is an Envoy, which never ends what is open, or has not heard of it yet.
+   */
   readonly #isRefused = ({ identity }: Peer): boolean =>
     this.#refused.has(`${identity.service} in ${identity.datacenter}`);
 

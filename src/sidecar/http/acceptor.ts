@@ -28,7 +28,10 @@ const PREFACE = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n');
 const MAX_STREAMS = 1_000;
 const FLAG_END_STREAM = 1;
 
-/** Takes connections that speak HTTP, of either version, and hands on their requests. Framing is left to Node's strict parsers. */
+/**
+ * Takes connections that speak HTTP, of either version, and hands on their requests. Framing is left to Node's strict
+ * parsers.
+ */
 export class HttpAcceptor<C> {
   readonly #options: AcceptorOptions<C>;
   readonly #http1: Server;

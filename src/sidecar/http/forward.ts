@@ -49,7 +49,10 @@ export interface ForwardDeps {
 
 const STREAM_IDLE: LocalReply = { status: 504, text: 'stream timeout' };
 
-/** Sends a request on and its answer back. What is tried again is only what can't have been carried out, or what the route allows. */
+/**
+ * Sends a request on and its answer back. What is tried again is only what can't have been carried out, or what the
+ * route allows.
+ */
 export function forward(call: ServerCall, plan: Plan, deps: ForwardDeps): void {
   new Exchange(call, plan, deps).start();
 }

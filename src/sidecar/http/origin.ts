@@ -110,7 +110,9 @@ export class Origin {
     for (const session of this.#sessions) session.http2.close();
   }
 
-  /** One connection for all who wait: it tells which version is spoken. Undefined for those whose connection it is not. */
+  /**
+   * One connection for all who wait: it tells which version is spoken. Undefined for those whose connection it is not.
+   */
   async #first(): Promise<OriginConnection | undefined> {
     let own: OriginConnection | undefined;
     this.#connecting ??= this.#deps
@@ -332,7 +334,9 @@ export class StreamEnded extends IsthmusError {
   }
 }
 
-/** How long the other side keeps the connection, less a second for the way; without a word: as long as this side does. */
+/**
+ * How long the other side keeps the connection, less a second for the way; without a word: as long as this side does.
+ */
 function keptFor({ headers }: IncomingMessage): number {
   const seconds = /\btimeout=(\d+)/i.exec(String(headers['keep-alive'] ?? ''))?.[1];
   return seconds === undefined ? Number.POSITIVE_INFINITY : (Number(seconds) - 1) * 1_000;

@@ -12,7 +12,9 @@ import { type Decision, decide } from '../../model/verdicts.ts';
 /** Sources remembered at once; they all hold certificates of the mesh, so this is only a backstop. */
 const MAX_CACHED = 10_000;
 
-/** Answers from the compiled verdicts; each source is decided once for each change. Nothing is allowed before the first. */
+/**
+ * Answers from the compiled verdicts; each source is decided once for each change. Nothing is allowed before the first.
+ */
 export class Authorizer {
   #verdicts: Verdicts | undefined;
   #providers: ReadonlyMap<string, JwtProvider> = new Map();

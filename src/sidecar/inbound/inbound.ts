@@ -217,7 +217,8 @@ export class Inbound {
 
 /**
  * A tunnel when it is offered. A peer that names other protocols insists on one of them: the application's, which
- * this sidecar does not know, unless the service has requests; HTTP/1.1 is what a client falls back to when none is agreed.
+ * this sidecar does not know, unless the service has requests; HTTP/1.1 is what a client falls back to when none is
+ * agreed.
  */
 function chooseProtocol(offered: readonly string[], spoken: RequestProtocol | undefined): string | undefined {
   if (offered.includes(TUNNEL_PROTOCOL)) return TUNNEL_PROTOCOL;

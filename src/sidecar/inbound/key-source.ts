@@ -71,7 +71,9 @@ function keySet(text: string): JWTVerifyGetKey {
   return createLocalJWKSet(JSON.parse(text) as JSONWebKeySet); // checks what it is given
 }
 
-/** PEM of who may have signed the other side's certificate. A variable is one of another process: only Envoy reads it. */
+/**
+ * PEM of who may have signed the other side's certificate. A variable is one of another process: only Envoy reads it.
+ */
 async function authorities(trusted: NonNullable<Remote['trusted']>): Promise<string> {
   if ('pem' in trusted) return trusted.pem;
   if ('file' in trusted) return await readFile(trusted.file, 'utf8');

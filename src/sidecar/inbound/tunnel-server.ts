@@ -95,7 +95,8 @@ export class TunnelServer implements OpenConnection {
     const { authorizer, clock, limits } = this.#deps;
     const { service, datacenter } = this.peer.identity;
     return clock.after(limits.pingIntervalMs, () => {
-      // Destroyed: it waits for the other side to end, which may be gone without a word. Denied: it has learnt why by now.
+      // Destroyed: it waits for the other side to end, which may be gone without a word. Denied: it has learnt why by
+      // now.
       if (this.#session.destroyed || !authorizer.decide(service, datacenter).allowed) {
         this.abort();
         return;

@@ -177,8 +177,8 @@ export class Tunnel {
   }
 
   /**
-   * Nothing more comes. The socket may be half open, so that HTTP/2 does not take this for its end, but of a process that
-   * died it is all there is: who still waits for an answer goes elsewhere. What was answered may still be read.
+   * Nothing more comes. The socket may be half open, so that HTTP/2 does not take this for its end, but of a process
+   * that died it is all there is: who still waits for an answer goes elsewhere. What was answered may still be read.
    */
   #ended(): void {
     this.retire();

@@ -22,8 +22,8 @@ export interface Peer {
 }
 
 /**
- * A certificate as Node hands it over, of either of its kinds: with those that were shown above it. Once Node 20 has made
- * one kind, the other one holds no more than the leaf, so only one is ever asked for.
+ * A certificate as Node hands it over, of either of its kinds: with those that were shown above it. Once Node 20 has
+ * made one kind, the other one holds no more than the leaf, so only one is ever asked for.
  */
 export interface ShownCertificate {
   readonly raw: Buffer;

@@ -20,7 +20,9 @@ export interface PumpOptions {
   readonly onClose: (sent: number, received: number) => void;
 }
 
-/** From this size on, chunks are collected until the event loop has read all there is, and written in one system call. */
+/**
+ * From this size on, chunks are collected until the event loop has read all there is, and written in one system call.
+ */
 const COLLECT_FROM = 8_192;
 
 let corked: Duplex[] = [];

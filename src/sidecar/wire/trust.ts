@@ -24,7 +24,9 @@ export interface Trust {
  */
 const SECURE_OPTIONS = constants.SSL_OP_NO_TICKET | constants.SSL_OP_NO_RENEGOTIATION;
 
-/** Throws `invalid_argument` (or OpenSSL's error) when a PEM cannot be used; the trust before it stays in effect then. */
+/**
+ * Throws `invalid_argument` (or OpenSSL's error) when a PEM cannot be used; the trust before it stays in effect then.
+ */
 export function createTrust(roots: SidecarRoots, leaf: SidecarLeaf): Trust {
   invariant(roots.roots.length > 0, 'no root is trusted');
   const options: SecureContextOptions = {

@@ -107,8 +107,8 @@ export class EtcdClient {
   }
 
   /**
-   * Runs `work`, which makes attempts, again and again at one member after the other, until it succeeds, fails for good,
-   * or has failed for too long. Rejects with an {@link IsthmusError}. `what` says what it does: `read the store`.
+   * Runs `work`, which makes attempts, again and again at one member after the other, until it succeeds, fails for
+   * good, or has failed for too long. Rejects with an {@link IsthmusError}. `what` says what it does: `read the store`.
    */
   async run<T>(what: string, work: (attempt: number) => Promise<T>, signal?: AbortSignal): Promise<T> {
     const { clock, endpoints } = this.#options;

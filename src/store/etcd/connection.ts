@@ -36,7 +36,9 @@ export class Connection {
     this.#client = new Client(`dns:${endpoint.address}`, credentialsFor(endpoint, tls), optionsFor(endpoint));
   }
 
-  /** @param deadline milliseconds since 1970; gRPC's own, because a signal for each call would cost more than the call */
+  /**
+   * @param deadline milliseconds since 1970; gRPC's own, because a signal for each call would cost more than the call
+   */
   unary<I, O>(method: MethodDefinition<I, O>, request: I, metadata: Metadata, deadline: number): Promise<O> {
     return new Promise((resolve, reject) => {
       if (this.#closed) {
@@ -100,7 +102,9 @@ const OPTIONS: ClientOptions = {
   'grpc.max_send_message_length': -1,
 };
 
-/** What is named to a member that is known by its IP address: TLS takes names only, and Node 26 refuses anything else. */
+/**
+ * What is named to a member that is known by its IP address: TLS takes names only, and Node 26 refuses anything else.
+ */
 const NO_NAME = 'etcd';
 
 /** The IP address that a secure endpoint is given by; undefined for a name. */

@@ -4,7 +4,8 @@ import { IsthmusError } from '../../lib/errors.ts';
 /**
  * What a failed call means for the caller.
  * - doubtful: it may or may not have been carried out; another member may answer
- * - unsent: it was not carried out, because there is no connection or the member has lost the others; another may answer
+ * - unsent: it was not carried out, because there is no connection or the member has lost the others; another may
+ * answer
  * - busy: it was not carried out; it may be later
  * - token: it was not carried out; etcd wants a new token
  * - final: it was not carried out and won't be

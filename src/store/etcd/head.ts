@@ -44,7 +44,9 @@ export interface HeadValue {
   readonly generation: string;
   /** The store's revisions are etcd's plus this; it never shrinks, so that they never go back. */
   readonly offset: number;
-  /** The oldest revision that can be watched from; absent: the one after that at which this generation came to count. */
+  /**
+   * The oldest revision that can be watched from; absent: the one after that at which this generation came to count.
+   */
   readonly heldFrom?: number;
   /** Parts of `o/<generation>/`; without one a row that was brought in has the revision of that. */
   readonly origins: number;

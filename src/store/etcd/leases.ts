@@ -12,7 +12,9 @@ import {
 } from './gen/etcdserverpb/etcd_pb.ts';
 import { METHODS } from './wire.ts';
 
-/** etcd's leases. Their times are whole seconds, and it gives none shorter than its election takes (2 s as installed). */
+/**
+ * etcd's leases. Their times are whole seconds, and it gives none shorter than its election takes (2 s as installed).
+ */
 export class EtcdLeases {
   readonly #client: EtcdClient;
   /** Revoked here: what is asked from then on must not race with the call under way. */

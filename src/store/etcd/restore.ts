@@ -13,7 +13,9 @@ import type { EtcdLeases } from './leases.ts';
 import { type CompareInit, modEquals, nest, type OpInit, putOf } from './step.ts';
 import { endOf, METHODS, revisionOf } from './wire.ts';
 
-/** How long the mark of a restore stays when the process that restores is gone, milliseconds, and how often it is kept. */
+/**
+ * How long the mark of a restore stays when the process that restores is gone, milliseconds, and how often it is kept.
+ */
 const MARK_TTL_MS = 60_000;
 const MARK_KEEP_MS = 15_000;
 /** One step of the staging, at most: far below what etcd takes, so that others' writes get in between. */
@@ -21,9 +23,9 @@ const CHUNK_BYTES = 512 * 1024;
 const CHUNK_ROWS = 1_000;
 
 /**
- * Replaces the content of a store in etcd: writes the rows as a generation of their own, which nobody reads, then says in
- * one step that it is the one that counts. A crash at any moment leaves the old one in force; what was staged is cleared
- * by the next restore.
+ * Replaces the content of a store in etcd: writes the rows as a generation of their own, which nobody reads, then says
+ * in one step that it is the one that counts. A crash at any moment leaves the old one in force; what was staged is
+ * cleared by the next restore.
  */
 export class Restore {
   readonly #client: EtcdClient;

@@ -15,8 +15,8 @@ export type CompareInit = MessageInitShape<typeof CompareSchema>;
 export type OpInit = MessageInitShape<typeof RequestOpSchema>;
 
 /**
- * Operations, and comparisons, at each level of a transaction that is nested one, two, three or four deep. etcd takes 128
- * (--max-txn-ops, as installed), and what a level has counts for those below it too; some are left for the fence.
+ * Operations, and comparisons, at each level of a transaction that is nested one, two, three or four deep. etcd takes
+ * 128 (--max-txn-ops, as installed), and what a level has counts for those below it too; some are left for the fence.
  */
 const LEVELS = [120, 60, 40, 30] as const;
 const EQUAL = 0;
@@ -58,9 +58,9 @@ export type Outcome =
   | { readonly kind: 'stale' };
 
 /**
- * The step as one transaction of etcd. It holds only while its slot is as the writer left it, and writes the slot: it can
- * be sent again and again and is applied at most once. From the second try on a failed comparison writes the slot too, so
- * that a try still under way can't be applied after its failure was told.
+ * The step as one transaction of etcd. It holds only while its slot is as the writer left it, and writes the slot: it
+ * can be sent again and again and is applied at most once. From the second try on a failed comparison writes the slot
+ * too, so that a try still under way can't be applied after its failure was told.
  */
 export function stepRequest({ txn, compare, head, layout, slot, id }: Step, attempt: number): TxnRequest {
   const slotHolds = modIs(slot.key, EQUAL, slot.mod);

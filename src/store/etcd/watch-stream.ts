@@ -18,8 +18,8 @@ export class CompactedBy extends Error {
 }
 
 /**
- * The revisions from `from` on (etcd's numbers) in which a key below `root` changed, whole and in order, over one stream.
- * A revision without events tells that nothing else came up to it. Ends by throwing: {@link CompactedBy}, or a
+ * The revisions from `from` on (etcd's numbers) in which a key below `root` changed, whole and in order, over one
+ * stream. A revision without events tells that nothing else came up to it. Ends by throwing: {@link CompactedBy}, or a
  * {@link CallFailure} when the stream broke.
  */
 export async function* watchStream(

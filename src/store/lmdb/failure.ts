@@ -9,7 +9,9 @@ export function reason(error: unknown): string {
   return diskReason(error) ?? message;
 }
 
-/** Why a transaction was not written. LMDB's wrapper gives the cause of a commit that failed in a promise of its own. */
+/**
+ * Why a transaction was not written. LMDB's wrapper gives the cause of a commit that failed in a promise of its own.
+ */
 export async function writeFailure(path: string, error: unknown): Promise<IsthmusError> {
   if (error instanceof IsthmusError) return error;
   const { commitError } = error as { readonly commitError?: Promise<never> };
@@ -21,8 +23,8 @@ export async function writeFailure(path: string, error: unknown): Promise<Isthmu
 const ROOM = 4 * 1024 * 1024;
 
 /**
- * Throws when the disk is as good as full. LMDB must not find that out by itself: lmdb 3.5.6 writes the text of a page that
- * could not be written over the end of its buffer, which ends the process now and then.
+ * Throws when the disk is as good as full. LMDB must not find that out by itself: lmdb 3.5.6 writes the text of a page
+ * that could not be written over the end of its buffer, which ends the process now and then.
  */
 export function requireRoom(path: string): void {
   const { blocks, bavail, bsize } = statfsSync(path);

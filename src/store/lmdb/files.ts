@@ -104,8 +104,8 @@ function checkHeader(path: string): void {
 /**
  * Reading a page beyond the end of the file through the memory map would end the process with SIGBUS. Pages at the end
  * that were freed in the step that made them are never written, so a short file is no damage in itself: it is filled
- * up, and a page that really was cut off then reads as zeros, which LMDB reports. Under the write lock, so that no other
- * process grows the file meanwhile.
+ * up, and a page that really was cut off then reads as zeros, which LMDB reports. Under the write lock, so that no
+ * other process grows the file meanwhile.
  */
 function fillUp(root: RootDatabase, path: string): void {
   root.transactionSync(() => {

@@ -9,8 +9,8 @@ type RowValue = [create: number, mod: number, value: string];
 type LoggedChange = [key: string, value: string | null, create: number, before: RowValue | null];
 
 /**
- * A change of meaning gets a new number, so that an older program refuses the store; a store bears the lowest number that
- * says all of it, so that an older program can be gone back to for as long as it understands what is there.
+ * A change of meaning gets a new number, so that an older program refuses the store; a store bears the lowest number
+ * that says all of it, so that an older program can be gone back to for as long as it understands what is there.
  * - 1: the first
  * - 2: from the first restore on: `rows2`, and zeros for revisions
  */
@@ -33,8 +33,8 @@ export interface HeldState {
 /** What the engine keeps on disk. */
 export class Tables {
   /**
-   * `format`, `epoch`, `owner`, `revision` (newest), `compacted` (history up to it is forgotten), `rows` (which of the two
-   * is in use; absent: the first), `restored` (revision of the last restore).
+   * `format`, `epoch`, `owner`, `revision` (newest), `compacted` (history up to it is forgotten), `rows` (which of the
+   * two is in use; absent: the first), `restored` (revision of the last restore).
    */
   readonly meta: Database<unknown, string>;
   /** One is in use, the other empty or being filled by a restore; the second is made by the first restore. */

@@ -3,8 +3,9 @@ import type { Options } from '../../../model/proxy-options.ts';
 import type { CentralEntries } from './central-entries.ts';
 
 /**
- * What entries say about the proxies of a service, as options of a registration, which goes before them. `service-defaults`
- * goes before `proxy-defaults`, and in it an upstream's own override before the defaults of all, key by key.
+ * What entries say about the proxies of a service, as options of a registration, which goes before them.
+ * `service-defaults` goes before `proxy-defaults`, and in it an upstream's own override before the defaults of all, key
+ * by key.
  */
 export interface CentralConfig {
   /** Of the proxy. */

@@ -5,8 +5,8 @@ import type { CommonSnapshot, ProxySnapshot } from '../snapshot.ts';
 import type { UpstreamResolver } from '../upstream-resolver.ts';
 
 /**
- * A kind of proxy: what it follows beside the roots and its certificate, and the part of the snapshot that comes of it. One
- * file each in this folder, listed in `all.ts`.
+ * A kind of proxy: what it follows beside the roots and its certificate, and the part of the snapshot that comes of it.
+ * One file each in this folder, listed in `all.ts`.
  */
 export interface ProxyKind {
   /** `Kind` of the registration. */

@@ -14,8 +14,8 @@ interface FollowedPermission {
 }
 
 /**
- * Which of the services that a proxy dials it may connect to. The other side decides; this side needs to know so that it
- * can end what is open and no longer allowed. What is not known counts as allowed.
+ * Which of the services that a proxy dials it may connect to. The other side decides; this side needs to know so that
+ * it can end what is open and no longer allowed. What is not known counts as allowed.
  */
 export class Permissions {
   readonly #deps: PermissionsDeps;

@@ -16,7 +16,9 @@ import {
 import { badConfig, readSettings, redactKey, stringOf } from '../config.ts';
 import type { CaProvider } from './provider.ts';
 
-/** Keys in this process, in the datacenter's own store. Consul calls it "consul". It needs nothing, and is always ready. */
+/**
+ * Keys in this process, in the datacenter's own store. Consul calls it "consul". It needs nothing, and is always ready.
+ */
 export function createBuiltinProvider(): CaProvider {
   return {
     name: 'consul',

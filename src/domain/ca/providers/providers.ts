@@ -3,7 +3,10 @@ import { CA_PROVIDERS, type CaProviderName } from '../../../model/ca-providers.t
 import { createBuiltinProvider } from './builtin.ts';
 import type { CaProvider, CaProviderFactory, ProviderDeps } from './provider.ts';
 
-/** Every CA provider that there is. A new one: its name in `model/ca-providers.ts`, a file here, and a line in this table. */
+/**
+ * Every CA provider that there is. A new one: its name in `model/ca-providers.ts`, a file here, and a line in this
+ * table.
+ */
 const FACTORIES: Readonly<Record<CaProviderName, CaProviderFactory>> = {
   consul: createBuiltinProvider,
 };

@@ -55,7 +55,10 @@ export function configRoutes(deps: ReadRouteDeps): readonly Route[] {
 
 const ENTRY = asMap(asAny, 'map[string]interface {}');
 
-/** What a written entry asks for and does not get stands in the answer's `X-Isthmus-Warning`, for people with plain clients. */
+/**
+ * What a written entry asks for and does not get stands in the answer's `X-Isthmus-Warning`, for people with plain
+ * clients.
+ */
 function withWarnings(route: Route): Route {
   return {
     ...route,

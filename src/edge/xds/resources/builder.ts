@@ -7,8 +7,8 @@ import type { Resource } from '../resource.ts';
  */
 export interface ResourceBuilder {
   /**
-   * The parts of the snapshot that the resources are made of. While each is the same object (or equal text) as before, they
-   * are not made again.
+   * The parts of the snapshot that the resources are made of. While each is the same object (or equal text) as before,
+   * they are not made again.
    */
   inputs(snapshot: ProxySnapshot): readonly unknown[];
   build(snapshot: ProxySnapshot): readonly Resource[];

@@ -132,8 +132,8 @@ function identitiesOf({ name, datacenter }: SidecarUpstream, state: UpstreamStat
 }
 
 /**
- * Each instance must prove exactly the identity of what it is an instance of: its metadata selects the settings. What has
- * none of them is verified as the first.
+ * Each instance must prove exactly the identity of what it is an instance of: its metadata selects the settings. What
+ * has none of them is verified as the first.
  */
 function verifiedTls(
   identities: readonly Identity[],

@@ -77,8 +77,8 @@ const listOf = oncePer((requests: SidecarRequests, id): Endpoints => {
 });
 
 /**
- * Without those that may not be connected to: what is opened after the connections were ended, and before the other side
- * knows of the rule, would stay open.
+ * Without those that may not be connected to: what is opened after the connections were ended, and before the other
+ * side knows of the rule, would stay open.
  */
 function allowed(known: Endpoints, { key }: SidecarUpstream, { refused }: Followed): Endpoints {
   const names = refused.get(key);

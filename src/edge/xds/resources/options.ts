@@ -28,7 +28,8 @@ export function circuitBreakers(
 
 /**
  * An instance that can't be reached is left out at once, and all of them may be: with Envoy's default of 10 percent one
- * of two is never left out, and no other target is tried. Answers of the application count apart, as `max_failures` says.
+ * of two is never left out, and no other target is tried. Answers of the application count apart, as `max_failures`
+ * says.
  */
 export function outlierDetection({ passiveHealthCheck }: UpstreamOptions): Pick<ClusterInit, 'outlierDetection'> {
   const { maxFailures, intervalMs, baseEjectionMs, enforcing, maxEjectionPercent } = passiveHealthCheck;

@@ -82,7 +82,8 @@ function outboundListener(
 
 /**
  * Envoy ends the connections of a filter chain when the chain goes: a new refusal gives it another name, which ends the
- * connections of this upstream and no other. The name follows from the rules alone, so that it is the same after a restart.
+ * connections of this upstream and no other. The name follows from the rules alone, so that it is the same after a
+ * restart.
  */
 function chainName(refused: readonly string[]): string {
   return refused.length === 0 ? 'upstream' : `upstream without ${refused.join(', ')}`;

@@ -82,7 +82,9 @@ function tlsParams({ minVersion, maxVersion, cipherSuites }: TlsLimits) {
   };
 }
 
-/** Of a suite that the entry names by IANA: `TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256` is `ECDHE-RSA-AES128-GCM-SHA256`. */
+/**
+ * Of a suite that the entry names by IANA: `TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256` is `ECDHE-RSA-AES128-GCM-SHA256`.
+ */
 function opensslName(iana: string): string {
   return iana
     .replace(/^TLS_/, '')

@@ -57,8 +57,8 @@ export const caWrites = {
     rights: writeNeeds('operator', 'write'),
   }),
   /**
-   * Signs a leaf for the service named in the CSR's SPIFFE URI, in this datacenter. `expires` is when the certificate that
-   * it replaces ends, milliseconds since the epoch (absent: there is none): above the limit, the least goes first.
+   * Signs a leaf for the service named in the CSR's SPIFFE URI, in this datacenter. `expires` is when the certificate
+   * that it replaces ends, milliseconds since the epoch (absent: there is none): above the limit, the least goes first.
    */
   'ca.signLeaf': write<{ readonly csr: string; readonly expires?: number }, IssuedCert>({
     ...HERE,

@@ -43,7 +43,10 @@ export const configReads = {
 const IN_PRIMARY = { decided: 'primary', leader: false, repeatable: false, arrivesIn: 'config-entries' } as const;
 
 export const configWrites = {
-  /** `cas`: only if the entry's ModifyIndex is this (0: only if it doesn't exist); the value says whether it was written. */
+  /**
+   * `cas`: only if the entry's ModifyIndex is this (0: only if it doesn't exist); the value says whether it was
+   * written.
+   */
   'config.apply': write<{ readonly entry: unknown; readonly cas?: number }, boolean>({
     ...IN_PRIMARY,
     needs: {},

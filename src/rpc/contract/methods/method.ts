@@ -81,11 +81,14 @@ export interface WriteMethod<Args, Value> {
   readonly decided: Decided<Args>;
   /** Only the server that leads its datacenter carries it out. */
   readonly leader: boolean;
-  /** Carried out twice, it does what it does once: another server may be asked when the first one was lost meanwhile. */
+  /**
+   * Carried out twice, it does what it does once: another server may be asked when the first one was lost meanwhile.
+   */
   readonly repeatable: boolean;
   /**
-   * The arguments that say what it is about, as the audit log names them (`entry.Name`, in any case); none can be a secret.
-   * `never`: reports that servers and agents make by themselves, many a minute, and certificates, which are counted.
+   * The arguments that say what it is about, as the audit log names them (`entry.Name`, in any case); none can be a
+   * secret. `never`: reports that servers and agents make by themselves, many a minute, and certificates, which are
+   * counted.
    */
   readonly audit: readonly string[] | 'never';
   /** What secondaries copy it in, so that it is readable there; undefined when it is not copied. */

@@ -26,7 +26,10 @@ export const nodeReads = {
 };
 
 export const nodeWrites = {
-  /** A failed node counts as having left, and is deregistered; pruned, it is forgotten. Also a server of another datacenter. */
+  /**
+   * A failed node counts as having left, and is deregistered; pruned, it is forgotten. Also a server of another
+   * datacenter.
+   */
   'nodes.forceLeave': write<{ readonly node: string; readonly prune: boolean }, null>({
     decided: 'here',
     leader: false,

@@ -77,8 +77,8 @@ export const queryReads = {
     },
   }),
   /**
-   * Healthy instances in the answering datacenter, failing over to others; watched, it follows all of them. Each datacenter
-   * shows of its instances what the query's own token, else the caller's, may see.
+   * Healthy instances in the answering datacenter, failing over to others; watched, it follows all of them. Each
+   * datacenter shows of its instances what the query's own token, else the caller's, may see.
    */
   'queries.execute': read<ExecuteArgs, QueryExecution>({
     ...OWN_DATA,

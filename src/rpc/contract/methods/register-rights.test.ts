@@ -4,7 +4,10 @@ import type { Rights } from '../../../model/rights.ts';
 import type { StoredFacts } from './method.ts';
 import { mayDeregister, mayRegister } from './register-rights.ts';
 
-/** What is stored: `n1` with `web-1` of web and `bank-1` of bank, each with a check, a check of the node, and the node `other`. */
+/**
+ * What is stored: `n1` with `web-1` of web and `bank-1` of bank, each with a check, a check of the node, and the node
+ * `other`.
+ */
 const N1 = {
   Node: 'n1',
   ID: '11111111-0000-0000-0000-00000000000a',

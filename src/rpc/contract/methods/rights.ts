@@ -51,7 +51,10 @@ export function instances<T extends Pick<ServiceInstance, 'Node' | 'Service'>>()
   };
 }
 
-/** A field of what a caller sent, in any case of the key; '' when it is no text, or there twice, since either could be meant. */
+/**
+ * A field of what a caller sent, in any case of the key; '' when it is no text, or there twice, since either could be
+ * meant.
+ */
 export function textOf(value: unknown, field: string): string {
   if (typeof value !== 'object' || value === null) return '';
   const found = Object.entries(value).filter(([key]) => key.toLowerCase() === field);

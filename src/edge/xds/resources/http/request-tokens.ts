@@ -22,8 +22,8 @@ import { oncePer } from '../once.ts';
 import { type DataSourceInit, webTls } from '../tls.ts';
 
 /**
- * How the tokens of requests are verified. A request goes on without one, too: what it may do then is said by the rules,
- * which read what was verified here.
+ * How the tokens of requests are verified. A request goes on without one, too: what it may do then is said by the
+ * rules, which read what was verified here.
  */
 export const requestTokens: ResourceBuilder = {
   inputs: ({ verdicts, protocol }) => [verdicts, protocol],
