@@ -88,7 +88,7 @@ describe('createClient', () => {
     expect(error.code).toBe('rejected');
   });
 
-  it('tells that nobody listens', async () => {
+  it('reports that no agent listens', async () => {
     const error = await failure(createClient({ address: '127.0.0.1:1' }).agent.members({ segment: '_all' }));
     expect(error.code).toBe('unavailable');
     expect(error.message).toBe(

@@ -29,7 +29,7 @@ export interface SidecarSourceDeps {
 
 export interface SidecarSourceOptions {
   /**
-   * A stream without any line for this long is taken for dead. Default 30 s; the agent sends a sign of life more often.
+   * A stream without any line for this long is taken for dead. Default 30 s; the agent sends heartbeats more often.
    */
   readonly silenceMs?: number;
 }
@@ -58,7 +58,7 @@ export function createSidecarSource(
       const alive = (): void => {
         timer?.cancel();
         timer = clock.after(silenceMs, () => {
-          linked.abort(new IsthmusError('deadline', `no sign of life from the agent for ${silenceMs} ms`));
+          linked.abort(new IsthmusError('deadline', `no heartbeat from the agent for ${silenceMs} ms`));
         });
       };
       alive();

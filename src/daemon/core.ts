@@ -42,7 +42,7 @@ export interface Core {
   onBehind(listener: () => void): void;
   /** Says goodbye for good; resolves once it is written down. */
   leave(): Promise<void>;
-  /** What /v1/agent/self tells of the servers. */
+  /** What /v1/agent/self reports about the servers. */
   stats(): Readonly<Record<string, Readonly<Record<string, string>>>>;
 }
 

@@ -39,7 +39,7 @@ export interface RunAgentOptions {
 /** Each part is given this long to stop, milliseconds. */
 const STOP_DEADLINE_MS = 10_000;
 
-/** Runs an agent until it is told to stop; resolves with the process's exit code. */
+/** Runs an agent until it is stopped; resolves with the process's exit code. */
 export async function runAgent({ input, describe, host = processHost }: RunAgentOptions): Promise<number> {
   const loaded = loadConfig(input, systemConfigDeps);
   const { config } = loaded;

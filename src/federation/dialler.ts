@@ -65,12 +65,12 @@ export class Dialler {
     for (const server of named) this.#name(server, teller, hello.datacenter);
   }
 
-  /** The link has ended: what only it named, and where nobody answered, is forgotten. */
+  /** The link has ended: forgets addresses that only it named and that never answered. */
   forgetTeller(teller: Teller): void {
     this.#withdraw(teller, new Set());
   }
 
-  /** No longer dials a server that nobody named in the configuration. @param key as of peers */
+  /** No longer dials a server that the configuration does not name. @param key as of peers */
   forget(key: string): void {
     for (const { link, seed, stop } of this.#links.values()) if (!seed && link.key === key) stop();
   }

@@ -170,7 +170,7 @@ describe('two datacenters', () => {
     const dc2 = await start({ datacenter: 'dc2', join: [wire.port] });
     const written = dc2.federation.contract('dc1').write('ca.rotate', {}, { signal: never });
     await expect(dc2.federation.contract('dc3').write('ca.rotate', {}, { signal: never })).rejects.toMatchObject({
-      code: 'no_path', // nobody has told of such a datacenter
+      code: 'no_path', // no link has announced such a datacenter
     });
     wire.mode = 'pass';
     expect((await written).value).toMatchObject({ name: 'dc1' });

@@ -5,7 +5,7 @@ import { Nearest } from './nearest.ts';
 describe('the order of datacenters', () => {
   const at = (rtts: Readonly<Record<string, number>>) => (datacenter: string) => rtts[datacenter];
 
-  it('is that of the round-trip times, those that nobody measured last', () => {
+  it('is that of the round-trip times, unmeasured ones last', () => {
     const nearest = new Nearest();
     expect(nearest.update(['dc2', 'dc3', 'dc4'], at({ dc4: 5, dc3: 40 }))).toBe(true);
     expect(nearest.order).toEqual(['dc4', 'dc3', 'dc2']);

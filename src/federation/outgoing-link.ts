@@ -53,7 +53,7 @@ export interface OutgoingLinkDeps {
 }
 
 /**
- * Pauses between two tries grow this much longer where an address was only named by others, and nobody ever answered.
+ * Pauses between two tries grow this much longer where an address was only named by others, and never answered.
  */
 const HEARSAY_PAUSES = 10;
 

@@ -35,7 +35,7 @@ export interface RemoteDatacenterDeps {
   readonly linked: (signal: AbortSignal) => Promise<LinkCarrier>;
 }
 
-/** The text is the peer's. */
+/** The text is Consul's. */
 function noPath(datacenter: string): IsthmusError {
   return new IsthmusError('no_path', 'No path to datacenter', { details: { datacenter } });
 }
@@ -50,8 +50,8 @@ const RESUME_MS = 3_000;
 
 /**
  * Another datacenter through whichever link reaches it. Reads fail at once when none does, so that whoever asks can
- * turn to another datacenter; one that failed with one server is asked of another. Writes, which nobody else can take,
- * wait a moment for a link that was just lost or is just being made. A watch waits for a link, for ever, and goes on
+ * turn to another datacenter; one that failed with one server is asked of another. Writes must go to this one:
+ * they wait a moment for a link that was just lost or is being made. A watch waits for a link for ever, and goes on
  * over the next one when it breaks: its first message then is the whole answer again. It ends when it is aborted, or
  * when the other datacenter answers with an error that waiting does not heal.
  */

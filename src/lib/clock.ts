@@ -6,7 +6,7 @@ export interface Timer {
 /** Time, injected everywhere below the daemon so that tests can own it. Milliseconds since the Unix epoch. */
 export interface Clock {
   now(): number;
-  /** For ages: milliseconds since whenever, which nobody sets; they go on while the machine works. */
+  /** For ages: milliseconds since an unknown start, independent of the set time; they go on while the machine works. */
   steady(): number;
   /**
    * Calls `fire` once after `ms`, whatever happens to the time of day meanwhile. The timer does not keep the process

@@ -33,7 +33,7 @@ export function tryParseDuration(text: string): number | undefined {
   return sign * total;
 }
 
-/** As {@link tryParseDuration}, but throws the peer's text: `time: invalid duration "abc"`. */
+/** As {@link tryParseDuration}, but throws Consul's text: `time: invalid duration "abc"`. */
 export function parseDuration(text: string): number {
   const ms = tryParseDuration(text);
   if (ms === undefined) throw new IsthmusError('invalid_argument', `time: invalid duration ${JSON.stringify(text)}`);

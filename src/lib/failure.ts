@@ -49,7 +49,7 @@ export interface ListeningDeps {
   readonly closing: () => boolean;
 }
 
-/** Reports the end of a listener that nobody has closed. Attach it once it is open. */
+/** Reports a listener that ends without being closed. Attach it once it is open. */
 export function watchListening(socket: Listening, { what, failure, onPassing, closing }: ListeningDeps): void {
   socket.on('error', (error) => {
     if (closing()) return;

@@ -1,6 +1,6 @@
 /** One of the things that a {@link PerKeyLimit} counts. */
 export interface Slot {
-  /** Nobody else's need ends it any more: it has proved its worth. */
+  /** From here on it is never given up for another one: it has proved its worth. */
   keep(): void;
   /** Gives it back; a second time does nothing. */
   release(): void;

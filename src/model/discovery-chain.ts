@@ -141,7 +141,7 @@ export interface ServiceTarget {
 /** Where connections to a service go. */
 export interface ServiceTargets {
   readonly connectTimeoutMs: number;
-  /** For connections whose requests nobody looks into: one target, then what it fails over to. Never empty. */
+  /** For connections that are forwarded as bytes: one target, then what it fails over to. Never empty. */
   readonly targets: readonly ServiceTarget[];
   /** For requests, when the service's protocol has them. */
   readonly requests?: RequestTargets;

@@ -1,4 +1,4 @@
-/** What an agent tells of the Envoys that follow it. Own format; not part of Consul's API. */
+/** What an agent reports about the Envoys that follow it. Own format; not part of Consul's API. */
 
 /** What is known of an Envoy that follows this agent. */
 export interface EnvoyStatus {

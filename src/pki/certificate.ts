@@ -131,7 +131,7 @@ export function certificateToPem(certificate: Certificate): string {
   return toPem('CERTIFICATE', certificate.der);
 }
 
-/** SHA-1 of the certificate, hex pairs with colons: how the peer names roots. No security rests on it. */
+/** SHA-1 of the certificate, hex pairs with colons: how Consul names roots. No security rests on it. */
 export function fingerprintOf(certificate: Certificate): string {
   return colonHex(createHash('sha1').update(certificate.der).digest());
 }

@@ -127,14 +127,14 @@ export function keyIdOf(spki: Uint8Array): Buffer {
   return createHash('sha256').update(spki).digest();
 }
 
-/** Lower-case hex pairs with colons, as the peer writes key IDs, fingerprints and serial numbers. */
+/** Lower-case hex pairs with colons, as Consul writes key IDs, fingerprints and serial numbers. */
 export function colonHex(bytes: Uint8Array): string {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)
     .toString('hex')
     .replace(/..(?!$)/g, '$&:');
 }
 
-/** SEC 1 for EC (RFC 5915, written here as in {@link spkiOf}), PKCS #1 for RSA: what the peer writes. */
+/** SEC 1 for EC (RFC 5915, written here as in {@link spkiOf}), PKCS #1 for RSA: what Consul writes. */
 export function privateKeyToPem(key: KeyObject): string {
   const ec = ecNumbers(key);
   if (ec?.secret !== undefined) {

@@ -88,7 +88,8 @@ function checkPair(chain: readonly X509Certificate[], cert: PemText, key: PemTex
   try {
     fits = leaf.checkPrivateKey(createPrivateKey(key.text));
   } catch {
-    throw new IsthmusError('invalid_argument', `${key.from} holds no private key that can be read`); // and nothing of it is told
+    // Without the cause, which could quote the key.
+    throw new IsthmusError('invalid_argument', `${key.from} holds no private key that can be read`);
   }
   if (!fits)
     throw new IsthmusError('invalid_argument', `${key.from} is not the key of the certificate in ${cert.from}`);

@@ -339,7 +339,7 @@ describe('the guard', () => {
     expect(Object.keys(WRITES).sort()).toEqual(Object.keys(WRITE_TABLE).sort());
   });
 
-  it('shares what is left of an answer between tokens with the same grants, and with nobody else', async () => {
+  it('shares what is left of an answer between tokens with the same grants, and with no other token', async () => {
     const a = await tokenWith(SEES_WEB);
     const b = await acl.tokens.clone(a.AccessorID, 'b');
     answer = { index: 5, value: [node, { ...node, Node: 'n2' }] };
@@ -404,7 +404,7 @@ describe('the guard', () => {
     expect((await guard.write('ca.rotate', {}, options)).value).toBe('written');
   });
 
-  it('refuses a token of its own kind with the index, as the peer', async () => {
+  it('refuses a token of its own kind with the index, as Consul does', async () => {
     const error = await guard.read('acl.tokenSelf', {}, { signal, token: tokens.deleted }).catch((thrown) => thrown);
     expect(error).toBeInstanceOf(IsthmusError);
     expect(error).toMatchObject({ message: 'ACL not found', details: { index: 7 } });

@@ -96,7 +96,7 @@ describe('what only the leader does', () => {
     expect((await two.server.write('catalog.register', {} as never, { signal: never })).value).toBe('two');
   });
 
-  it('waits while nobody leads, and goes to the next leader', async () => {
+  it('waits while no server leads, and goes to the next leader', async () => {
     const one = await start('one');
     const two = await start('two');
     const three = await start('three');
@@ -108,7 +108,7 @@ describe('what only the leader does', () => {
     expect(await rotate(three)).toBe(next);
   });
 
-  it('is refused in the end when nobody leads, with the peer’s words', async () => {
+  it('is refused in the end when no server leads, with Consul’s words', async () => {
     const one = await start('one');
     const two = await start('two');
     one.process.pause(); // its lease lives, but nobody can ask it: it is not known to live

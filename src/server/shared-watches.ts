@@ -27,7 +27,7 @@ export class SharedWatches {
   readonly #shared = new Map<string, Shared>();
 
   constructor(clock: Clock) {
-    this.#tasks = createTaskGroup({ clock, onError: () => undefined }); // each reader is told
+    this.#tasks = createTaskGroup({ clock, onError: () => undefined }); // each reader gets the error
   }
 
   get size(): number {

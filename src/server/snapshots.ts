@@ -30,7 +30,7 @@ export interface SnapshotsDeps {
   readonly secrets: readonly SecretRows[];
   /** Seals what is kept in the clear. */
   readonly key: { make(): Buffer; present(): Buffer | undefined };
-  /** True while nobody has anything to lose: the store holds only what a new server writes by itself. */
+  /** True while there is nothing to lose: the store holds only what a new server writes by itself. */
   readonly isNew: () => boolean;
   /** Throws `permission_denied` unless the token has all rights. */
   readonly authorize: (options: CallOptions) => Promise<void>;

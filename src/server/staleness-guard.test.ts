@@ -37,7 +37,7 @@ function start() {
 const { signal } = new AbortController();
 const ARGS = { service: 'db' };
 
-describe('what other datacenters are told', () => {
+describe('what other datacenters get', () => {
   it('of instances is refused once the data is too old, until it is not', async () => {
     const test = start();
     test.lose();

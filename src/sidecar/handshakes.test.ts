@@ -200,7 +200,7 @@ describe('inbound, one connection each', () => {
     expect(await read(good)).toBe('hello');
   });
 
-  it('resets the peer when the application does not answer', async () => {
+  it('resets the caller when the application does not answer', async () => {
     const db = await bench.db(1); // nothing listens there
     await ended(proxy(db.address, bench.ca.leaf('web', 'dc1')));
     expect(db.sidecar.stats().refused).toEqual({ local_unreachable: 1 });

@@ -7,7 +7,7 @@ export type Direction = 'inbound' | 'outbound';
 /**
  * Why a connection was refused or given up:
  * - denied: an intention or the default policy · no_certificate, untrusted, expired, not_yet_valid, wrong_trust_domain,
- *   bad_identity: the peer's certificate · wrong_peer: another service or datacenter answered than was dialled
+ *   bad_identity: the other side's certificate · wrong_peer: another service or datacenter answered than was dialled
  * - plain_text, handshake_timeout, handshake_failed, hung_up: no TLS session came about
  * - limit: a bound of the sidecar · local_unreachable: the application behind the sidecar
  * - unreachable, no_instance: the other side · bad_answer: it answers with errors

@@ -68,7 +68,7 @@ describe('a target in a black hole', () => {
     const { web, near, way } = await twoTargets();
     await exchange(web.address, 'x');
     way.blackHole();
-    await near.source.put({ leaf: bench.ca.leaf('db', 'dc2') }); // its tunnels end, and nobody hears of it
+    await near.source.put({ leaf: bench.ca.leaf('db', 'dc2') }); // its tunnels end, and no caller notices
     while (near.sidecar.stats().inbound.tunnels > 0) await turn();
   });
 

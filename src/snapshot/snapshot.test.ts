@@ -152,7 +152,7 @@ describe('what is not a whole archive of this format', () => {
     ['no tar', gzipSync(Buffer.alloc(2_000, 1)), /is damaged: it is not a tar archive/],
     ['nothing', gzipSync(TAR_END), /is damaged: it is empty/],
     ['no metadata first', files(['state/00000001.jsonl', '']), /begins with "state/],
-    ["the peer's", files(['meta.json', '{}']), /a snapshot of another program/],
+    ["Consul's", files(['meta.json', '{}']), /a snapshot of another program/],
     [
       'an older format',
       files(['metadata.json', '{"Format":0,"ProgramVersion":"0.0.9"}']),

@@ -150,8 +150,8 @@ export interface Engine {
   keepLease(id: string): Promise<void>;
   revokeLease(id: string): Promise<void>;
   /**
-   * The whole store at one revision, page by page in key order, at least one page; writes go on meanwhile. Rows that
-   * hang on a lease are left out: they tell who is there now, which no other time can say.
+   * The whole store at one revision, page by page in key order, at least one page; writes go on meanwhile. Rows
+   * attached to a lease are left out: they say who is connected now, which is true of no other time.
    */
   snapshot(signal: AbortSignal): AsyncIterable<SnapshotPage>;
   /**

@@ -7,7 +7,7 @@ import type { Engine } from './engine.ts';
 /** A lease of the engine that is kept until it is released or lost. */
 export interface HeldLease {
   readonly id: string;
-  /** Aborts when the lease has ended or can't be known to live: what hangs on it may be gone. */
+  /** Aborts when the lease has ended or can't be known to live: what is attached to it may be gone. */
   readonly lost: AbortSignal;
   /** Stops keeping it and ends it at once, as far as the engine can be reached. */
   release(): Promise<void>;

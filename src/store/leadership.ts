@@ -9,7 +9,7 @@ import { type HeldLease, holdLease } from './held-lease.ts';
 import type { Store } from './store.ts';
 import type { Table } from './table.ts';
 
-/** Who leads. One row, which hangs on the leader's lease and is never written again while it leads. */
+/** Who leads. One row, which is attached to the leader's lease and is never written again while it leads. */
 export interface LeaderRow {
   /** Node ID and name of the server. */
   readonly id: string;
@@ -183,7 +183,7 @@ class LeadershipService implements Leadership {
     this.#become('idle');
   }
 
-  /** Leads until it has lost that, or waits until nobody leads and tries to. */
+  /** Leads until it has lost that, or waits until no server leads and tries to. */
   async #round(signal: AbortSignal): Promise<void> {
     if (this.#term === undefined) {
       await this.#until(() => this.leader() === undefined, signal);

@@ -8,12 +8,12 @@ interface Held {
   ending: boolean;
 }
 
-/** The live leases of an engine, the keys that hang on them, and the timers that end them. */
+/** The live leases of an engine, the keys attached to them, and the timers that end them. */
 export class Leases {
   readonly #clock: Clock;
   readonly #onExpired: (id: string) => void;
   readonly #leases = new Map<string, Held>();
-  /** Which lease a key hangs on. */
+  /** Which lease a key is attached to. */
   readonly #owner = new Map<string, string>();
 
   /** @param onExpired told once when a lease ran out; from then on it takes no keys and can't be kept. */
@@ -46,7 +46,7 @@ export class Leases {
     return this.#leases.has(id);
   }
 
-  /** The lease that `key` hangs on. */
+  /** The lease that `key` is attached to. */
   of(key: string): string | undefined {
     return this.#owner.get(key);
   }

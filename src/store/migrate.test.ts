@@ -18,7 +18,7 @@ async function filled(clock: FakeClock): Promise<MemoryEngine> {
 
 const run = (from: Engine, to: Engine, force = false): Promise<Migration> => migrate({ from, to, force, signal });
 
-it('moves rows with their revisions and the epoch, and leaves out what hangs on a lease', async () => {
+it('moves rows with their revisions and the epoch, and leaves out what is attached to a lease', async () => {
   const clock = new FakeClock();
   const [from, to] = [await filled(clock), new MemoryEngine(clock)];
   const steps: string[] = [];

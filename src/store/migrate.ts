@@ -23,13 +23,13 @@ export interface Migration {
   readonly toRevision: number;
 }
 
-/** Of every server that is in use; the row hangs on the leader's lease. */
+/** Of every server that is in use; the row is attached to the leader's lease. */
 const LEADERSHIP = 'leadership/';
 
 /**
  * Moves a store into another engine: all rows with their revisions, and the epoch, so that whoever followed the one can
- * follow the other. The target shows all of it or nothing. What hangs on a lease stays behind: it tells who is there
- * now.
+ * follow the other. The target shows all of it or nothing. What is attached to a lease stays behind: it says who is
+ * connected now.
  */
 export async function migrate(options: MigrateOptions): Promise<Migration> {
   const { from, to, force, signal, onProgress } = options;

@@ -36,7 +36,7 @@ export interface Tx {
   get<T>(table: Table<T>, key: string): T | undefined;
   /** The stored row, with its revisions; own writes are not seen. */
   row<T>(table: Table<T>, key: string): Stored<T> | undefined;
-  /** @param lease the row is deleted when this lease ends; without one the row hangs on none. */
+  /** @param lease the row is deleted when this lease ends; without one the row stays until it is deleted. */
   put<T>(table: Table<T>, entity: NoInfer<T>, lease?: string): void;
   delete<T>(table: Table<T>, key: string): void;
 }

@@ -18,7 +18,7 @@ describe('topics', () => {
     expect([topics.index(['a']), topics.index(['b']), topics.index(['c'])]).toEqual([6, 7, 6]);
   });
 
-  it('wake those who wait for them and nobody else', async () => {
+  it('wake those who wait for them and no others', async () => {
     const topics = new Topics();
     const woken: string[] = [];
     const a = topics.wait(['a'], 1, never).then((index) => woken.push(`a${index}`));

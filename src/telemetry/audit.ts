@@ -31,8 +31,8 @@ interface Sink {
 }
 
 /**
- * Who changed what, as JSON lines in the shape of the peer's audit log. A record that can't be written is counted and
- * told once in the log; the request that it is about goes on.
+ * Who changed what, as JSON lines in the shape of Consul's audit log. A record that can't be written is counted and
+ * logged once; the request that it is about goes on.
  */
 export function createAudit({ sinks, clock, log, metrics }: AuditDeps): AuditLog {
   const records = metrics.counter({
@@ -85,7 +85,7 @@ export function createAudit({ sinks, clock, log, metrics }: AuditDeps): AuditLog
   };
 }
 
-/** As the peer's events, with a verdict. */
+/** As Consul's events, with a verdict. */
 function toLine(record: AuditRecord, time: string): unknown {
   const { kind, accessor, operation, endpoint, target, remote, datacenter, node, status, verdict, error } = record;
   return {

@@ -34,7 +34,7 @@ export interface RootLogger extends Logger {
   setLevel(level: LogLevel): void;
 }
 
-/** The level that a configuration's text means, with the names that the peer knows; `undefined` when it means none. */
+/** The level that a configuration's text means, with the names that Consul knows; `undefined` when it means none. */
 export function parseLogLevel(text: string): LogLevel | undefined {
   const level = text.toLowerCase();
   if (level === 'trace') return 'debug';

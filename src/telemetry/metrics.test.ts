@@ -37,7 +37,7 @@ it('writes what Prometheus scrapes', async () => {
   expect(await metrics.prometheus()).not.toContain('datacenter="a"');
 });
 
-it("answers in the shape of the peer's endpoint", async () => {
+it("answers in the shape of Consul's endpoint", async () => {
   const clock = new FakeClock();
   const metrics = createMetrics({ clock, process: false });
   const bytes = metrics.counter({ name: 'isthmus_bytes_total', help: 'Bytes.', labels: ['direction'] });

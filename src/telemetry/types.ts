@@ -62,7 +62,7 @@ export const noMetrics: Metrics = {
 };
 
 /**
- * A change that somebody asked for, and what became of it. Never a secret: whose token it was is told by its accessor.
+ * A change that somebody asked for, and what became of it. Never a secret: the accessor shows whose token it was.
  */
 export interface AuditRecord {
   /** `http`: asked of this agent; `rpc`: brought by another server. */

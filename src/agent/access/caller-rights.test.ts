@@ -130,7 +130,7 @@ it('takes the recovery token without asking anybody', async () => {
   expect(servers.begun).toBe(0);
 });
 
-it('no longer follows a token that nobody uses', async () => {
+it('no longer follows a token that is no longer used', async () => {
   servers.set('secret', grants('write'));
   await mayWrite(callersWith());
   expect(servers.open).toBe(1);

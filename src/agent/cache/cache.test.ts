@@ -275,7 +275,7 @@ describe('leaf manager', () => {
     expect(server.signed).toHaveLength(tries + 1);
   });
 
-  it('drops a leaf that nobody wants any more instead of renewing it', async () => {
+  it('drops a leaf that is no longer in use instead of renewing it', async () => {
     const { clock, server, leaves, signal } = await start({ idleMs: HOUR });
     await leaves.get('web', { signal });
     await clock.advance(LIFE_MS * 2);

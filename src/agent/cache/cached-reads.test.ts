@@ -103,7 +103,7 @@ it('answers in time although no server does', async () => {
   await asked;
 });
 
-it('no longer follows what nobody asks for', async () => {
+it('no longer follows what is no longer asked for', async () => {
   servers.set('', 1);
   await read();
   expect(servers.open).toBe(1);

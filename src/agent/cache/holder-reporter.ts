@@ -41,7 +41,7 @@ export interface HolderReporterDeps {
 export interface HolderReporterOptions {
   /** A report is made at least this often, milliseconds. Default 30,000. */
   readonly intervalMs?: number;
-  /** During a rotation, the first change is told at once, those after it this long apart, milliseconds. Default 20. */
+  /** In a rotation, the first change is reported at once, those after it this long apart, milliseconds. Default 20. */
   readonly collectMs?: number;
 }
 

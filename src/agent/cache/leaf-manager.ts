@@ -35,7 +35,7 @@ export interface LeafManagerDeps {
 export interface LeafManagerOptions {
   /** Background re-issues at the same time. Default 16. */
   readonly concurrency?: number;
-  /** A leaf that nobody asked for or follows this long is not renewed. Default 72 hours. */
+  /** A leaf that was not asked for or followed this long is not renewed. Default 72 hours. */
   readonly idleMs?: number;
   /** Leaves held at most. Default 20,000. */
   readonly maxLeaves?: number;
@@ -309,7 +309,7 @@ export class LeafManager implements Service {
       leaf.issuing = this.#sign(leaf, reason).finally(() => {
         leaf.issuing = undefined;
       });
-      leaf.issuing.catch(() => undefined); // whoever waited may have gone; it was told where it failed
+      leaf.issuing.catch(() => undefined); // whoever waited may have gone; the failure was reported already
     }
     return leaf.issuing;
   }
@@ -375,7 +375,7 @@ export class LeafManager implements Service {
     this.#changed();
   }
 
-  /** Plans another try, unless nobody is there to want it; returns the pause. */
+  /** Plans another try, unless the leaf is no longer in use; returns the pause. */
   #retryLater(leaf: Leaf): number {
     const pause = Math.min(leaf.backoff.next(), longestRetry(leaf.life));
     if (leaf.life === undefined && leaf.held.followers === 0) this.#leaves.delete(leaf.service);

@@ -46,7 +46,7 @@ function sidecarOf(serviceId: string, local: LocalServices): string {
   return id;
 }
 
-/** A sidecar that nobody registered, as its registration would be. */
+/** A sidecar that is not registered, as its registration would be. */
 function standalone(service: string, upstreams: readonly string[]): NodeService {
   if (service === '') throw new IsthmusError('invalid_argument', 'a standalone proxy must name its service');
   return {

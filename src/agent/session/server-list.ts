@@ -4,7 +4,7 @@ import { IsthmusError } from '../../lib/errors.ts';
 import { keep } from '../../lib/kept-file.ts';
 import type { Logger } from '../../telemetry/types.ts';
 
-/** A server of the datacenter as the servers tell of it. */
+/** A server of the datacenter as the servers report it. */
 export interface KnownServer {
   readonly node: string;
   readonly nodeId: string;

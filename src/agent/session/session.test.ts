@@ -145,7 +145,7 @@ type Known = readonly string[] | 'gone' | 'away';
 
 /**
  * Tokens by their secret: the nodes that each may write.
- * @param options.elsewhere only the primary knows them: nothing tells of a change
+ * @param options.elsewhere only the primary knows them: no event reports a change
  */
 function tokens(known: Record<string, Known>, { elsewhere = false } = {}) {
   const listeners = new Set<() => void>();
@@ -348,7 +348,7 @@ describe('a session', () => {
 describe('a node belongs to the key that first held it', () => {
   const newKey = (): NodeKey => readNodeKey(generateNodeKey());
 
-  it('its agent comes back at once, at another server, and after it was lost; nobody else ever does', async () => {
+  it('its agent comes back at once, at another server, and after it was lost; no other agent ever does', async () => {
     const [a, b] = [await server('s1'), await server('s2', {}, { nodeTimeoutMs: LOST_MS })];
     const key = newKey();
     await agent('n1', [a.address], { key });

@@ -6,7 +6,7 @@ import { type MetricsOptions, metricsResources } from './metrics-listeners.ts';
 import { statsConfig, statsSinks } from './stats.ts';
 import { fillTemplate } from './template.ts';
 
-/** What an Envoy is told at its start; everything else comes over xDS. */
+/** What an Envoy is configured with at its start; everything else comes over xDS. */
 export interface BootstrapOptions {
   readonly proxyId: string;
   /** Service that it stands for, as statistics and logs name it. */

@@ -91,7 +91,7 @@ describe('who may follow a table', () => {
     expect((await follow(ACL_POLICIES, 'unknown')).first).toBe('ACL not found');
   });
 
-  it('is everybody with the role, and the peer’s rules', async () => {
+  it('is everybody with the role, and Consul’s rules', async () => {
     const { SecretID } = await acl.tokens.create({ Roles: [{ Name: REPLICATION_ROLE }] });
     const peer = await secretWith(
       'acl = "write" operator = "write" service_prefix "" { policy = "read" intentions = "read" }',

@@ -4,7 +4,7 @@ import { canonicalNames } from './canonical-names.ts';
 
 const never = new AbortController().signal;
 
-it('logs each entry, and a store that refuses keeps nobody from starting', async () => {
+it('logs each entry, and starts although the store refuses', async () => {
   const lines: string[] = [];
   const log = {
     ...noLog,

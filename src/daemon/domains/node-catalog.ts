@@ -2,7 +2,7 @@ import type { Catalog } from '../../domain/catalog/catalog.ts';
 import { nodeKey } from '../../domain/catalog/tables.ts';
 import type { NodeCatalog } from '../../domain/nodes/nodes.ts';
 
-/** The check of a node's own life; the words are the peer's. */
+/** The check of a node's own life; the words are Consul's. */
 export const ALIVE_CHECK = {
   CheckID: 'serfHealth',
   Name: 'Serf Health Status',

@@ -27,7 +27,7 @@ const ALIVE = 1;
 const GOSSIP_STATUS = ['none', 'alive', 'leaving', 'left', 'failed'];
 
 /**
- * Questions about the servers, in the peer's words. The store is not in the servers, so there is no quorum among them:
+ * Questions about the servers, in Consul's words. The store is not in the servers, so there is no quorum among them:
  * each could lead ("votes"), one does, and all but one may be lost.
  */
 export function createOperatorReads(deps: OperatorDeps) {
@@ -35,7 +35,7 @@ export function createOperatorReads(deps: OperatorDeps) {
   const isLeader = ({ member }: ServerMember): boolean => member.Tags.id === deps.leader()?.id;
   const addressOf = ({ member: { Addr, Tags } }: ServerMember): string =>
     formatAddress({ address: Addr, port: Number(Tags.port) });
-  /** In the order in which the peer lists them, by address. */
+  /** In the order in which Consul lists them, by address. */
   const alive = (): readonly string[] => deps.servers().filter(isAlive).map(addressOf).sort();
 
   const health = (server: ServerMember) => {

@@ -40,7 +40,7 @@ export function readInvitation(options: SecurityOptions): Invitation {
   return invitation;
 }
 
-/** Uses an invitation; tries again while nobody is reached, and gives up at once when it is refused. */
+/** Uses an invitation; tries again while no server is reached, and gives up at once when it is refused. */
 export async function useInvitation(
   { addresses, datacenter, domain, fingerprint, secret }: Invitation,
   joiner: { readonly options: SecurityOptions; readonly csr: string; readonly clock: Clock; readonly log: Logger },

@@ -3,7 +3,7 @@ import type { Federation } from '../../federation/federation.ts';
 import { IsthmusError } from '../../lib/errors.ts';
 
 /**
- * Takes a member that has failed for one that left; a living one is left alone. Throws `rejected` with the peer's text.
+ * Takes a member that has failed for one that left; a living one is left alone. Throws `rejected` with Consul's text.
  */
 export async function forceLeave(
   nodes: Pick<Nodes, 'member' | 'left' | 'forget'>,

@@ -48,7 +48,7 @@ async function start(federated: boolean) {
 }
 
 describe('services without a WAN address', () => {
-  it('are told once each', async () => {
+  it('are logged once each', async () => {
     const { register, warned } = await start(true);
     await register('bare');
     await register('bare', { Port: 2 });
@@ -63,7 +63,7 @@ describe('services without a WAN address', () => {
     ]);
   });
 
-  it('are nobody’s business in a datacenter that stands alone, until another one joins', async () => {
+  it('are not logged in a datacenter that stands alone, until another one joins', async () => {
     const { register, warned, join } = await start(false);
     await register('bare');
     expect(warned).toEqual([]);

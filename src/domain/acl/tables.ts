@@ -21,7 +21,7 @@ export type AclState =
   | { readonly key: 'initial-management'; readonly accessor: string }
   | { readonly key: 'policy-names' | 'role-names' | SecretsKey };
 
-/** Topics that tell of a change of what tokens may do. */
+/** Topics that announce a change of what tokens may do. */
 export const TOKENS_TOPIC = 'acl-tokens-shown';
 export const POLICIES_TOPIC = 'acl-policies-shown';
 export const ROLES_TOPIC = 'acl-roles-shown';

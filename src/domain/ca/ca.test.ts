@@ -18,7 +18,7 @@ const ID = /^[0-9a-f]{2}(:[0-9a-f]{2}){19}$/;
 const KEY_ID = /^[0-9a-f]{2}(:[0-9a-f]{2}){31}$/;
 
 describe('the primary', () => {
-  it('makes one root and answers as the peer does', async () => {
+  it('makes one root and answers as Consul does', async () => {
     const clock = new FakeClock();
     const dc1 = await startCa('dc1', clock);
     const roots = dc1.roots();
@@ -327,7 +327,7 @@ describe('a secondary', () => {
 });
 
 describe('a rotation', () => {
-  it('with nobody to wait for is through at once; the old root goes after its drain', async () => {
+  it('with no agent to wait for is done at once; the old root goes after its drain', async () => {
     const clock = new FakeClock();
     const dc1 = await startCa('dc1', clock);
     const old = dc1.roots().ActiveRootID;

@@ -135,7 +135,7 @@ export function createCa(deps: CaDeps, options: CaOptions = {}): Ca {
   const onFailure = (what: string, error: IsthmusError, retryInMs?: number): void => {
     if (RENEWALS.has(what)) meters.failures.add();
     const fields = { error: error.message, code: error.code, ...(retryInMs === undefined ? {} : { retryInMs }) };
-    // The same failure again and again is told once, until something has worked.
+    // The same failure again and again is logged once, until something has worked.
     if (told.get(what) === error.message) log.debug(`${what} failed again`, fields);
     else log.warn(`${what} failed`, fields);
     told.set(what, error.message);
@@ -234,7 +234,7 @@ export function createCa(deps: CaDeps, options: CaOptions = {}): Ca {
   let endJumps = (): void => undefined;
   let endDuty = async (): Promise<void> => undefined;
 
-  /** A root may have been replaced meanwhile: what is signed under the old one then would be known to nobody. */
+  /** A root may have been replaced meanwhile: no agent would trust what is signed under the old one then. */
   function refuseWhenBlind(): void {
     const { connected, lastMs } = store.contact();
     if (connected || lastMs <= MAX_BLIND_MS) return;
@@ -295,7 +295,7 @@ export function createCa(deps: CaDeps, options: CaOptions = {}): Ca {
         inventory.started();
         if (isPrimary && leadership.leading) await manager.bootstrap();
         signer.refresh(now());
-        if (tables.config.get(ONLY) !== undefined) void signer.current; // an unreadable key is told at the start
+        if (tables.config.get(ONLY) !== undefined) void signer.current; // an unreadable key is reported at the start
         unhook = store.onCommit((commit) => {
           if (commit.changes.some((change) => SIGNING_TABLES.has(change.table))) {
             signer.refresh(now());

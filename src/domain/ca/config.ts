@@ -28,7 +28,7 @@ export const DEFAULT_CONFIG: Readonly<Record<string, unknown>> = {
   RotationPeriod: '2160h',
 };
 
-/** Not the peer's 50: a signature costs a thirtieth here. */
+/** Not Consul's 50: a signature costs a thirtieth here. */
 const DEFAULT_CSR_MAX_PER_SECOND = 1_000;
 
 const HOUR = 3_600_000;

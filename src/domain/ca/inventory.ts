@@ -34,7 +34,7 @@ export class Inventory {
     this.#startedAt = deps.now();
   }
 
-  /** While the server was down nobody could report: silence counts from the start on. */
+  /** While the server was down no agent could report: silence counts from the start on. */
   started(): void {
     this.#startedAt = this.#now();
   }
@@ -47,7 +47,7 @@ export class Inventory {
     const after = toRow(report, now);
     const isKnown = (before: HolderRow | undefined): boolean =>
       before !== undefined && now - before.seenAt < refresh && sameReport(before, after);
-    if (isKnown(this.#tables.holders.get(key)?.value)) return; // by far most of them: nobody is asked
+    if (isKnown(this.#tables.holders.get(key)?.value)) return; // by far most of them: no request needed
     await this.#store.transact((tx) => {
       const before = tx.get(this.#tables.holders, key);
       if (after.verifiers === 0 && Object.keys(after.leavesByRoot).length === 0) {
@@ -99,7 +99,7 @@ export class Inventory {
   }
 
   #isStale(row: HolderRow, now: number): boolean {
-    if (this.#tables.roots.size < 2) return false; // between rotations nobody needs to report
+    if (this.#tables.roots.size < 2) return false; // between rotations no report is needed
     const began = Math.max(...allRoots(this.#tables).map((root) => root.createdAt));
     return now - Math.max(row.seenAt, this.#startedAt, began) > this.#options.holderTtlMs;
   }

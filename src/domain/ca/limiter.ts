@@ -12,19 +12,19 @@ export interface Applicant {
 
 interface Waiting extends Applicant {
   readonly order: number;
-  /** The moment that it was told to come back. */
+  /** The moment at which it was asked to come back. */
   slot: number;
 }
 
 const SECOND = 1_000;
-/** Whoever has not come this long after its slot has lost its place: clients of HTTP are told whole seconds. */
+/** Whoever has not come this long after its slot has lost its place: clients of HTTP get whole seconds. */
 const GRACE_MS = 2_000;
-/** Places kept; whoever comes above it is told when the line will have been served, and keeps no place in it. */
+/** Places kept; whoever comes above it learns when the line will have been served, and keeps no place in it. */
 const MAX_WAITING = 65_536;
 
 /**
  * Never more signatures in any second than the operator configured. Those above it stand in line, which orders them by
- * need and not by luck: first who has no certificate, then who has the least life left. Each is told the moment at
+ * need and not by luck: first who has no certificate, then who has the least life left. Each gets the moment at
  * which it is its turn; somebody with more need who comes later may still move it back.
  */
 export class SignatureLimiter {

@@ -117,7 +117,7 @@ export class PrimaryManager {
     });
   }
 
-  /** The clock was set: times of before that lie ahead now are nobody's to wait for. */
+  /** The clock was set: earlier times that now lie ahead are not waited for. */
   pullBack(): Promise<void> {
     return this.#mutex.run(async () => {
       const { store, tables, clock } = this.#deps;
@@ -137,7 +137,7 @@ export class PrimaryManager {
     });
   }
 
-  /** True when a root that signs or is to sign was made while the clock was ahead: nobody accepts it yet. */
+  /** True when a root that signs or is to sign was made while the clock was ahead: no one accepts it yet. */
   #isAhead(): boolean {
     const now = this.#deps.clock.now();
     return allRoots(this.#deps.tables).some((root) => root.state !== 'old' && root.generated && now < root.notBefore);

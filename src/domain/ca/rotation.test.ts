@@ -16,7 +16,7 @@ const MINUTE = 60_000;
 const HOUR = 3_600_000;
 
 /**
- * An agent with one sidecar, as far as the CA sees it: holds the roots it was told of, renews when the root changes.
+ * An agent with one sidecar, as far as the CA sees it: holds the roots it received, renews when the root changes.
  */
 class Holder {
   readonly name: string;
@@ -351,7 +351,7 @@ describe('over the months', () => {
     },
   );
 
-  it('an intermediate that can’t be renewed is retried with backoff, told, and no leaf outlives it', async () => {
+  it('an intermediate that can’t be renewed is retried with backoff, logged, and no leaf outlives it', async () => {
     const clock = new FakeClock();
     const config = { LeafCertTTL: '1h', IntermediateCertTTL: '3h', RotationPeriod: '0' };
     const dc1 = await startCa('dc1', clock, { initialConfig: { config } });

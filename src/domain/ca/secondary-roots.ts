@@ -7,7 +7,7 @@ import { type CaTables, ONLY, type RootRow, type RootState, rootKey } from './ta
 
 /**
  * Takes the primary's roots over, keeping what is this datacenter's own: which root it signs under changes only with
- * its intermediate, so that nobody asks for a leaf under a root that can't be had here yet.
+ * its intermediate, so that no agent asks for a leaf under a root that can't be had here yet.
  */
 export function mergeRoots(tx: Tx, tables: CaTables, roots: CaRoots, leafTtlMs: number, now: number): void {
   const current = tx.get(tables.intermediate, ONLY)?.rootId;

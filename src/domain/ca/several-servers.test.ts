@@ -148,7 +148,7 @@ describe('CA keys that are encrypted at rest', () => {
     await expect(start('two')).rejects.toMatchObject({ message: text });
   });
 
-  it('stop a server without the key from signing under a later one, and that is told', async () => {
+  it('stop a server without the key from signing under a later one, and that is logged', async () => {
     const told: unknown[] = [];
     const log: Logger = { ...noLog, warn: (...entry) => told.push(entry), child: () => log };
     const one = await start('one', undefined, log);

@@ -101,7 +101,7 @@ describe('who is woken', () => {
     expect(await woken(watched(), change)).toEqual(['health api', 'node b', 'nodes', 'service api']);
   });
 
-  it('by a registration that changes nothing: nobody, and nothing is written', async () => {
+  it('by a registration that changes nothing: no watch, and nothing is written', async () => {
     const before = store.revision;
     expect(await woken(watched(), () => catalog.register(instance('a', 'web')))).toEqual([]);
     expect(await woken(watched(), () => catalog.deregister({ Node: 'zz' }))).toEqual([]);

@@ -57,7 +57,7 @@ describe('coordinates of nodes', () => {
     expect(catalog.distance('s1', 'unmeasured')).toBe(Number.POSITIVE_INFINITY);
   });
 
-  it('of nodes that nobody knows are dropped, and go with their node', async () => {
+  it('of unknown nodes are dropped, and go with their node', async () => {
     await catalog.updateCoordinate({ Node: 'stranger', Coord: coordinateAt(1, 0) });
     await catalog.deregister({ Node: 'far' });
     expect(names()).toEqual(['near', 's1']);

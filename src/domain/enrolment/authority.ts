@@ -40,7 +40,7 @@ export interface TransportDeps {
   readonly encryptionKey?: Buffer;
   /** Life of an agent's certificate, milliseconds. */
   readonly certMs: number;
-  /** False where the certificates of the server ports come from files: nobody is invited there. */
+  /** False where the certificates of the server ports come from files: there are no invitations then. */
   readonly managed: boolean;
   /** host:port of this datacenter's servers, as who is invited reaches them. */
   readonly addresses: (kind: InvitationKind) => readonly string[];
@@ -331,7 +331,7 @@ export class TransportAuthority {
     const validity = { notBefore: now - BACKDATE_MS, notAfter: now + certMs };
     const { pem } = signAgentCert(issuer, { spki, role, datacenter, domain, moreNames, ...validity });
     const chain = row.issuer === row.root ? pem : pem + row.issuer;
-    verifyChain(parseChain(chain), parseChain(row.root), now); // nothing is handed out that nobody would accept
+    verifyChain(parseChain(chain), parseChain(row.root), now); // nothing is handed out that would be refused
     return { chain, root: row.root };
   }
 

@@ -219,7 +219,7 @@ describe('tokens', () => {
   };
   const verdicts = () => world.intentions.reads['intentions.verdicts'].produce({ destination: 'web' });
 
-  it('are told of with those that issue them, anew when these change; an issuer that is needed stays', async () => {
+  it('are delivered with those that issue them, anew when these change; an issuer that is needed stays', async () => {
     const { apply, entries } = world;
     await apply(jwt({ Issuer: 'one' }));
     await apply(NEEDS);
@@ -236,7 +236,7 @@ describe('tokens', () => {
     expect(verdicts()).not.toHaveProperty('providers');
   });
 
-  it('need a service whose requests are told apart', async () => {
+  it('need a service of an HTTP protocol', async () => {
     await world.apply(jwt({}));
     await world.apply(defaults({ Protocol: 'tcp' }));
     await expect(world.apply({ ...NEEDS, Sources: [{ Name: 'a', Action: 'allow' }] })).rejects.toThrow(

@@ -12,7 +12,7 @@ export function compileTargets(lookup: EntryLookup, service: string, options: Ch
   return { ...connections, requests: { chain, targets: Object.values(chain.Targets).map(targetOf) } };
 }
 
-/** The targets for connections whose requests nobody looks into: what routers and splitters say is left out. */
+/** The targets for connections that are forwarded as bytes: what routers and splitters say is left out. */
 function compileConnections(lookup: EntryLookup, service: string, options: ChainOptions): ServiceTargets {
   const { StartNode, Nodes, Targets }: DiscoveryChain = compileChain(lookup, service, {
     ...options,

@@ -17,7 +17,7 @@ export function explain(pair: IntentionPair, context: ExplainContext, request?: 
   const { verdicts } = context;
   const [rule, ...shadowed] = matchingRules(verdicts, pair.source, pair.sourceDatacenter || undefined);
   const byRequest = rule?.requests !== undefined;
-  const verdict = byRequest && request !== undefined ? judged(pair, verdicts, request) : undefined;
+  const verdict = byRequest && request !== undefined ? evaluated(pair, verdicts, request) : undefined;
   const allowed = verdict?.allowed ?? (rule?.action ?? verdicts.defaultAction) === 'allow';
   return {
     Source: pair.source,
@@ -45,7 +45,7 @@ function reasonOf(rule: VerdictRule | undefined, verdicts: Verdicts): string {
 }
 
 /** Without tokens: what they hold only the sidecar sees. */
-function judged(pair: IntentionPair, verdicts: Verdicts, request: ExplainedRequest): PermissionVerdict {
+function evaluated(pair: IntentionPair, verdicts: Verdicts, request: ExplainedRequest): PermissionVerdict {
   const { method = 'GET', path, headers = [] } = request;
   const lines = headers.map((line): readonly [string, string] => {
     const colon = line.indexOf(':');

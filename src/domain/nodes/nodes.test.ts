@@ -132,9 +132,9 @@ it('the keeper marks the nodes of a server that died, unless another one has the
   expect([status('stays'), status('moves')]).toEqual(['failed', 'alive']);
 });
 
-it('the keeper gives nodes time to come back before it judges them, then removes those that stay away', async () => {
+it('the keeper gives nodes time to come back before it checks them, then removes those that stay away', async () => {
   await nodes.begin(info('a'), 'first', lease);
-  await store.transact((tx) => tx.delete(nodes.tables.nodeSessions, 'a')); // ended while nobody led
+  await store.transact((tx) => tx.delete(nodes.tables.nodeSessions, 'a')); // ended while no server led
   keep();
   await clock.advance(OPTIONS.graceMs - 1);
   expect(status('a')).toBe('alive');
@@ -159,7 +159,7 @@ it('a second keeper finds nothing left to write', async () => {
   expect(store.revision).toBe(revision);
 });
 
-it('the keeper takes nobody for lost whose session is written anew a moment after a restore', async () => {
+it('the keeper does not take a node for lost whose session is written anew a moment after a restore', async () => {
   keep();
   await clock.advance(OPTIONS.graceMs);
   await nodes.begin(info('a'), 'first', lease);

@@ -43,7 +43,7 @@ export function complete(id: string, request: QueryRequest): QueryEntity {
   };
 }
 
-/** Throws `rejected` with the peer's texts. */
+/** Throws `rejected` with Consul's texts. */
 export function validate(query: QueryEntity): void {
   const fault = faultOf(query);
   if (fault !== undefined) throw rejected(`Invalid prepared query: ${fault}`);

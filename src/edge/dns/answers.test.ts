@@ -46,7 +46,7 @@ describe('answers of servers', () => {
     return { answers, ask };
   }
 
-  it('are asked for once and followed until nobody wants them', async () => {
+  it('are asked for once and followed until they are no longer asked for', async () => {
     const { answers, ask } = start(FOREVER);
     const first = Promise.all([ask(), ask()]);
     tell({ value: ['one'], index: 1 });

@@ -137,7 +137,7 @@ describe('cookies', () => {
     return option?.data === undefined ? undefined : Buffer.from(option.data);
   };
 
-  it('are given to who asks with one, over UDP and TCP, and to nobody else', async () => {
+  it('are given to who asks with one, over UDP and TCP, and to no other client', async () => {
     const { port } = await bed.serve(() => many(1));
     const given = optionOf(await udp(port, question('a.consul', 'A', edns(1_232, client))));
     expect([given?.length, given?.subarray(0, 8)]).toEqual([24, client]);

@@ -21,7 +21,7 @@ describe('recursors', () => {
     await bed.stop();
   });
 
-  /** Takes questions and does with them what it is told to; counts them. */
+  /** Answers questions as `answer` says, and counts them. */
   async function peculiar(answer: (message: Buffer) => readonly Buffer[]): Promise<{ port: number; asked: number }> {
     const socket = createSocket('udp4');
     const found = { port: 0, asked: 0 };

@@ -79,7 +79,7 @@ export class Recursors {
       socket.on('message', (message) => {
         if (isAnswerTo(message, request)) resolve(message);
       });
-      // A connected socket takes datagrams of nobody else.
+      // A connected socket takes datagrams of this server only.
       socket.connect(port, host, () => socket.send(request));
       return () => socket.close();
     });

@@ -133,7 +133,7 @@ describe('the resolver', () => {
     expect([srv?.data, srv?.extra]).toMatchObject([{ target: 'db.example.com', port: 5_432 }, []]);
   });
 
-  it('answers a question for the name itself, and asks nobody where it leads', async () => {
+  it('answers a question for the name itself, and sends no query for where it leads', async () => {
     const only = resolver(() => ({ value: [instance('ext', 'db.example.com.')] }), {}, ['127.0.0.1:1']);
     expect((await ask(only, 'db.service.consul', 'CNAME'))?.answers).toMatchObject([
       { data: { type: 'CNAME', target: 'db.example.com' } },

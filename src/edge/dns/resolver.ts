@@ -276,7 +276,7 @@ export class Resolver {
     return value.includes(datacenter) ? FAILURE : this.#nothing(domain, RCODE.nxDomain);
   }
 
-  /** What does not exist is told with how long that may be remembered. */
+  /** A negative answer, with how long it may be cached. */
   #nothing(domain: string, rcode: number): Reply {
     return { rcode, authoritative: true, answers: [], authorities: [this.#soa(domain)] };
   }

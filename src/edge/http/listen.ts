@@ -36,7 +36,7 @@ export interface ListenDeps {
   readonly clock: Clock;
   /** Looks at connections first. */
   readonly direct: DirectConnections;
-  /** Takes the end of a listener that nobody has closed. */
+  /** Gets the failure when a listener ends without being closed. */
   readonly failure: Failure;
   readonly onPassing: (error: Error) => void;
   readonly closing: () => boolean;

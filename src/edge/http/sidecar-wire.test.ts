@@ -588,7 +588,7 @@ describe('proxy configuration', () => {
     });
   });
 
-  it('serves a proxy that nobody registered', async () => {
+  it('serves a proxy that is not registered', async () => {
     const all = start();
     answerAll(all);
     const { seen } = await open(all.configs, {

@@ -30,7 +30,7 @@ import type { StreamStatus } from './status.ts';
 export interface XdsServerDeps {
   /** Guarded: a feed is for whoever may write the service behind the proxy. */
   readonly feeds: ProxyFeeds;
-  /** Takes the end of a listener that nobody has closed. */
+  /** Gets the failure when a listener ends without being closed. */
   readonly failure: Failure;
   readonly clock: Clock;
   readonly log: Logger;

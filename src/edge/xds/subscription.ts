@@ -117,7 +117,7 @@ export class Subscriptions {
   }
 }
 
-/** `type_url` of a message: Envoy asks for nothing else than what it was told of. */
+/** `type_url` of a message: Envoy asks only for types that its configuration names. */
 export function unknownType(url: string): IsthmusError {
   const known = Object.values(XDS_TYPE_INFO).map(({ service }) => service);
   return new IsthmusError(

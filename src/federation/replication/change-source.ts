@@ -26,7 +26,7 @@ export interface ChangeSourceDeps {
 /** Rows in one message at most, and the size from which on a message is sent, bytes. */
 const MAX_ROWS = 1_000;
 const MAX_BYTES = 512 * 1024;
-/** Commits that don't touch the table are told after this time, milliseconds, all at once. */
+/** Commits that don't touch the table are reported after this time, milliseconds, all at once. */
 const PROGRESS_MS = 100;
 /** Longest silence, milliseconds. */
 const HEARTBEAT_MS = 2_000;
@@ -116,7 +116,7 @@ async function verify(
       prefix: '',
       fromRevision: proof.revision,
       signal: linked.signal,
-      progress: true, // when nothing was committed from there on, that is told too
+      progress: true, // when nothing was committed from there on, that is reported too
     });
     for await (const commit of commits) {
       if (commit.revision !== proof.revision) return 'diverged';

@@ -405,7 +405,7 @@ describe('a source that is not the one from before', () => {
     expect(Object.keys(second.rows())).toHaveLength(11);
     expect(second.rows()).toHaveProperty('late');
 
-    // The right store comes back: nobody has to do anything.
+    // The right store comes back: no operator has to act.
     await second.stop();
     const third = await startReplica(sourceOf(primary), { engine: replica.engine });
     await third.at(await primary.put(entry('later')));
@@ -421,7 +421,7 @@ describe('a source that is not the one from before', () => {
     expect(fourth.rows()).toEqual(older.rows());
   });
 
-  it('may have deleted most rows while nobody looked, if it can prove to be the one from before', async () => {
+  it('may have deleted most rows during a disconnection, if it can prove to be the one from before', async () => {
     const { primary, replica } = await replicated();
     await replica.stop();
     for (let index = 0; index < 9; index += 1) await primary.remove(`e${index}`);

@@ -127,7 +127,7 @@ export function createReplicator(deps: ReplicatorDeps): Replicator {
   };
 }
 
-/** The primary replicates from nobody. */
+/** The primary does not replicate. */
 function off(kind: string): KindReplication {
   return {
     Kind: kind,

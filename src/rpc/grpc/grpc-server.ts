@@ -8,8 +8,8 @@ type StreamHandler = (interceptors: unknown, stream: ServerHttp2Stream, headers:
 
 /**
  * A server of gRPC that no caller can end. The library refuses a call of an unknown method or content type without
- * looking whether its stream is still there; when the caller took it back in the same breath, that throws where nobody
- * catches.
+ * looking whether its stream is still there; when the caller cancels it at the same moment, that throws where nothing
+ * catches it.
  * @param intake bounds what its callers make it hold; the library knows one bound for a message, whatever its method
  */
 export function createGrpcServer(options: ServerOptions, intake?: Intake): Server {

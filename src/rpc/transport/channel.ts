@@ -132,7 +132,7 @@ class GrpcChannel implements RpcChannel {
           },
         );
         sendAll(call, messages, linked.signal).catch((error: unknown) => {
-          if (error instanceof IsthmusError) unsent = error; // of the source; anything else is told by the call
+          if (error instanceof IsthmusError) unsent = error; // of the source; anything else the call reports
           call.cancel();
         });
       });

@@ -211,7 +211,7 @@ class ListEdits {
     else this.list.push(count);
   }
 
-  /** As many as give way are told as changes, one for one. */
+  /** Pairs of removed and added values are reported as changes. */
   replace(gone: readonly unknown[], come: readonly unknown[]): void {
     const changed = Math.min(gone.length, come.length);
     for (let index = 0; index < changed; index += 1)

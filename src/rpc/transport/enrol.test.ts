@@ -146,7 +146,7 @@ describe('asking for certificates', () => {
       expect(JSON.parse(await send(port, text)).error.message).toContain(why);
   });
 
-  it('waits for nobody, and takes a bounded number at once', async () => {
+  it('closes silent connections, and takes a bounded number at once', async () => {
     const clock = new FakeClock();
     const { port } = await serve(async () => expect.unreachable(), { clock });
     const open = await Promise.all(Array.from({ length: 33 }, () => dial(port)));

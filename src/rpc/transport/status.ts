@@ -2,7 +2,7 @@ import { status } from '@grpc/grpc-js';
 import { type ErrorCode, IsthmusError } from '../../lib/errors.ts';
 
 const CODES: Readonly<Record<number, ErrorCode>> = {
-  [status.CANCELLED]: 'unavailable', // our own cancelling is told apart by the caller's signal
+  [status.CANCELLED]: 'unavailable', // our own cancelling shows in the caller's signal
   [status.UNAVAILABLE]: 'unavailable',
   [status.ABORTED]: 'unavailable',
   [status.DEADLINE_EXCEEDED]: 'deadline',

@@ -24,7 +24,7 @@ export class Handshakes {
   }
 
   /**
-   * Resolves with the encrypted socket, whoever the peer is; undefined when the peer closed without a word. Throws
+   * Resolves with the encrypted socket, whoever the caller is; undefined when the caller closed without a word. Throws
    * `unauthenticated` with what broke the handshake.
    */
   accept(raw: Socket, material: TlsMaterial): Promise<TLSSocket | undefined> {

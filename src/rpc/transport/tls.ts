@@ -194,7 +194,7 @@ class TlsSecurity implements TransportSecurity {
     };
   }
 
-  /** Resolves once the handshake is done, whoever the peer is; throws `unavailable` with what broke it. */
+  /** Resolves once the handshake is done, whoever answers; throws `unavailable` with what broke it. */
   #dial(raw: Socket, material: TlsMaterial): Promise<TLSSocket> {
     return new Promise((resolve, reject) => {
       const tls = connectTls({

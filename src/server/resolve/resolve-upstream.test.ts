@@ -20,7 +20,7 @@ const table = store.table<{ readonly id: string }>({
   topics: () => ['resolver'],
 });
 
-/** The chain of db, when its requests are told apart. */
+/** The chain of db, when it routes by request. */
 let chain: DiscoveryChain | undefined;
 
 const targets = (service: string, asked: string): ServiceTargets & { readonly topics: readonly string[] } => ({
@@ -133,7 +133,7 @@ afterEach(async () => {
 });
 
 describe('an upstream', () => {
-  it('is told of all its targets, as soon as one is healthy and again after every change', async () => {
+  it('gets all its targets, as soon as one is healthy and again after every change', async () => {
     mesh.set('dc1', 'db', 'a');
     mesh.set('dc3', 'db', 'c');
     mesh.silent.add('dc2');

@@ -10,7 +10,7 @@ export interface UpstreamPlan {
   readonly steps: readonly UpstreamStep[];
   readonly token: string;
   readonly connectTimeoutMs?: number;
-  /** Where its requests lead, when they are told apart. */
+  /** Where its requests lead, when they are routed one by one. */
   readonly requests?: {
     readonly chain: DiscoveryChain;
     /** One for each target of the chain. */

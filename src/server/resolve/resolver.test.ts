@@ -143,7 +143,7 @@ describe('the forecast', () => {
 });
 
 describe('following', () => {
-  it('tells of every change of what the query leads to, and of nothing else', async () => {
+  it('reports every change of what the query leads to, and nothing else', async () => {
     const end = new AbortController();
     const { ID } = await failover({ Datacenters: ['dc2', 'dc3'] });
     mesh.set('dc1', 'db', 'here');

@@ -96,7 +96,7 @@ describe('a request that needs a token', () => {
     expect(await status(address, `${none}.${body}.`)).toBe(403);
   });
 
-  it('may have it in a query or a cookie; claims go to the application, and nobody else can say them', async () => {
+  it('may have it in a query or a cookie; claims go to the application, and no caller can set them', async () => {
     const address = await start(
       entry({
         Locations: [{ QueryParam: { Name: 'jwt' } }, { Cookie: { Name: 'session' } }, { Header: { Name: 'X-Token' } }],

@@ -59,7 +59,7 @@ export class Upstream {
     this.#balancer.set(endpoints);
   }
 
-  /** Connections from here on carry requests; null: nobody looks into them. Those that are open stay what they are. */
+  /** New connections carry requests; null: they are forwarded as bytes. Those that are open stay what they are. */
   setRequests(requests: SidecarRequests | null): void {
     if (requests !== null && this.#requests?.protocol === requests.table.protocol) {
       this.#requests.set(requests);

@@ -55,7 +55,7 @@ export class PeerReader {
   /** The newest certificate seen of each identity and address. */
   readonly #newest = new Map<string, Peer>();
 
-  /** After a handshake on the accepting side, where TLS was told not to decide by itself. */
+  /** After a handshake on the accepting side, where TLS is configured not to decide by itself. */
   ofAccepted(socket: TLSSocket, trust: PeerTrust, at: number): Peer {
     const certificate = socket.getPeerX509Certificate();
     if (certificate === undefined) throw new PeerRefused('no_certificate', 'the client sent no certificate');
@@ -113,7 +113,7 @@ export function verificationReason(code: string): RefusalReason {
   return 'untrusted';
 }
 
-/** Whether the peer's chain still ends in one of `roots`. */
+/** Whether the other side's chain still ends in one of `roots`. */
 export function isTrusted(peer: Peer, roots: readonly Certificate[], at: number): boolean {
   try {
     verifyChain(peer.chain, roots, Math.min(at, peer.notAfter)); // an open connection may outlive its certificate

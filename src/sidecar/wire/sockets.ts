@@ -25,9 +25,9 @@ export function resetTls(tls: TLSSocket, raw: Socket): void {
 
 /**
  * A TCP socket as one end of a connection. After a reset, libuv may report a clean end (it takes POLLHUP after a short
- * read for one). A socket that was reset has no peer any more, one that the peer half closed has. Node remembers the
- * peer once it was asked for, so nothing else may ask before. Once this side has ended too, the two can't be told
- * apart.
+ * read for one). A socket that was reset has no remote address any more, one that the other side half closed has.
+ * Node caches the remote address once it was asked for, so nothing else may ask before. Once this side has ended too,
+ * the two cases look the same.
  */
 export function socketEnd(socket: Socket): End {
   return {

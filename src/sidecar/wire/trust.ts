@@ -19,8 +19,8 @@ export interface Trust {
 }
 
 /**
- * No session is ever resumed: a resumed one would skip the check of the peer's certificate and so outlive a change of
- * roots or leaf. Nor is one renegotiated (TLS 1.2), which could change who is at the other end.
+ * No session is ever resumed: a resumed one would skip the check of the other side's certificate and so outlive a
+ * change of roots or leaf. Nor is one renegotiated (TLS 1.2), which could change who is at the other end.
  */
 const SECURE_OPTIONS = constants.SSL_OP_NO_TICKET | constants.SSL_OP_NO_RENEGOTIATION;
 

@@ -29,9 +29,9 @@ export interface ClientOptions {
 const ATTEMPT_MS = 2_000;
 /** What fails is tried again for this long, milliseconds; not while etcd is known to be out of reach. */
 const PATIENCE_MS = 6_000;
-/** etcd is out of reach once nobody has answered for this long, milliseconds: longer than an election. */
+/** etcd is out of reach once no member has answered for this long, milliseconds: longer than an election. */
 const LOST_MS = 5_000;
-/** Reasons for waiting that are told, at most. */
+/** Reasons for waiting that are reported, at most. */
 const MAX_REASONS = 20;
 /** A lone member is connected to anew, with its certificates read again, at most this often, milliseconds. */
 const RECONNECT_MS = 1_000;
@@ -55,7 +55,7 @@ export class EtcdClient {
   /** Failures since the last answer. */
   #failures = 0;
   #lostAt: number | undefined;
-  /** False while the store is being opened: whoever waits for that tells of failures. */
+  /** False while the store is being opened: whoever waits for that reports failures. */
   #opened = false;
 
   constructor(options: ClientOptions) {

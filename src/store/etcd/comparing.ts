@@ -14,14 +14,14 @@ export interface Looked {
   readonly held: boolean;
   /** etcd's revision of that state. */
   readonly revision: number;
-  /** Keys that hang on a lease. */
+  /** Keys attached to a lease. */
   readonly leased: ReadonlySet<string>;
 }
 
 /**
  * What etcd has to compare for a step. A transaction with more comparisons than etcd takes is looked at first; the step
- * then holds only if no step has written to the tables concerned since: their marks tell. What hangs on a lease is
- * compared itself, because the end of a lease leaves no mark.
+ * then holds only if no step has written to the tables concerned since: their marks show it. Rows attached to a
+ * lease are compared themselves, because the end of a lease leaves no mark.
  */
 export async function comparing(
   client: EtcdClient,

@@ -49,7 +49,7 @@ export interface EtcdEngineOptions {
   readonly log: Logger;
   readonly meters: EtcdMeters;
   /**
-   * How often history that nobody needs any more is forgotten, milliseconds; 0 leaves that to etcd. Default 300,000.
+   * How often history that is no longer needed is compacted, milliseconds; 0 leaves that to etcd. Default 300,000.
    */
   readonly compactEveryMs?: number;
   /** How many of the newest revisions stay, at least. Default 10,000. */

@@ -6,7 +6,7 @@ export interface Position {
   revision: number;
 }
 
-/** A watch that is behind what was told for about this long is helped, milliseconds; commits on their way take less. */
+/** A watch that stays behind for about this long is helped, milliseconds; commits on their way take less. */
 const BEHIND = { baseMs: 75, maxMs: 1_000 };
 
 /**

@@ -126,7 +126,7 @@ export class Reader {
     }
   }
 
-  /** etcd says that a revision is compacted, but not which ones are held; a watch from there is told. */
+  /** etcd says that a revision is compacted, but not which ones are held; a watch from there gets the answer. */
   async #compacted(etcd: number, head: Head): Promise<IsthmusError> {
     const ending = new AbortController();
     try {

@@ -23,7 +23,7 @@ const CHUNK_BYTES = 512 * 1024;
 const CHUNK_ROWS = 1_000;
 
 /**
- * Replaces the content of a store in etcd: writes the rows as a generation of their own, which nobody reads, then says
+ * Replaces the content of a store in etcd: writes the rows as a generation of their own, which is not read, then says
  * in one step that it is the one that counts. A crash at any moment leaves the old one in force; what was staged is
  * cleared by the next restore.
  */

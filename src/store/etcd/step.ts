@@ -27,7 +27,7 @@ const MOD = 2;
 /** A key that only one running step of one writer writes. */
 export interface Slot {
   readonly key: string;
-  /** etcd's lease that it hangs on. */
+  /** etcd's lease that it is attached to. */
   readonly lease: bigint;
   /** etcd's revision at which it was written last; 0 when never. */
   mod: number;
@@ -60,7 +60,7 @@ export type Outcome =
 /**
  * The step as one transaction of etcd. It holds only while its slot is as the writer left it, and writes the slot: it
  * can be sent again and again and is applied at most once. From the second try on a failed comparison writes the slot
- * too, so that a try still under way can't be applied after its failure was told.
+ * too, so that a try still under way can't be applied after its failure was reported.
  */
 export function stepRequest({ txn, compare, head, layout, slot, id }: Step, attempt: number): TxnRequest {
   const slotHolds = modIs(slot.key, EQUAL, slot.mod);

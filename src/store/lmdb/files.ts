@@ -41,7 +41,7 @@ export function openEnvironment(path: string, mapSizeMb: number, onNothing: (wha
       // The default resolves before the data is on disk. Without it the writer thread calls fdatasync on the pages,
       // then writes the page that names the new tree through a descriptor opened with O_DSYNC, then resolves.
       overlappingSync: false,
-      eventTurnBatching: false, // a batch has a promise that nobody gets: its rejection would end the process
+      eventTurnBatching: false, // a batch has a promise that no caller gets: its rejection would end the process
       mapSize: mapSizeMb * 1024 * 1024, // where the map starts; it grows on its own
       maxDbs: 8,
       permissionsMode: 0o600,

@@ -24,7 +24,7 @@ const NAMES: readonly string[] = ['meta', ...ROWS, 'history', 'leases', 'leased'
 export interface HeldState {
   readonly epoch: string;
   readonly revision: number;
-  /** Keys that hang on a lease. */
+  /** Keys attached to a lease. */
   readonly leased: ReadonlySet<string>;
   /** In key order. */
   rows(after: string | undefined): Iterable<Row>;
@@ -46,7 +46,7 @@ export class Tables {
   readonly #history: Database<LoggedChange[], number>;
   /** Lease to time to live, milliseconds. */
   readonly leases: Database<number, string>;
-  /** Key to the lease that it hangs on. */
+  /** Key to the lease that it is attached to. */
   readonly #leased: Database<string, Buffer>;
 
   constructor(root: RootDatabase, path: string) {

@@ -6,7 +6,7 @@ import { oneOf, PROXY_FIELDS, type ProxyFields, validateGatewayMode, validatePro
 
 const SHOWN_COUNT: Field = { type: 'number', shown: true };
 
-/** What the proxies of a service are told about one upstream. */
+/** What the proxies of a service get to know about one upstream. */
 const UPSTREAM: Fields = {
   EnvoyListenerJSON: TEXT,
   EnvoyClusterJSON: TEXT,

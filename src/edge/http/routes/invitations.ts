@@ -4,7 +4,7 @@ import { type ReadRouteDeps, readRoute } from '../read-route.ts';
 import { EMPTY, type Route } from '../route.ts';
 import { writeRoute } from '../write-route.ts';
 
-/** /v1/operator/federation: invitations of datacenters and agents. Not in the peer. */
+/** /v1/operator/federation: invitations of datacenters and agents. Not in Consul. */
 export function invitationRoutes(deps: ReadRouteDeps): readonly Route[] {
   return [
     writeRoute(deps, {

@@ -70,7 +70,7 @@ describe('rules about connections', () => {
     );
   });
 
-  it('let in nobody of another trust domain, no agent, and no longer text', () => {
+  it('let in no service of another trust domain, no agent, and no longer text', () => {
     const verdicts: Verdicts = {
       destination: 'db',
       destinationDatacenter: 'dc1',

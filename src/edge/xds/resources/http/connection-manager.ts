@@ -25,7 +25,7 @@ export interface RequestsOptions {
   readonly logs: AccessLogs | undefined;
   /** Before the router. */
   readonly filters: readonly HttpFilter[];
-  /** What becomes of `x-forwarded-client-cert`: sent by nobody, or set to who called. */
+  /** What becomes of `x-forwarded-client-cert`: removed, or set to who called. */
   readonly clientCert: 'remove' | 'set';
   /** Absent: requests are taken as they come. */
   readonly normalisation?: RequestNormalisation;
