@@ -55,7 +55,7 @@ describe.skipIf(envoy.missing)(envoy.title('failover through Envoys'), () => {
   });
 
   it('an instance that is silent fails no connection: each waits for at most one attempt, later ones for none', async () => {
-    near.envoy.signal('SIGSTOP');
+    await near.envoy.pause();
     const startedAt = performance.now();
     expect(await db()).toBe('far: hello');
     const first = performance.now() - startedAt;

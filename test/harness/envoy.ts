@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { kill } from 'node:process';
 import { findEnvoy } from '../../scripts/envoy.mjs';
 import { type AgentProcess, BINARY } from './agent.ts';
@@ -40,6 +40,8 @@ export interface EnvoyProcess {
   ask(path: string, method?: string): Promise<string>;
   /** Reaches the Envoy itself, whether the command became it or stays its parent. */
   signal(signal: NodeJS.Signals): void;
+  /** Stops the Envoy itself by SIGSTOP; resolves once none of its threads runs any more. */
+  pause(): Promise<void>;
   /** A counter or gauge; 0 when there is none of this name. */
   stat(name: string): Promise<number>;
   stop(): Promise<void>;
@@ -88,6 +90,11 @@ export async function startEnvoy({
     admin,
     ask,
     signal: (signal) => void kill(envoyPid(process.pid), signal),
+    async pause() {
+      const pid = envoyPid(process.pid);
+      kill(pid, 'SIGSTOP');
+      await waitFor(async () => threadStates(pid).every((state) => state === 'T'), { what: 'a stopped Envoy' });
+    },
     async stat(name) {
       const found = (await ask(`/stats?filter=^${name.replaceAll('.', '\\.')}$`))
         .split('\n')
@@ -104,6 +111,14 @@ export async function startEnvoy({
 function envoyPid(pid: number): number {
   const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim();
   return children === '' ? pid : Number(children.split(' ')[0]);
+}
+
+/** One letter for each thread, as proc(5) says: 'T' is stopped. */
+function threadStates(pid: number): readonly string[] {
+  return readdirSync(`/proc/${pid}/task`).map((thread) => {
+    const stat = readFileSync(`/proc/${pid}/task/${thread}/stat`, 'utf8');
+    return stat.slice(stat.lastIndexOf(')') + 2).charAt(0);
+  });
 }
 
 export interface EnvoyServiceOptions {
