@@ -59,7 +59,9 @@ describe('intentions and the sidecars of two datacenters', () => {
     const { dc1, dc2, agents } = bed;
     const random = seeded();
     const outcomes = { allowed: 0, denied: 0 };
-    for (let round = 0; round < ROUNDS; round += 1) {
+    // One run in twenty has only one outcome after these rounds: then it goes on until both were seen.
+    const oneSided = (): boolean => Math.min(outcomes.allowed, outcomes.denied) === 0;
+    for (let round = 0; round < ROUNDS || (oneSided() && round < 10 * ROUNDS); round += 1) {
       const where = new URLSearchParams({
         source: random.pick(['web', 'web', '*', 'other']),
         destination: random.pick(['db', 'db', '*']),
@@ -86,7 +88,7 @@ describe('intentions and the sidecars of two datacenters', () => {
       expect(check.Allowed, told).toBe(truth.Allowed);
       outcomes[truth.Allowed ? 'allowed' : 'denied'] += 1;
     }
-    expect(Math.min(outcomes.allowed, outcomes.denied)).toBeGreaterThan(0);
+    expect(oneSided()).toBe(false);
   }, 60_000);
 
   it('a deny holds for every spelling of source and destination', async () => {
