@@ -4,8 +4,6 @@
  * by it.
  */
 
-type Entry = Readonly<Record<string, unknown>>;
-
 interface Field {
   /** Of the entry; list items and overrides are looked through. */
   readonly path: string;
@@ -41,7 +39,7 @@ const FIELDS: readonly Field[] = [
 ];
 
 /** One sentence for each field of an entry that has no effect here; field names count in any spelling of Consul's. */
-export function entryWarnings(entry: Entry): readonly string[] {
+export function entryWarnings(entry: unknown): readonly string[] {
   return FIELDS.flatMap(({ path, why, idle = [] }) => {
     const values = at(entry, path.split('.')).filter((value) => value !== undefined && value !== null);
     const counts = values.some((value) => !idle.includes(value) && !isEmpty(value));

@@ -24,7 +24,7 @@ export interface WriteRouteSpec<N extends WriteName> {
   readonly query?: readonly QueryParameter[];
   args(request: ApiRequest): WriteArgs<N>;
   /** Default: the value as JSON. */
-  render?(value: WriteValue<N>): ApiResponse;
+  render?(value: WriteValue<N>, args: WriteArgs<N>): ApiResponse;
 }
 
 /** A request that is one write of the contract. */
@@ -39,7 +39,7 @@ export function writeRoute<N extends WriteName>(deps: WriteRouteDeps, spec: Writ
     async handle(request) {
       const args = spec.args(request);
       const { value } = await deps.contract.write(spec.write, args, callOptions(request));
-      return spec.render === undefined ? jsonResponse(value) : spec.render(value);
+      return spec.render === undefined ? jsonResponse(value) : spec.render(value, args);
     },
   };
 }

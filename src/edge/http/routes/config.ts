@@ -4,27 +4,26 @@ import { parseUnsigned } from '../consistency.ts';
 import { asAny, asMap, decodeBody } from '../decode.ts';
 import type { Query } from '../query.ts';
 import { type ReadRouteDeps, readRoute } from '../read-route.ts';
-import type { Route } from '../route.ts';
+import { type ApiResponse, jsonResponse, type Route } from '../route.ts';
 import { writeRoute } from '../write-route.ts';
 import { FILTER, filterArgs } from './list-args.ts';
 
 /** /v1/config */
 export function configRoutes(deps: ReadRouteDeps): readonly Route[] {
   return [
-    withWarnings(
-      writeRoute(deps, {
-        method: 'PUT',
-        path: '/v1/config',
-        about: 'Write a configuration entry; the primary decides.',
-        acl: 'operator:write',
-        write: 'config.apply',
-        query: [{ name: 'cas', about: 'Only if the entry’s ModifyIndex is this; 0: only if it does not exist.' }],
-        args: (request) => ({
-          entry: decodeBody(request, ENTRY, 'Bad request: Request decoding failed: '),
-          ...casOf(request.query),
-        }),
+    writeRoute(deps, {
+      method: 'PUT',
+      path: '/v1/config',
+      about: 'Write a configuration entry; the primary decides.',
+      acl: 'operator:write',
+      write: 'config.apply',
+      query: [{ name: 'cas', about: 'Only if the entry’s ModifyIndex is this; 0: only if it does not exist.' }],
+      args: (request) => ({
+        entry: decodeBody(request, ENTRY, 'Bad request: Request decoding failed: '),
+        ...casOf(request.query),
       }),
-    ),
+      render: (done, { entry }) => written(done, entry),
+    }),
     readRoute(deps, {
       path: '/v1/config/:kind',
       about: 'All configuration entries of a kind.',
@@ -55,20 +54,11 @@ export function configRoutes(deps: ReadRouteDeps): readonly Route[] {
 
 const ENTRY = asMap(asAny, 'map[string]interface {}');
 
-/**
- * What a written entry asks for and does not get stands in the answer's `X-Isthmus-Warning`, for people with plain
- * clients.
- */
-function withWarnings(route: Route): Route {
-  return {
-    ...route,
-    async handle(request) {
-      const response = await route.handle(request);
-      const warnings = entryWarnings(decodeBody(request, ENTRY));
-      if (warnings.length === 0) return response;
-      return { ...response, headers: { ...response.headers, 'X-Isthmus-Warning': warnings.join('; ') } };
-    },
-  };
+/** What a written entry asks for and does not get stands in `X-Isthmus-Warning`, for people with plain clients. */
+function written(done: boolean, entry: unknown): ApiResponse {
+  const warnings = entryWarnings(entry);
+  const answer = jsonResponse(done);
+  return warnings.length === 0 ? answer : { ...answer, headers: { 'X-Isthmus-Warning': warnings.join('; ') } };
 }
 
 function casOf(query: Query): { readonly cas?: number } {
