@@ -3,11 +3,12 @@ import type { ConfigNode, ObjectNode } from '../../lib/hcl/node.ts';
 import { unknownKey } from '../../lib/suggest.ts';
 import { checkDefinitionFaults } from '../../model/registration/check-rules.ts';
 import { decodeCheckDefinition, decodeServiceDefinition } from '../../model/registration/definitions.ts';
+import { CHECK_FIELDS, SERVICE_FIELDS } from '../../model/registration/fields.ts';
 import { type CheckFault, serviceFaults } from '../../model/registration/service-rules.ts';
 import { tenancyOf } from '../../model/tenancy.ts';
 import type { Definition, PlacedDefinition } from '../definition.ts';
 import { Problems } from '../problems.ts';
-import { CHECK_FIELDS, type Field, SERVICE_FIELDS } from './definition-fields.ts';
+import { type FileField, fileFields } from './definition-fields.ts';
 import {
   blocks,
   fail,
@@ -30,7 +31,7 @@ const wholeNumber = integer(Number.MIN_SAFE_INTEGER);
 const servicePort = integer(0, 65_535);
 const canonical = (key: string): string => key.toLowerCase().replaceAll('_', '');
 
-function readField(field: Field, nodes: readonly ConfigNode[], place: Place): unknown {
+function readField(field: FileField, nodes: readonly ConfigNode[], place: Place): unknown {
   switch (field.type) {
     case 'text':
       return text.read(nodes, place);
@@ -66,7 +67,7 @@ function readField(field: Field, nodes: readonly ConfigNode[], place: Place): un
   }
 }
 
-function readBlocks(field: Field, nodes: readonly ConfigNode[], place: Place): readonly Definition[] {
+function readBlocks(field: FileField, nodes: readonly ConfigNode[], place: Place): readonly Definition[] {
   return blocks(nodes, place).map((block, index) =>
     readFields(block, field.fields!(), { ...place, path: `${place.path}[${index}]` }),
   );
@@ -91,9 +92,9 @@ function readHeaders(nodes: readonly ConfigNode[], place: Place): Record<string,
 }
 
 /** Reads on after a field that is wrong, so that all of them are listed. */
-function readFields(block: ObjectNode, fields: readonly Field[], place: Place): Definition {
+function readFields(block: ObjectNode, fields: readonly FileField[], place: Place): Definition {
   const { problems, file } = place;
-  const given = new Map<Field, ConfigNode[]>();
+  const given = new Map<FileField, ConfigNode[]>();
   for (const entry of block.entries) {
     const field = fields.find((candidate) => canonical(candidate.name) === canonical(entry.key));
     if (field === undefined) {
@@ -136,7 +137,7 @@ export function placed(definition: Definition): PlacedDefinition {
 /** @param faults the rules of registration, whose texts get the file and line of the block. */
 function definitions<D>(
   label: string,
-  fields: readonly Field[],
+  fields: readonly FileField[],
   decode: (value: unknown) => D,
   faults: (definition: D) => readonly (string | CheckFault)[],
 ): Kind<readonly Definition[]> {
@@ -174,9 +175,17 @@ function nameOf(path: string, { Name: name }: Definition): string {
 }
 
 /** Services in the shape of the API's registration. */
-export const services = definitions('service definitions', SERVICE_FIELDS, decodeServiceDefinition, serviceFaults);
+export const services = definitions(
+  'service definitions',
+  fileFields(SERVICE_FIELDS),
+  decodeServiceDefinition,
+  serviceFaults,
+);
 
 /** Checks in the shape of the API's registration. */
-export const checks = definitions('check definitions', CHECK_FIELDS, decodeCheckDefinition, (definition) => [
-  ...checkDefinitionFaults(definition),
-]);
+export const checks = definitions(
+  'check definitions',
+  fileFields(CHECK_FIELDS),
+  decodeCheckDefinition,
+  (definition) => [...checkDefinitionFaults(definition)],
+);

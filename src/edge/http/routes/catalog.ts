@@ -1,4 +1,5 @@
 import type { DeregisterRequest, RegisterRequest } from '../../../model/catalog.ts';
+import { NODE_SERVICE } from '../../../model/registration/fields.ts';
 import { asAny, asBool, asInt, asList, asMap, asString, asStruct, type Decoder, decodeBody } from '../decode.ts';
 import { type ReadRouteDeps, readRoute } from '../read-route.ts';
 import type { Route } from '../route.ts';
@@ -132,76 +133,6 @@ export function catalogRoutes(deps: CatalogRouteDeps): readonly Route[] {
 const STRING_MAP = asMap(asString);
 const OBJECT: Decoder<Readonly<Record<string, unknown>>> = asMap(asAny, 'map[string]interface {}');
 
-const SERVICE_ADDRESS = asStruct('structs.ServiceAddress', { Address: asString, Port: asInt });
-
-const UPSTREAM = asStruct(
-  'structs.Upstream',
-  {
-    DestinationType: asString,
-    DestinationNamespace: asString,
-    DestinationName: asString,
-    Datacenter: asString,
-    LocalBindAddress: asString,
-    LocalBindPort: asInt,
-    LocalBindSocketPath: asString,
-    LocalBindSocketMode: asString,
-    Config: OBJECT,
-    MeshGateway: OBJECT,
-  },
-  {
-    aliases: {
-      destination_type: 'DestinationType',
-      destination_namespace: 'DestinationNamespace',
-      destination_name: 'DestinationName',
-      local_bind_address: 'LocalBindAddress',
-      local_bind_port: 'LocalBindPort',
-      local_bind_socket_path: 'LocalBindSocketPath',
-      local_bind_socket_mode: 'LocalBindSocketMode',
-      mesh_gateway: 'MeshGateway',
-    },
-  },
-);
-
-const PROXY = asStruct(
-  'structs.ConnectProxyConfig',
-  {
-    DestinationServiceName: asString,
-    DestinationServiceID: asString,
-    LocalServiceAddress: asString,
-    LocalServicePort: asInt,
-    Config: OBJECT,
-    Upstreams: asList(UPSTREAM, 'structs.Upstreams'),
-    MeshGateway: OBJECT,
-    Expose: OBJECT,
-  },
-  {
-    aliases: {
-      destination_service_name: 'DestinationServiceName',
-      destination_service_id: 'DestinationServiceID',
-      local_service_address: 'LocalServiceAddress',
-      local_service_port: 'LocalServicePort',
-      mesh_gateway: 'MeshGateway',
-    },
-  },
-);
-
-const SERVICE = asStruct('structs.NodeService', {
-  Kind: asString,
-  ID: asString,
-  Service: asString,
-  Tags: asList(asString),
-  Address: asString,
-  TaggedAddresses: asMap(SERVICE_ADDRESS, 'map[string]structs.ServiceAddress'),
-  Meta: STRING_MAP,
-  Port: asInt,
-  Weights: asStruct('structs.Weights', { Passing: asInt, Warning: asInt }),
-  EnableTagOverride: asBool,
-  Proxy: PROXY,
-  Connect: asStruct('structs.ServiceConnect', { Native: asBool, SidecarService: OBJECT }),
-  CreateIndex: asInt,
-  ModifyIndex: asInt,
-});
-
 const CHECK = asStruct('structs.HealthCheck', {
   Node: asString,
   CheckID: asString,
@@ -225,7 +156,7 @@ const REGISTER = asStruct('structs.RegisterRequest', {
   Address: asString,
   TaggedAddresses: STRING_MAP,
   NodeMeta: STRING_MAP,
-  Service: SERVICE,
+  Service: NODE_SERVICE,
   Check: CHECK,
   Checks: asList(CHECK, 'structs.HealthChecks'),
   SkipNodeUpdate: asBool,
