@@ -1,9 +1,9 @@
 import type { ConfigEntry } from '../../model/config-entry.ts';
+import { fieldsOf } from '../../model/entries/registry.ts';
+import { type Field, type Fields, isPlain, type Plain } from '../../model/entries/schema.ts';
 import type { ServiceIntentionsEntry } from '../../model/intention.ts';
 import { foldName } from '../../model/names.ts';
 import { mergeIntentions } from '../../model/service-intentions.ts';
-import { fieldsOf } from './kinds/registry.ts';
-import { type Field, type Fields, isPlain, type Plain } from './schema.ts';
 
 /** An entry as it lies in the store, with the revision that last wrote it. */
 export interface Candidate {

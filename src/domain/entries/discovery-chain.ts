@@ -10,13 +10,13 @@ import type {
   DiscoveryChain,
   FailoverPolicyFields,
 } from '../../model/discovery-chain.ts';
+import { PROXY_DEFAULTS_NAME, type ProxyDefaults } from '../../model/entries/proxy-defaults.ts';
+import type { ServiceDefaults } from '../../model/entries/service-defaults.ts';
+import type { Failover, Redirect, ServiceResolver } from '../../model/entries/service-resolver.ts';
+import type { ServiceRouter } from '../../model/entries/service-router.ts';
+import type { ServiceSplitter, Split } from '../../model/entries/service-splitter.ts';
 import type { HeaderModifiers } from '../../model/layer7/headers.ts';
 import { isRequestProtocol } from '../../model/layer7/route-table.ts';
-import { PROXY_DEFAULTS_NAME, type ProxyDefaults } from './kinds/proxy-defaults.ts';
-import type { ServiceDefaults } from './kinds/service-defaults.ts';
-import type { Failover, Redirect, ServiceResolver } from './kinds/service-resolver.ts';
-import type { ServiceRouter } from './kinds/service-router.ts';
-import type { ServiceSplitter, Split } from './kinds/service-splitter.ts';
 
 /** Finds an entry by kind and name; in a transaction, what it finds is guarded against changes. */
 export type EntryLookup = (kind: ConfigEntryKind, name: string) => ConfigEntry | undefined;

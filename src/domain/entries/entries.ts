@@ -1,6 +1,8 @@
 import { IsthmusError } from '../../lib/errors.ts';
 import type { ConfigEntry, ConfigEntryKind } from '../../model/config-entry.ts';
 import type { ChainArgs, ChainOverrides, DiscoveryChain, ServiceTargets } from '../../model/discovery-chain.ts';
+import { decodeEntry, isKind, KINDS, requireKind, validateEntry } from '../../model/entries/registry.ts';
+import { sourceTopic } from '../../model/entries/service-intentions.ts';
 import type { ServiceIntentionsEntry } from '../../model/intention.ts';
 import type { JwtProviderEntry } from '../../model/layer7/jwt-provider.ts';
 import { foldName } from '../../model/names.ts';
@@ -12,8 +14,6 @@ import { canonicalEntry } from './canonical.ts';
 import { compileChain } from './discovery-chain.ts';
 import { filterEntries } from './entry-filter.ts';
 import { KeptTargets } from './kept-targets.ts';
-import { decodeEntry, isKind, KINDS, requireKind, validateEntry } from './kinds/registry.ts';
-import { sourceTopic } from './kinds/service-intentions.ts';
 import { NAME_INDEX, NamedEntries, nameKey, type RenamedEntry } from './named-entries.ts';
 import { CHAIN_INDEX, CHAIN_KINDS, checkServiceGraph, PROVIDER_INDEX, providerNames } from './service-graph.ts';
 import { compileTargets } from './service-targets.ts';

@@ -1,8 +1,8 @@
 import type { ConfigEntry, ConfigEntryKind } from '../../model/config-entry.ts';
+import { KINDS } from '../../model/entries/registry.ts';
+import type { Field, Fields } from '../../model/entries/schema.ts';
 import { FilterCompiler } from '../../model/filter/filter.ts';
 import * as select from '../../model/filter/schema.ts';
-import { KINDS } from './kinds/registry.ts';
-import type { Field, Fields } from './schema.ts';
 
 const COMPILERS = new Map<ConfigEntryKind, FilterCompiler<ConfigEntry>>();
 

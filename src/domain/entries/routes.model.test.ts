@@ -1,11 +1,11 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { ConfigEntry } from '../../model/config-entry.ts';
+import { decodeEntry, validateEntry } from '../../model/entries/registry.ts';
 import { compileRoutes } from '../../model/layer7/compile-routes.ts';
 import type { HttpRequest } from '../../model/layer7/request.ts';
 import { chooseSplit, matchRoute, rewrittenPath } from '../../model/layer7/route-table.ts';
 import { compileChain } from './discovery-chain.ts';
-import { decodeEntry, validateEntry } from './kinds/registry.ts';
 
 /**
  * Random entries, compiled, against a slow model that walks the entries themselves for each request: which service a

@@ -1,5 +1,6 @@
 import { IsthmusError } from '../../lib/errors.ts';
 import type { ConfigEntry, ConfigEntryKind } from '../../model/config-entry.ts';
+import { MESH_NAME } from '../../model/entries/mesh.ts';
 import type { ServiceIntentionsEntry } from '../../model/intention.ts';
 import type { MeshEntry } from '../../model/layer7/mesh-settings.ts';
 import { isRequestProtocol } from '../../model/layer7/route-table.ts';
@@ -8,7 +9,6 @@ import { WILDCARD } from '../../model/service-intentions.ts';
 import type { Tx } from '../../store/store.ts';
 import type { Table } from '../../store/table.ts';
 import { type ChainOptions, compileChain, type EntryLookup, protocolOf } from './discovery-chain.ts';
-import { MESH_NAME } from './kinds/mesh.ts';
 import type { NamedEntries } from './named-entries.ts';
 
 /** Kinds that a discovery chain is made of. */

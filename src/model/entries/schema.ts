@@ -1,7 +1,7 @@
 import { formatDuration, tryParseDuration } from '../../lib/duration.ts';
 import { IsthmusError } from '../../lib/errors.ts';
-import { foldName } from '../../model/names.ts';
-import { tenancyFault, tenancyOf } from '../../model/tenancy.ts';
+import { foldName } from '../names.ts';
+import { tenancyFault, tenancyOf } from '../tenancy.ts';
 
 /** What one field of a configuration entry may hold. Fields that are empty (as Go sees it) are left out when stored. */
 export type Field =

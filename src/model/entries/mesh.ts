@@ -1,8 +1,8 @@
-import type { ConfigEntry } from '../../../model/config-entry.ts';
-import type { MeshEntry, MeshTlsFields } from '../../../model/layer7/mesh-settings.ts';
-import { type Fields, FLAG, TEXT, TEXTS } from '../schema.ts';
+import type { ConfigEntry } from '../config-entry.ts';
+import type { MeshEntry, MeshTlsFields } from '../layer7/mesh-settings.ts';
 import { type KindSpec, rejected, validateMeta } from './kind.ts';
 import { oneOf } from './proxy-fields.ts';
+import { type Fields, FLAG, TEXT, TEXTS } from './schema.ts';
 
 /** The one name that this kind has; an entry may leave it out. */
 export const MESH_NAME = 'mesh';

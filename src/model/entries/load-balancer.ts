@@ -1,7 +1,7 @@
-import { parseDuration } from '../../../lib/duration.ts';
-import type { HashPolicyFields, LoadBalancerFields } from '../../../model/discovery-chain.ts';
-import { COUNT, DURATION, type Field, FLAG, TEXT } from '../schema.ts';
+import { parseDuration } from '../../lib/duration.ts';
+import type { HashPolicyFields, LoadBalancerFields } from '../discovery-chain.ts';
 import { rejected } from './kind.ts';
+import { COUNT, DURATION, type Field, FLAG, TEXT } from './schema.ts';
 
 /** How requests are shared out among the instances of a service. */
 export const LOAD_BALANCER: Field = {

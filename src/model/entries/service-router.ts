@@ -1,8 +1,8 @@
-import type { ConfigEntry } from '../../../model/config-entry.ts';
-import type { RouteDefinition } from '../../../model/discovery-chain.ts';
-import { COUNT, COUNTS, DURATION, FLAG, NAME, TEXT, TEXTS } from '../schema.ts';
+import type { ConfigEntry } from '../config-entry.ts';
+import type { RouteDefinition } from '../discovery-chain.ts';
 import { HEADER_MATCH, HEADER_MODIFIERS, validateRouteMatch } from './http-match.ts';
 import { type KindSpec, rejected, requireName, validateMeta } from './kind.ts';
+import { COUNT, COUNTS, DURATION, FLAG, NAME, TEXT, TEXTS } from './schema.ts';
 
 export interface ServiceRouter extends ConfigEntry {
   readonly Kind: 'service-router';

@@ -1,6 +1,6 @@
-import type { FailoverPolicyFields, PrioritizeByLocalityFields } from '../../../model/discovery-chain.ts';
-import { type Field, TEXT, TEXTS } from '../schema.ts';
+import type { FailoverPolicyFields, PrioritizeByLocalityFields } from '../discovery-chain.ts';
 import { rejected } from './kind.ts';
+import { type Field, TEXT, TEXTS } from './schema.ts';
 
 /** In which order failover takes targets. */
 export const FAILOVER_POLICY: Field = { type: 'object', fields: { Mode: TEXT, Regions: TEXTS } };

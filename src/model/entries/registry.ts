@@ -1,5 +1,9 @@
-import { IsthmusError } from '../../../lib/errors.ts';
-import type { ConfigEntry, ConfigEntryKind } from '../../../model/config-entry.ts';
+import { IsthmusError } from '../../lib/errors.ts';
+import type { ConfigEntry, ConfigEntryKind } from '../config-entry.ts';
+import { jwtProvider } from './jwt-provider.ts';
+import { type KindSpec, rejected } from './kind.ts';
+import { mesh } from './mesh.ts';
+import { proxyDefaults } from './proxy-defaults.ts';
 import {
   badRequest,
   type DecodeOptions,
@@ -11,11 +15,7 @@ import {
   plainKey,
   TEXT,
   TEXT_MAP,
-} from '../schema.ts';
-import { jwtProvider } from './jwt-provider.ts';
-import { type KindSpec, rejected } from './kind.ts';
-import { mesh } from './mesh.ts';
-import { proxyDefaults } from './proxy-defaults.ts';
+} from './schema.ts';
 import { serviceDefaults } from './service-defaults.ts';
 import { serviceIntentions } from './service-intentions.ts';
 import { serviceResolver } from './service-resolver.ts';

@@ -1,5 +1,5 @@
-import { COUNT, type Field, type Fields, FLAG, OPAQUE, TEXT } from '../schema.ts';
 import { rejected } from './kind.ts';
+import { COUNT, type Field, type Fields, FLAG, OPAQUE, TEXT } from './schema.ts';
 
 /** What `service-defaults` and `proxy-defaults` both say about proxies. */
 export const PROXY_FIELDS: Fields = {

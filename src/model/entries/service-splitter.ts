@@ -1,8 +1,8 @@
-import type { ConfigEntry } from '../../../model/config-entry.ts';
-import type { HeaderModifiers } from '../../../model/layer7/headers.ts';
-import { NAME, TEXT } from '../schema.ts';
+import type { ConfigEntry } from '../config-entry.ts';
+import type { HeaderModifiers } from '../layer7/headers.ts';
 import { HEADER_MODIFIERS } from './http-match.ts';
 import { type KindSpec, rejected, requireName, validateMeta } from './kind.ts';
+import { NAME, TEXT } from './schema.ts';
 
 export interface Split {
   /** Percent; two decimals count. */

@@ -1,6 +1,5 @@
-import type { ConfigEntry } from '../../../model/config-entry.ts';
-import type { FailoverPolicyFields, PrioritizeByLocalityFields } from '../../../model/discovery-chain.ts';
-import { OPAQUE } from '../schema.ts';
+import type { ConfigEntry } from '../config-entry.ts';
+import type { FailoverPolicyFields, PrioritizeByLocalityFields } from '../discovery-chain.ts';
 import { type KindSpec, rejected, validateMeta } from './kind.ts';
 import {
   FAILOVER_POLICY,
@@ -16,6 +15,7 @@ import {
   validateAccessLogs,
   validateProxyFields,
 } from './proxy-fields.ts';
+import { OPAQUE } from './schema.ts';
 
 /** The one name that this kind has. */
 export const PROXY_DEFAULTS_NAME = 'global';

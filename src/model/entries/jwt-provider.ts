@@ -1,14 +1,14 @@
-import { parseDuration } from '../../../lib/duration.ts';
-import type { ConfigEntry } from '../../../model/config-entry.ts';
+import { parseDuration } from '../../lib/duration.ts';
+import type { ConfigEntry } from '../config-entry.ts';
 import {
   compileJwtProvider,
   type JwtProviderEntry,
   type RemoteKeysFields,
   type TokenLocationFields,
-} from '../../../model/layer7/jwt-provider.ts';
-import { COUNT, DURATION, type Field, FLAG, TEXT, TEXTS } from '../schema.ts';
+} from '../layer7/jwt-provider.ts';
 import { type KindSpec, rejected, requireName, validateMeta } from './kind.ts';
 import { oneOf } from './proxy-fields.ts';
+import { COUNT, DURATION, type Field, FLAG, TEXT, TEXTS } from './schema.ts';
 
 const NAMED: Field = { type: 'object', fields: { Name: TEXT } };
 

@@ -1,7 +1,7 @@
-import type { HeaderMatchFields, HttpMatchFields, QueryMatchFields } from '../../../model/layer7/match.ts';
-import { patternFault } from '../../../model/layer7/pattern.ts';
-import { type Fields, FLAG, TEXT, TEXT_MAP, TEXTS } from '../schema.ts';
+import type { HeaderMatchFields, HttpMatchFields, QueryMatchFields } from '../layer7/match.ts';
+import { patternFault } from '../layer7/pattern.ts';
 import { rejected } from './kind.ts';
+import { type Fields, FLAG, TEXT, TEXT_MAP, TEXTS } from './schema.ts';
 
 export const HEADER_MATCH: Fields = {
   Name: TEXT,

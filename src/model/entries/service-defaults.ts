@@ -1,8 +1,8 @@
-import type { ConfigEntry } from '../../../model/config-entry.ts';
-import { COUNT, DURATION, type Field, type Fields, NAME, TEXT, TEXTS } from '../schema.ts';
+import type { ConfigEntry } from '../config-entry.ts';
 import { validatePattern } from './http-match.ts';
 import { type KindSpec, rejected, validateMeta } from './kind.ts';
 import { oneOf, PROXY_FIELDS, type ProxyFields, validateGatewayMode, validateProxyFields } from './proxy-fields.ts';
+import { COUNT, DURATION, type Field, type Fields, NAME, TEXT, TEXTS } from './schema.ts';
 
 const SHOWN_COUNT: Field = { type: 'number', shown: true };
 

@@ -1,10 +1,10 @@
-import type { ConfigEntry } from '../../../model/config-entry.ts';
-import type { ServiceIntentionsEntry } from '../../../model/intention.ts';
-import { foldName } from '../../../model/names.ts';
-import { normaliseIntentions, validateIntentions } from '../../../model/service-intentions.ts';
-import { COUNT, type Field, FLAG, NAME, NAMES, TEXT, TEXT_MAP, TEXTS } from '../schema.ts';
+import type { ConfigEntry } from '../config-entry.ts';
+import type { ServiceIntentionsEntry } from '../intention.ts';
+import { foldName } from '../names.ts';
+import { normaliseIntentions, validateIntentions } from '../service-intentions.ts';
 import { HEADER_MATCH } from './http-match.ts';
 import { type KindSpec, validateMeta } from './kind.ts';
+import { COUNT, type Field, FLAG, NAME, NAMES, TEXT, TEXT_MAP, TEXTS } from './schema.ts';
 
 const JWT: Field = {
   type: 'object',

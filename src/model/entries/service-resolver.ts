@@ -1,13 +1,8 @@
-import { parseDuration } from '../../../lib/duration.ts';
-import { IsthmusError } from '../../../lib/errors.ts';
-import type { ConfigEntry } from '../../../model/config-entry.ts';
-import type {
-  FailoverPolicyFields,
-  LoadBalancerFields,
-  PrioritizeByLocalityFields,
-} from '../../../model/discovery-chain.ts';
-import { serviceInstanceFilter } from '../../../model/filter/schemas.ts';
-import { DURATION, FLAG, NAME, NAMES, TEXT } from '../schema.ts';
+import { parseDuration } from '../../lib/duration.ts';
+import { IsthmusError } from '../../lib/errors.ts';
+import type { ConfigEntry } from '../config-entry.ts';
+import type { FailoverPolicyFields, LoadBalancerFields, PrioritizeByLocalityFields } from '../discovery-chain.ts';
+import { serviceInstanceFilter } from '../filter/schemas.ts';
 import { type KindSpec, rejected, requireName, validateMeta } from './kind.ts';
 import { LOAD_BALANCER, validateLoadBalancer } from './load-balancer.ts';
 import {
@@ -16,6 +11,7 @@ import {
   validateFailoverPolicy,
   validatePrioritizeByLocality,
 } from './locality.ts';
+import { DURATION, FLAG, NAME, NAMES, TEXT } from './schema.ts';
 
 export interface Redirect {
   readonly Service?: string;

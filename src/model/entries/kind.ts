@@ -1,6 +1,6 @@
-import { IsthmusError } from '../../../lib/errors.ts';
-import type { ConfigEntry, ConfigEntryKind } from '../../../model/config-entry.ts';
-import type { Fields } from '../schema.ts';
+import { IsthmusError } from '../../lib/errors.ts';
+import type { ConfigEntry, ConfigEntryKind } from '../config-entry.ts';
+import type { Fields } from './schema.ts';
 
 /** One kind of configuration entry: its fields and its rules. Pure; the table and other entries are elsewhere. */
 export interface KindSpec<E extends ConfigEntry = ConfigEntry> {
