@@ -1,15 +1,14 @@
 /**
  * `npm test`: installs what is missing, checks, builds, runs all tests, and ends with the line `<N> passed, <N>
- * failed`. Works on a fresh clone with nothing but Node and npm. Arguments go to vitest; `--tier NAME` runs that tier
- * instead of the tests (scripts/tiers.mjs), and counts as one test.
+ * failed`. Works on a fresh clone with nothing but Node and npm. `--tier NAME` runs that tier (scripts/tiers.mjs) instead
+ * of the tests, `--and-tier NAME` after them; both may be repeated. Other arguments go to vitest.
  */
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { resultsOf } from './attacks.mjs';
 import { installDependencies } from './install.mjs';
-import { runTier } from './tiers.mjs';
+import { runTier, tiersOf } from './tiers.mjs';
+import { runVitest } from './vitest-run.mjs';
 
 const ROOT = join(import.meta.dirname, '..');
 const [NEEDED_MAJOR, NEEDED_MINOR] = [20, 19];
@@ -52,37 +51,32 @@ if (!step('build', 'npm', ['run', '--silent', 'build'])) {
   end();
 }
 
-const at = process.argv.indexOf('--tier');
-if (at > 0) {
-  if (runTier(ROOT, process.argv[at + 1] ?? '')) passed += 1;
-  else failed += 1;
+const { only, also, rest } = tiersOf(process.argv.slice(2));
+if (only.length > 0) {
+  runTiers(only);
   end();
 }
 
-const folder = mkdtempSync(join(tmpdir(), 'isthmus-test-'));
-const report = join(folder, 'report.json');
-const vitest = join(ROOT, 'node_modules', 'vitest', 'vitest.mjs');
-const reporters = ['--reporter=default', '--reporter=json', `--outputFile.json=${report}`];
-const green = step('tests', process.execPath, [vitest, 'run', ...reporters, ...process.argv.slice(2)]);
-let attacks = /** @type {ReturnType<typeof resultsOf>} */ ([]);
-if (existsSync(report)) {
-  const results = JSON.parse(readFileSync(report, 'utf8'));
-  const { numPassedTests, numFailedTests, testResults } = results;
-  attacks = resultsOf(results);
-  passed += numPassedTests;
-  failed += numFailedTests;
-  // A file that could not even be loaded has no tests to count.
-  failed += testResults.filter(
-    (/** @type {{ status: string, assertionResults: readonly unknown[] }} */ file) =>
-      file.status === 'failed' && file.assertionResults.length === 0,
-  ).length;
-}
-rmSync(folder, { recursive: true, force: true });
+console.log('--- tests');
+const tests = runVitest(ROOT, rest);
+passed += tests.passed;
+failed += tests.failed;
+if (tests.failed > 0) console.error('--- tests failed');
+const attacks = tests.report === undefined ? [] : resultsOf(tests.report);
 if (attacks.length > 0) {
   const held = attacks.filter(({ result }) => result === 'held').length;
   console.log(`attacks: ${held} of ${attacks.length} held (npm run attack shows each)`);
   for (const { attack, result } of attacks)
     if (result !== 'held') console.log(`  ${result}: ${attack.attack} (${attack.file})`);
 }
-if (!green && failed === 0) failed = 1; // an error outside of any test
+runTiers(also);
 end();
+
+function runTiers(/** @type {readonly string[]} */ names) {
+  for (const name of names) {
+    const counts = runTier(ROOT, name);
+    passed += counts.passed;
+    failed += counts.failed;
+    console.log(`--- tier ${name}: ${counts.passed} passed and ${counts.failed} failed`);
+  }
+}
