@@ -10,12 +10,35 @@ export interface Weights {
   readonly Warning: number;
 }
 
+/** Where a node or an instance stands. */
+export interface Locality {
+  readonly Region: string;
+  readonly Zone: string;
+}
+
+/** One of several ports of an instance; the default one stands in `Port` as well. */
+export interface ServicePort {
+  readonly Name: string;
+  readonly Port: number;
+  readonly Default: boolean;
+}
+
+export interface EnvoyExtension {
+  readonly Name: string;
+  readonly Required?: boolean;
+  readonly Arguments?: Readonly<Record<string, unknown>>;
+  readonly ConsulVersion?: string;
+  readonly EnvoyVersion?: string;
+}
+
 export type UpstreamType = '' | 'service' | 'prepared_query';
 
 export interface Upstream {
   readonly DestinationType: UpstreamType;
   readonly DestinationNamespace?: string;
   readonly DestinationName: string;
+  /** Name of one of the destination's ports. */
+  readonly DestinationPort?: string;
   /** Absent means the proxy's own datacenter. */
   readonly Datacenter?: string;
   readonly LocalBindAddress?: string;
@@ -25,18 +48,25 @@ export interface Upstream {
   readonly LocalBindSocketMode?: string;
   readonly Config?: Readonly<Record<string, unknown>>;
   readonly MeshGateway: Readonly<Record<string, unknown>>;
+  readonly CentrallyConfigured?: boolean;
 }
 
 /** A proxy's own configuration; on a service that is no proxy it holds only the two empty objects. */
 export interface ProxyConfig {
+  readonly EnvoyExtensions?: readonly EnvoyExtension[];
   readonly DestinationServiceName?: string;
   readonly DestinationServiceID?: string;
   readonly LocalServiceAddress?: string;
   readonly LocalServicePort?: number;
+  readonly LocalServicePorts?: readonly ServicePort[];
+  readonly LocalServiceSocketPath?: string;
+  readonly Mode?: string;
+  readonly TransparentProxy?: Readonly<Record<string, unknown>>;
   readonly Config?: Readonly<Record<string, unknown>>;
   readonly Upstreams?: readonly Upstream[];
   readonly MeshGateway: Readonly<Record<string, unknown>>;
   readonly Expose: Readonly<Record<string, unknown>>;
+  readonly AccessLogs?: Readonly<Record<string, unknown>>;
 }
 
 export interface ConnectConfig {
@@ -50,6 +80,7 @@ export interface CatalogNode {
   readonly Datacenter: string;
   readonly TaggedAddresses: Readonly<Record<string, string>> | null;
   readonly Meta: Readonly<Record<string, string>> | null;
+  readonly Locality?: Locality;
   readonly CreateIndex: number;
   readonly ModifyIndex: number;
 }
@@ -63,10 +94,14 @@ export interface NodeService {
   readonly TaggedAddresses?: Readonly<Record<string, ServiceAddress>>;
   readonly Meta: Readonly<Record<string, string>> | null;
   readonly Port: number;
+  readonly Ports?: readonly ServicePort[];
+  /** Path of a Unix socket instead of address and port. */
+  readonly SocketPath?: string;
   readonly Weights: Weights;
   readonly EnableTagOverride: boolean;
   readonly Proxy: ProxyConfig;
   readonly Connect: ConnectConfig;
+  readonly Locality?: Locality;
   readonly CreateIndex: number;
   readonly ModifyIndex: number;
 }
@@ -84,6 +119,8 @@ export interface HealthCheck {
   readonly ServiceName: string;
   readonly ServiceTags: readonly string[] | null;
   readonly Type: string;
+  /** Port of the proxy that lets the check's requests through. */
+  readonly ExposedPort?: number;
   readonly Definition: Readonly<Record<string, unknown>>;
   readonly CreateIndex: number;
   readonly ModifyIndex: number;
@@ -113,9 +150,12 @@ export interface CatalogService {
   readonly ServiceWeights: Weights;
   readonly ServiceMeta: Readonly<Record<string, string>> | null;
   readonly ServicePort: number;
+  readonly ServicePorts?: readonly ServicePort[];
+  readonly ServiceSocketPath?: string;
   readonly ServiceEnableTagOverride: boolean;
   readonly ServiceProxy: ProxyConfig;
   readonly ServiceConnect: ConnectConfig;
+  readonly ServiceLocality?: Locality;
   readonly CreateIndex: number;
   readonly ModifyIndex: number;
 }
@@ -132,6 +172,7 @@ export interface RegisterRequest {
   readonly Check?: Readonly<Partial<HealthCheck>> | null;
   readonly Checks?: readonly Readonly<Partial<HealthCheck>>[] | null;
   readonly SkipNodeUpdate?: boolean;
+  readonly Locality?: Partial<Locality> | null;
 }
 
 export interface DeregisterRequest {

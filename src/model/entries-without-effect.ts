@@ -14,6 +14,7 @@ interface Field {
 
 const NO_GATEWAYS = 'gateways and transparent proxies are not offered yet';
 const NO_LOCALITY = 'nodes have no locality yet';
+const NO_HEADER_LIMIT = 'the limit of Envoy and of the sidecar holds';
 const NO_ESCAPE_HATCH = 'resources of the mesh can not be replaced yet';
 
 const FIELDS: readonly Field[] = [
@@ -34,6 +35,14 @@ const FIELDS: readonly Field[] = [
   { path: 'UpstreamConfig.Defaults.EnvoyClusterJSON', why: NO_ESCAPE_HATCH, idle: [''] },
   { path: 'UpstreamConfig.Overrides.EnvoyListenerJSON', why: NO_ESCAPE_HATCH, idle: [''] },
   { path: 'UpstreamConfig.Overrides.EnvoyClusterJSON', why: NO_ESCAPE_HATCH, idle: [''] },
+  { path: 'MaxRequestHeadersKB', why: NO_HEADER_LIMIT },
+  ...['Defaults', 'Overrides'].flatMap((part) => [
+    { path: `UpstreamConfig.${part}.Limits.PassiveHealthCheck`, why: 'give PassiveHealthCheck beside Limits' },
+    ...['Consecutive5xx', 'ConsecutiveGatewayFailure', 'EnforcingConsecutiveGatewayFailure'].map((field) => ({
+      path: `UpstreamConfig.${part}.PassiveHealthCheck.${field}`,
+      why: 'MaxFailures alone counts',
+    })),
+  ]),
   { path: 'PrioritizeByLocality', why: NO_LOCALITY },
   { path: 'FailoverPolicy', why: NO_LOCALITY },
 ];

@@ -3,8 +3,10 @@ import { IsthmusError } from '../lib/errors.ts';
 import { tenancyFault, tenancyOf } from './tenancy.ts';
 
 /**
- * Request bodies are decoded as Consul's are (Go's encoding/json, unknown fields refused): names fit in any case,
- * null leaves a field unset, a wrong type is named with its field. The texts are data that clients match on.
+ * Request bodies are decoded as Consul's are (Go's encoding/json): names fit in any case, null leaves a field unset, a
+ * wrong type is named with its field. The texts are data that clients match on. Unknown fields are passed over and
+ * reported, so that clients of a newer Consul are understood; where a field could change who may do what, they are
+ * refused.
  */
 
 /** Where a value lies, for error texts. */
@@ -13,6 +15,8 @@ export interface Where {
   readonly struct: string;
   /** Path of field names, joined by dots. */
   readonly field: string;
+  /** Gets the path of each field that is passed over. */
+  readonly onUnknown?: ((path: string) => void) | undefined;
 }
 
 /** Turns a parsed JSON value into a `T`; undefined for null. Throws IsthmusError with Go's text. */
@@ -77,8 +81,13 @@ type DecodedFields<F extends Fields> = { readonly [K in keyof F]?: Decoded<F[K]>
 export interface StructOptions {
   /** Other spellings of a field, lower case: `{ tagged_addresses: 'TaggedAddresses' }`. */
   readonly aliases?: Readonly<Record<string, string>>;
-  /** Default false: an unknown field is refused. */
-  readonly ignoreUnknown?: boolean;
+  /**
+   * What becomes of an unknown field. `report` (the default): it is passed over, and reported. `refuse`: for what says
+   * who may do what. `ignore`: for parts that Consul only shows.
+   */
+  readonly unknown?: 'report' | 'refuse' | 'ignore';
+  /** Fields that are known to say nothing of who may do what: reported where others are refused. */
+  readonly harmless?: readonly string[];
 }
 
 /** @param name Consul's type name, with its package: 'structs.RegisterRequest'. */
@@ -97,6 +106,7 @@ export function asStruct<F extends Fields>(
       const result: Record<string, unknown> = {};
       for (const [key, entry] of Object.entries(value)) {
         const field = byName.get(key.toLowerCase());
+        const path = where.field === '' ? (field ?? key) : `${where.field}.${field ?? key}`;
         const tenancy = tenancyOf(key);
         const fault = tenancy === undefined ? undefined : tenancyFault(tenancy, entry);
         if (fault !== undefined)
@@ -105,11 +115,14 @@ export function asStruct<F extends Fields>(
             `json: ${field === undefined ? 'unknown ' : ''}field ${JSON.stringify(key)}: ${fault}`,
           );
         if (field === undefined) {
-          if (options.ignoreUnknown || tenancy !== undefined) continue;
-          throw new IsthmusError('invalid_argument', `json: unknown field ${JSON.stringify(key)}`);
+          if (tenancy !== undefined || options.unknown === 'ignore') continue;
+          if (options.unknown === 'refuse' && !options.harmless?.includes(key))
+            throw new IsthmusError('invalid_argument', `json: unknown field ${JSON.stringify(key)}`);
+          where.onUnknown?.(path);
+          continue;
         }
-        const path = where.field === '' ? field : `${where.field}.${field}`;
-        const decoded = (fields[field] as Decoder<unknown>).decode(entry, { struct, field: path });
+        const inside: Where = { struct, field: path, onUnknown: where.onUnknown };
+        const decoded = (fields[field] as Decoder<unknown>).decode(entry, inside);
         if (decoded !== undefined) result[field] = decoded;
       }
       return result as DecodedFields<F>;

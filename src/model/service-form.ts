@@ -1,4 +1,4 @@
-import type { NodeService, ProxyConfig, Upstream } from './catalog.ts';
+import type { Locality, NodeService, ProxyConfig, ServicePort, Upstream } from './catalog.ts';
 
 /** A service as a caller gives it. */
 export type GivenService = Readonly<Partial<NodeService>>;
@@ -67,24 +67,44 @@ const MAX_PORT = 65_535;
 /** Ports of a service that can't be; 0 is one that was not given. */
 export function portFaults(service: {
   readonly Port?: number | undefined;
+  readonly Ports?: readonly Partial<ServicePort>[] | null | undefined;
   readonly TaggedAddresses?: Readonly<Record<string, { readonly Port?: number | undefined }>> | null | undefined;
   readonly Proxy?:
     | {
         readonly LocalServicePort?: number | undefined;
+        readonly LocalServicePorts?: readonly Partial<ServicePort>[] | null | undefined;
         readonly Upstreams?: readonly { readonly LocalBindPort?: number | undefined }[] | null | undefined;
       }
     | undefined;
 }): readonly string[] {
-  const { Port, TaggedAddresses, Proxy: proxy } = service;
+  const { Port, Ports, TaggedAddresses, Proxy: proxy } = service;
   const ports = [
     Port,
+    ...(Ports ?? []).map((named) => named.Port),
+    ...(proxy?.LocalServicePorts ?? []).map((named) => named.Port),
     ...Object.values(TaggedAddresses ?? {}).map((tagged) => tagged.Port),
     proxy?.LocalServicePort,
     ...(proxy?.Upstreams ?? []).map((upstream) => upstream.LocalBindPort),
   ];
-  return ports
+  const outside = ports
     .filter((port) => port !== undefined && (port < 0 || port > MAX_PORT))
     .map((port) => `Invalid port ${port}: must be from 0 to ${MAX_PORT}`);
+  return [...outside, ...portListFaults(Ports), ...portListFaults(proxy?.LocalServicePorts)];
+}
+
+/** What is wrong with a list of several ports, in Consul's words. */
+function portListFaults(ports: readonly Partial<ServicePort>[] | undefined | null): readonly string[] {
+  if (ports === undefined || ports === null || ports.length === 0) return [];
+  const names = new Set<string>();
+  for (const { Name = '', Port = 0 } of ports) {
+    if (Name.trim() === '') return ['Ports.Name cannot be empty'];
+    if (Port <= 0) return ['Ports.Port must be non-zero'];
+    if (names.has(Name)) return [`Ports.Name ${JSON.stringify(Name)} has to be unique`];
+    names.add(Name);
+  }
+  const defaults = ports.filter(({ Default }) => Default === true).length;
+  if (defaults > 1) return ['only one port can be marked as default'];
+  return defaults === 0 ? ['one of the Ports must be marked as Default'] : [];
 }
 
 export function isAnyAddress(address: string): boolean {
@@ -92,7 +112,9 @@ export function isAnyAddress(address: string): boolean {
 }
 
 export function normalizeService(service: GivenService): ServiceForm {
-  const { TaggedAddresses } = service;
+  const { TaggedAddresses, SocketPath } = service;
+  const ports = normalizePorts(service.Ports);
+  const locality = normalizeLocality(service.Locality);
   return {
     ...(service.Kind ? { Kind: service.Kind } : undefined),
     ID: serviceId(service),
@@ -110,12 +132,26 @@ export function normalizeService(service: GivenService): ServiceForm {
         }
       : undefined),
     Meta: service.Meta ?? null,
-    Port: service.Port ?? 0,
+    Port: service.Port || (ports?.find(({ Default }) => Default)?.Port ?? 0),
+    ...(ports === undefined ? undefined : { Ports: ports }),
+    ...(SocketPath ? { SocketPath } : undefined),
     Weights: normalizeWeights(service.Weights),
     EnableTagOverride: service.EnableTagOverride ?? false,
     Proxy: normalizeProxy(service.Proxy),
     Connect: service.Connect?.Native === true ? { Native: true } : {},
+    ...(locality === undefined ? undefined : { Locality: locality }),
   };
+}
+
+/** Undefined when it says nothing. */
+export function normalizeLocality(locality: Partial<Locality> | undefined | null): Locality | undefined {
+  const { Region = '', Zone = '' } = locality ?? {};
+  return Region === '' && Zone === '' ? undefined : { Region, Zone };
+}
+
+function normalizePorts(ports: readonly Partial<ServicePort>[] | undefined | null): readonly ServicePort[] | undefined {
+  if (ports === undefined || ports === null || ports.length === 0) return undefined;
+  return ports.map(({ Name = '', Port = 0, Default = false }) => ({ Name, Port, Default }));
 }
 
 /** Consul replaces weights that make no sense, rather than refuse them, where it takes them from the catalog. */
@@ -127,18 +163,31 @@ function normalizeWeights(weights: Partial<NodeService['Weights']> | undefined):
 
 function normalizeProxy(proxy: Partial<ProxyConfig> | undefined | null): ProxyConfig {
   if (proxy === undefined || proxy === null) return { MeshGateway: {}, Expose: {} };
+  const ports = normalizePorts(proxy.LocalServicePorts);
   return {
+    ...(proxy.EnvoyExtensions && proxy.EnvoyExtensions.length > 0
+      ? { EnvoyExtensions: proxy.EnvoyExtensions }
+      : undefined),
     ...(proxy.DestinationServiceName ? { DestinationServiceName: proxy.DestinationServiceName } : undefined),
     ...(proxy.DestinationServiceID ? { DestinationServiceID: proxy.DestinationServiceID } : undefined),
     ...(proxy.LocalServiceAddress ? { LocalServiceAddress: proxy.LocalServiceAddress } : undefined),
     ...(proxy.LocalServicePort ? { LocalServicePort: proxy.LocalServicePort } : undefined),
+    ...(ports === undefined ? undefined : { LocalServicePorts: ports }),
+    ...(proxy.LocalServiceSocketPath ? { LocalServiceSocketPath: proxy.LocalServiceSocketPath } : undefined),
+    ...(proxy.Mode ? { Mode: proxy.Mode } : undefined),
+    ...(isFilled(proxy.TransparentProxy) ? { TransparentProxy: proxy.TransparentProxy } : undefined),
     ...(proxy.Config && Object.keys(proxy.Config).length > 0 ? { Config: proxy.Config } : undefined),
     ...(proxy.Upstreams && proxy.Upstreams.length > 0
       ? { Upstreams: proxy.Upstreams.map(normalizeUpstream) }
       : undefined),
     MeshGateway: meshGateway(proxy.MeshGateway),
     Expose: proxy.Expose ?? {},
+    ...(isFilled(proxy.AccessLogs) ? { AccessLogs: proxy.AccessLogs } : undefined),
   };
+}
+
+function isFilled<T extends object>(value: T | undefined | null): value is T {
+  return value !== undefined && value !== null && Object.keys(value).length > 0;
 }
 
 function normalizeUpstream(upstream: Partial<Upstream>): Upstream {
@@ -146,6 +195,7 @@ function normalizeUpstream(upstream: Partial<Upstream>): Upstream {
     DestinationType: upstream.DestinationType ?? '',
     ...(upstream.DestinationNamespace ? { DestinationNamespace: upstream.DestinationNamespace } : undefined),
     DestinationName: upstream.DestinationName ?? '',
+    ...(upstream.DestinationPort ? { DestinationPort: upstream.DestinationPort } : undefined),
     ...(upstream.Datacenter ? { Datacenter: upstream.Datacenter } : undefined),
     ...(upstream.LocalBindAddress ? { LocalBindAddress: upstream.LocalBindAddress } : undefined),
     ...(upstream.LocalBindPort ? { LocalBindPort: upstream.LocalBindPort } : undefined),
@@ -153,6 +203,7 @@ function normalizeUpstream(upstream: Partial<Upstream>): Upstream {
     ...(upstream.LocalBindSocketMode ? { LocalBindSocketMode: upstream.LocalBindSocketMode } : undefined),
     ...(upstream.Config && Object.keys(upstream.Config).length > 0 ? { Config: upstream.Config } : undefined),
     MeshGateway: meshGateway(upstream.MeshGateway),
+    ...(upstream.CentrallyConfigured ? { CentrallyConfigured: true } : undefined),
   };
 }
 

@@ -21,6 +21,7 @@ const FIELDS: ReadonlyMap<string, Tenancy> = new Map([
   ['sourcepeer', 'peer'],
   ['destinationpeer', 'peer'],
   ['samenessgroup', 'sameness group'],
+  ['sourcesamenessgroup', 'sameness group'],
 ]);
 
 /** Parameters and headers of HTTP requests that name one. */

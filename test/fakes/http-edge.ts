@@ -9,7 +9,7 @@ import { systemClock } from '../../src/lib/clock.ts';
 import type { CallOptions, ReadOptions, ReadResult, ServerContract } from '../../src/rpc/contract/contract.ts';
 import { makeResult } from '../../src/rpc/contract/result.ts';
 import type { SnapshotContract } from '../../src/rpc/contract/snapshots.ts';
-import { noLog, noMetrics } from '../../src/telemetry/types.ts';
+import { type Logger, noLog, noMetrics } from '../../src/telemetry/types.ts';
 
 /** For tests: an edge on a free port over a contract whose answers the test decides. */
 
@@ -78,6 +78,7 @@ export interface TestEdgeOptions extends Partial<HttpEdgeOptions> {
   readonly routes?: readonly Route[];
   readonly around?: HttpEdgeDeps['around'];
   readonly clock?: Clock;
+  readonly log?: Logger;
   readonly heartbeatMs?: number;
 }
 
@@ -88,6 +89,7 @@ export async function startTestEdge(options: TestEdgeOptions = {}): Promise<Test
     routes,
     around,
     clock = systemClock,
+    log = noLog,
     heartbeatMs,
     ...edgeOptions
   } = options;
@@ -108,7 +110,7 @@ export async function startTestEdge(options: TestEdgeOptions = {}): Promise<Test
       ],
       ...(around === undefined ? {} : { around }),
       clock,
-      log: noLog,
+      log,
       metrics: noMetrics,
     },
     { listeners: [{ kind: 'tcp', host: '127.0.0.1', port: 0 }], defaultPolicy: 'allow', ...edgeOptions },

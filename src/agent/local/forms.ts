@@ -11,7 +11,9 @@ export interface AgentService {
   readonly Tags: readonly string[];
   readonly Meta: Readonly<Record<string, string>>;
   readonly Port: number;
+  readonly Ports?: NodeService['Ports'];
   readonly Address: string;
+  readonly SocketPath?: string;
   readonly TaggedAddresses?: NodeService['TaggedAddresses'];
   readonly Weights: NodeService['Weights'];
   readonly EnableTagOverride: boolean;
@@ -20,6 +22,7 @@ export interface AgentService {
   readonly Proxy?: ProxyConfig;
   readonly Connect?: ConnectConfig;
   readonly Datacenter: string;
+  readonly Locality?: NodeService['Locality'];
 }
 
 export function agentService({ form }: Pick<LocalService, 'form'>, datacenter: string): AgentService {
@@ -39,7 +42,9 @@ function describe(form: ServiceForm, datacenter: string, hash: string | undefine
     Tags: form.Tags ?? [],
     Meta: form.Meta ?? {},
     Port: form.Port,
+    ...(form.Ports === undefined ? {} : { Ports: form.Ports }),
     Address: form.Address,
+    ...(form.SocketPath === undefined ? {} : { SocketPath: form.SocketPath }),
     ...(form.TaggedAddresses === undefined ? {} : { TaggedAddresses: form.TaggedAddresses }),
     Weights: form.Weights,
     EnableTagOverride: form.EnableTagOverride,
@@ -47,6 +52,7 @@ function describe(form: ServiceForm, datacenter: string, hash: string | undefine
     ...(form.Kind === undefined ? {} : { Proxy: form.Proxy }),
     ...(form.Connect.Native === true ? { Connect: form.Connect } : {}),
     Datacenter: datacenter,
+    ...(form.Locality === undefined ? {} : { Locality: form.Locality }),
   };
 }
 

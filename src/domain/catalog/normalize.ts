@@ -43,6 +43,7 @@ export function normalizeCheck(
     ServiceName: service?.Service ?? '',
     ServiceTags: service?.Tags ?? null,
     Type: check.Type ?? '',
+    ...(check.ExposedPort ? { ExposedPort: check.ExposedPort } : undefined),
     Definition: check.Definition ?? {},
   };
 }

@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { RegisterRequest } from '../../model/catalog.ts';
-import { normalizeService } from '../../model/service-form.ts';
+import { normalizeLocality, normalizeService } from '../../model/service-form.ts';
 import type { Tx } from '../../store/store.ts';
 import type { Stored } from '../../store/table.ts';
 import { normalizeCheck, rejected, validateService } from './normalize.ts';
@@ -49,6 +49,7 @@ function ensureNode(tables: CatalogTables, datacenter: string, request: Register
   const name = request.Node as string;
   const existing = tx.get(nodes, nodeKey(name));
   if (existing !== undefined && request.SkipNodeUpdate === true) return;
+  const locality = normalizeLocality(request.Locality);
   const node: NodeEntity = {
     ID: request.ID ?? '',
     Node: name,
@@ -56,6 +57,7 @@ function ensureNode(tables: CatalogTables, datacenter: string, request: Register
     Datacenter: datacenter,
     TaggedAddresses: request.TaggedAddresses ?? null,
     Meta: request.NodeMeta ?? null,
+    ...(locality === undefined ? undefined : { Locality: locality }),
   };
   if (existing !== undefined && isDeepStrictEqual(existing, node)) return;
   if (node.ID !== '') claimId(tables, node, existing, tx);

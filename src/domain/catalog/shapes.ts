@@ -71,9 +71,12 @@ export function catalogServiceForm(node: NodeEntity, row: Stored<ServiceEntity>)
     ServiceWeights: service.Weights,
     ServiceMeta: service.Meta ?? EMPTY_META,
     ServicePort: service.Port,
+    ...(service.Ports === undefined ? {} : { ServicePorts: service.Ports }),
+    ...(service.SocketPath === undefined ? {} : { ServiceSocketPath: service.SocketPath }),
     ServiceEnableTagOverride: service.EnableTagOverride,
     ServiceProxy: service.Proxy,
     ServiceConnect: service.Connect,
+    ...(service.Locality === undefined ? {} : { ServiceLocality: service.Locality }),
     ...indexes(row),
   };
 }

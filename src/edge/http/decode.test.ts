@@ -87,7 +87,6 @@ describe('decoding a body', () => {
     ['{"List":{}}', 'json: cannot unmarshal object into Go struct field Outer.List of type []structs.Inner'],
     ['{"Meta":{"a":true}}', 'json: cannot unmarshal bool into Go struct field Outer.Meta of type string'],
     ['[]', 'json: cannot unmarshal array into Go value of type structs.Outer'],
-    ['{"Bogus":1}', 'json: unknown field "Bogus"'],
     ['{"Every":"abc"}', 'time: invalid duration "abc"'],
   ])('says of %j what is wrong with it', (text, expected) => {
     expect(failure(text)).toBe(expected);
@@ -99,7 +98,24 @@ describe('decoding a body', () => {
       ['__proto__', 'x'],
       ['constructor', 'y'],
     ]);
-    expect(failure('{"__proto__":{}}')).toBe('json: unknown field "__proto__"');
+    expect(decode('{"__proto__":{"Node":"x"}}')).toEqual({});
+  });
+
+  it('passes over unknown fields and names their paths, refuses them where it must, and ignores what is only shown', () => {
+    const named: string[] = [];
+    const request = (text: string) => ({ body: Buffer.from(text), passOver: (path: string) => void named.push(path) });
+    expect(decodeBody(request('{"Bogus":1,"Inner":{"Port":1,"Odd":{}},"List":[{"Odd":1}]}'), OUTER)).toEqual({
+      Inner: { Port: 1 },
+      List: [{}],
+    });
+    expect(named.splice(0)).toEqual(['Bogus', 'Inner.Odd', 'List.Odd']);
+    const strict = asStruct('structs.Strict', { Name: asString }, { unknown: 'refuse', harmless: ['Note'] });
+    expect(decodeBody(request('{"Name":"a","Note":"b"}'), strict)).toEqual({ Name: 'a' });
+    expect(named.splice(0)).toEqual(['Note']);
+    expect(() => decodeBody(request('{"Name":"a","Odd":1}'), strict)).toThrow('json: unknown field "Odd"');
+    const shown = asStruct('structs.Shown', { Name: asString }, { unknown: 'ignore' });
+    expect(decodeBody(request('{"Odd":1}'), shown)).toEqual({});
+    expect(named).toEqual([]);
   });
 
   it('refuses values nested too deep', () => {

@@ -29,12 +29,12 @@ export function parseBody(body: Buffer): unknown {
 
 /** The body as a `T`. @param prefix what Consul's endpoint writes before the reason. */
 export function decodeBody<T>(
-  request: Pick<ApiRequest, 'body'>,
+  request: Pick<ApiRequest, 'body' | 'passOver'>,
   decoder: Decoder<T>,
   prefix = 'Request decode failed: ',
 ): T {
   try {
-    return decoder.decode(parseBody(request.body), TOP) ?? ({} as T);
+    return decoder.decode(parseBody(request.body), { ...TOP, onUnknown: request.passOver }) ?? ({} as T);
   } catch (error) {
     const cause = IsthmusError.from(error);
     throw new IsthmusError(cause.code, `${prefix}${cause.message}`, { cause });

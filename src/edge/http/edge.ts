@@ -35,6 +35,7 @@ import type { Route } from './route.ts';
 import { createRouter } from './router.ts';
 import { sendStream } from './send.ts';
 import { type PathEntry, pathTable } from './table.ts';
+import { reportUnknownFields, UnknownFieldLog } from './unknown-fields.ts';
 
 export interface HttpEdgeDeps {
   readonly routes: readonly Route[];
@@ -100,7 +101,8 @@ class Edge implements HttpEdge {
     this.#admission = new Admission(this.#limits);
     this.#bodies = new BodyIntake(this.#limits);
     this.#guard = new RequestGuard(options);
-    this.#table = pathTable(around(receiveBodies(routes, { bodies: this.#bodies, clock, decideMs })));
+    const read = reportUnknownFields(routes, new UnknownFieldLog(log));
+    this.#table = pathTable(around(receiveBodies(read, { bodies: this.#bodies, clock, decideMs })));
     this.#meters = createHttpMeters(deps.metrics, {
       connections: this.#limiter,
       admission: this.#admission,

@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { IsthmusError } from '../../lib/errors.ts';
 import type { BodyIntake } from './body.ts';
+import { PassedOver } from './passed-over.ts';
 import type { Query } from './query.ts';
 import type { ApiRequest } from './route.ts';
 import { requestToken } from './token.ts';
@@ -50,6 +51,7 @@ export class HttpApiRequest implements ApiRequest {
   readonly #response: ServerResponse;
   readonly #open: OpenExchanges;
   #controller: AbortController | undefined;
+  #passedOver: PassedOver | undefined;
 
   constructor(
     exchange: { readonly incoming: IncomingMessage; readonly response: ServerResponse; readonly open: OpenExchanges },
@@ -87,6 +89,16 @@ export class HttpApiRequest implements ApiRequest {
   get body(): Buffer {
     return this.#body;
   }
+
+  /** Undefined while every field of the body was known. */
+  get passedOver(): PassedOver | undefined {
+    return this.#passedOver;
+  }
+
+  readonly passOver = (path: string): void => {
+    this.#passedOver ??= new PassedOver();
+    this.#passedOver.add(path);
+  };
 
   /**
    * Takes the body in. Throws when it is too large, there is no room, or it is cut off; then no other request follows

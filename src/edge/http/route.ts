@@ -52,6 +52,8 @@ export interface ApiRequest {
   readonly body: Buffer;
   /** The body as it arrives, for a route that takes it so. An upload that breaks off fails with `cancelled`. */
   readonly bodyStream: AsyncIterable<Uint8Array>;
+  /** Notes a field of the body that is not known here; the answer names it. */
+  readonly passOver?: (path: string) => void;
   /** Address of the client, without its port. */
   readonly remoteAddress: string;
   header(name: string): string | undefined;

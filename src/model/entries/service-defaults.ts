@@ -6,6 +6,17 @@ import { COUNT, DURATION, type Field, type Fields, NAME, TEXT, TEXTS } from './s
 
 const SHOWN_COUNT: Field = { type: 'number', shown: true };
 
+const PASSIVE_HEALTH_CHECK: Fields = {
+  Interval: DURATION,
+  MaxFailures: COUNT,
+  EnforcingConsecutive5xx: SHOWN_COUNT,
+  EnforcingConsecutiveGatewayFailure: COUNT,
+  Consecutive5xx: COUNT,
+  ConsecutiveGatewayFailure: COUNT,
+  MaxEjectionPercent: SHOWN_COUNT,
+  BaseEjectionTime: DURATION,
+};
+
 /** What the proxies of a service get to know about one upstream. */
 const UPSTREAM: Fields = {
   EnvoyListenerJSON: TEXT,
@@ -16,18 +27,14 @@ const UPSTREAM: Fields = {
   BalanceOutboundConnections: TEXT,
   Limits: {
     type: 'object',
-    fields: { MaxConnections: COUNT, MaxPendingRequests: COUNT, MaxConcurrentRequests: COUNT },
-  },
-  PassiveHealthCheck: {
-    type: 'object',
     fields: {
-      Interval: DURATION,
-      MaxFailures: COUNT,
-      EnforcingConsecutive5xx: SHOWN_COUNT,
-      MaxEjectionPercent: SHOWN_COUNT,
-      BaseEjectionTime: DURATION,
+      MaxConnections: COUNT,
+      MaxPendingRequests: COUNT,
+      MaxConcurrentRequests: COUNT,
+      PassiveHealthCheck: { type: 'object', fields: PASSIVE_HEALTH_CHECK },
     },
   },
+  PassiveHealthCheck: { type: 'object', fields: PASSIVE_HEALTH_CHECK },
 };
 
 const RATE_LIMIT: Fields = { RequestsPerSecond: COUNT, RequestsMaxBurst: COUNT };
@@ -50,7 +57,7 @@ interface UpstreamFields {
   readonly ConnectTimeoutMs?: number;
   readonly MeshGateway?: { readonly Mode?: string };
   readonly BalanceOutboundConnections?: string;
-  readonly Limits?: Readonly<Record<string, number>>;
+  readonly Limits?: Readonly<Record<string, unknown>>;
   readonly PassiveHealthCheck?: { readonly MaxEjectionPercent?: number; readonly EnforcingConsecutive5xx?: number };
 }
 
@@ -85,6 +92,7 @@ export const serviceDefaults: KindSpec<ServiceDefaults> = {
     LocalConnectTimeoutMs: COUNT,
     LocalRequestTimeoutMs: COUNT,
     BalanceInboundConnections: TEXT,
+    MaxRequestHeadersKB: COUNT,
     RateLimits: {
       type: 'object',
       fields: {
@@ -103,7 +111,12 @@ export const serviceDefaults: KindSpec<ServiceDefaults> = {
     if (entry.Name === '') throw rejected('serviceName is required');
     validateMeta(entry.Meta);
     validateProxyFields(entry);
-    for (const name of ['MaxInboundConnections', 'LocalConnectTimeoutMs', 'LocalRequestTimeoutMs'])
+    for (const name of [
+      'MaxInboundConnections',
+      'LocalConnectTimeoutMs',
+      'LocalRequestTimeoutMs',
+      'MaxRequestHeadersKB',
+    ])
       notNegative(name, entry[name]);
     oneOf('BalanceInboundConnections', entry.BalanceInboundConnections, ['', 'exact_balance']);
     const { Defaults, Overrides = [] } = entry.UpstreamConfig ?? {};

@@ -114,12 +114,45 @@ const EXPOSE = opaqueBlock(() => ({
   Paths: { ...opaque, type: 'blocks', fields: () => EXPOSED_PATH_FIELDS },
 }));
 
+const LOCALITY_FIELDS = { Region: text, Zone: text } as const;
+const PORT_FIELDS = { Name: text, Port: port, Default: toggle } as const;
+
+/** Where a node or an instance stands. */
+export const LOCALITY = structOf('structs.Locality', LOCALITY_FIELDS);
+
+/** Several ports, one of which is the default. */
+const PORTS = {
+  decoder: asList(structOf('structs.ServicePort', PORT_FIELDS), 'structs.ServicePorts'),
+  type: 'blocks',
+  fields: (): Fields => PORT_FIELDS,
+} as const;
+
+const ENVOY_EXTENSION_FIELDS = {
+  Name: text,
+  Required: toggle,
+  Arguments: opaque,
+  ConsulVersion: text,
+  EnvoyVersion: text,
+} as const;
+
+const TRANSPARENT_FIELDS = { OutboundListenerPort: port, DialedDirectly: toggle } as const;
+
+const ACCESS_LOGS_FIELDS = {
+  Enabled: toggle,
+  DisableListenerLogs: toggle,
+  Type: text,
+  Path: text,
+  JSONFormat: text,
+  TextFormat: text,
+} as const;
+
 const UPSTREAM_FIELDS = {
   DestinationType: text,
   DestinationNamespace: tenancy,
   DestinationPartition: unkept,
   DestinationPeer: unkept,
   DestinationName: text,
+  DestinationPort: text,
   Datacenter: text,
   LocalBindAddress: text,
   LocalBindPort: port,
@@ -127,6 +160,7 @@ const UPSTREAM_FIELDS = {
   LocalBindSocketMode: text,
   Config: opaque,
   MeshGateway: MESH_GATEWAY,
+  CentrallyConfigured: { ...toggle, ...hidden },
 } as const;
 
 const PROXY_FIELDS = {
@@ -134,6 +168,24 @@ const PROXY_FIELDS = {
   DestinationServiceID: text,
   LocalServiceAddress: text,
   LocalServicePort: port,
+  LocalServicePorts: PORTS,
+  LocalServiceSocketPath: text,
+  Mode: text,
+  TransparentProxy: {
+    decoder: structOf('structs.TransparentProxyConfig', TRANSPARENT_FIELDS),
+    type: 'block',
+    fields: (): Fields => TRANSPARENT_FIELDS,
+  },
+  EnvoyExtensions: {
+    decoder: asList(structOf('structs.EnvoyExtension', ENVOY_EXTENSION_FIELDS), 'structs.EnvoyExtensions'),
+    type: 'blocks',
+    fields: (): Fields => ENVOY_EXTENSION_FIELDS,
+  },
+  AccessLogs: {
+    decoder: structOf('structs.AccessLogsConfig', ACCESS_LOGS_FIELDS),
+    type: 'block',
+    fields: (): Fields => ACCESS_LOGS_FIELDS,
+  },
   Config: opaque,
   Upstreams: {
     decoder: asList(structOf('structs.Upstream', UPSTREAM_FIELDS), 'structs.Upstreams'),
@@ -207,6 +259,9 @@ const SERVICE_COMMON = {
   },
   Meta: { decoder: asMap(asString), type: 'textMap' },
   Port: port,
+  Ports: PORTS,
+  SocketPath: text,
+  Locality: { decoder: LOCALITY, type: 'block', fields: (): Fields => LOCALITY_FIELDS },
   Weights: {
     decoder: structOf('structs.Weights', WEIGHTS_FIELDS),
     type: 'block',
@@ -259,6 +314,8 @@ export const NODE_SERVICE = asStruct('structs.NodeService', {
   ...decodersOf(SERVICE_COMMON),
   Service: asString,
   Connect: asStruct('structs.ServiceConnect', { Native: asBool, SidecarService: asOpaque }),
+  ContentHash: asString,
+  Datacenter: asString,
   CreateIndex: asInt,
   ModifyIndex: asInt,
 });

@@ -13,6 +13,7 @@ import {
 } from '../service-form.ts';
 import { badRequest, checkFault, isStatus, unsupportedCheck } from './check-rules.ts';
 import type { CheckType, ServiceDefinition, SidecarDefinition } from './definitions.ts';
+import { registrationWarnings } from './without-effect.ts';
 
 /** The kinds of service that Consul knows. */
 const PROXY_KIND = 'connect-proxy';
@@ -114,6 +115,13 @@ function toGiven(definition: ServiceDefinition | SidecarDefinition): GivenServic
   } as GivenService;
 }
 
+/** What a definition, or its sidecar, asks for and does not get: a sentence each. */
+export function definitionWarnings(definition: ServiceDefinition): readonly string[] {
+  const sidecar = definition.Connect?.SidecarService;
+  const ofSidecar = sidecar === undefined ? [] : registrationWarnings(toGiven(sidecar));
+  return [...registrationWarnings(toGiven(definition)), ...ofSidecar.map((text) => `Connect.SidecarService.${text}`)];
+}
+
 /** An agent fills in the type that the catalog leaves open. */
 function upstreamOf<U extends { readonly DestinationType?: string }>(
   upstream: U,
@@ -161,6 +169,8 @@ export function expandSidecar(
   const proxy = sidecar.Proxy ?? {};
   const tags = sidecar.Tags ?? definition.Tags;
   const meta = sidecar.Meta ?? definition.Meta;
+  const locality = sidecar.Locality ?? definition.Locality;
+  const socket = proxy.LocalServiceSocketPath || definition.SocketPath;
   const form = serviceForm({
     ...sidecar,
     ID: sidecarId(id),
@@ -169,13 +179,15 @@ export function expandSidecar(
     ...(tags === undefined ? {} : { Tags: tags }),
     ...(meta === undefined ? {} : { Meta: meta }),
     Port: sidecar.Port || allocatePort(),
+    ...(locality === undefined ? {} : { Locality: locality }),
     Connect: {},
     Proxy: {
       ...proxy,
       DestinationServiceName: proxy.DestinationServiceName || name,
       DestinationServiceID: proxy.DestinationServiceID || id,
       LocalServiceAddress: proxy.LocalServiceAddress || addresses.loopback,
-      LocalServicePort: proxy.LocalServicePort || definition.Port || 0,
+      LocalServicePort: proxy.LocalServicePort || normalizeService(toGiven(definition)).Port,
+      ...(socket ? { LocalServiceSocketPath: socket } : {}),
     },
   });
   const given = checksOf(sidecar);

@@ -1,6 +1,16 @@
 import { IsthmusError } from '../../../lib/errors.ts';
 import type { AclPolicyInput, AclRoleInput, AclTokenInput } from '../../../model/acl.ts';
-import { asAny, asBool, asDuration, asInt, asList, asString, asStruct, decodeBody } from '../decode.ts';
+import {
+  asAny,
+  asBool,
+  asDuration,
+  asInt,
+  asList,
+  asString,
+  asStruct,
+  decodeBody,
+  type StructOptions,
+} from '../decode.ts';
 import type { Query } from '../query.ts';
 import { type ReadRouteDeps, readRoute } from '../read-route.ts';
 import type { ApiRequest, QueryParameter, Route } from '../route.ts';
@@ -229,49 +239,65 @@ const ROLE_FAULT = 'Role decoding failed: ';
 const TOKEN_FAULT = 'Token decoding failed: ';
 
 const LINKS = asList(
-  asStruct('structs.ACLLink', { ID: asString, Name: asString }, { ignoreUnknown: true }),
+  asStruct('structs.ACLLink', { ID: asString, Name: asString }, { unknown: 'ignore' }),
   '[]structs.ACLLink',
 );
+
+/** Who may do what must not depend on a field that is not understood. */
+const STRICT: StructOptions = { unknown: 'refuse' };
 
 const GRANTS = {
   Policies: LINKS,
   ServiceIdentities: asList(
-    asStruct('structs.ACLServiceIdentity', { ServiceName: asString, Datacenters: asList(asString) }),
+    asStruct('structs.ACLServiceIdentity', { ServiceName: asString, Datacenters: asList(asString) }, STRICT),
     '[]*structs.ACLServiceIdentity',
   ),
   NodeIdentities: asList(
-    asStruct('structs.ACLNodeIdentity', { NodeName: asString, Datacenter: asString }),
+    asStruct('structs.ACLNodeIdentity', { NodeName: asString, Datacenter: asString }, STRICT),
     '[]*structs.ACLNodeIdentity',
   ),
 };
 
 /** What every object shows and no client sets; clients send it back. */
-const SHOWN = { Hash: asAny, CreateIndex: asInt, ModifyIndex: asInt, Namespace: asString };
+const SHOWN = { Hash: asAny, CreateIndex: asInt, ModifyIndex: asInt, Namespace: asString, Partition: asString };
 
-const POLICY = asStruct('structs.ACLPolicy', {
-  ID: asString,
-  Name: asString,
-  Description: asString,
-  Rules: asString,
-  Datacenters: asList(asString),
-  ...SHOWN,
-});
+const POLICY = asStruct(
+  'structs.ACLPolicy',
+  {
+    ID: asString,
+    Name: asString,
+    Description: asString,
+    Rules: asString,
+    Datacenters: asList(asString),
+    ...SHOWN,
+  },
+  STRICT,
+);
 
-const ROLE = asStruct('structs.ACLRole', { ID: asString, Name: asString, Description: asString, ...GRANTS, ...SHOWN });
+const ROLE = asStruct(
+  'structs.ACLRole',
+  { ID: asString, Name: asString, Description: asString, ...GRANTS, ...SHOWN },
+  STRICT,
+);
 
-const TOKEN = asStruct('structs.ACLToken', {
-  AccessorID: asString,
-  SecretID: asString,
-  Description: asString,
-  ...GRANTS,
-  Roles: LINKS,
-  Local: asBool,
-  ExpirationTime: asString,
-  ExpirationTTL: asDuration,
-  AuthMethod: asString,
-  CreateTime: asString,
-  ...SHOWN,
-});
+const TOKEN = asStruct(
+  'structs.ACLToken',
+  {
+    AccessorID: asString,
+    SecretID: asString,
+    Description: asString,
+    ...GRANTS,
+    Roles: LINKS,
+    Local: asBool,
+    ExpirationTime: asString,
+    ExpirationTTL: asDuration,
+    AuthMethod: asString,
+    AuthMethodNamespace: asString,
+    CreateTime: asString,
+    ...SHOWN,
+  },
+  { ...STRICT, harmless: ['Name'] },
+);
 
 function tokenOf(request: ApiRequest): AclTokenInput {
   return decodeBody(request, TOKEN, TOKEN_FAULT) as AclTokenInput;

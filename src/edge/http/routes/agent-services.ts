@@ -11,6 +11,7 @@ import type { LocalState } from '../../../agent/local/types.ts';
 import { IsthmusError } from '../../../lib/errors.ts';
 import { agentServiceFilter } from '../../../model/filter/schemas.ts';
 import { serviceDefinition } from '../../../model/registration/definitions.ts';
+import { definitionWarnings } from '../../../model/registration/service-rules.ts';
 import { parseFlag, parseReadParameters } from '../consistency.ts';
 import { decodeBody } from '../decode.ts';
 import type { Query } from '../query.ts';
@@ -23,6 +24,7 @@ import {
   type Route,
   textResponse,
 } from '../route.ts';
+import { withWarnings } from '../warnings.ts';
 
 export interface AgentServiceRouteDeps {
   readonly local: LocalState;
@@ -87,7 +89,7 @@ export function agentServiceRoutes({ local, datacenter }: AgentServiceRouteDeps)
           ...tokenOf(request),
           replaceExistingChecks: isSet(request.query, 'replace-existing-checks'),
         });
-        return EMPTY;
+        return withWarnings(EMPTY, definitionWarnings(definition));
       },
     },
     {

@@ -114,9 +114,9 @@ export function agentRoutes(deps: AgentRouteDeps): readonly Route[] {
       about: 'Set one of the agent’s own tokens: default, agent, agent_master or replication.',
       acl: 'agent:write',
       rule: agentWrite,
-      handle({ params, body }) {
-        const { Token = '' } = decodeBody({ body }, OWN_TOKEN);
-        agent.access.setToken(params.kind ?? '', Token);
+      handle(request) {
+        const { Token = '' } = decodeBody(request, OWN_TOKEN);
+        agent.access.setToken(request.params.kind ?? '', Token);
         return EMPTY;
       },
     },
@@ -167,12 +167,11 @@ export function agentRoutes(deps: AgentRouteDeps): readonly Route[] {
 
 const OWN_TOKEN = asStruct('api.AgentToken', { Token: asString });
 
-const AUTHORIZE = asStruct('structs.ConnectAuthorizeRequest', {
-  Target: asString,
-  ClientCertURI: asString,
-  ClientCertSerial: asString,
-  ClientCertChain: asString,
-});
+const AUTHORIZE = asStruct(
+  'structs.ConnectAuthorizeRequest',
+  { Target: asString, ClientCertURI: asString, ClientCertSerial: asString, ClientCertChain: asString },
+  { unknown: 'refuse' },
+);
 
 function action(
   method: 'PUT',

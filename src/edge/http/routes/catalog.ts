@@ -1,14 +1,16 @@
 import type { DeregisterRequest, RegisterRequest } from '../../../model/catalog.ts';
-import { NODE_SERVICE } from '../../../model/registration/fields.ts';
+import { LOCALITY, NODE_SERVICE } from '../../../model/registration/fields.ts';
+import { registrationWarnings } from '../../../model/registration/without-effect.ts';
 import { asAny, asBool, asInt, asList, asMap, asString, asStruct, type Decoder, decodeBody } from '../decode.ts';
 import { type ReadRouteDeps, readRoute } from '../read-route.ts';
-import type { Route } from '../route.ts';
+import { jsonResponse, type Route } from '../route.ts';
 import {
   translateCatalogServices,
   translateNodeServices,
   translateNodes,
   translateNodeWithServices,
 } from '../translate.ts';
+import { withWarnings } from '../warnings.ts';
 import { writeRoute } from '../write-route.ts';
 import {
   FILTER,
@@ -38,6 +40,7 @@ export function catalogRoutes(deps: CatalogRouteDeps): readonly Route[] {
       acl: 'node:write',
       write: 'catalog.register',
       args: (request) => decodeBody(request, REGISTER) as RegisterRequest,
+      render: (done, { Service }) => withWarnings(jsonResponse(done), registrationWarnings(Service)),
     }),
     writeRoute(deps, {
       method: 'PUT',
@@ -144,6 +147,7 @@ const CHECK = asStruct('structs.HealthCheck', {
   ServiceName: asString,
   ServiceTags: asList(asString),
   Type: asString,
+  ExposedPort: asInt,
   Definition: OBJECT,
   CreateIndex: asInt,
   ModifyIndex: asInt,
@@ -160,11 +164,13 @@ const REGISTER = asStruct('structs.RegisterRequest', {
   Check: CHECK,
   Checks: asList(CHECK, 'structs.HealthChecks'),
   SkipNodeUpdate: asBool,
+  Locality: LOCALITY,
 });
 
 const DEREGISTER = asStruct('structs.DeregisterRequest', {
   Datacenter: asString,
   Node: asString,
+  Address: asString,
   ServiceID: asString,
   CheckID: asString,
 });

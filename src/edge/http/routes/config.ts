@@ -4,7 +4,8 @@ import { parseUnsigned } from '../consistency.ts';
 import { asAny, asMap, decodeBody } from '../decode.ts';
 import type { Query } from '../query.ts';
 import { type ReadRouteDeps, readRoute } from '../read-route.ts';
-import { type ApiResponse, jsonResponse, type Route } from '../route.ts';
+import { jsonResponse, type Route } from '../route.ts';
+import { withWarnings } from '../warnings.ts';
 import { writeRoute } from '../write-route.ts';
 import { FILTER, filterArgs } from './list-args.ts';
 
@@ -22,7 +23,7 @@ export function configRoutes(deps: ReadRouteDeps): readonly Route[] {
         entry: decodeBody(request, ENTRY, 'Bad request: Request decoding failed: '),
         ...casOf(request.query),
       }),
-      render: (done, { entry }) => written(done, entry),
+      render: (done, { entry }) => withWarnings(jsonResponse(done), entryWarnings(entry)),
     }),
     readRoute(deps, {
       path: '/v1/config/:kind',
@@ -53,13 +54,6 @@ export function configRoutes(deps: ReadRouteDeps): readonly Route[] {
 }
 
 const ENTRY = asMap(asAny, 'map[string]interface {}');
-
-/** What a written entry asks for and does not get stands in `X-Isthmus-Warning`, for people with plain clients. */
-function written(done: boolean, entry: unknown): ApiResponse {
-  const warnings = entryWarnings(entry);
-  const answer = jsonResponse(done);
-  return warnings.length === 0 ? answer : { ...answer, headers: { 'X-Isthmus-Warning': warnings.join('; ') } };
-}
 
 function casOf(query: Query): { readonly cas?: number } {
   const text = query.text('cas');

@@ -76,7 +76,7 @@ const CONFIGURATION = asStruct(
     CreateIndex: asInt,
     ModifyIndex: asInt,
   },
-  { aliases: { force_without_cross_signing: 'ForceWithoutCrossSigning' } },
+  { aliases: { force_without_cross_signing: 'ForceWithoutCrossSigning' }, unknown: 'refuse' },
 );
 
 function pemResponse(roots: CaRoots, flag: string): ApiResponse | undefined {

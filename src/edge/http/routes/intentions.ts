@@ -127,28 +127,32 @@ export function intentionRoutes(deps: ReadRouteDeps): readonly Route[] {
   ];
 }
 
-const INTENTION = asStruct('structs.Intention', {
-  ID: asString,
-  Description: asString,
-  SourceNS: asString,
-  SourceName: asString,
-  SourceDatacenter: asString,
-  DestinationNS: asString,
-  DestinationName: asString,
-  DestinationDatacenter: asString,
-  SourceType: asString,
-  Action: asString,
-  Permissions: asList(asMap(asAny, 'structs.IntentionPermission'), '[]*structs.IntentionPermission'),
-  DefaultAddr: asString,
-  DefaultPort: asInt,
-  Meta: asMap(asString),
-  Precedence: asInt,
-  CreatedAt: asString,
-  UpdatedAt: asString,
-  Hash: asString,
-  CreateIndex: asInt,
-  ModifyIndex: asInt,
-});
+const INTENTION = asStruct(
+  'structs.Intention',
+  {
+    ID: asString,
+    Description: asString,
+    SourceNS: asString,
+    SourceName: asString,
+    SourceDatacenter: asString,
+    DestinationNS: asString,
+    DestinationName: asString,
+    DestinationDatacenter: asString,
+    SourceType: asString,
+    Action: asString,
+    Permissions: asList(asMap(asAny, 'structs.IntentionPermission'), '[]*structs.IntentionPermission'),
+    DefaultAddr: asString,
+    DefaultPort: asInt,
+    Meta: asMap(asString),
+    Precedence: asInt,
+    CreatedAt: asString,
+    UpdatedAt: asString,
+    Hash: asString,
+    CreateIndex: asInt,
+    ModifyIndex: asInt,
+  },
+  { unknown: 'refuse' },
+);
 
 function matchArgs(query: Query): { by: 'source' | 'destination'; names: readonly string[] } {
   const by = single(query, 'by');

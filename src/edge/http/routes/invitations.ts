@@ -36,9 +36,8 @@ export function invitationRoutes(deps: ReadRouteDeps): readonly Route[] {
   ];
 }
 
-const INVITE = asStruct('api.Invitation', {
-  Kind: asString,
-  JoiningDatacenter: asString,
-  TTL: asDuration,
-  Addresses: asList(asString),
-});
+const INVITE = asStruct(
+  'api.Invitation',
+  { Kind: asString, JoiningDatacenter: asString, TTL: asDuration, Addresses: asList(asString) },
+  { unknown: 'refuse' },
+);
