@@ -1,10 +1,12 @@
 import { isIPv4 } from 'node:net';
 import { join } from 'node:path';
 import { IsthmusError } from '../lib/errors.ts';
+import { caConfigFaults } from '../model/ca-config.ts';
+import { CA_PROVIDERS } from '../model/ca-providers.ts';
 import { AddressError, addressList, advertisedFor, isUnspecified, singleAddress } from './address.ts';
-import { toApiCaConfig } from './ca-config.ts';
 import { parseServiceTtls } from './dns-values.ts';
 import type { AuditSink } from './keys/audit.ts';
+import { placeOf } from './keys/ca-config.ts';
 import type { Values } from './keys/table.ts';
 import type { Problems } from './problems.ts';
 import type { Reject } from './reject.ts';
@@ -43,6 +45,7 @@ export function buildConfig(input: BuildInput): RuntimeConfig {
     if (!problems.isBroken(path)) problems.add(located(path, text));
   });
 
+  checkCaConfig(values, origins, problems);
   const datacenter = values.datacenter.toLowerCase();
   const ports = buildPorts(values);
   if (values['acl.enabled'] && values['acl.tokens.replication'] === '' && isSecondary(values, datacenter)) {
@@ -115,6 +118,18 @@ export function buildConfig(input: BuildInput): RuntimeConfig {
     bootstrapEntries: values['config_entries.bootstrap'],
     auditSinks: buildAudit(values),
   };
+}
+
+/** The rules of the provider that is named; one that is not known is a fault of its own. */
+function checkCaConfig(values: Values, origins: ReadonlyMap<string, string>, problems: Problems): void {
+  const provider = CA_PROVIDERS.find((name) => name === values['connect.ca_provider']);
+  if (provider === undefined) return;
+  const config = values['connect.ca_config'];
+  for (const { key, text, unknown } of caConfigFaults(provider, config)) {
+    const origin = placeOf(config, key) ?? origins.get('connect.ca_config') ?? '';
+    if (unknown) problems.addUnknown(`${origin}: ${text}`);
+    else problems.add(`${origin}: "connect.ca_config": ${text}`);
+  }
 }
 
 /** The sink that counts when none is named. */
@@ -260,7 +275,7 @@ function buildSections(values: Values): Pick<RuntimeConfig, 'acl' | 'connect' | 
     connect: {
       enabled: values['connect.enabled'],
       caProvider: values['connect.ca_provider'],
-      caConfig: toApiCaConfig(values['connect.ca_config']),
+      caConfig: values['connect.ca_config'],
       caKeyEncryptionFile: values['connect.ca_key_encryption_file'],
       rotationHoldMs: values['connect.ca_rotation_hold_timeout'],
     },

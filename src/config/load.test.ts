@@ -1,3 +1,4 @@
+import { generateKeyPairSync } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { debugConfig } from './debug-config.ts';
 import { KEY_FLAGS, KEYS } from './keys/table.ts';
@@ -219,9 +220,9 @@ check { name = "mem" TLSSkipVerify = true http = "http://x" interval = "1s" dere
 
   it("takes the CA's configuration in both spellings", () => {
     const { connect } = config(
-      'connect { enabled = true ca_config { leaf_cert_ttl = "72h" RotationPeriod = "1h" own = 1 } }',
+      'connect { enabled = true ca_config { leaf_cert_ttl = "72h" RotationPeriod = "1h" cluster_id = "x" } }',
     );
-    expect(connect.caConfig).toEqual({ LeafCertTTL: '72h', RotationPeriod: '1h', own: 1 });
+    expect(connect.caConfig).toEqual({ LeafCertTTL: '72h', RotationPeriod: '1h', cluster_id: 'x' });
   });
 });
 
@@ -277,11 +278,13 @@ describe('diffReload', () => {
 
 describe('debugConfig', () => {
   it('shows values and hides secrets', () => {
+    const key = generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey.export({ type: 'pkcs8', format: 'pem' });
     const shown = debugConfig(
       load(
-        'acl { tokens { agent = "s3cret" } }\nconnect { ca_config { private_key = "s3cret" } }\nservice { name = "a" token = "s3cret" }\nacl_token = "s3cret"',
+        `acl { tokens { agent = "s3cret" } }\nconnect { ca_config { private_key = ${JSON.stringify(key)} } }\nservice { name = "a" token = "s3cret" }\nacl_token = "s3cret"`,
       ),
     );
+    expect(JSON.stringify(shown)).not.toContain('PRIVATE KEY');
     expect(shown).toMatchObject({ Datacenter: 'dc1', RetryInterval: '30s', ACLTokensAgent: 'hidden', PortsHTTP: 8500 });
     expect(JSON.stringify(shown)).not.toContain('s3cret');
   });

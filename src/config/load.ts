@@ -24,8 +24,8 @@ const DEV_VALUES: Readonly<Partial<Values>> = {
  * Throws `invalid_argument` with all that is wrong, each with key, file and line.
  */
 export function loadConfig(input: LoadInput, deps: ConfigDeps): LoadedConfig {
-  const problems = new Problems();
   const warnings: string[] = [];
+  const problems = new Problems(input.ignoreUnknownKeys === true ? { ignoreUnknown: warnings } : {});
   const findings = { problems, warnings };
   const given = [...readSources(input, deps, findings), ...readFlags(input, problems)];
   const { values, origins } = merge(given, input.dev, warnings);

@@ -5,6 +5,12 @@ export class Problems {
   readonly #found: string[] = [];
   /** Keys with an unusable value: rules about them would only repeat what is known. */
   readonly #broken = new Set<string>();
+  /** Takes unknown keys as warnings, where they are ignored. */
+  readonly #ignored: string[] | undefined;
+
+  constructor(options: { readonly ignoreUnknown?: string[] } = {}) {
+    this.#ignored = options.ignoreUnknown;
+  }
 
   /** Runs `work`; its refusal is kept, and `undefined` returned. @param path key that has no value then. */
   attempt<T>(work: () => T, path?: string): T | undefined {
@@ -20,6 +26,17 @@ export class Problems {
 
   add(text: string): void {
     if (!this.#found.includes(text)) this.#found.push(text);
+  }
+
+  /** A key that is not known: a problem, or a warning where these are ignored. */
+  addUnknown(text: string): void {
+    if (this.#ignored === undefined) this.add(text);
+    else this.#ignored.push(`${text} (ignored)`);
+  }
+
+  /** For a part whose problems decide whether it counts. */
+  part(): Problems {
+    return new Problems(this.#ignored === undefined ? {} : { ignoreUnknown: this.#ignored });
   }
 
   pourInto(other: Problems): void {

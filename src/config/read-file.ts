@@ -42,7 +42,7 @@ function readGroup(block: ObjectNode, group: KeyGroup, place: Place, given: Give
     const name = entry.key.toLowerCase();
     if (!group.keys.has(name) && !group.groups.has(name)) {
       const candidates = [...group.keys.keys(), ...group.groups.keys()];
-      problems.add(`${file}:${entry.at.line}: ${unknownKey(prefix + entry.key, name, candidates)}`);
+      problems.addUnknown(`${file}:${entry.at.line}: ${unknownKey(prefix + entry.key, name, candidates)}`);
       continue;
     }
     if (entry.value.kind === 'scalar' && entry.value.value === null) continue;

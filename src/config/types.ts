@@ -194,7 +194,7 @@ export interface AclConfig {
 export interface ConnectConfigSection {
   readonly enabled: boolean;
   readonly caProvider: string;
-  /** As the provider reads it, in the API's names (`LeafCertTTL`, `RotationPeriod`, ...). */
+  /** As the provider reads it, in the API's names (`LeafCertTTL`, `RotationPeriod`, …); its rules hold. */
   readonly caConfig: Readonly<Record<string, unknown>>;
   /** '' keeps CA private keys unencrypted at rest. */
   readonly caKeyEncryptionFile: string;
@@ -271,6 +271,8 @@ export interface LoadInput {
   readonly dev: boolean;
   /** `auto` takes the format from the file's extension. */
   readonly format?: 'auto' | 'hcl' | 'json';
+  /** Unknown keys are warnings: for files that a newer Consul wrote. */
+  readonly ignoreUnknownKeys?: boolean;
   /** The files are all there is (`validate`): nothing that was registered by the API is counted on. */
   readonly onlyFiles?: boolean;
 }

@@ -3,6 +3,13 @@ import { KEY_FLAGS } from '../../config/keys/table.ts';
 import type { ConfigSource, LoadInput } from '../../config/types.ts';
 import { type FlagSpec, type Flags, UsageError } from '../flags.ts';
 
+/** Of `agent` and `validate`. */
+export const IGNORE_UNKNOWN: FlagSpec = {
+  name: 'ignore-unknown-keys',
+  kind: 'bool',
+  about: 'Warn of keys that are not known, instead of refusing them.',
+};
+
 const SOURCE_FLAGS: readonly FlagSpec[] = [
   { name: 'config-file', kind: 'list', placeholder: 'path', about: 'A configuration file, HCL or JSON.' },
   { name: 'config-dir', kind: 'list', placeholder: 'path', about: 'A directory of configuration files.' },
@@ -12,6 +19,7 @@ const SOURCE_FLAGS: readonly FlagSpec[] = [
     kind: 'bool',
     about: 'Run a server on loopback that keeps its data in memory; needs no configuration.',
   },
+  IGNORE_UNKNOWN,
 ];
 
 /** Flags of `isthmus agent`: those of the key table, and where configuration comes from. */
@@ -50,5 +58,12 @@ export function loadInput(flags: Flags): LoadInput {
     .filter(([name]) => name === 'config-file' || name === 'config-dir')
     .map(([, path]) => ({ kind: 'either', path }));
   const given = [...flags.all()].filter(([name]) => !own.has(name) && name !== 'format');
-  return { flags: Object.fromEntries(given), sources, dev: flags.bool('dev'), ...configFormat(flags) };
+  const ignoreUnknownKeys = flags.bool(IGNORE_UNKNOWN.name);
+  return {
+    flags: Object.fromEntries(given),
+    sources,
+    dev: flags.bool('dev'),
+    ignoreUnknownKeys,
+    ...configFormat(flags),
+  };
 }

@@ -3,7 +3,7 @@ import { systemConfigDeps } from '../../config/system-deps.ts';
 import type { LoadedConfig } from '../../config/types.ts';
 import { type Command, CommandFailure } from '../command.ts';
 import { UsageError } from '../flags.ts';
-import { configFormat } from './agent-flags.ts';
+import { configFormat, IGNORE_UNKNOWN } from './agent-flags.ts';
 
 export const validate: Command = {
   path: ['validate'],
@@ -12,14 +12,15 @@ export const validate: Command = {
   flags: [
     { name: 'quiet', kind: 'bool', about: 'Print nothing when the configuration is valid.' },
     { name: 'config-format', kind: 'text', placeholder: 'hcl|json', about: 'Read all files in this format.' },
+    IGNORE_UNKNOWN,
   ],
   api: 'none',
   async run({ args, flags, json, printJson, print, complain }) {
     if (args.length === 0) throw new UsageError('Must specify at least one config file or directory');
     const sources = args.map((path) => ({ kind: 'either' as const, path }));
-    const loaded = load(() =>
-      loadConfig({ flags: {}, sources, dev: false, onlyFiles: true, ...configFormat(flags) }, systemConfigDeps),
-    );
+    const ignoreUnknownKeys = flags.bool(IGNORE_UNKNOWN.name);
+    const input = { flags: {}, sources, dev: false, onlyFiles: true, ignoreUnknownKeys, ...configFormat(flags) };
+    const loaded = load(() => loadConfig(input, systemConfigDeps));
     if (json) {
       printJson({ Valid: true, Warnings: loaded.warnings, NoEffect: loaded.noEffect });
       return 0;

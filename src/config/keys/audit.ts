@@ -53,7 +53,7 @@ function sinkOf(
   for (const { key, value, at } of entries) {
     const inside = { ...place, path: `${place.path}.${key}` };
     if (!Object.hasOwn(FIELDS, key)) {
-      place.problems.add(`${place.file}:${at.line}: ${unknownKey(inside.path, key, Object.keys(FIELDS))}`);
+      place.problems.addUnknown(`${place.file}:${at.line}: ${unknownKey(inside.path, key, Object.keys(FIELDS))}`);
       continue;
     }
     const field = FIELDS[key as keyof typeof FIELDS] as Kind<never>;

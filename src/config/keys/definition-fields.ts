@@ -1,4 +1,5 @@
-import { type Fields, type FieldType, snakeCase } from '../../model/registration/fields.ts';
+import { snakeCase } from '../../lib/snake-case.ts';
+import type { Fields, FieldType } from '../../model/registration/fields.ts';
 
 /** A field of a service or a check as a file spells it; made from the table of registrations. */
 export interface FileField {

@@ -7,7 +7,6 @@ import { CHECK_FIELDS, SERVICE_FIELDS } from '../../model/registration/fields.ts
 import { type CheckFault, serviceFaults } from '../../model/registration/service-rules.ts';
 import { tenancyOf } from '../../model/tenancy.ts';
 import type { Definition, PlacedDefinition } from '../definition.ts';
-import { Problems } from '../problems.ts';
 import { type FileField, fileFields } from './definition-fields.ts';
 import {
   blocks,
@@ -99,7 +98,7 @@ function readFields(block: ObjectNode, fields: readonly FileField[], place: Plac
     const field = fields.find((candidate) => canonical(candidate.name) === canonical(entry.key));
     if (field === undefined) {
       const names = fields.map((candidate) => candidate.name);
-      problems.add(`${file}:${entry.at.line}: ${unknownKey(`${place.path}.${entry.key}`, entry.key, names)}`);
+      problems.addUnknown(`${file}:${entry.at.line}: ${unknownKey(`${place.path}.${entry.key}`, entry.key, names)}`);
       continue;
     }
     if (entry.value.kind === 'scalar' && entry.value.value === null) continue;
@@ -145,7 +144,7 @@ function definitions<D>(
     label,
     read: (nodes, place) =>
       blocks(nodes, place).flatMap((block) => {
-        const problems = new Problems();
+        const problems = place.problems.part();
         const definition = readFields(block, fields, { ...place, problems });
         if (!problems.any)
           for (const fault of faults(decode(definition))) {

@@ -1,6 +1,7 @@
+import { configEntries } from './config-entries.ts';
 import { checks, services } from './definitions.ts';
 import { used } from './key.ts';
-import { choice, duration, integer, opaqueList, text, textMap, texts, toggle } from './kind.ts';
+import { choice, duration, integer, text, textMap, texts, toggle } from './kind.ts';
 
 const reload = { reloadable: true } as const;
 
@@ -11,7 +12,7 @@ export const AGENT_KEYS = {
   checks: used(checks, [], 'Checks of this node or of its services.', reload),
   check: used(checks, [], 'One check; the block may be repeated.', reload),
   'config_entries.bootstrap': used(
-    opaqueList,
+    configEntries,
     [],
     'Configuration entries that the primary writes when they do not exist.',
   ),

@@ -1,6 +1,7 @@
 import { auditSinks } from './audit.ts';
+import { caConfig } from './ca-config.ts';
 import { alias, used } from './key.ts';
-import { choice, duration, opaque, text, toggle } from './kind.ts';
+import { choice, duration, text, toggle } from './kind.ts';
 
 const defaultPolicy = choice(['allow', 'deny']);
 const downPolicy = choice(['allow', 'deny', 'extend-cache', 'async-cache']);
@@ -45,7 +46,7 @@ export const SECURITY_KEYS = {
 
   'connect.enabled': used(toggle, true, 'Run the certificate authority and the mesh (Consul leaves this off).'),
   'connect.ca_provider': used(text, 'consul', 'Provider that signs; only the built-in one, `consul`.'),
-  'connect.ca_config': used(opaque, {}, 'Configuration of the provider, with the names of the API or in snake case.'),
+  'connect.ca_config': used(caConfig, {}, 'Configuration of the provider, with the names of the API or in snake case.'),
   'connect.ca_key_encryption_file': used(
     text,
     '',

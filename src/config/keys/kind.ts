@@ -242,13 +242,6 @@ export const opaque: Kind<Readonly<Record<string, unknown>>> = {
   show: (value) => (Object.keys(value).length === 0 ? '' : JSON.stringify(value)),
 };
 
-export const opaqueList: Kind<readonly Readonly<Record<string, unknown>>[]> = {
-  label: 'list of blocks',
-  read: (nodes, place) => blocks(nodes, place).map((block) => toPlain(block) as Record<string, unknown>),
-  merge: (earlier, later) => [...earlier, ...later],
-  show: () => '',
-};
-
 /** For keys without effect: any value is accepted. */
 export const anything: Kind<unknown> = {
   label: '',

@@ -1,10 +1,13 @@
+import { generateKeyPairSync } from 'node:crypto';
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { startCa } from '../../../test/fakes/ca-datacenter.ts';
 import { FakeClock } from '../../../test/fakes/fake-clock.ts';
+import { caConfigFaults, canonicalKeys } from '../../model/ca-config.ts';
 import { parseCertificate } from '../../pki/certificate.ts';
 import { createRoot } from '../../pki/issuer.ts';
 import { generateKey, privateKeyToPem } from '../../pki/keys.ts';
-import { canonicalKeys } from './config.ts';
+import { createBuiltinProvider } from './providers/builtin.ts';
 
 const NO_PEM = 'error generating CA root certificate: error generating CA: error parsing private key';
 
@@ -123,6 +126,62 @@ describe('the CA configuration', () => {
       parseCertificate((await dc1.leaf()).CertPEM.split(/(?<=-----END CERTIFICATE-----\n)/)[0] as string).issuer,
     ).toEqual(parseCertificate(root).subject);
     await dc1.stop();
+  });
+
+  it('gives roots that live as long as RootCertTTL says, longer than intermediates', async () => {
+    const clock = new FakeClock();
+    const dc1 = await startCa('dc1', clock);
+    const config = { LeafCertTTL: '1h', IntermediateCertTTL: '24h', RotationPeriod: '2h' };
+    const apply = (RootCertTTL: string) =>
+      dc1.ca.setConfig({ config: { Provider: 'consul', Config: { ...config, RootCertTTL, PrivateKeyBits: 384 } } });
+    await expect(apply('24h')).rejects.toThrow('root cert TTL must be greater than intermediate cert TTL (>24h0m0s)');
+    await apply('48h');
+    const roots = dc1.roots().Roots.map(({ RootCert }) => parseCertificate(RootCert).notAfter - clock.now());
+    expect(Math.min(...roots)).toBe(48 * 3_600_000);
+    await dc1.stop();
+  });
+
+  it('of a file is refused exactly when the provider would refuse it', () => {
+    const keys = [
+      generateKeyPairSync('ec', { namedCurve: 'P-256' }),
+      generateKeyPairSync('ec', { namedCurve: 'P-384' }),
+      generateKeyPairSync('ec', { namedCurve: 'secp256k1' }),
+      generateKeyPairSync('rsa', { modulusLength: 2048 }),
+      generateKeyPairSync('rsa', { modulusLength: 1024 }),
+      generateKeyPairSync('ed25519'),
+    ].map(({ privateKey }) => privateKey.export({ type: 'pkcs8', format: 'pem' }));
+    const ttl = fc.constantFrom<unknown>('', '1m', '1h', '72h', '400h', '8760h', '90000h', 'soon', 3.6e12, true);
+    const text = fc.constantFrom<unknown>('', 'x', '-----BEGIN X-----', 7);
+    const config = fc.record(
+      {
+        LeafCertTTL: ttl,
+        IntermediateCertTTL: ttl,
+        RootCertTTL: ttl,
+        RotationPeriod: ttl,
+        PrivateKeyType: fc.constantFrom<unknown>('ec', 'rsa', 'dsa', '', 1),
+        PrivateKeyBits: fc.constantFrom<unknown>(256, '384', 2048, 1024, '', 'x', 0),
+        CSRMaxPerSecond: fc.constantFrom<unknown>(0, -1, '5', 1.5, ''),
+        PrivateKey: fc.oneof(text, fc.constantFrom(...keys)),
+        RootCert: text,
+      },
+      { requiredKeys: [] },
+    );
+    const outcomes = new Set<boolean>();
+    const provider = createBuiltinProvider();
+    fc.assert(
+      fc.property(config, (given) => {
+        let taken = true;
+        try {
+          provider.configure(given);
+        } catch {
+          taken = false;
+        }
+        outcomes.add(taken);
+        expect(caConfigFaults('consul', given).length === 0).toBe(taken);
+      }),
+      { numRuns: 1_000 },
+    );
+    expect(outcomes.size).toBe(2);
   });
 
   it('is read with the keys of configuration files too', () => {

@@ -19,7 +19,7 @@ export async function makeRoot(
   clusterId: string,
   now: number,
 ): Promise<NewRoot> {
-  const made = await wanted.createRoot(rootTemplate(clusterId, now));
+  const made = await wanted.createRoot(rootTemplate(clusterId, now, wanted.settings.rootTtlMs));
   const certificate = validateRoot(made.certPem, clusterId, now);
   const keyId = colonHex(keyIdOf(certificate.spki));
   const row: RootRow = {

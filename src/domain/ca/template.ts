@@ -7,7 +7,8 @@ import type { IntermediateSubject } from './validate.ts';
 
 /** Certificates are valid from a minute ago: clocks of machines differ. */
 const BACKDATE_MS = 60_000;
-const ROOT_LIFE_MS = 87_600 * 3_600_000;
+/** Of a cross-signature; a root may live shorter. */
+const CROSS_LIFE_MS = 87_600 * 3_600_000;
 
 export interface RootTemplate {
   readonly commonName: string;
@@ -51,19 +52,19 @@ export function intermediateTemplate(
   };
 }
 
-export function rootTemplate(clusterId: string, now: number): RootTemplate {
+export function rootTemplate(clusterId: string, now: number, ttlMs: number): RootTemplate {
   const trustDomain = trustDomainOf(clusterId);
   return {
     commonName: caCommonName('pri', randomLabel(), trustDomain),
     uri: formatSpiffe({ kind: 'signing', trustDomain }),
     notBefore: now - BACKDATE_MS,
-    notAfter: now + ROOT_LIFE_MS,
+    notAfter: now + ttlMs,
   };
 }
 
 /** A cross-signature is valid as long as the root below which it stands: `Issuer` cuts it to that. */
 export function crossTemplate(now: number): { readonly notBefore: number; readonly notAfter: number } {
-  return { notBefore: now - BACKDATE_MS, notAfter: now + ROOT_LIFE_MS };
+  return { notBefore: now - BACKDATE_MS, notAfter: now + CROSS_LIFE_MS };
 }
 
 /** Eight characters that tell CA certificates apart. */

@@ -8,11 +8,13 @@ import {
   badRequest,
   type DecodeOptions,
   decodeFields,
+  type EntryFault,
   type Fields,
   isPlain,
   NAME,
   type Plain,
   plainKey,
+  readFields,
   TEXT,
   TEXT_MAP,
 } from './schema.ts';
@@ -21,6 +23,8 @@ import { serviceIntentions } from './service-intentions.ts';
 import { serviceResolver } from './service-resolver.ts';
 import { serviceRouter } from './service-router.ts';
 import { serviceSplitter } from './service-splitter.ts';
+
+export type { EntryFault };
 
 /** Every kind there is; a new one is a file and a line here. */
 export const KINDS: Readonly<Record<ConfigEntryKind, KindSpec>> = {
@@ -60,12 +64,42 @@ export function requireKind(kind: string): ConfigEntryKind {
 
 /** Reads an entry as a caller or a file wrote it: any case of keys, snake_case as well. Does not validate. */
 export function decodeEntry(raw: unknown, options: DecodeOptions = {}): ConfigEntry {
+  const { kind, spec, fields, plain } = kindOf(raw);
+  return normalised(kind, spec, decodeFields(fields, plain, options));
+}
+
+/** As a write would, but with everything that is wrong; the entry without its unknown fields, where the rest is good. */
+export function checkEntry(raw: unknown): {
+  readonly entry: ConfigEntry | undefined;
+  readonly faults: readonly EntryFault[];
+} {
+  const faults: EntryFault[] = [];
+  let entry: ConfigEntry | undefined;
+  try {
+    const { kind, spec, fields, plain } = kindOf(raw);
+    const read = readFields(fields, plain);
+    faults.push(...read.faults);
+    if (!read.faults.some((fault) => fault.kind === 'wrong')) {
+      const decoded = normalised(kind, spec, read.entry);
+      validateEntry(decoded);
+      entry = decoded;
+    }
+  } catch (error) {
+    faults.push({ path: '', kind: 'wrong', text: IsthmusError.from(error).message });
+  }
+  return { entry, faults };
+}
+
+function kindOf(raw: unknown): { kind: ConfigEntryKind; spec: KindSpec; fields: Fields; plain: Plain } {
   if (!isPlain(raw)) throw badRequest('the entry must be an object');
   const kind = readText(raw, 'kind');
   if (kind === undefined) throw badRequest('Payload does not contain a Kind key at the top level');
   if (!isKind(kind)) throw badRequest(`invalid config entry kind: ${kind}`);
   const spec = KINDS[kind];
-  const entry = decodeFields(FIELDS.get(spec) as Fields, raw, options);
+  return { kind, spec, fields: FIELDS.get(spec) as Fields, plain: raw };
+}
+
+function normalised(kind: ConfigEntryKind, spec: KindSpec, entry: Plain): ConfigEntry {
   return spec.normalise({ ...entry, Kind: kind, Name: (entry.Name as string | undefined) ?? '' } as ConfigEntry);
 }
 

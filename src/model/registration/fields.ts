@@ -1,3 +1,4 @@
+import { snakeCase } from '../../lib/snake-case.ts';
 import {
   asAny,
   asBool,
@@ -51,14 +52,6 @@ export type Decoders<F extends Fields> = { readonly [N in keyof F]: F[N]['decode
 
 function decodersOf<F extends Fields>(fields: F): Decoders<F> {
   return Object.fromEntries(Object.entries(fields).map(([name, { decoder }]) => [name, decoder])) as Decoders<F>;
-}
-
-/** `LocalBindPort` as `local_bind_port`: how files, and older clients in requests, write it. */
-export function snakeCase(name: string): string {
-  return name
-    .replace(/([a-z])([A-Z])/g, '$1_$2')
-    .replace(/([A-Z]+)([A-Z][a-z])/g, '$1_$2')
-    .toLowerCase();
 }
 
 /** The names in snake case of a table, for a decoder that takes both. */

@@ -1,5 +1,6 @@
 import type { KeyObject } from 'node:crypto';
 import { IsthmusError } from '../../../lib/errors.ts';
+import { badConfig, readSettings, redactKey, stringOf } from '../../../model/ca-config.ts';
 import { parseCertificate } from '../../../pki/certificate.ts';
 import { createCsr } from '../../../pki/csr.ts';
 import { createIssuer, createRoot } from '../../../pki/issuer.ts';
@@ -13,7 +14,6 @@ import {
   privateKeyToPem,
   spkiOf,
 } from '../../../pki/keys.ts';
-import { badConfig, readSettings, redactKey, stringOf } from '../config.ts';
 import type { CaProvider } from './provider.ts';
 
 /**

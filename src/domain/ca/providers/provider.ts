@@ -1,9 +1,9 @@
 import type { Clock } from '../../../lib/clock.ts';
+import type { CaSettings } from '../../../model/ca-config.ts';
 import type { Certificate } from '../../../pki/certificate.ts';
 import type { CaRequest, LeafRequest, Signed } from '../../../pki/issuer.ts';
 import type { KeySpec } from '../../../pki/keys.ts';
 import type { Logger } from '../../../telemetry/types.ts';
-import type { CaSettings } from '../config.ts';
 import type { RootTemplate } from '../template.ts';
 
 /** A CA certificate and what is needed to sign under it. */
