@@ -1,7 +1,10 @@
+import type { TemplatedPolicy } from './templated-policies.ts';
+
 /** API types of tokens, policies and roles. */
 
 export const ANONYMOUS_ID = '00000000-0000-0000-0000-000000000002';
 export const GLOBAL_MANAGEMENT_ID = '00000000-0000-0000-0000-000000000001';
+export const GLOBAL_READ_ONLY_ID = '00000000-0000-0000-0000-000000000002';
 /** The secret by which Consul's tables know the anonymous token. */
 export const ANONYMOUS_SECRET = 'anonymous';
 /**
@@ -50,6 +53,7 @@ export interface AclGrants {
   readonly Roles?: readonly AclLink[];
   readonly ServiceIdentities?: readonly ServiceIdentity[];
   readonly NodeIdentities?: readonly NodeIdentity[];
+  readonly TemplatedPolicies?: readonly TemplatedPolicy[];
 }
 
 export interface AclRole extends Omit<AclGrants, 'Roles'> {
@@ -97,6 +101,7 @@ interface GrantsInput {
   readonly Roles?: readonly LinkInput[];
   readonly ServiceIdentities?: readonly Partial<ServiceIdentity>[];
   readonly NodeIdentities?: readonly Partial<NodeIdentity>[];
+  readonly TemplatedPolicies?: readonly Partial<TemplatedPolicy>[];
 }
 
 export interface AclRoleInput extends Omit<GrantsInput, 'Roles'> {
@@ -118,6 +123,8 @@ export interface AclTokenInput extends GrantsInput {
 export interface AclTokenListArgs {
   readonly policy?: string;
   readonly role?: string;
+  /** Of a service identity, also of one in a template. */
+  readonly serviceName?: string;
 }
 
 /** GET /v1/acl/replication */

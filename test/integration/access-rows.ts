@@ -63,6 +63,18 @@ export const ACCESS_ROWS: Readonly<Record<string, AccessRow>> = {
   'DELETE /v1/acl/token/:accessor': { path: '/v1/acl/token/{doomedToken}', rules: ACL_WRITE },
   'PUT /v1/acl/token/:accessor/clone': { path: '/v1/acl/token/{token}/clone', rules: ACL_WRITE },
   'GET /v1/acl/token/self': { path: '/v1/acl/token/self', shown: /AccessorID/ },
+  'GET /v1/acl/templated-policies': { path: '/v1/acl/templated-policies', rules: ACL_READ, shown: /builtin\/dns/ },
+  'GET /v1/acl/templated-policy/name/*name': {
+    path: '/v1/acl/templated-policy/name/builtin/service',
+    rules: ACL_READ,
+    shown: /sidecar-proxy/,
+  },
+  'POST /v1/acl/templated-policy/preview/*name': {
+    path: '/v1/acl/templated-policy/preview/builtin/service',
+    body: { Name: 'web' },
+    rules: ACL_READ,
+    shown: /web-sidecar-proxy/,
+  },
   'GET /v1/acl/tokens': { path: '/v1/acl/tokens', rules: ACL_READ, shown: /"kept"/ },
 
   'GET /v1/agent/checks': { path: '/v1/agent/checks', rules: WEB, hidden: EMPTY_OBJECT, shown: /web-ttl/ },

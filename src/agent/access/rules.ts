@@ -55,6 +55,12 @@ export const operatorRead: AgentRule = {
   },
 };
 
+export const aclRead: AgentRule = {
+  check(rights) {
+    if (!rights.may('acl', '', 'read')) throw denied();
+  },
+};
+
 export const operatorWrite: AgentRule = {
   check(rights) {
     if (!rights.may('operator', '', 'write')) throw denied();

@@ -4,7 +4,7 @@ import { memoryStore } from '../../../test/fakes/memory-store.ts';
 import { ServerProcess } from '../../../test/fakes/server-process.ts';
 import { soleLeader } from '../../../test/fakes/sole-leader.ts';
 import { IsthmusError } from '../../lib/errors.ts';
-import { ANONYMOUS_ID, GLOBAL_MANAGEMENT_ID, REPLICATION_ROLE } from '../../model/acl.ts';
+import { ANONYMOUS_ID, GLOBAL_MANAGEMENT_ID, GLOBAL_READ_ONLY_ID, REPLICATION_ROLE } from '../../model/acl.ts';
 import { MemoryEngine } from '../../store/memory/memory-engine.ts';
 import { Store } from '../../store/store.ts';
 import { type Acl, type AclOptions, createAcl } from './acl.ts';
@@ -352,5 +352,97 @@ describe('a secondary', () => {
     const may = async (secret: string) =>
       (await acl.tokenResolver.resolve(secret, signal)).rights.may('service', 'web', 'write');
     expect([await may('s1'), await may('s2')]).toEqual([known, unknown]);
+  });
+});
+
+describe('templated policies', () => {
+  it('grant what their template says with the name filled in, from tokens and from roles, in their datacenters', async () => {
+    const { acl } = await start();
+    const service = { TemplateName: 'builtin/service', TemplateVariables: { Name: 'web' } };
+    const token = await acl.tokens.create({ TemplatedPolicies: [service] });
+    expect(token.TemplatedPolicies).toEqual([service]);
+    const { rights } = await acl.tokenResolver.resolve(token.SecretID, signal);
+    expect(rights.may('service', 'web', 'write')).toBe(true);
+    expect(rights.may('service', 'web-sidecar-proxy', 'write')).toBe(true);
+    expect(rights.may('service', 'db', 'read')).toBe(true);
+    expect(rights.may('service', 'db', 'write')).toBe(false);
+    expect(rights.may('acl', '', 'read')).toBe(false);
+    const node = { TemplateName: 'builtin/node', TemplateVariables: { Name: 'n1' } };
+    await acl.roles.set({
+      Name: 'r',
+      TemplatedPolicies: [node, { TemplateName: 'builtin/dns', Datacenters: ['dc9'] }],
+    });
+    const byRole = await acl.tokens.create({ Roles: [{ Name: 'r' }] });
+    const ofRole = (await acl.tokenResolver.resolve(byRole.SecretID, signal)).rights;
+    expect(ofRole.may('node', 'n1', 'write')).toBe(true);
+    expect(ofRole.may('query', 'q', 'read')).toBe(false);
+    const clone = await acl.tokens.clone(token.AccessorID, undefined);
+    expect(clone.TemplatedPolicies).toEqual([service]);
+    await acl.tokens.update({ AccessorID: token.AccessorID });
+    expect((await acl.tokenResolver.resolve(token.SecretID, signal)).rights.may('service', 'web', 'write')).toBe(false);
+  });
+
+  it('are refused when they are none, lack their name, or name something that would be more than a name', async () => {
+    const { acl } = await start();
+    const refused = (policy: object) => failure(() => acl.tokens.create({ TemplatedPolicies: [policy] }));
+    expect(await refused({ TemplateName: 'builtin/root' })).toBe(
+      'rejected: no such ACL templated policy with Name "builtin/root"',
+    );
+    expect(await refused({ TemplateName: '__proto__' })).toContain('no such ACL templated policy');
+    expect(await refused({})).toContain('missing the template name');
+    for (const Name of [undefined, '', 'a" { policy = "read" } acl = "write', 'UPPER', '${x}'])
+      expect(await refused({ TemplateName: 'builtin/service', TemplateVariables: { Name } })).toContain(
+        'has an invalid name variable',
+      );
+    expect(
+      await failure(() =>
+        acl.tokens.create({ Local: true, TemplatedPolicies: [{ TemplateName: 'builtin/dns', Datacenters: ['dc1'] }] }),
+      ),
+    ).toContain('cannot specify a list of datacenters on a local token');
+  });
+
+  it('lists tokens by the service of an identity or a template', async () => {
+    const { acl } = await start();
+    const byIdentity = await acl.tokens.create({ ServiceIdentities: [{ ServiceName: 'web' }] });
+    const byTemplate = await acl.tokens.create({
+      TemplatedPolicies: [{ TemplateName: 'builtin/service', TemplateVariables: { Name: 'web' } }],
+    });
+    await acl.tokens.create({
+      TemplatedPolicies: [{ TemplateName: 'builtin/node', TemplateVariables: { Name: 'web' } }],
+    });
+    const found = acl.reads['acl.tokens'].produce({ serviceName: 'web' }).map(({ AccessorID }) => AccessorID);
+    expect([...found].sort()).toEqual([byIdentity.AccessorID, byTemplate.AccessorID].sort());
+  });
+});
+
+describe('the built-in policy that reads everything', () => {
+  it('reads every resource and writes none, and can be neither changed nor deleted', async () => {
+    const { acl } = await start();
+    const token = await acl.tokens.create({ Policies: [{ Name: 'builtin/global-read-only' }] });
+    const { rights } = await acl.tokenResolver.resolve(token.SecretID, signal);
+    for (const resource of [
+      'acl',
+      'agent',
+      'event',
+      'intention',
+      'key',
+      'keyring',
+      'node',
+      'operator',
+      'query',
+      'service',
+      'session',
+    ] as const) {
+      expect(rights.may(resource, 'any', 'read'), resource).toBe(true);
+      expect(rights.may(resource, 'any', 'write'), resource).toBe(false);
+    }
+    expect(rights.everything).toBe(false);
+    const id = GLOBAL_READ_ONLY_ID;
+    expect(await failure(() => acl.policies.delete(id))).toContain(
+      'not permitted on the builtin builtin/global-read-only',
+    );
+    expect(
+      await failure(() => acl.policies.set({ ID: id, Name: 'builtin/global-read-only', Rules: 'acl = "write"' })),
+    ).toContain('Changing the Rules');
   });
 });

@@ -6,7 +6,7 @@ import { type AclBootstrap, type AclToken, ANONYMOUS_ID, GLOBAL_MANAGEMENT_ID } 
 import type { Leadership } from '../../store/leadership.ts';
 import type { Store } from '../../store/store.ts';
 import type { Logger } from '../../telemetry/types.ts';
-import { createPolicies, GLOBAL_MANAGEMENT, type Policies } from './policies.ts';
+import { BUILTIN_POLICIES, createPolicies, type Policies } from './policies.ts';
 import { createRoles, type Roles } from './roles.ts';
 import { type AclTables, declareTables, tokenBySecret } from './tables.ts';
 import { type DownPolicy, type PrimaryTokens, TokenResolver } from './token-resolver.ts';
@@ -90,8 +90,8 @@ export function createAcl(deps: AclDeps, options: AclOptions): Acl {
     const anonymous = anonymousToken(times.now());
     const master = options.initialManagement === '' ? undefined : management(options.initialManagement, 'Master Token');
     await store.transact((tx) => {
-      if (tx.get(tables.builtinPolicies, GLOBAL_MANAGEMENT_ID) === undefined)
-        tx.put(tables.builtinPolicies, GLOBAL_MANAGEMENT);
+      for (const policy of BUILTIN_POLICIES)
+        if (tx.get(tables.builtinPolicies, policy.ID) === undefined) tx.put(tables.builtinPolicies, policy);
       if (tx.get(tables.localTokens, ANONYMOUS_ID) === undefined) tx.put(tables.localTokens, anonymous);
     });
     if (!isPrimary || master === undefined) return;

@@ -9,6 +9,7 @@ import {
   REPLICATION_ROLE_ID,
   type ServiceIdentity,
 } from '../../model/acl.ts';
+import { checkTemplatedPolicy } from '../../model/templated-policies.ts';
 import { type AclTables, policyByName, policyRow, roleExists } from './tables.ts';
 
 /** What tokens and roles grant: checked, resolved to IDs for the tables, and given names again for readers. */
@@ -32,7 +33,10 @@ export function aclNotFound(): IsthmusError {
 /** Resolves names to IDs and refuses what does not exist. @param owner 'token' or 'role', for the texts */
 export function storedGrants(
   tables: AclTables,
-  input: Pick<AclTokenInput, 'Policies' | 'Roles' | 'ServiceIdentities' | 'NodeIdentities' | 'Local'>,
+  input: Pick<
+    AclTokenInput,
+    'Policies' | 'Roles' | 'ServiceIdentities' | 'NodeIdentities' | 'TemplatedPolicies' | 'Local'
+  >,
   owner: 'token' | 'role',
 ): AclGrants {
   const policies = unique((input.Policies ?? []).map((link) => policyId(tables, link)));
@@ -41,11 +45,15 @@ export function storedGrants(
     serviceIdentity(identity, owner, input.Local === true),
   );
   const nodes = (input.NodeIdentities ?? []).map((identity) => nodeIdentity(identity, owner));
+  const templated = (input.TemplatedPolicies ?? []).map((policy) =>
+    checkTemplatedPolicy(policy, owner, input.Local === true),
+  );
   return {
     ...(policies.length > 0 ? { Policies: policies.map((ID) => ({ ID })) } : {}),
     ...(roles.length > 0 ? { Roles: roles.map((ID) => ({ ID })) } : {}),
     ...(services.length > 0 ? { ServiceIdentities: services } : {}),
     ...(nodes.length > 0 ? { NodeIdentities: nodes } : {}),
+    ...(templated.length > 0 ? { TemplatedPolicies: templated } : {}),
   };
 }
 
@@ -65,6 +73,7 @@ export function shownGrants(tables: AclTables, grants: AclGrants): AclGrants {
     ...(roles.length > 0 ? { Roles: roles } : {}),
     ...(grants.ServiceIdentities === undefined ? {} : { ServiceIdentities: grants.ServiceIdentities }),
     ...(grants.NodeIdentities === undefined ? {} : { NodeIdentities: grants.NodeIdentities }),
+    ...(grants.TemplatedPolicies === undefined ? {} : { TemplatedPolicies: grants.TemplatedPolicies }),
   };
 }
 

@@ -1,5 +1,5 @@
 import { isUuid } from '../../lib/ids.ts';
-import { ANONYMOUS_ID, GLOBAL_MANAGEMENT_ID } from '../../model/acl.ts';
+import { ANONYMOUS_ID, GLOBAL_MANAGEMENT_ID, GLOBAL_READ_ONLY_ID } from '../../model/acl.ts';
 import { rejected } from './links.ts';
 import { parseRules } from './rules.ts';
 import type { StoredPolicy, StoredRole, StoredToken } from './tables.ts';
@@ -11,7 +11,8 @@ import type { StoredPolicy, StoredRole, StoredToken } from './tables.ts';
 
 export function checkPolicy(value: unknown): StoredPolicy {
   const policy = value as StoredPolicy;
-  if (policy.ID === GLOBAL_MANAGEMENT_ID) throw rejected('built-in policies are not replicated');
+  if (policy.ID === GLOBAL_MANAGEMENT_ID || policy.ID === GLOBAL_READ_ONLY_ID)
+    throw rejected('built-in policies are not replicated');
   requireTexts(policy.ID, policy.Name, policy.Rules);
   parseRules(policy.Rules);
   return policy;

@@ -9,6 +9,7 @@ import {
   REPLICATION_ROLE_ID,
 } from '../../model/acl.ts';
 import { ALL_RIGHTS, type Caller, NO_RIGHTS, type Rights } from '../../model/rights.ts';
+import { isTemplate, renderTemplate, type TemplatedPolicy } from '../../model/templated-policies.ts';
 import type { AppliedCommit, Store } from '../../store/store.ts';
 import { CompiledRights } from './compiled-rights.ts';
 import { aclNotFound } from './links.ts';
@@ -200,6 +201,7 @@ export class TokenResolver {
     const versions: string[] = [];
     const services = [...(token.ServiceIdentities ?? [])];
     const nodes = [...(token.NodeIdentities ?? [])];
+    const templated = [...(token.TemplatedPolicies ?? [])];
     let replication = false;
     const link = (id: string): void => {
       const row = policyRow(tables, id);
@@ -213,15 +215,20 @@ export class TokenResolver {
       const role = tables.roles.get(ID)?.value;
       for (const policy of role?.Policies ?? []) link(policy.ID);
       services.push(...(role?.ServiceIdentities ?? []));
+      templated.push(...(role?.TemplatedPolicies ?? []));
       nodes.push(...(role?.NodeIdentities ?? []));
     }
     if (policies.has(GLOBAL_MANAGEMENT_ID)) return ALL_RIGHTS;
     const ownServices = services.filter((identity) => isHere(identity.Datacenters, datacenter));
     const ownNodes = nodes.filter((identity) => identity.Datacenter === datacenter);
+    const ownTemplated = templated
+      .filter((policy) => isHere(policy.Datacenters, datacenter))
+      .flatMap((policy) => renderKnown(policy) ?? []);
     const key = JSON.stringify([
       versions.sort(),
       ownServices.map((identity) => identity.ServiceName),
       ownNodes.map((identity) => identity.NodeName),
+      ownTemplated,
       replication,
     ]);
     const known = this.#compiled.get(key);
@@ -230,6 +237,7 @@ export class TokenResolver {
       ...[...policies.values()].flatMap((policy) => this.#rulesOf(policy)),
       ...ownServices.flatMap(serviceIdentityRules),
       ...ownNodes.flatMap(nodeIdentityRules),
+      ...ownTemplated.flatMap(parseRules),
       ...(replication ? REPLICATION_RULES : []),
     ];
     return this.#compile(key, rules, replication);
@@ -276,6 +284,11 @@ export class TokenResolver {
     }
     if (changed) for (const listener of [...this.#listeners]) listener();
   }
+}
+
+/** A template of a newer primary grants nothing. */
+function renderKnown(policy: TemplatedPolicy): string | undefined {
+  return isTemplate(policy.TemplateName) ? renderTemplate(policy) : undefined;
 }
 
 function undecided(rights: Rights): Resolved {

@@ -9,6 +9,7 @@ import {
   ANONYMOUS_ID,
   ANONYMOUS_SECRET,
 } from '../../model/acl.ts';
+import { SERVICE_TEMPLATE } from '../../model/templated-policies.ts';
 import type { Read } from '../../store/read.ts';
 import type { Store } from '../../store/store.ts';
 import type { Stored, Table } from '../../store/table.ts';
@@ -108,11 +109,12 @@ export function createTokens(deps: {
     reads: {
       'acl.tokens': {
         topics: () => TOPICS,
-        produce: ({ policy, role }) =>
+        produce: ({ policy, role, serviceName }) =>
           [...tables.tokens.list(), ...tables.localTokens.list()]
             .filter((row) => live(row) !== undefined)
             .filter((row) => policy === undefined || row.value.Policies?.some((link) => link.ID === policy))
             .filter((row) => role === undefined || row.value.Roles?.some((link) => link.ID === role))
+            .filter((row) => serviceName === undefined || namesService(row.value, serviceName))
             .sort((a, b) => (a.value.SecretID < b.value.SecretID ? -1 : 1))
             .map((row) => {
               const { SecretID: _secret, ...rest } = shown(row);
@@ -209,6 +211,15 @@ export function createTokens(deps: {
       return row === undefined ? undefined : shown(row);
     },
   };
+}
+
+function namesService({ ServiceIdentities = [], TemplatedPolicies = [] }: StoredToken, name: string): boolean {
+  return (
+    ServiceIdentities.some(({ ServiceName }) => ServiceName === name) ||
+    TemplatedPolicies.some(
+      ({ TemplateName, TemplateVariables }) => TemplateName === SERVICE_TEMPLATE && TemplateVariables?.Name === name,
+    )
+  );
 }
 
 export function isExpired(token: Pick<StoredToken, 'ExpirationTime'>, now: number): boolean {

@@ -1,5 +1,13 @@
+import { createHash } from 'node:crypto';
+import { aclRead } from '../../../agent/access/rules.ts';
 import { IsthmusError } from '../../../lib/errors.ts';
 import type { AclPolicyInput, AclRoleInput, AclTokenInput } from '../../../model/acl.ts';
+import {
+  checkTemplatedPolicy,
+  renderTemplate,
+  templatedPolicies,
+  templatedPolicy,
+} from '../../../model/templated-policies.ts';
 import {
   asAny,
   asBool,
@@ -13,11 +21,14 @@ import {
 } from '../decode.ts';
 import type { Query } from '../query.ts';
 import { type ReadRouteDeps, readRoute } from '../read-route.ts';
-import type { ApiRequest, QueryParameter, Route } from '../route.ts';
+import { type ApiRequest, jsonResponse, type QueryParameter, type Route } from '../route.ts';
 import { writeRoute } from '../write-route.ts';
 
 const OF_POLICY: QueryParameter = { name: 'policy', about: 'Only those that name the policy with this ID.' };
 const OF_ROLE: QueryParameter = { name: 'role', about: 'Only those that name the role with this ID.' };
+
+const OF_SERVICE: QueryParameter = { name: 'servicename', about: 'Only those with an identity of this service.' };
+const OF_METHOD: QueryParameter = { name: 'authmethod', about: 'Refused: there are no auth methods.' };
 
 /** /v1/acl */
 export function aclRoutes(deps: ReadRouteDeps): readonly Route[] {
@@ -42,6 +53,56 @@ export function aclRoutes(deps: ReadRouteDeps): readonly Route[] {
     ...tokenRoutes(deps),
     ...policyRoutes(deps),
     ...roleRoutes(deps),
+    ...templateRoutes(),
+  ];
+}
+
+function templateRoutes(): readonly Route[] {
+  return [
+    {
+      method: 'GET',
+      path: '/v1/acl/templated-policies',
+      about: 'The templates of policies that tokens and roles can name, by name.',
+      acl: 'acl:read',
+      rule: aclRead,
+      handle: () => jsonResponse(templatedPolicies()),
+    },
+    {
+      method: 'GET',
+      path: '/v1/acl/templated-policy/name/*name',
+      about: 'One template.',
+      acl: 'acl:read',
+      rule: aclRead,
+      handle: ({ params }) => jsonResponse(templatedPolicy(given(params.name, 'templated policy Name'))),
+    },
+    {
+      method: 'POST',
+      path: '/v1/acl/templated-policy/preview/*name',
+      about: 'The policy that a template comes to with the variables of the body.',
+      acl: 'acl:read',
+      rule: aclRead,
+      handle(request) {
+        const { Name } = request.body.length === 0 ? {} : decodeBody(request, VARIABLES);
+        const TemplateName = templatedPolicy(given(request.params.name, 'templated policy Name')).TemplateName;
+        const policy = checkTemplatedPolicy(
+          { TemplateName, TemplateVariables: { ...(Name && { Name }) } },
+          'body',
+          false,
+        );
+        const Rules = renderTemplate(policy);
+        const Hash = createHash('sha256').update(Rules).digest('base64');
+        const id = createHash('sha256').update(TemplateName).update(Rules).digest('hex').slice(0, 32);
+        return jsonResponse({
+          ID: id,
+          Name: `synthetic-policy-${id}`,
+          Description: `synthetic policy generated from templated policy: ${TemplateName}`,
+          Rules,
+          Hash,
+          CreateIndex: 0,
+          ModifyIndex: 0,
+        });
+      },
+    },
   ];
 }
 
@@ -53,8 +114,17 @@ function tokenRoutes(deps: ReadRouteDeps): readonly Route[] {
       about: 'All tokens, without their secrets.',
       acl: 'acl:read',
       read: 'acl.tokens',
-      query: [OF_POLICY, OF_ROLE],
-      args: (_params, query) => ({ ...textArg(query, 'policy'), ...textArg(query, 'role') }),
+      query: [OF_POLICY, OF_ROLE, OF_SERVICE, OF_METHOD],
+      args(_params, query) {
+        const method = query.text('authmethod');
+        if (method !== '') throw badRequest(`there are no auth methods, so no token is of ${JSON.stringify(method)}`);
+        const serviceName = query.text('servicename');
+        return {
+          ...textArg(query, 'policy'),
+          ...textArg(query, 'role'),
+          ...(serviceName === '' ? {} : { serviceName }),
+        };
+      },
       meta: 'index',
       metaOnError: true,
     }),
@@ -246,6 +316,8 @@ const LINKS = asList(
 /** Who may do what must not depend on a field that is not understood. */
 const STRICT: StructOptions = { unknown: 'refuse' };
 
+const VARIABLES = asStruct('structs.ACLTemplatedPolicyVariables', { Name: asString }, STRICT);
+
 const GRANTS = {
   Policies: LINKS,
   ServiceIdentities: asList(
@@ -255,6 +327,14 @@ const GRANTS = {
   NodeIdentities: asList(
     asStruct('structs.ACLNodeIdentity', { NodeName: asString, Datacenter: asString }, STRICT),
     '[]*structs.ACLNodeIdentity',
+  ),
+  TemplatedPolicies: asList(
+    asStruct(
+      'structs.ACLTemplatedPolicy',
+      { TemplateID: asString, TemplateName: asString, TemplateVariables: VARIABLES, Datacenters: asList(asString) },
+      STRICT,
+    ),
+    '[]*structs.ACLTemplatedPolicy',
   ),
 };
 
