@@ -110,6 +110,8 @@ export function buildConfig(input: BuildInput): RuntimeConfig {
     maxQueryTimeMs: values.max_query_time,
     checkUpdateIntervalMs: values.check_update_interval,
     checkOutputMaxSize: values.check_output_max_size,
+    scriptChecks: values.enable_script_checks,
+    localScriptChecks: values.enable_local_script_checks,
     checkAllowRedirectHosts: values.check_allow_redirect_hosts,
     checkAllowLinkLocal: values.check_allow_link_local,
     discardCheckOutput: values.discard_check_output,

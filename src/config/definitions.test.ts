@@ -123,7 +123,7 @@ check { ttl = "1s"  status = "fine" }
     'c.hcl:10: "service.check.interval" must be a duration such as "30s" or "1h15m", not the text "x"',
     'c.hcl:12: "service.port" must be a whole number from 0 to 65535, not 70000',
     'c.hcl:13: service "cache": Invalid Weights: Passing must be greater than 0',
-    'c.hcl:13: service "cache": Invalid check: Interval must be > 0 for Script, HTTP, or TCP checks',
+    'c.hcl:13: service "cache": Invalid check: Interval must be > 0 for Script, HTTP, H2PING, TCP, UDP or OSService checks',
     'c.hcl:14: service "api": sidecar_service: upstream destination name cannot be empty',
     'c.hcl:14: service "api": sidecar_service: upstream local bind port cannot be zero',
     'c.hcl:18: a service without "name": Missing service name',

@@ -63,6 +63,37 @@ service {
 }
 `;
 
+describe('commands of checks', () => {
+  const text = `
+service {
+  name = "web"
+  check { args = ["/bin/check"] interval = "10s" }
+  check { docker_container_id = "c" shell = "sh" args = ["x"] interval = "10s" }
+  connect {
+    sidecar_service {
+      check { args = ["/bin/check"] interval = "10s" }
+    }
+  }
+}
+check { name = "disk" args = ["/bin/df"] interval = "10s" }`;
+  const at = (allowed: string): string => `data_dir = "/d"\n${allowed}${text}`;
+
+  it('are run when an operator has said so, and refused otherwise, each with its line', () => {
+    const why =
+      "Scripts are disabled on this agent; to enable, configure 'enable_script_checks' or 'enable_local_script_checks' to true";
+    expect(() => load(at(''), 'c.hcl')).toThrow(
+      [
+        '4 problems:',
+        ...['5: service "web"', '6: service "web"', '9: service "web"', '13: check "disk"'].map(
+          (place) => `c.hcl:${place}: ${why}`,
+        ),
+      ].join('\n  '),
+    );
+    for (const key of ['enable_script_checks', 'enable_local_script_checks'])
+      expect(load(at(`${key} = true`), 'c.hcl').config.checks).toHaveLength(1);
+  });
+});
+
 describe('existing configurations of Consul', () => {
   it("load: a server's", () => {
     const { config, noEffect, warnings } = load(SERVER, 'server.json');
@@ -89,7 +120,8 @@ describe('existing configurations of Consul', () => {
     const { config, noEffect } = load(CLIENT, 'client.hcl');
     const [web] = config.services as { Connect: { SidecarService: { Proxy: { Upstreams: unknown[] } } } }[];
     expect(web?.Connect.SidecarService.Proxy.Upstreams).toHaveLength(2);
-    expect(noEffect).toEqual(['enable_local_script_checks', 'raft_protocol']);
+    expect(config.localScriptChecks).toBe(true);
+    expect(noEffect).toEqual(['raft_protocol']);
   });
 });
 
@@ -104,14 +136,12 @@ service {
   name = "web"
   check { args = ["/bin/check"] interval = "10s" }
   check { docker_container_id = "c" shell = "sh" args = ["x"] interval = "10s" }
-  checks = [{ grpc = "127.0.0.1:1" interval = "10s" }]
+  checks = [{ script = "/bin/check" interval = "10s" }]
 }`;
   expect(() => load(refused, 'c.hcl')).toThrow(
     [
-      '8 problems:',
-      'c.hcl:9: service "web": Invalid check: Scripts are not run by this agent; use an HTTP, TCP, TTL or alias check',
-      'c.hcl:10: service "web": Invalid check: Docker checks are not supported; use an HTTP, TCP, TTL or alias check',
-      'c.hcl:11: service "web": Invalid check: gRPC checks are not supported; use an HTTP, TCP, TTL or alias check',
+      '6 problems:',
+      'c.hcl:11: service "web": Invalid check: Script is no longer taken: give Args, for a line of a shell ["sh", "-c", "…"]',
       'c.hcl:3: "ui" is refused: there is no browser interface yet; leave it out',
       'c.hcl:4: "watches" is refused: handlers of watches are not run; follow what changes with blocking queries (docs/api.md)',
       ...['statsd_address', 'dogstatsd_tags'].map(

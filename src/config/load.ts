@@ -35,6 +35,10 @@ export function loadConfig(input: LoadInput, deps: ConfigDeps): LoadedConfig {
       services: [...values.services, ...values.service].map(placed),
       checks: [...values.checks, ...values.check].map(placed),
       sidecarPorts: { min: values['ports.sidecar_min_port'], max: values['ports.sidecar_max_port'] },
+      scripts: {
+        local: values.enable_script_checks || values.enable_local_script_checks,
+        remote: values.enable_script_checks,
+      },
       onlyFiles: input.onlyFiles === true,
     },
     findings,

@@ -20,7 +20,7 @@ that changed, which need a restart.
 
 Services and checks may be defined in files too (\`service { … }\`, \`services = [ … ]\`, \`check { … }\`). A service takes
 several \`check\` blocks. Every other block may stand once in a file: a second one is refused, since one of them would be
-lost. Checks are HTTP, TCP, TTL or alias checks. A script, Docker or gRPC check is refused; let a script report to a TTL check.
+lost. [Checks](checks.md) has the kinds of checks and what each takes.
 
 `;
 

@@ -60,6 +60,10 @@ export interface RuntimeConfig {
   readonly maxQueryTimeMs: number;
   readonly checkUpdateIntervalMs: number;
   readonly checkOutputMaxSize: number;
+  /** Commands of checks from anywhere are run. */
+  readonly scriptChecks: boolean;
+  /** Commands of checks in files are run. */
+  readonly localScriptChecks: boolean;
   readonly checkAllowRedirectHosts: boolean;
   readonly checkAllowLinkLocal: boolean;
   readonly discardCheckOutput: boolean;

@@ -1,33 +1,27 @@
-import type { Clock, Timer } from '../../lib/clock.ts';
+import type { Timer } from '../../lib/clock.ts';
 import { linkSignals, sleep } from '../../lib/signals.ts';
 import type { TaskGroup } from '../../lib/task.ts';
 import type { HealthCheck } from '../../model/catalog.ts';
-import { checkKind } from '../../model/registration/check-rules.ts';
+import { checkKind, type ScriptsAllowed, scriptRefusal } from '../../model/registration/check-rules.ts';
 import type { CheckType } from '../../model/registration/definitions.ts';
 import { aliasResult } from './checks/alias.ts';
-import { DEFAULT_TIMEOUT_MS } from './checks/dial-error.ts';
-import { probeHttp } from './checks/http.ts';
-import type { CheckReach } from './checks/reach.ts';
-import {
-  type CheckResult,
-  type CheckRunner,
-  MAX_OUTPUT,
-  type ReportResult,
-  startIntervalCheck,
-  withThresholds,
-} from './checks/runner.ts';
-import { probeTcp } from './checks/tcp.ts';
+import { type ProbeDeps, probeOf } from './checks/probes.ts';
+import { type CheckResult, type CheckRunner, type ReportResult, startIntervalCheck } from './checks/runner.ts';
+import { withThresholds } from './checks/thresholds.ts';
 import { startTtlCheck, type TtlCheck } from './checks/ttl.ts';
 import type { LocalCheck, Registry } from './registry.ts';
 
-export interface CheckRunnersDeps {
+export interface CheckRunnersDeps extends ProbeDeps {
   readonly node: string;
   readonly registry: Registry;
-  readonly clock: Clock;
   readonly tasks: TaskGroup;
   /** Chance in [0, 1). */
   readonly random: () => number;
-  readonly reach: CheckReach;
+  readonly scripts: ScriptsAllowed;
+  /** Bytes of output kept of any check. */
+  readonly maxOutput: number;
+  /** Keeps no output of checks at all. */
+  readonly discardOutput: boolean;
   /** The IDs of another node's services, again whenever they change; undefined while there is no such node. */
   readonly watchNodeServices: (
     node: string,
@@ -67,8 +61,9 @@ export class CheckRunners {
     this.stop(id);
     const { type } = check;
     if (type === undefined) return;
+    const { registry, clock, discardOutput } = this.#deps;
     const report: ReportResult = ({ status, output }) =>
-      this.#deps.registry.updateCheck(id, status, output, this.#deps.clock.now());
+      registry.updateCheck(id, status, discardOutput ? '' : output, clock.now());
     switch (checkKind(type)) {
       case 'ttl':
         this.#startTtl(check, type.TTL ?? 0, ttlLeftMs, report);
@@ -77,7 +72,7 @@ export class CheckRunners {
         this.#startAlias(check, type, report);
         return;
       default:
-        this.#startProbe(id, type, report);
+        this.#startProbe(check, type, report);
     }
   }
 
@@ -114,28 +109,25 @@ export class CheckRunners {
     this.#runners.set(check.form.CheckID, ttl);
   }
 
-  #startProbe(id: string, type: CheckType, report: ReportResult): void {
-    const { clock, reach } = this.#deps;
-    const counted = withThresholds(type.SuccessBeforePassing ?? 0, type.FailuresBeforeCritical ?? 0, report);
-    const probe = (signal: AbortSignal): Promise<CheckResult> =>
-      type.HTTP
-        ? probeHttp(
-            clock,
-            {
-              url: type.HTTP,
-              ...(type.Method === undefined ? {} : { method: type.Method }),
-              ...(type.Header === undefined ? {} : { headers: type.Header }),
-              ...(type.Body === undefined ? {} : { body: type.Body }),
-              ...(type.Timeout === undefined ? {} : { timeoutMs: type.Timeout }),
-              maxOutput: Math.min(type.OutputMaxSize || MAX_OUTPUT, MAX_OUTPUT),
-              reach,
-              skipVerify: type.TLSSkipVerify === true,
-              ...(type.TLSServerName === undefined ? {} : { serverName: type.TLSServerName }),
-            },
-            signal,
-          )
-        : probeTcp(clock, type.TCP ?? '', type.Timeout || DEFAULT_TIMEOUT_MS, signal, reach);
-    this.#runners.set(id, startIntervalCheck(this.#deps, type.Interval ?? 0, probe, counted));
+  #startProbe(check: LocalCheck, type: CheckType, report: ReportResult): void {
+    const { scripts, maxOutput } = this.#deps;
+    const refusal = scriptRefusal(type, check.source, scripts);
+    if (refusal !== undefined) {
+      // Kept from when they were allowed: it stays registered, and says why it is not carried out.
+      this.#runners.set(check.form.CheckID, { stop: () => undefined });
+      report({ status: 'critical', output: refusal });
+      return;
+    }
+    const counted = withThresholds(
+      {
+        successes: type.SuccessBeforePassing ?? 0,
+        warnings: type.FailuresBeforeWarning ?? 0,
+        failures: type.FailuresBeforeCritical ?? 0,
+      },
+      report,
+    );
+    const probe = probeOf(this.#deps, type, maxOutput);
+    this.#runners.set(check.form.CheckID, startIntervalCheck(this.#deps, type.Interval ?? 0, probe, counted));
   }
 
   #startAlias({ form: { CheckID: id }, token }: LocalCheck, type: CheckType, report: ReportResult): void {

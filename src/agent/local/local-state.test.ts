@@ -207,7 +207,7 @@ describe('services', () => {
     [{ Name: 'x', Check: { TTL: 1, Status: 'ok' } }, "Status for checks must 'passing', 'warning', 'critical'"],
     [
       { Name: 'x', Connect: { SidecarService: { Check: { TCP: 'x:1' } } } },
-      'Invalid check in sidecar_service: Interval must be > 0 for Script, HTTP, or TCP checks',
+      'Invalid check in sidecar_service: Interval must be > 0 for Script, HTTP, H2PING, TCP, UDP or OSService checks',
     ],
     [
       { Name: 'x', Connect: { SidecarService: { ID: 'y', Connect: { SidecarService: {} } } } },
@@ -315,22 +315,33 @@ describe('definitions from files', () => {
     expect(local.checks()).toEqual([]);
   });
 
-  it('may not have checks that nothing carries out, nor may requests', async () => {
-    const interval = { CheckID: 'c', Interval: '10s' };
-    for (const [check, text] of [
-      [{ ...interval, Args: ['/bin/check'] }, 'Scripts are not run by this agent'],
-      [{ ...interval, DockerContainerID: 'f9', Args: ['/bin/check'] }, 'Docker checks are not supported'],
-      [{ ...interval, GRPC: '127.0.0.1:1' }, 'gRPC checks are not supported'],
-    ] as const) {
-      await expect(local.loadDefinitions([{ Name: 'web', Checks: [check] }], [])).rejects.toThrow(text);
-      await expect(local.loadDefinitions([], [{ Name: 'disk', ...check }])).rejects.toThrow(text);
-      const Check = { ...check, Args: [...('Args' in check ? check.Args : [])], Interval: 1 };
-      await expect(local.registerService({ Name: 'x', Check })).rejects.toMatchObject({
-        code: 'invalid_argument',
-        message: `Invalid check: ${text}; use an HTTP, TCP, TTL or alias check`,
-      });
+  it('run commands only where that is allowed, and requests only where that is', async () => {
+    const script = { CheckID: 'c', Interval: 1_000, Args: ['/bin/true'] };
+    const docker = { ...script, DockerContainerID: 'f9' };
+    const files = create({ scripts: { local: true, remote: false } });
+    for (const command of [script, docker]) {
+      const sidecar = { Name: 'web', Connect: { SidecarService: { Check: command } } };
+      for (const state of [local, files]) {
+        const refused = {
+          code: 'rejected',
+          message: expect.stringContaining('are disabled on this agent from remote'),
+        };
+        await expect(state.registerService({ Name: 'web', Check: command })).rejects.toMatchObject(refused);
+        await expect(state.registerService(sidecar)).rejects.toMatchObject(refused);
+        await expect(state.registerCheck({ Name: 'disk', ...command })).rejects.toMatchObject(refused);
+        expect(state.checks()).toEqual([]);
+      }
+      const file = { ...command, Interval: '1s' };
+      await expect(local.loadDefinitions([{ Name: 'web', Checks: [file] }], [])).rejects.toThrow(
+        'service "web": Scripts are disabled on this agent; to enable, configure \'enable_script_checks\' or',
+      );
+      await expect(local.loadDefinitions([], [{ Name: 'disk', ...file }])).rejects.toThrow('check "disk": Scripts are');
+      await files.loadDefinitions([{ Name: 'web', Checks: [file] }], []);
+      expect(files.checks()).toMatchObject([
+        { CheckID: 'c', Type: 'DockerContainerID' in command ? 'docker' : 'script' },
+      ]);
+      await files.loadDefinitions([], []);
     }
-    expect(local.checks()).toEqual([]);
   });
 
   it('have the addresses of the family that the node advertises', async () => {
@@ -369,9 +380,12 @@ describe('over a restart', () => {
   });
   afterEach(() => rm(dataDir, { recursive: true, force: true }));
 
-  const restart = async (state: LocalState | undefined): Promise<LocalState> => {
+  const restart = async (
+    state: LocalState | undefined,
+    options: Partial<LocalStateOptions> = {},
+  ): Promise<LocalState> => {
     await state?.stop();
-    const next = create({ dataDir });
+    const next = create({ dataDir, ...options });
     await next.start(SIGNAL);
     return next;
   };
@@ -403,6 +417,25 @@ describe('over a restart', () => {
     state = await restart(state);
     expect(state.services()).toEqual([]);
     expect(state.checks().map(({ CheckID }) => CheckID)).toEqual(['mem']);
+  });
+
+  it('a command that is no longer allowed stays registered, is not run, and says why', async () => {
+    const marker = join(dataDir, 'ran');
+    const allowed = { scripts: { local: true, remote: true }, env: process.env };
+    let state = await restart(undefined, allowed);
+    await state.registerCheck({ Name: 'disk', Args: ['sh', '-c', `echo x >> ${marker}; exit 1`], Interval: 1_000 });
+    state = await restart(state, { scripts: { local: true, remote: false } });
+    expect(check('disk', state)).toMatchObject({
+      Status: 'critical',
+      Output:
+        "Scripts are disabled on this agent from remote calls; to enable, configure 'enable_script_checks' to true",
+    });
+    await clock.advance(10_000);
+    await expect(stat(marker)).rejects.toThrow('ENOENT');
+    state = await restart(state, allowed);
+    await clock.advance(1_000);
+    await expect.poll(() => check('disk', state)?.Status, { timeout: 10_000 }).toBe('warning');
+    expect(await readFile(marker, 'utf8')).toBe('x\n');
   });
 
   it('a TTL that ran out meanwhile is critical', async () => {

@@ -1,9 +1,11 @@
 import { IsthmusError } from '../../lib/errors.ts';
+import { Slots } from '../../lib/slots.ts';
 import { createTaskGroup } from '../../lib/task.ts';
 import { defaultAddresses } from '../../model/address.ts';
-import { badRequest, checkDefinitionFaults } from '../../model/registration/check-rules.ts';
+import { badRequest, checkDefinitionFaults, NO_SCRIPTS, scriptRefusal } from '../../model/registration/check-rules.ts';
 import {
   type CheckDefinition,
+  type CheckType,
   decodeCheckDefinition,
   decodeServiceDefinition,
   type ServiceDefinition,
@@ -21,8 +23,10 @@ import {
 import type { ServiceForm } from '../../model/service-form.ts';
 import type { Metrics } from '../../telemetry/types.ts';
 import { CheckRunners } from './check-runners.ts';
+import { dockerSocket } from './checks/docker.ts';
 import { USUAL_REACH } from './checks/reach.ts';
 import { MAX_OUTPUT, truncateOutput } from './checks/runner.ts';
+import { MAX_PROGRAMS } from './checks/script.ts';
 import { RegistrationFiles } from './files.ts';
 import {
   type AgentService,
@@ -66,6 +70,9 @@ export function createLocalState(deps: LocalStateDeps, options: LocalStateOption
   const files = new RegistrationFiles(options.dataDir || undefined, (file, error) =>
     log.warn('registration file skipped', { file, error: error.message }),
   );
+  const { scripts = NO_SCRIPTS, env = {} } = options;
+  const maxOutput = options.checkOutputMaxSize || MAX_OUTPUT;
+  const slots = new Slots(MAX_PROGRAMS);
   const runners = new CheckRunners({
     node,
     registry,
@@ -73,6 +80,12 @@ export function createLocalState(deps: LocalStateDeps, options: LocalStateOption
     tasks,
     random,
     reach: options.checkReach ?? USUAL_REACH,
+    env,
+    slots,
+    dockerSocket: dockerSocket(env.DOCKER_HOST),
+    scripts,
+    maxOutput,
+    discardOutput: options.discardCheckOutput === true,
     async *watchNodeServices(node, token, signal) {
       const options = { signal, ...(token === '' ? {} : { token }) };
       for await (const { value } of contract.watch('catalog.nodeServices', { node }, options))
@@ -107,7 +120,7 @@ export function createLocalState(deps: LocalStateDeps, options: LocalStateOption
       outputDelayMs: options.checkUpdateIntervalMs ?? DEFAULT_OUTPUT_DELAY_MS,
     },
   );
-  declareMetrics(metrics, registry);
+  declareMetrics(metrics, registry, slots);
 
   let restored: Promise<void> | undefined;
   const restore = (): Promise<void> => {
@@ -172,6 +185,13 @@ export function createLocalState(deps: LocalStateDeps, options: LocalStateOption
 
   const validateCheck = (definition: CheckDefinition): void => {
     for (const fault of checkDefinitionFaults(definition)) throw badRequest(fault);
+  };
+
+  const requireScripts = (checks: readonly CheckType[], source: Source): void => {
+    for (const check of checks) {
+      const refusal = scriptRefusal(check, source, scripts);
+      if (refusal !== undefined) throw new IsthmusError('rejected', refusal);
+    }
   };
 
   const addCheck = async (definition: CheckDefinition, source: Source, given: RegisterOptions): Promise<void> => {
@@ -240,6 +260,7 @@ export function createLocalState(deps: LocalStateDeps, options: LocalStateOption
 
     async registerService(definition, given = {}) {
       validateServiceDefinition(definition);
+      requireScripts([...checksOf(definition), ...checksOf(definition.Connect?.SidecarService ?? {})], 'api');
       await addDefinition(definition, 'api', given);
     },
     async deregisterService(id) {
@@ -255,6 +276,7 @@ export function createLocalState(deps: LocalStateDeps, options: LocalStateOption
       registrations.setMaintenance(undefined, enable, reason, given.token ?? ''),
     async registerCheck(definition, given = {}) {
       validateCheck(definition);
+      requireScripts([definition], 'api');
       await addCheck(definition, 'api', given);
     },
     deregisterCheck: (id) => registrations.removeCheck(id),
@@ -263,7 +285,7 @@ export function createLocalState(deps: LocalStateDeps, options: LocalStateOption
       const check = registry.check(id);
       if (ttl === undefined || check?.type === undefined)
         throw new IsthmusError('rejected', `CheckID ${JSON.stringify(id)} does not have associated TTL`);
-      const limit = check.type.OutputMaxSize || options.checkOutputMaxSize || MAX_OUTPUT;
+      const limit = check.type.OutputMaxSize || maxOutput;
       const text = options.discardCheckOutput === true ? '' : truncateOutput(output, limit);
       registry.updateCheck(id, status, text, clock.now());
       ttl.heard(text);
@@ -274,9 +296,17 @@ export function createLocalState(deps: LocalStateDeps, options: LocalStateOption
     async loadDefinitions(services, checks) {
       await restore();
       const newServices = services.map((value) =>
-        explained('service', value, decodeServiceDefinition, validateServiceDefinition),
+        explained('service', value, decodeServiceDefinition, (definition) => {
+          validateServiceDefinition(definition);
+          requireScripts([...checksOf(definition), ...checksOf(definition.Connect?.SidecarService ?? {})], 'file');
+        }),
       );
-      const newChecks = checks.map((value) => explained('check', value, decodeCheckDefinition, validateCheck));
+      const newChecks = checks.map((value) =>
+        explained('check', value, decodeCheckDefinition, (definition) => {
+          validateCheck(definition);
+          requireScripts([definition], 'file');
+        }),
+      );
       const ids = new Set(newServices.flatMap((definition) => idsOf(definition)));
       const checkIds = new Set(newChecks.map((definition) => definition.ID || definition.Name || ''));
       for (const { source, form } of registry.services())
@@ -327,7 +357,7 @@ function idsOf(definition: ServiceDefinition): readonly string[] {
   return definition.Connect?.SidecarService === undefined ? [id] : [id, sidecarId(id)];
 }
 
-function declareMetrics(metrics: Metrics, registry: Registry): void {
+function declareMetrics(metrics: Metrics, registry: Registry, programs: Slots): void {
   metrics.gauge({ name: 'isthmus_agent_services', help: 'Services registered with this agent' }, (set) =>
     set(registry.services().length),
   );
@@ -335,4 +365,15 @@ function declareMetrics(metrics: Metrics, registry: Registry): void {
     for (const status of ['passing', 'warning', 'critical'])
       set(registry.checks().filter((check) => check.form.Status === status).length, { status });
   });
+  metrics.gauge(
+    {
+      name: 'isthmus_agent_check_programs',
+      help: 'Programs of script and OS service checks: running, or waiting because as many run as may at a time',
+      labels: ['state'],
+    },
+    (set) => {
+      set(programs.taken, { state: 'running' });
+      set(programs.waiting, { state: 'waiting' });
+    },
+  );
 }

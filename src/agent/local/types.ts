@@ -1,6 +1,7 @@
 import type { Clock } from '../../lib/clock.ts';
 import type { Service } from '../../lib/service.ts';
 import type { HealthCheck } from '../../model/catalog.ts';
+import type { ScriptsAllowed } from '../../model/registration/check-rules.ts';
 import type { CheckDefinition, ServiceDefinition } from '../../model/registration/definitions.ts';
 import type { ServiceForm } from '../../model/service-form.ts';
 import type { ServerContract } from '../../rpc/contract/contract.ts';
@@ -45,6 +46,10 @@ export interface LocalStateOptions {
   readonly discardCheckOutput?: boolean;
   /** Default: neither link-local addresses nor redirects to another host. */
   readonly checkReach?: CheckReach;
+  /** Whose commands checks run; default nobody's. */
+  readonly scripts?: ScriptsAllowed;
+  /** Environment of the programs that checks run; default empty. */
+  readonly env?: Readonly<Record<string, string | undefined>>;
 }
 
 export interface RegisterOptions {

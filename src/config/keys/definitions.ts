@@ -161,7 +161,7 @@ function definitions<D>(
 }
 
 /** The block of a check, for its line. */
-function checkOf(definition: Definition, { check, ofSidecar }: CheckFault): Definition {
+export function checkOf(definition: Definition, { check, ofSidecar }: Omit<CheckFault, 'text'>): Definition {
   const { SidecarService } = (definition.Connect ?? {}) as { readonly SidecarService?: Definition };
   const { Check, Checks } = (ofSidecar ? SidecarService : definition) ?? {};
   const single = typeof Check === 'object' && Check !== null && Object.keys(Check).length > 0 ? [Check] : [];

@@ -38,6 +38,15 @@ export const AGENT_KEYS = {
   check_output_max_size: used(integer(1), 4096, "Bytes of a check's output that are kept.", {
     flag: 'check_output_max_size',
   }),
+  enable_script_checks: used(
+    toggle,
+    false,
+    'Run the commands of script and Docker checks, also of those that the API registers: whoever may write to a service may then run commands on this machine as this agent.',
+    { flag: 'enable-script-checks' },
+  ),
+  enable_local_script_checks: used(toggle, false, 'Run the commands of script and Docker checks in files.', {
+    flag: 'enable-local-script-checks',
+  }),
   check_allow_redirect_hosts: used(toggle, false, 'HTTP checks follow redirects to other hosts too.'),
   check_allow_link_local: used(
     toggle,

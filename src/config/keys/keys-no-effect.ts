@@ -49,8 +49,7 @@ export const NO_EFFECT_ROWS: readonly NoEffectRow[] = [
      cache.entry_fetch_max_burst cache.entry_fetch_rate dns_config.cache_max_age dns_config.prefer_namespace
      dns_config.use_cache disable_anonymous_signature disable_host_node_id=disable-host-node-id!
      disable_http_unprintable_char_filter disable_remote_exec disable_update_check discovery_max_stale
-     enable_central_service_config enable_local_script_checks=enable-local-script-checks!
-     enable_script_checks=enable-script-checks! license_path performance.leave_drain_time
+     enable_central_service_config license_path performance.leave_drain_time
      performance.rpc_hold_timeout rpc.enable_streaming telemetry.disable_compat_1.9
      telemetry.prometheus_retention_time tls_prefer_server_cipher_suites use_streaming_backend server_name
      session_ttl_min limits.kv_max_value_size limits.txn_max_req_len ui_content_path=ui-content-path

@@ -79,6 +79,8 @@ export function createNodeAgent(deps: NodeAgentDeps): NodeAgent {
       checkUpdateIntervalMs: config.checkUpdateIntervalMs,
       checkOutputMaxSize: config.checkOutputMaxSize,
       discardCheckOutput: config.discardCheckOutput,
+      scripts: { local: config.localScriptChecks || config.scriptChecks, remote: config.scriptChecks },
+      env: process.env,
       checkReach: { redirectHosts: config.checkAllowRedirectHosts, linkLocal: config.checkAllowLinkLocal },
     },
   );

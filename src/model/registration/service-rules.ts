@@ -11,7 +11,7 @@ import {
   proxyFaults,
   type ServiceForm,
 } from '../service-form.ts';
-import { badRequest, checkFault, isStatus, unsupportedCheck } from './check-rules.ts';
+import { badRequest, checkFault, isStatus } from './check-rules.ts';
 import type { CheckType, ServiceDefinition, SidecarDefinition } from './definitions.ts';
 import { registrationWarnings } from './without-effect.ts';
 
@@ -83,7 +83,7 @@ function* checksFaults(of: ServiceDefinition | SidecarDefinition, ofSidecar: boo
   const checks = checksOf(of);
   const prefix = ofSidecar ? 'Invalid check in sidecar_service' : 'Invalid check';
   for (const [check, type] of checks.entries()) {
-    const fault = checkFault(type) ?? unsupportedCheck(type);
+    const fault = checkFault(type);
     if (fault !== undefined) yield { text: `${prefix}: ${fault}`, check, ofSidecar };
   }
   for (const [check, { Status }] of checks.entries())

@@ -15,6 +15,8 @@ export interface HttpProbe {
   readonly maxOutput?: number;
   readonly skipVerify?: boolean;
   readonly serverName?: string;
+  /** `disable_redirects`: a redirect is the answer. */
+  readonly stay?: boolean;
   /** Default: neither link-local addresses nor redirects to another host. */
   readonly reach?: CheckReach;
 }
@@ -61,7 +63,7 @@ async function follow(probe: HttpProbe, method: string, signal: AbortSignal): Pr
   for (let hops = 0; ; hops += 1) {
     const answer = await request(url, probe, method, signal);
     const redirected = [301, 302, 303, 307, 308].includes(answer.status) && (method === 'GET' || method === 'HEAD');
-    if (!redirected || answer.location === undefined) return answer;
+    if (!redirected || answer.location === undefined || probe.stay === true) return answer;
     if (hops >= MAX_REDIRECTS) throw new Error(`stopped after ${MAX_REDIRECTS} redirects`);
     const next = new URL(answer.location, url);
     if (next.hostname !== url.hostname && probe.reach?.redirectHosts !== true)

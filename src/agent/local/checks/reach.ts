@@ -52,6 +52,20 @@ export function lookupFor(reach: CheckReach): LookupFunction | undefined {
   };
 }
 
+/** The first address of a host that checks may connect to; throws when there is none. */
+export async function resolveWithin(host: string, reach: CheckReach): Promise<LookupAddress> {
+  requireReach(host, reach);
+  const lookup = lookupFor(reach);
+  return await new Promise((resolve, reject) => {
+    const done = (error: Error | null, address: string | LookupAddress[], family = 0): void => {
+      if (error !== null) reject(error);
+      else resolve({ address: address as string, family });
+    };
+    if (lookup === undefined) lookupHost(host, {}, done);
+    else lookup(host, {}, done);
+  });
+}
+
 function refused(host: string): Error {
   return new Error(`${host} is a link-local address, which checks don't connect to: see check_allow_link_local`);
 }

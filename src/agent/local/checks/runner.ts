@@ -1,4 +1,6 @@
 import type { Clock, Timer } from '../../../lib/clock.ts';
+import { IsthmusError } from '../../../lib/errors.ts';
+import { abortable } from '../../../lib/signals.ts';
 import type { TaskGroup } from '../../../lib/task.ts';
 
 /** A check at work, until it is stopped. */
@@ -12,6 +14,8 @@ export interface CheckRunner {
 export interface CheckResult {
   readonly status: 'passing' | 'warning' | 'critical';
   readonly output: string;
+  /** The run has its result, and still goes on: no other one begins before this resolves. */
+  readonly over?: Promise<void>;
 }
 
 export type ReportResult = (result: CheckResult) => void;
@@ -42,9 +46,13 @@ export function startIntervalCheck(
     running = true;
     do {
       again = false;
-      const result = await probe(controller.signal);
+      const result = await probe(controller.signal).catch(
+        (error: unknown): CheckResult => ({ status: 'critical', output: IsthmusError.from(error).message }),
+      );
       if (controller.signal.aborted) return;
       report(result);
+      if (result.over !== undefined) await abortable(result.over, controller.signal).catch(() => undefined);
+      if (controller.signal.aborted) return;
     } while (again);
     running = false;
     timer = deps.clock.after(interval, fire);
@@ -62,24 +70,6 @@ export function startIntervalCheck(
       controller.abort();
       timer.cancel();
     },
-  };
-}
-
-/** Lets a status through only after it was found often enough in a row. Both counts 0 or 1: at once. */
-export function withThresholds(successes: number, failures: number, report: ReportResult): ReportResult {
-  if (successes <= 1 && failures <= 1) return report;
-  let good = 0;
-  let bad = 0;
-  return (result) => {
-    if (result.status === 'critical') {
-      good = 0;
-      bad += 1;
-      if (bad >= failures) report(result);
-    } else {
-      bad = 0;
-      good += 1;
-      if (good >= successes) report(result);
-    }
   };
 }
 
