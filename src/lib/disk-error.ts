@@ -9,6 +9,7 @@ const WORDS: readonly (readonly [number: number, name: string, text: string])[] 
 
 /** What is wrong with the disk, when it is that; `error` is one of Node's or of LMDB's. */
 export function diskReason(error: unknown): string | undefined {
-  const code = (error as { readonly code?: unknown } | undefined)?.code;
-  return WORDS.find(([number, name]) => code === number || code === name)?.[2];
+  // Node has no name for EDQUOT: its code is then "Unknown system error -122".
+  const { code, errno } = (error ?? {}) as { readonly code?: unknown; readonly errno?: unknown };
+  return WORDS.find(([number, name]) => code === number || code === name || errno === -number)?.[2];
 }

@@ -16,8 +16,12 @@ import { open, type RootDatabase } from 'lmdb';
 import { IsthmusError } from '../../lib/errors.ts';
 import { reason } from './failure.ts';
 
-const DATA_FILE = 'data.mdb';
+export const DATA_FILE = 'data.mdb';
 const LOCK_FILE = 'lock.mdb';
+/** Written to find out whether the disk works; holds nothing. */
+export const PROBE_FILE = 'probe';
+/** Beside a store that is missing, these are no reason to think that the folder is something else's. */
+const NO_DATA: readonly string[] = ['lost+found', PROBE_FILE];
 
 /** An LMDB meta page: 24 bytes of page header, then magic, version, address (8), map size (8), page size. */
 const HEADER_BYTES = 52;
@@ -64,7 +68,7 @@ export function openEnvironment(path: string, mapSizeMb: number, onNothing: (wha
 function prepareFolder(path: string, onNothing: (what: string) => void): void {
   try {
     mkdirSync(path, { recursive: true, mode: 0o700 });
-    const files = readdirSync(path).filter((name) => name !== 'lost+found');
+    const files = readdirSync(path).filter((name) => !NO_DATA.includes(name));
     const file = statSync(join(path, DATA_FILE), { throwIfNoEntry: false });
     if (file === undefined) onNothing(`${DATA_FILE} is missing`);
     else if (file.size === 0) onNothing(`${DATA_FILE} is empty`);

@@ -1,4 +1,5 @@
-import { closeSync } from 'node:fs';
+import { closeSync, existsSync } from 'node:fs';
+import { join } from 'node:path';
 import type { RootDatabase } from 'lmdb';
 import type { Clock } from '../../lib/clock.ts';
 import { IsthmusError } from '../../lib/errors.ts';
@@ -9,6 +10,7 @@ import {
   type Engine,
   type EngineContact,
   type Lease,
+  type Op,
   OWN_DATA,
   type RangeQuery,
   type RangeResult,
@@ -23,7 +25,9 @@ import {
 import { checkTxn } from '../keys.ts';
 import { Leases } from '../leases.ts';
 import { compactedError, restoringError, Watchers } from '../watchers.ts';
-import { reason, requireRoom, writeFailure } from './failure.ts';
+import { DiskGuard } from './disk-guard.ts';
+import { reason, writeFailure } from './failure.ts';
+import { DATA_FILE } from './files.ts';
 import { Journal } from './journal.ts';
 import { type Opened, type OpenOptions, openTables } from './open.ts';
 import { currentOwner, type Owner } from './owner.ts';
@@ -34,7 +38,7 @@ import type { Tables } from './tables.ts';
 
 export interface LmdbEngineOptions extends OpenOptions {
   readonly clock: Clock;
-  /** How many of the newest revisions stay in the history. Default 10,000. */
+  /** How many of the newest revisions stay in the history. Default {@link KEEP_REVISIONS}. */
   readonly keepRevisions?: number;
   /** Called when the store can no longer be written, once until it can be; and when ending a lease failed. */
   readonly onError: (what: string, error: IsthmusError) => void;
@@ -42,6 +46,7 @@ export interface LmdbEngineOptions extends OpenOptions {
   readonly onWritable?: () => void;
 }
 
+const KEEP_REVISIONS = 10_000;
 /** Transactions that share one disk sync, at most: bounds how long the writing blocks the event loop. */
 const GROUP_LIMIT = 512;
 /** Commits that a watcher which catches up reads at a time. */
@@ -49,8 +54,17 @@ const CATCH_UP = 256;
 /** When a lease that could not be ended is tried again, milliseconds. */
 const LEASE_RETRY_MS = 1_000;
 
+/** What a group may take beyond what waits when it begins, bytes: for those who come meanwhile. */
+const GROUP_SPARE = 1024 * 1024;
+/** What an operation may take whatever its size, bytes: copies of the pages that it changes. */
+const OP_COST = 16 * 1024;
+/** Times that an operation's text may be written: the row, and with what it replaced in the history; in UTF-8. */
+const TEXT_COST = 10;
+
 /** A step that waits for its group. `apply` runs within the group's transaction and must throw before it writes. */
 interface Step {
+  /** Bytes that it may take on the disk. */
+  readonly cost: number;
   apply(): number;
   settle(error: unknown, revision: number): void;
 }
@@ -58,19 +72,30 @@ interface Step {
 /** Opens the embedded store. Throws when the folder holds something else or another process has it open. */
 export async function openLmdbEngine(options: LmdbEngineOptions): Promise<Engine> {
   const owner = currentOwner(newUuid());
-  return new LmdbEngine(await openTables(options, owner), owner, options);
+  const guard = new DiskGuard(options.path);
+  try {
+    if (existsSync(join(options.path, DATA_FILE))) await guard.ready(undefined, 0);
+    return new LmdbEngine(await openTables(options, owner), owner, guard, options);
+  } catch (error) {
+    await guard.close();
+    if (error instanceof IsthmusError) throw error;
+    throw new IsthmusError('internal', `the store in ${options.path} can't be opened: ${reason(error)}`, {
+      cause: error,
+    });
+  }
 }
 
 class LmdbEngine implements Engine {
   readonly shared = false;
-  readonly #lockFile: number;
-  readonly #root: RootDatabase;
-  readonly #tables: Tables;
+  #lockFile: number;
+  #root: RootDatabase;
+  #tables: Tables;
   readonly #owner: Owner;
+  readonly #guard: DiskGuard;
   readonly #options: LmdbEngineOptions;
   readonly #watchers: Watchers;
   readonly #leases: Leases;
-  readonly #snapshots: Snapshots;
+  #snapshots: Snapshots;
   /** One transaction at a time: one that begins after another has failed for good never returns. */
   readonly #turns = new Mutex();
   #epoch: string;
@@ -78,29 +103,34 @@ class LmdbEngine implements Engine {
   #restoring: Promise<unknown> | undefined;
   #draining: Promise<void> | undefined;
   #closing: Promise<void> | undefined;
-  /** Why nothing is written any more: LMDB does not go on when its first pages could not be written. */
+  /** Why it must be opened anew before the next write: LMDB does not go on when its first pages were not written. */
   #broken: IsthmusError | undefined;
+  /** False while an environment that broke is closed. */
+  #opened = true;
+  /** Times that it was opened anew: what a restore has staged does not outlive one. */
+  #opening = 0;
   /** False from a write that failed to the next one that did not. */
   #writable = true;
-  readonly #journal: Journal;
+  #journal: Journal;
 
-  constructor(opened: Opened, owner: Owner, options: LmdbEngineOptions) {
+  constructor(opened: Opened, owner: Owner, guard: DiskGuard, options: LmdbEngineOptions) {
     const { root, tables, lockFile } = opened;
     this.#root = root;
     this.#lockFile = lockFile;
     this.#tables = tables;
     this.#owner = owner;
+    this.#guard = guard;
     this.#options = options;
     this.#epoch = tables.epoch;
     this.#snapshots = new Snapshots(root, tables);
     this.#leases = new Leases(options.clock, (id) => this.#expire(id));
-    this.#journal = new Journal(tables, this.#leases, options.keepRevisions ?? 10_000);
+    this.#journal = new Journal(tables, this.#leases, options.keepRevisions ?? KEEP_REVISIONS);
     for (const { key, value } of tables.leases.getRange()) this.#leases.grant(key, value);
     this.#leases.reattach(tables.leased());
     this.#watchers = new Watchers({
       compacted: () => this.#journal.compacted,
       newest: () => this.#journal.durable,
-      read: (from) => tables.commits(from, this.#journal.durable, CATCH_UP),
+      read: (from) => this.#tables.commits(from, this.#journal.durable, CATCH_UP),
     });
   }
 
@@ -133,7 +163,7 @@ class LmdbEngine implements Engine {
   async txn(txn: Txn): Promise<TxnResult> {
     checkTxn(txn);
     let succeeded = false;
-    const revision = await this.#submit(() => {
+    const revision = await this.#submit(costOf(txn.ops), () => {
       for (const { key, modRevision } of txn.compare) {
         if ((this.#tables.row(key)?.modRevision ?? 0) !== modRevision) return;
       }
@@ -149,13 +179,13 @@ class LmdbEngine implements Engine {
   }
 
   async compact(revision: number): Promise<void> {
-    await this.#submit(() => this.#journal.compactTo(Math.min(revision, this.#journal.revision)));
-    while (!this.#journal.hasForgotten(revision)) await this.#submit(() => undefined);
+    await this.#submit(OP_COST, () => this.#journal.compactTo(Math.min(revision, this.#journal.revision)));
+    while (!this.#journal.hasForgotten(revision)) await this.#submit(OP_COST, () => undefined);
   }
 
   async grantLease(ttlMs: number): Promise<Lease> {
     const id = newUuid();
-    await this.#submit(() => this.#tables.leases.putSync(id, ttlMs));
+    await this.#submit(OP_COST, () => this.#tables.leases.putSync(id, ttlMs));
     this.#leases.grant(id, ttlMs);
     return { id, ttlMs };
   }
@@ -166,7 +196,7 @@ class LmdbEngine implements Engine {
   }
 
   async revokeLease(id: string): Promise<void> {
-    await this.#submit(() => {
+    await this.#submit(OP_COST * (1 + this.#leases.keysOf(id).length), () => {
       if (!this.#leases.has(id)) return;
       this.#leases.end(id); // later steps of this group must not hang keys on it
       this.#journal.write(this.#leases.keysOf(id).map((key) => ({ type: 'delete', key })));
@@ -192,30 +222,37 @@ class LmdbEngine implements Engine {
   }
 
   async #restore(pages: AsyncIterable<readonly RestoredRow[]>, options: RestoreOptions): Promise<RestoreResult> {
-    const step = (write: (tables: Tables) => void): Promise<void> =>
+    const opening = this.#opening;
+    const step = (rows: readonly RestoredRow[], write: (tables: Tables) => void): Promise<void> =>
       this.#turns.run(() =>
-        this.#transact(() => {
+        this.#transact(costOf(rows), () => {
           if (this.#closing !== undefined) throw closedError();
+          if (this.#opening !== opening) throw reopenedError();
           write(this.#tables);
+          return undefined;
         }),
       );
     try {
       this.#tables.prepareStaged();
       await stage(step, pages, options.continues !== undefined);
-      await this.#turns.run(() => this.#adopt(options));
+      await this.#turns.run(() => this.#adopt(options, opening));
       return { revision: this.#journal.revision, epoch: this.#epoch };
     } catch (error) {
-      await step((staged) => staged.clearStaged()).catch(() => undefined); // else when it is opened
+      await step([], (staged) => staged.clearStaged()).catch(() => undefined); // else when it is opened
       throw await writeFailure(this.#options.path, error);
     }
   }
 
   /** Takes up what a restore has staged: the moment at which the old state gives way to the new one. */
-  async #adopt({ above, continues }: RestoreOptions): Promise<void> {
+  async #adopt({ above, continues }: RestoreOptions, opening: number): Promise<void> {
     const revision = Math.max(this.#journal.revision, above) + 1;
     const epoch = continues ?? newUuid();
     const compacted = continues === undefined ? revision : revision - 1;
-    await this.#transact(() => this.#tables.adopt(epoch, revision, compacted));
+    await this.#transact(OP_COST, () => {
+      if (this.#opening !== opening) throw reopenedError();
+      this.#tables.adopt(epoch, revision, compacted);
+      return undefined;
+    });
     this.#tables.adopted(revision);
     this.#epoch = epoch;
     this.#journal.takeUp();
@@ -234,8 +271,9 @@ class LmdbEngine implements Engine {
     this.#leases.clear();
     this.#watchers.close(closedError());
     this.#snapshots.close();
-    if (this.#broken !== undefined) return; // to close it then would end the process: LMDB's memory is damaged
     try {
+      if (this.#broken !== undefined) throw this.#broken;
+      await this.#guard.ready(this.#root, OP_COST);
       this.#root.transactionSync(() => {
         if (this.#isOurs()) this.#tables.meta.putSync('owner', null);
       });
@@ -243,8 +281,8 @@ class LmdbEngine implements Engine {
       // The mark of a process that is gone does not count.
       this.#options.onError('closing the store', await writeFailure(this.#options.path, error));
     }
-    await this.#root.close();
-    closeSync(this.#lockFile);
+    await this.#guard.close();
+    if (this.#opened) await this.#letGo();
   }
 
   #check(): void {
@@ -262,10 +300,11 @@ class LmdbEngine implements Engine {
   }
 
   /** Queues a step; resolves with the newest revision once the step's group is on disk. */
-  #submit(apply: () => void): Promise<number> {
+  #submit(cost: number, apply: () => void): Promise<number> {
     return new Promise((resolve, reject) => {
       if (this.#closing !== undefined) throw closedError(); // rejects
       this.#queue.push({
+        cost,
         apply: () => {
           apply();
           return this.#journal.revision;
@@ -285,11 +324,21 @@ class LmdbEngine implements Engine {
   async #writeGroup(): Promise<void> {
     const done: { step: Step; error: unknown; revision: number }[] = [];
     let taken: Step[] = [];
+    let room = GROUP_SPARE;
+    for (const { cost } of this.#queue.slice(0, GROUP_LIMIT)) room += cost;
     try {
-      await this.#transact(() => {
-        taken = this.#queue.splice(0, GROUP_LIMIT); // as late as possible: whoever came meanwhile is taken along
+      await this.#transact(room, () => {
+        let count = 0; // as late as possible: whoever came meanwhile is taken along
+        let cost = 0;
+        for (const step of this.#queue.slice(0, GROUP_LIMIT)) {
+          if (cost + step.cost > room) break;
+          cost += step.cost;
+          count += 1;
+        }
+        taken = this.#queue.splice(0, count);
         for (const step of taken) done.push({ step, ...attempt(step) });
         this.#journal.seal();
+        return cost;
       });
     } catch (error) {
       if (taken.length === 0) taken = this.#queue.splice(0);
@@ -300,15 +349,22 @@ class LmdbEngine implements Engine {
     for (const { step, error, revision } of done) step.settle(error, revision);
   }
 
-  /** One transaction. When it can't be written, what is on disk is taken up again. Throws IsthmusErrors only. */
-  async #transact(write: () => void): Promise<void> {
+  /**
+   * One transaction, of `cost` bytes at most; `write` may return what it really took at most. When it can't be written, what is on disk is taken up again. Throws
+   * IsthmusErrors only.
+   */
+  async #transact(cost: number, write: () => number | undefined): Promise<void> {
     try {
-      if (this.#broken !== undefined) throw this.#broken;
-      requireRoom(this.#options.path);
+      await this.#guard.ready(this.#broken === undefined ? this.#root : undefined, cost);
+      if (this.#broken !== undefined) {
+        await this.#reopen();
+        await this.#guard.ready(this.#root, cost);
+      }
       // A child, because only a child is undone when the callback throws.
       await this.#root.childTransaction(() => {
         this.#checkOurs();
-        write();
+        this.#guard.spent(write() ?? cost);
+        this.#guard.still();
       });
       if (!this.#writable) {
         this.#writable = true;
@@ -316,6 +372,7 @@ class LmdbEngine implements Engine {
       }
     } catch (error) {
       const failure = await writeFailure(this.#options.path, error);
+      if (failure !== error) this.#guard.failed();
       this.#rollBack(failure);
       if (failure !== error && this.#writable) {
         this.#writable = false;
@@ -332,9 +389,42 @@ class LmdbEngine implements Engine {
       this.#root.resetReadTxn();
       this.#journal.takeUp();
     } catch {
-      const text = `${failure.message}; start the agent again once the disk works: the store must be opened anew`;
-      this.#broken = new IsthmusError('unavailable', text, { cause: failure });
+      this.#broken = failure;
     }
+  }
+
+  /** Opens the environment anew, in a turn. */
+  async #reopen(): Promise<void> {
+    this.#snapshots.close();
+    if (this.#opened) await this.#letGo();
+    const { root, tables, lockFile } = await openTables(this.#options, this.#owner).catch((error: unknown) => {
+      throw new IsthmusError('unavailable', IsthmusError.from(error).message, { cause: error });
+    });
+    this.#root = root;
+    this.#tables = tables;
+    this.#lockFile = lockFile;
+    this.#opened = true;
+    this.#opening += 1;
+    this.#snapshots = new Snapshots(root, tables);
+    const seen = this.#journal.durable;
+    this.#journal = new Journal(tables, this.#leases, this.#options.keepRevisions ?? KEEP_REVISIONS);
+    this.#broken = undefined;
+    // What failed may be on disk nevertheless.
+    if (tables.epoch !== this.#epoch) {
+      this.#epoch = tables.epoch;
+      this.#watchers.interrupt(compactedError(this.#journal.compacted));
+    }
+    for (let from = seen + 1; from <= this.#journal.durable; ) {
+      const commits = tables.commits(from, this.#journal.durable, CATCH_UP);
+      for (const commit of commits) this.#watchers.publish(commit);
+      from = (commits.at(-1)?.revision ?? this.#journal.durable) + 1;
+    }
+  }
+
+  async #letGo(): Promise<void> {
+    this.#opened = false;
+    await this.#root.close();
+    closeSync(this.#lockFile);
   }
 
   #checkOurs(): void {
@@ -354,6 +444,16 @@ function attempt(step: Step): { error: unknown; revision: number } {
     if (error instanceof IsthmusError) return { error, revision: 0 };
     throw error;
   }
+}
+
+function costOf(ops: readonly (Op | RestoredRow)[]): number {
+  let cost = OP_COST;
+  for (const op of ops) cost += OP_COST + TEXT_COST * (op.key.length + ('value' in op ? op.value.length : 0));
+  return cost;
+}
+
+function reopenedError(): IsthmusError {
+  return new IsthmusError('unavailable', 'the store was opened anew after a failure of its disk; restore again');
 }
 
 function closedError(): IsthmusError {

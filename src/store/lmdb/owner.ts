@@ -15,10 +15,10 @@ export function currentOwner(token: string): Owner {
   return { pid: process.pid, started: startOf(process.pid)?.started ?? '', token };
 }
 
-/** Makes `owner` the store's holder. Within a transaction: LMDB lets one process in at a time. */
+/** Makes `owner` the store's holder, or leaves it so. Within a transaction: LMDB lets one process in at a time. */
 export function claim(tables: Tables, owner: Owner, path: string): void {
   const holder = tables.meta.get('owner') as Owner | null | undefined;
-  if (holder !== undefined && holder !== null && ownerLives(holder)) {
+  if (holder !== undefined && holder !== null && holder.token !== owner.token && ownerLives(holder)) {
     const who = holder.pid === owner.pid ? 'this process' : `process ${holder.pid}`;
     throw new IsthmusError('unavailable', `the store in ${path} is already open in ${who}; stop that one first`);
   }

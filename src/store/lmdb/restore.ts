@@ -7,18 +7,18 @@ import type { Tables } from './tables.ts';
  * how large the whole is. What is staged is taken up later, in one step, by {@link Tables.adopt}.
  */
 export async function stage(
-  step: (write: (tables: Tables) => void) => Promise<void>,
+  step: (rows: readonly RestoredRow[], write: (tables: Tables) => void) => Promise<void>,
   pages: AsyncIterable<readonly RestoredRow[]>,
   keepRevisions: boolean,
 ): Promise<void> {
-  await step((tables) => tables.clearStaged());
+  await step([], (tables) => tables.clearStaged());
   let last = '';
   for await (const page of pages) {
     for (const { key } of page) {
       checkRestoredKey(key, last);
       last = key;
     }
-    await step((tables) => {
+    await step(page, (tables) => {
       for (const row of page) tables.putStaged(row, keepRevisions);
     });
   }
