@@ -212,7 +212,7 @@ describe('a disk that fails under a server', () => {
 });
 
 describe('a store that was there', () => {
-  it('is never replaced by a new one', async () => {
+  it('is never replaced by a new one', { timeout: 90_000 }, async () => {
     const dataDir = join(folder, 'gone');
     const agent = await start(dataDir);
     expect((await intend(agent, 'before')).status).toBe(200);
