@@ -131,7 +131,12 @@ export const ACCESS_ROWS: Readonly<Record<string, AccessRow>> = {
     body: { Name: 'web', ID: 'web-2' },
     rules: WEB_WRITE,
   },
-  'GET /v1/agent/connect/envoys': { path: '/v1/agent/connect/envoys', shown: /^\[\]/ },
+  'GET /v1/agent/connect/envoys': {
+    path: '/v1/agent/connect/envoys',
+    rules: WEB,
+    hidden: EMPTY_LIST,
+    shown: EMPTY_LIST, // no Envoy follows that agent; test/e2e/envoy-access.test.ts has some
+  },
   'GET /v1/agent/services': { path: '/v1/agent/services', rules: WEB, hidden: EMPTY_OBJECT, shown: /"web"/ },
   'PUT /v1/agent/token/:kind': { path: '/v1/agent/token/replication', body: { Token: '' }, rules: AGENT_WRITE },
 
@@ -317,7 +322,12 @@ export const ACCESS_ROWS: Readonly<Record<string, AccessRow>> = {
     unchecked: 'the session’s ID is known to whoever opened it alone',
     status: 404,
   },
-  'GET /v1/internal/ui/nodes': { path: '/v1/internal/ui/nodes', rules: WEB_SEEN, hidden: EMPTY_LIST, shown: /"n1"/ },
+  'GET /v1/internal/ui/nodes': {
+    path: '/v1/internal/ui/nodes',
+    rules: WEB_SEEN,
+    hidden: EMPTY_LIST,
+    shown: /"n1".*"web"/,
+  },
   'GET /v1/internal/ui/service-topology/*service': {
     path: '/v1/internal/ui/service-topology/web?kind=tcp',
     unchecked: 'it is not offered',

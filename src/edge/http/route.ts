@@ -17,10 +17,12 @@ export interface QueryParameter {
 }
 
 /**
- * What a token must grant, as Consul's documentation names it. For the reference page; `rule` says who decides it.
+ * What a token must grant, as Consul's documentation names it. For the reference page; `rule` says who decides it, and
+ * `reference.test.ts` that it is what suffices on a running agent.
  */
-export type AclRule =
-  | 'none'
+export type AclRule = 'none' | 'management' | AclRight | `${AclRight},${AclRight}`;
+
+type AclRight =
   | 'acl:read'
   | 'acl:write'
   | 'agent:read'
@@ -34,8 +36,7 @@ export type AclRule =
   | 'query:read'
   | 'query:write'
   | 'operator:read'
-  | 'operator:write'
-  | 'management';
+  | 'operator:write';
 
 export interface ApiRequest {
   readonly method: string;

@@ -12,7 +12,7 @@ export function addressRoutes(deps: CatalogRouteDeps): readonly Route[] {
       method: 'GET',
       path: '/v1/internal/addresses/:service',
       about: 'Where each instance of a service is reached from a datacenter, and which setting says so.',
-      acl: 'service:read',
+      acl: 'node:read,service:read',
       rule: BY_SERVERS,
       query: [
         { name: 'dc', about: 'Datacenter of the instances; default the agent’s own.' },

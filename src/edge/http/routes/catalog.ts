@@ -87,7 +87,7 @@ export function catalogRoutes(deps: CatalogRouteDeps): readonly Route[] {
     readRoute(deps, {
       path: '/v1/catalog/service/*service',
       about: 'Instances of a service, in the flat form.',
-      acl: 'service:read',
+      acl: 'node:read,service:read',
       read: 'catalog.service',
       translate: translateCatalogServices,
       query: [...LIST_PARAMETERS, TAG_PARAMETER],
@@ -99,7 +99,7 @@ export function catalogRoutes(deps: CatalogRouteDeps): readonly Route[] {
     readRoute(deps, {
       path: '/v1/catalog/connect/*service',
       about: 'Instances that accept mesh connections for a service, in the flat form.',
-      acl: 'service:read',
+      acl: 'node:read,service:read',
       read: 'catalog.service',
       translate: translateCatalogServices,
       query: [...LIST_PARAMETERS, TAG_PARAMETER],
@@ -111,7 +111,7 @@ export function catalogRoutes(deps: CatalogRouteDeps): readonly Route[] {
     readRoute(deps, {
       path: '/v1/catalog/node/*node',
       about: 'A node with its services by ID; null when there is none.',
-      acl: 'node:read',
+      acl: 'node:read,service:read',
       read: 'catalog.node',
       translate: translateNodeWithServices,
       query: [FILTER],
@@ -122,7 +122,7 @@ export function catalogRoutes(deps: CatalogRouteDeps): readonly Route[] {
     readRoute(deps, {
       path: '/v1/catalog/node-services/*node',
       about: 'A node with the list of its services; null when there is none.',
-      acl: 'node:read',
+      acl: 'node:read,service:read',
       read: 'catalog.nodeServices',
       translate: translateNodeServices,
       query: [FILTER],

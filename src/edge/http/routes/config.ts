@@ -9,14 +9,17 @@ import { withWarnings } from '../warnings.ts';
 import { writeRoute } from '../write-route.ts';
 import { FILTER, filterArgs } from './list-args.ts';
 
+const OTHER_KINDS =
+  '`proxy-defaults`, `mesh` and `jwt-provider` need `operator:write` instead, `service-intentions` `intentions:write`.';
+
 /** /v1/config */
 export function configRoutes(deps: ReadRouteDeps): readonly Route[] {
   return [
     writeRoute(deps, {
       method: 'PUT',
       path: '/v1/config',
-      about: 'Write a configuration entry; the primary decides.',
-      acl: 'operator:write',
+      about: `Write a configuration entry; the primary decides. ${OTHER_KINDS}`,
+      acl: 'service:write',
       write: 'config.apply',
       query: [{ name: 'cas', about: 'Only if the entry’s ModifyIndex is this; 0: only if it does not exist.' }],
       args: (request) => ({
@@ -45,8 +48,8 @@ export function configRoutes(deps: ReadRouteDeps): readonly Route[] {
     writeRoute(deps, {
       method: 'DELETE',
       path: '/v1/config/:kind/*name',
-      about: 'Delete a configuration entry; the primary decides.',
-      acl: 'operator:write',
+      about: `Delete a configuration entry; the primary decides. ${OTHER_KINDS}`,
+      acl: 'service:write',
       write: 'config.delete',
       args: (request) => ({ kind: request.params.kind ?? '', name: request.params.name ?? '' }),
     }),

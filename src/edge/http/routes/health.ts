@@ -15,7 +15,7 @@ export function healthRoutes(deps: CatalogRouteDeps): readonly Route[] {
     readRoute(deps, {
       path,
       about,
-      acl: 'service:read',
+      acl: 'node:read,service:read',
       read: 'health.service',
       translate: translateInstances,
       query: [...LIST_PARAMETERS, TAG_PARAMETER, PASSING],
@@ -37,7 +37,7 @@ export function healthRoutes(deps: CatalogRouteDeps): readonly Route[] {
     readRoute(deps, {
       path: '/v1/health/node/*node',
       about: 'Checks of a node and of its services.',
-      acl: 'node:read',
+      acl: 'node:read,service:read',
       read: 'health.node',
       query: LIST_PARAMETERS.slice(0, 1),
       args: (params, query) => ({ node: required(params.node, 'Missing node name'), ...filterArgs(query) }),
@@ -47,7 +47,7 @@ export function healthRoutes(deps: CatalogRouteDeps): readonly Route[] {
     readRoute(deps, {
       path: '/v1/health/checks/*service',
       about: 'Checks of all instances of a service.',
-      acl: 'service:read',
+      acl: 'node:read,service:read',
       read: 'health.checks',
       query: LIST_PARAMETERS,
       args: (params, query) => ({
@@ -66,7 +66,7 @@ export function healthRoutes(deps: CatalogRouteDeps): readonly Route[] {
     readRoute(deps, {
       path: '/v1/health/state/*state',
       about: 'Checks in a state: any, passing, warning or critical.',
-      acl: 'node:read',
+      acl: 'node:read,service:read',
       read: 'health.state',
       query: LIST_PARAMETERS,
       args: (params, query) => ({ state: required(params.state, 'Missing check state'), ...listArgs(query, nodeName) }),

@@ -22,7 +22,7 @@ export function internalRoutes(deps: CatalogRouteDeps & { readonly agent: AgentP
     readRoute(deps, {
       path: '/v1/internal/ui/nodes',
       about: 'All nodes with their services and checks.',
-      acl: 'node:read',
+      acl: 'node:read,service:read',
       read: 'internal.uiNodes',
       query: [FILTER],
       args: (_params, query) => filterArgs(query),
@@ -32,7 +32,7 @@ export function internalRoutes(deps: CatalogRouteDeps & { readonly agent: AgentP
       method: 'GET',
       path: '/v1/internal/ui/service-topology/*service',
       about: 'Not offered: intentions and upstreams have endpoints of their own.',
-      acl: 'service:read',
+      acl: 'none',
       rule: OPEN,
       query: [{ name: 'kind', about: 'Kind of the service; must be given.' }],
       handle({ params, query }) {

@@ -65,7 +65,7 @@ export function queryRoutes(deps: CatalogRouteDeps): readonly Route[] {
         {
           path: '/v1/query/:query/execute',
           about: 'Healthy instances that a query leads to, by its ID or a name; fails over to other datacenters.',
-          acl: 'service:read',
+          acl: 'node:read,service:read',
           read: 'queries.execute',
           translate: translateExecution,
           from: ({ Datacenter }) => Datacenter,
