@@ -40,9 +40,13 @@ const TYPES = {
   'extensions.filters.network.ext_authz.v3': ['ExtAuthz'],
   'extensions.filters.network.http_connection_manager.v3': ['HttpConnectionManager'],
   'extensions.filters.network.rbac.v3': ['RBAC'],
+  'extensions.filters.network.set_filter_state.v3': ['Config'],
   'extensions.filters.network.sni_cluster.v3': ['SniCluster'],
   'extensions.filters.network.tcp_proxy.v3': ['TcpProxy'],
   'extensions.filters.network.wasm.v3': ['Wasm'],
+  'extensions.matching.common_inputs.network.v3': ['FilterStateInput'],
+  'extensions.transport_sockets.internal_upstream.v3': ['InternalUpstreamTransport'],
+  'extensions.transport_sockets.raw_buffer.v3': ['RawBuffer'],
   'extensions.transport_sockets.tls.v3': ['Secret', 'UpstreamTlsContext', 'DownstreamTlsContext'],
   'extensions.upstreams.http.v3': ['HttpProtocolOptions'],
 };
@@ -70,6 +74,17 @@ const NEWER = [
     'envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy.proto',
     'google.protobuf.UInt32Value max_connect_attempts = 7 [(validate.rules).uint32 = {gte: 1}];',
     'config.core.v3.BackoffStrategy backoff_options = 18;',
+  ],
+  [
+    'envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy.proto',
+    'TcpAccessLogOptions access_log_options = 17;',
+    'enum ConnectMode { IMMEDIATE = 0; ON_DOWNSTREAM_DATA = 1; ON_DOWNSTREAM_TLS_HANDSHAKE = 2; }' +
+      ' ConnectMode upstream_connect_mode = 21; google.protobuf.UInt32Value max_early_data_bytes = 22;',
+  ],
+  [
+    'envoy/extensions/filters/network/set_filter_state/v3/set_filter_state.proto',
+    'repeated common.set_filter_state.v3.FilterStateValue on_new_connection = 1;',
+    'repeated common.set_filter_state.v3.FilterStateValue on_downstream_tls_handshake = 2;',
   ],
 ];
 

@@ -27,3 +27,9 @@ export interface EnvoyRejection {
   readonly Error: string;
   readonly At: string;
 }
+
+/**
+ * In `node.metadata` of a bootstrap, when true: the Envoy takes a listener inside of itself, in which connections from
+ * others are kept apart by who calls.
+ */
+export const SEPARATES_CALLERS = 'isthmus.separates_callers';

@@ -10,6 +10,15 @@ export const NEWEST_OF: Readonly<Record<(typeof SUPPORTED_ENVOYS)[number], strin
   '1.36': '1.36.4',
 };
 
+/** Oldest minor version that can wait for the handshake of a connection before it sends it on. */
+const SEPARATES_CALLERS_SINCE = 37;
+
+/** Whether it can keep connections apart by who calls. */
+export function canSeparateCallers(version: string): boolean {
+  const [, major, minor] = /^(\d+)\.(\d+)\./.exec(version) ?? [];
+  return Number(major) > 1 || (Number(major) === 1 && Number(minor) >= SEPARATES_CALLERS_SINCE);
+}
+
 export function isSupportedEnvoy(version: string): boolean {
   return SUPPORTED_ENVOYS.some((minor) => version.startsWith(`${minor}.`));
 }

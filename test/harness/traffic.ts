@@ -72,6 +72,11 @@ export class LongLived {
   static async open(port: number): Promise<LongLived> {
     const socket = connect({ port, host: '127.0.0.1', noDelay: true });
     await once(socket, 'connect');
+    return LongLived.over(socket);
+  }
+
+  /** Over one that is connected, with TLS or without. */
+  static async over(socket: Socket): Promise<LongLived> {
     const connection = new LongLived(socket);
     await connection.ask();
     return connection;

@@ -10,6 +10,7 @@ import type { LeafManager } from '../cache/leaf-manager.ts';
 import type { RootsSource } from '../cache/roots-cache.ts';
 import { FollowedProxy } from './followed-proxy.ts';
 import { kindOf } from './kinds/all.ts';
+import { ListedCallers } from './kinds/callers.ts';
 import type { LocalServices } from './local-services.ts';
 import { type ProxyRequest, registrationOf } from './request.ts';
 import type { ProxySnapshot } from './snapshot.ts';
@@ -69,6 +70,7 @@ export function createProxyConfigs(deps: ProxyConfigsDeps): ProxyConfigs {
     clock,
     onError: (task, error) => log.warn('sidecar task failed', { task, error: error.message }),
   });
+  const callers = new ListedCallers();
   let sessions = 0;
   deps.metrics.gauge({ name: 'isthmus_agent_sidecars', help: 'Sidecars that follow this agent' }, (set) =>
     set(sessions),
@@ -110,6 +112,7 @@ export function createProxyConfigs(deps: ProxyConfigsDeps): ProxyConfigs {
                 mesh_gateway: mode,
               }),
             ...(request.token === undefined ? {} : { token: request.token }),
+            ...(request.kind === 'registered' && request.separatesCallers === true ? { callers } : {}),
           },
           roots,
           leaves,

@@ -5,7 +5,13 @@ import type { LocalServices } from './local-services.ts';
 
 /** Which proxy it is: a registered one, the one beside a service, or one that is described right here. */
 export type ProxyRequest =
-  | { readonly kind: 'registered'; readonly proxyId: string; readonly token?: string }
+  | {
+      readonly kind: 'registered';
+      readonly proxyId: string;
+      readonly token?: string;
+      /** It keeps the connections of each caller apart, and so needs to know who may call. */
+      readonly separatesCallers?: boolean;
+    }
   | { readonly kind: 'sidecar-for'; readonly serviceId: string; readonly token?: string }
   | {
       readonly kind: 'standalone';

@@ -1,6 +1,7 @@
 import type { CaRoots, LeafCert } from '../../model/ca.ts';
 import type { Verdicts } from '../../model/intention.ts';
 import type { SidecarConfig } from '../../model/sidecar.ts';
+import type { Callers } from './kinds/callers.ts';
 import type { CentralEntries } from './kinds/central-entries.ts';
 import type { UpstreamState } from './upstream-resolver.ts';
 
@@ -38,4 +39,6 @@ export interface ConnectProxySnapshot extends CommonSnapshot {
    * By the key of an upstream: what it leads to and this service may not connect to, sorted; absent when there is none.
    */
   readonly refused: ReadonlyMap<string, readonly string[]>;
+  /** For a consumer that keeps the connections of each caller apart, when connections are decided as a whole. */
+  readonly callers?: Callers;
 }

@@ -1,5 +1,6 @@
 import { IsthmusError } from '../../lib/errors.ts';
 import { KEYS_WITHOUT_EFFECT } from '../../model/proxy-keys.ts';
+import { canSeparateCallers } from '../../model/supported-envoys.ts';
 import { optionsFromFlags } from '../api-flags.ts';
 import { type Command, type CommandContext, doing } from '../command.ts';
 import { agentAddress } from '../envoy/agent-address.ts';
@@ -31,27 +32,48 @@ export const connectEnvoy: Command = {
     if (proxy.exposesChecks)
       complain('Warning: expose.checks has no effect: list the paths of the checks in expose.paths');
     const { token } = optionsFromFlags(flags, io);
+    const only = flags.bool('bootstrap');
+    const version = only ? likelyVersion(context) : versionToRun(context);
     const text = JSON.stringify(
       bootstrap({
         ...proxy,
         ...bootstrapFlags(flags, io),
         agent: agentAddress(flags, io),
         env: io.env,
+        separatesCallers: version === undefined || canSeparateCallers(version),
         ...(token === undefined || token === '' ? {} : { token }),
       }),
       undefined,
       2,
     );
-    if (flags.bool('bootstrap')) {
+    if (only) {
       print(text);
       return 0;
     }
     const binary = findEnvoy(flags.text('envoy-binary'), io.env);
-    if (!flags.bool('ignore-envoy-compatibility'))
-      requireSupported(flags.text('envoy-version') || envoyVersion(binary, io.env));
     return runEnvoy({ binary, args: [...defaultOptions(args), ...args], bootstrap: text, env: io.env });
   },
 };
+
+function versionToRun({ flags, io }: CommandContext): string | undefined {
+  const asked = flags.text('envoy-version');
+  const lenient = flags.bool('ignore-envoy-compatibility');
+  if (lenient && asked === '') return likelyVersion({ flags, io });
+  const version = asked || envoyVersion(findEnvoy(flags.text('envoy-binary'), io.env), io.env);
+  if (!lenient) requireSupported(version);
+  return version;
+}
+
+/** Of the Envoy that a bootstrap is likely for; undefined when nothing says it. */
+function likelyVersion({ flags, io }: Pick<CommandContext, 'flags' | 'io'>): string | undefined {
+  const asked = flags.text('envoy-version');
+  if (asked !== '') return asked;
+  try {
+    return envoyVersion(findEnvoy(flags.text('envoy-binary'), io.env), io.env);
+  } catch {
+    return undefined;
+  }
+}
 
 async function printStatus(context: CommandContext): Promise<number> {
   const { json, print, printJson } = context;

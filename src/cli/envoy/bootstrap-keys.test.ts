@@ -22,6 +22,7 @@ function made(config: Options, flags: Readonly<Record<string, string>> = {}, cha
     agent: agentAddress(given, IO),
     token: 'secret',
     config,
+    separatesCallers: true,
     env: IO.env,
     ...changes,
   }) as {

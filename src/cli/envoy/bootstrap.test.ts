@@ -11,6 +11,7 @@ const PROXY = {
   metrics: { scrapePath: '/metrics' },
   omitDeprecatedTags: false,
   env: {},
+  separatesCallers: true,
 };
 const ADMIN = { address: '127.0.0.1', port: 19_000, accessLogPath: '/dev/null' };
 

@@ -1,5 +1,6 @@
 import { isIP } from 'node:net';
 import { IsthmusError } from '../../lib/errors.ts';
+import { SEPARATES_CALLERS } from '../../model/envoy.ts';
 import type { Options } from '../../model/proxy-options.ts';
 import { objectOf, objectsOf, textOf, wrong } from './keys.ts';
 import { type MetricsOptions, metricsResources } from './metrics-listeners.ts';
@@ -21,6 +22,8 @@ export interface BootstrapOptions {
   readonly metrics: Omit<MetricsOptions, 'admin'>;
   /** Leave out the names that tags had before Consul 1.9. */
   readonly omitDeprecatedTags: boolean;
+  /** The Envoy can keep connections apart by who calls. */
+  readonly separatesCallers: boolean;
   readonly env: Readonly<Record<string, string | undefined>>;
 }
 
@@ -38,6 +41,12 @@ export type AgentAddress =
 const HTTP2 = 'envoy.extensions.upstreams.http.v3.HttpProtocolOptions';
 const TLS = 'envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext';
 const AGENT = 'local_agent';
+const INTERNAL_LISTENERS = {
+  name: 'envoy.bootstrap.internal_listener',
+  typed_config: {
+    '@type': 'type.googleapis.com/envoy.extensions.bootstrap.internal_listener.v3.InternalListener',
+  },
+};
 
 /** The parts that Consul's options add to, as a template names them too. */
 interface Parts {
@@ -65,7 +74,8 @@ export function bootstrap(options: BootstrapOptions): object {
   return template === '' ? usual(options, parts) : fromTemplate(template, options, parts);
 }
 
-function usual({ proxyId, service, admin, agent, token }: BootstrapOptions, parts: Parts): object {
+function usual(options: BootstrapOptions, parts: Parts): object {
+  const { proxyId, service, admin, agent, token, separatesCallers } = options;
   // Without an end Envoy starts empty when the agent is slow, and refuses what it can't know yet.
   const overAds = { ads: {}, resource_api_version: 'V3', initial_fetch_timeout: '0s' };
   return {
@@ -81,7 +91,16 @@ function usual({ proxyId, service, admin, agent, token }: BootstrapOptions, part
       ],
       address: { socket_address: { address: admin.address, port_value: admin.port } },
     },
-    node: { id: proxyId, cluster: service, metadata: { namespace: 'default', partition: 'default' } },
+    node: {
+      id: proxyId,
+      cluster: service,
+      metadata: {
+        namespace: 'default',
+        partition: 'default',
+        ...(separatesCallers ? { [SEPARATES_CALLERS]: true } : {}),
+      },
+    },
+    ...(separatesCallers ? { bootstrap_extensions: [INTERNAL_LISTENERS] } : {}),
     layered_runtime: {
       layers: [{ name: 'base', static_layer: { 're2.max_program_size.error_level': MAX_PROGRAM_SIZE } }],
     },

@@ -1,9 +1,11 @@
+import type { JsonObject } from '@bufbuild/protobuf';
 import type { ServerDuplexStream } from '@grpc/grpc-js';
 import type { ProxyFeed, ProxyFeeds } from '../../agent/proxycfg/proxy-configs.ts';
 import type { ProxySnapshot } from '../../agent/proxycfg/snapshot.ts';
 import type { Clock, Timer } from '../../lib/clock.ts';
 import { IsthmusError } from '../../lib/errors.ts';
 import { abortReason, linkSignals } from '../../lib/signals.ts';
+import { SEPARATES_CALLERS } from '../../model/envoy.ts';
 import type { Logger } from '../../telemetry/types.ts';
 import { grpcStatus } from './grpc-status.ts';
 import type { XdsLimits } from './limits.ts';
@@ -18,7 +20,7 @@ import { xdsTypeOf } from './types.ts';
 /** What both protocols have in their messages. */
 export interface XdsRequest {
   readonly typeUrl: string;
-  readonly node?: { readonly id: string } | undefined;
+  readonly node?: { readonly id: string; readonly metadata?: JsonObject | undefined } | undefined;
 }
 
 export interface XdsResponse {
@@ -90,7 +92,12 @@ export class AdsStream<Request extends XdsRequest, Response extends XdsResponse>
         throw new IsthmusError('invalid_argument', 'node.id of the first message must be the ID of the proxy');
       const token = tokenOf(this.#call.metadata.getMap());
       const feed = await this.#deps.feeds.open(
-        { kind: 'registered', proxyId, ...(token === undefined ? {} : { token }) },
+        {
+          kind: 'registered',
+          proxyId,
+          ...(token === undefined ? {} : { token }),
+          ...(first.node?.metadata?.[SEPARATES_CALLERS] === true ? { separatesCallers: true } : {}),
+        },
         signal,
       );
       const status = new StreamStatus(clock, { proxyId, address: this.#call.getPeer(), protocol: name });

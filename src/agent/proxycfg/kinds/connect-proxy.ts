@@ -1,7 +1,9 @@
 import type { NodeService } from '../../../model/catalog.ts';
 import type { Verdicts } from '../../../model/intention.ts';
+import { isRequestProtocol } from '../../../model/layer7/route-table.ts';
 import type { SidecarConfig } from '../../../model/sidecar.ts';
 import type { UpstreamState } from '../upstream-resolver.ts';
+import { type Callers, FollowedCallers } from './callers.ts';
 import { centralConfig } from './central-config.ts';
 import { type FollowedEntries, followEntries } from './central-entries.ts';
 import { gatewayModes, protocolOf, sidecarConfig } from './connect-proxy-config.ts';
@@ -26,6 +28,7 @@ class FollowedConnectProxy implements FollowedKind {
   readonly #upstreams = new Map<string, FollowedUpstream>();
   readonly #permissions: Permissions;
   readonly #gatewaysTold = new Set<string>();
+  #callers: FollowedCallers | undefined;
   #entries: FollowedEntries | undefined;
   #config: SidecarConfig;
   #verdicts: Verdicts | undefined;
@@ -83,6 +86,7 @@ class FollowedConnectProxy implements FollowedKind {
     for (const { end } of this.#upstreams.values()) end();
     this.#upstreams.clear();
     this.#permissions.close();
+    this.#callers?.close();
   }
 
   #configNow(): SidecarConfig {
@@ -106,15 +110,29 @@ class FollowedConnectProxy implements FollowedKind {
       const names = this.#permissions.refused(state.targets);
       if (names.length > 0) refused.set(key, names);
     }
+    const protocol = protocolOf(this.#config);
+    const callers = isRequestProtocol(protocol) ? undefined : this.#callersOf(this.#verdicts);
     return {
       kind: 'connect-proxy',
       config: this.#config,
-      protocol: protocolOf(this.#config),
+      protocol,
+      ...(callers === undefined ? {} : { callers }),
       entries,
       verdicts: this.#verdicts,
       upstreams: kept(this.#last?.upstreams, upstreams, Object.is),
       refused: kept(this.#last?.refused, refused, sameNames),
     };
+  }
+
+  #callersOf(verdicts: Verdicts): Callers | undefined {
+    const { callers: listed, pool, proxyId, datacenter, token } = this.#context;
+    if (listed === undefined || this.#config.listen === undefined) return undefined;
+    this.#callers ??= new FollowedCallers({
+      ...{ pool, listed, proxyId, datacenter },
+      ...(token === undefined ? {} : { token }),
+      changed: () => this.#changed(),
+    });
+    return this.#callers.current(verdicts);
   }
 
   #followUpstreams(): void {

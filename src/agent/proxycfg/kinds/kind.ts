@@ -3,6 +3,7 @@ import type { NodeService } from '../../../model/catalog.ts';
 import type { WatchPool } from '../../../rpc/subscribe/watch-pool.ts';
 import type { CommonSnapshot, ProxySnapshot } from '../snapshot.ts';
 import type { UpstreamResolver } from '../upstream-resolver.ts';
+import type { ListedCallers } from './callers.ts';
 
 /**
  * A kind of proxy: what it follows beside the roots and its certificate, and the part of the snapshot that comes of it.
@@ -30,6 +31,8 @@ export interface KindContext {
   readonly pool: Pick<WatchPool, 'follow'>;
   readonly resolver: UpstreamResolver;
   readonly token?: string;
+  /** For a consumer that keeps the connections of each caller apart. */
+  readonly callers?: ListedCallers;
   /** To be called after each change of what `part` returns. */
   readonly changed: () => void;
   /** Called once for each upstream that asks for a mesh gateway. */

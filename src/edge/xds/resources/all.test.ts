@@ -131,6 +131,36 @@ describe('the resources of a sidecar', () => {
     expect(chain(after)[0]?.filters).toEqual(chain(before)[0]?.filters);
   });
 
+  it('a deny takes away the filter chain of that caller, and no other', () => {
+    const maker = new ResourceMaker();
+    const named = ['a', 'b', 'c'].map((service) => ({ service, datacenter: 'dc1' }));
+    const snapshot = proxySnapshot({ callers: { named, complete: true } });
+    const before = maker.make(snapshot);
+    const rule = { source: 'b', destination: 'web', action: 'deny' as const, precedence: 9, revision: 2 };
+    const after = maker.make({ ...snapshot, verdicts: { ...snapshot.verdicts, rules: [rule] } });
+    expect(changed(before, after)).toEqual(['listener inbound_callers', 'extension inbound-network-rules']);
+    const chains = (set: ResourceSet): readonly string[] => {
+      const listener = fromBinary(ListenerSchema, set.listener.get('inbound_callers')?.body.value ?? new Uint8Array());
+      return listener.filterChains.map(({ name }) => name);
+    };
+    expect(chains(before)).toEqual(['a in dc1', 'b in dc1', 'c in dc1', 'others']);
+    expect(chains(after)).toEqual(['a in dc1', 'c in dc1', expect.stringMatching(/^others [0-9a-f]{8}$/)]);
+    // Not everything is known: an Envoy that was there before keeps what it has.
+    const unsure = new ResourceMaker().make({ ...snapshot, callers: { named, complete: false } });
+    expect(unsure.listener.get('inbound_callers')?.provisional).toBe(true);
+  });
+
+  it('a refusal of one of several targets ends nothing at the source: the other side does', () => {
+    const maker = new ResourceMaker();
+    const list = [endpoint('near', { target: 'db.dc2' }), endpoint('far', { target: 'db.dc3', datacenter: 'dc3' })];
+    const snapshot = withUpstreams([[upstream(), list]]);
+    const before = maker.make(snapshot);
+    const one = maker.make({ ...snapshot, refused: new Map([[upstream().key, ['db in dc2']]]) });
+    expect(changed(before, one)).toEqual([`endpoints ${DB}`]);
+    const both = maker.make({ ...snapshot, refused: new Map([[upstream().key, ['db in dc2', 'db in dc3']]]) });
+    expect(changed(one, both)).toEqual([`endpoints ${DB}`, 'listener db:127.0.0.1:9191']);
+  });
+
   it('targets are priorities in their order, each verified as exactly what it is', () => {
     const list = [
       endpoint('near', { target: 'db.dc2', weight: 5, connectTimeoutMs: 700 }),

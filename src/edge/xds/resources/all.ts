@@ -2,6 +2,7 @@ import type { ProxySnapshot } from '../../../agent/proxycfg/snapshot.ts';
 import type { Resource, ResourceSet } from '../resource.ts';
 import { XDS_TYPES, type XdsType } from '../types.ts';
 import type { ResourceBuilder } from './builder.ts';
+import { callerChains } from './callers.ts';
 import { clusters } from './cluster.ts';
 import { endpoints } from './endpoints.ts';
 import { exposedPaths } from './exposed-paths.ts';
@@ -20,6 +21,7 @@ const BUILDERS: readonly ResourceBuilder[] = [
   leafSecret,
   rootsSecret,
   inboundListener,
+  callerChains,
   outboundListeners,
   exposedPaths,
   networkRules,

@@ -9,21 +9,40 @@ import { ListenerSchema } from '../gen/envoy/config/listener/v3/listener_pb.ts';
 import { JwtAuthenticationSchema } from '../gen/envoy/extensions/filters/http/jwt_authn/v3/config_pb.ts';
 import { RBACSchema as RequestRbacSchema } from '../gen/envoy/extensions/filters/http/rbac/v3/rbac_pb.ts';
 import { RBACSchema } from '../gen/envoy/extensions/filters/network/rbac/v3/rbac_pb.ts';
-import { TcpProxySchema } from '../gen/envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy_pb.ts';
+import {
+  TcpProxy_ConnectMode as ConnectMode,
+  TcpProxySchema,
+} from '../gen/envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy_pb.ts';
 import { resource } from '../resource.ts';
 import { filterAccessLogs, listenerAccessLogs } from './access-logs.ts';
 import type { ResourceBuilder } from './builder.ts';
+import { noteCaller, separatesCallers } from './callers.ts';
 import { balance, millis, networkFilter, overThisStream, socketAddress } from './common.ts';
 import { alpnOf } from './http/cluster-options.ts';
 import { connectionManager, discoveredFilter } from './http/connection-manager.ts';
 import { rateLimitFilter } from './http/rate-limits.ts';
-import { INBOUND_ROUTES, LOCAL_APP, NETWORK_RULES, PUBLIC_LISTENER, REQUEST_RULES, REQUEST_TOKENS } from './names.ts';
+import {
+  CALLERS,
+  INBOUND_ROUTES,
+  LOCAL_APP,
+  NETWORK_RULES,
+  PUBLIC_LISTENER,
+  REQUEST_RULES,
+  REQUEST_TOKENS,
+} from './names.ts';
 import { downstreamTls } from './tls.ts';
 
 /** Where other sidecars reach the application: mutual TLS, then the rules, then the application. */
 export const inboundListener: ResourceBuilder = {
-  inputs: (snapshot) => [snapshot.config, snapshot.protocol, snapshot.entries.mesh, snapshot.roots.TrustDomain],
-  build({ config, protocol, entries, roots }) {
+  inputs: (snapshot) => [
+    snapshot.config,
+    snapshot.protocol,
+    snapshot.entries.mesh,
+    snapshot.roots.TrustDomain,
+    separatesCallers(snapshot),
+  ],
+  build(snapshot) {
+    const { config, protocol, entries, roots } = snapshot;
     const { listen, local } = config;
     if (listen === undefined || local === undefined) return [];
     const { address, port } = listen;
@@ -41,7 +60,9 @@ export const inboundListener: ResourceBuilder = {
             alpn: requests ? alpnOf(protocol) : [],
             limits: entries.mesh.incoming,
           }),
-          filters: requests ? takesRequests(entries.mesh, config.accessLogs) : takesConnections(config.accessLogs),
+          filters: requests
+            ? takesRequests(entries.mesh, config.accessLogs)
+            : takesConnections(config.accessLogs, separatesCallers(snapshot)),
         },
       ],
     });
@@ -49,9 +70,13 @@ export const inboundListener: ResourceBuilder = {
   },
 };
 
+/** What a caller may have sent before the way to the application is open. */
+const EARLY_BYTES = 65_536;
+
 // The rules are resources of their own: a changed rule closes no connection.
 
-function takesConnections(logs: AccessLogs | undefined): Filter[] {
+/** @param separate on to the listener in which callers are kept apart, not to the application at once. */
+function takesConnections(logs: AccessLogs | undefined, separate: boolean): Filter[] {
   return [
     create(FilterSchema, {
       name: NETWORK_RULES,
@@ -60,13 +85,17 @@ function takesConnections(logs: AccessLogs | undefined): Filter[] {
         value: { configSource: overThisStream(), typeUrls: [`type.googleapis.com/${RBACSchema.typeName}`] },
       },
     }),
+    ...(separate ? [noteCaller()] : []),
     networkFilter(
       'envoy.filters.network.tcp_proxy',
       TcpProxySchema,
       create(TcpProxySchema, {
         statPrefix: PUBLIC_LISTENER,
         accessLog: filterAccessLogs(logs),
-        clusterSpecifier: { case: 'cluster', value: LOCAL_APP },
+        clusterSpecifier: { case: 'cluster', value: separate ? CALLERS : LOCAL_APP },
+        ...(separate
+          ? { upstreamConnectMode: ConnectMode.ON_DOWNSTREAM_TLS_HANDSHAKE, maxEarlyDataBytes: EARLY_BYTES }
+          : {}),
         idleTimeout: millis(0),
       }),
     ),

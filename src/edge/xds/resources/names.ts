@@ -15,6 +15,8 @@ export const INBOUND_ROUTES = 'inbound';
 /** The cluster of the application behind the sidecar. */
 export const LOCAL_APP = 'local_app';
 export const PUBLIC_LISTENER = 'public_listener';
+/** The listener inside of Envoy in which callers are kept apart, and the way there. */
+export const CALLERS = 'inbound_callers';
 
 /** Server name by which a service is asked for, also through gateways. */
 export function serviceSni(service: string, datacenter: string, trustDomain: string): string {
@@ -56,6 +58,6 @@ function optionsOf({ config }: SidecarUpstream): readonly unknown[] {
   return Object.entries(config).sort(([a], [b]) => (a < b ? -1 : 1));
 }
 
-function shortHash(value: unknown): string {
+export function shortHash(value: unknown): string {
   return createHash('sha256').update(JSON.stringify(value)).digest('hex').slice(0, 8);
 }

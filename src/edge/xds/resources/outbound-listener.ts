@@ -1,5 +1,6 @@
 import { create } from '@bufbuild/protobuf';
 import type { ConnectProxySnapshot } from '../../../agent/proxycfg/snapshot.ts';
+import { nameOf } from '../../../agent/proxycfg/upstream-resolver.ts';
 import type { AccessLogs } from '../../../model/access-logs.ts';
 import { upstreamOptions } from '../../../model/proxy-options.ts';
 import type { SidecarUpstream } from '../../../model/sidecar.ts';
@@ -24,20 +25,20 @@ export const outboundListeners: ResourceBuilder = {
     snapshot.roots.TrustDomain,
     snapshot.refused,
     ...snapshot.config.upstreams.flatMap((upstream) => [
+      snapshot.upstreams.get(upstream.key)?.targets,
       isKnown(upstream, snapshot),
       takesRequests(upstream, snapshot),
     ]),
   ],
   build(snapshot) {
-    const { config, roots, refused } = snapshot;
+    const { config, roots } = snapshot;
     return config.upstreams.flatMap((upstream) => {
       const address = bindAddress(upstream);
       if (address === undefined) return [];
       const filter = takesRequests(upstream, snapshot)
         ? requestsTo(upstream, roots.TrustDomain, config.accessLogs)
         : tcpProxy(upstream, clusterName(upstream, roots.TrustDomain), config.accessLogs);
-      const names = refused.get(upstream.key) ?? NOT_REFUSED;
-      const made = outboundListener(upstream, address, filter, names, config.accessLogs);
+      const made = outboundListener(upstream, address, filter, endedFor(upstream, snapshot), config.accessLogs);
       return [isKnown(upstream, snapshot) ? made : { ...made, provisional: true as const }];
     });
   },
@@ -54,13 +55,24 @@ function isKnown({ key }: SidecarUpstream, { upstreams }: ConnectProxySnapshot):
 
 const NOT_REFUSED: readonly string[] = [];
 
+/**
+ * What ends the connections of an upstream. A connection leads to one target: when some may still be connected to, the
+ * other side ends those that may not. Requests of one connection lead to all targets.
+ */
+function endedFor(upstream: SidecarUpstream, snapshot: ConnectProxySnapshot): readonly string[] {
+  const names = snapshot.refused.get(upstream.key) ?? NOT_REFUSED;
+  const targets = snapshot.upstreams.get(upstream.key)?.targets ?? [];
+  const all = targets.every((target) => names.includes(nameOf(target)));
+  return all || takesRequests(upstream, snapshot) ? names : NOT_REFUSED;
+}
+
 /** Undefined: it has nowhere to listen. */
 function bindAddress({ bindAddress, bindPort, bindSocketPath, bindSocketMode }: SidecarUpstream): Address | undefined {
   if (bindSocketPath !== undefined) return pipeAddress(bindSocketPath, bindSocketMode);
   return bindPort === 0 ? undefined : socketAddress(bindAddress, bindPort);
 }
 
-/** @param refused what the upstream leads to and may not connect to. */
+/** @param refused what ends its connections. */
 function outboundListener(
   upstream: SidecarUpstream,
   address: Address,
