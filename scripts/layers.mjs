@@ -114,6 +114,7 @@ export const LAYERS = [
   { folder: 'domain/acl', floor: 3, holds: 'tokens and policies', may: ['store'] },
   { folder: 'domain/nodes', floor: 3, holds: 'sessions of agents, members', may: ['store'] },
   { folder: 'domain/queries', floor: 3, holds: 'prepared queries', may: ['store'] },
+  { folder: 'domain/kv', floor: 3, holds: 'keys, locks, sessions of users, transactions', may: ['store'] },
   { folder: 'store', floor: 2, holds: 'tables, watches, engines', may: [] },
   { folder: 'snapshot', floor: 1, holds: 'the archive of a store', may: [] },
   { folder: 'config', floor: 1, holds: 'load, merge, validate', may: [] },

@@ -264,6 +264,7 @@ function buildSections(values: Values): Pick<RuntimeConfig, 'acl' | 'connect' | 
       defaultPolicy: values['acl.default_policy'],
       downPolicy: values['acl.down_policy'],
       tokenTtlMs: values['acl.token_ttl'],
+      enableKeyListPolicy: values['acl.enable_key_list_policy'],
       enableTokenPersistence: values['acl.enable_token_persistence'],
       enableTokenReplication: values['acl.enable_token_replication'],
       tokens: {
@@ -319,6 +320,9 @@ function buildSections(values: Values): Pick<RuntimeConfig, 'acl' | 'connect' | 
       httpMaxWatchersPerClient: values['limits.http_max_watchers_per_client'],
       httpMaxRequestsInFlight: values['limits.http_max_requests_in_flight'],
       httpMaxBodyBytes: values['limits.http_max_body_bytes'],
+      kvMaxValueBytes: values['limits.kv_max_value_size'],
+      txnMaxBytes: Math.max(values['limits.txn_max_req_len'], values['limits.kv_max_value_size']),
+      sessionTtlMinMs: values.session_ttl_min,
       httpHeaderTimeoutMs: values['limits.http_header_timeout'],
       httpRequestTimeoutMs: values['limits.http_request_timeout'],
       httpIdleTimeoutMs: values['limits.http_idle_timeout'],

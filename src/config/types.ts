@@ -183,6 +183,7 @@ export interface AclConfig {
   readonly defaultPolicy: AclDefaultPolicy;
   readonly downPolicy: AclDownPolicy;
   readonly tokenTtlMs: number;
+  readonly enableKeyListPolicy: boolean;
   readonly enableTokenPersistence: boolean;
   readonly enableTokenReplication: boolean;
   /** Secrets; '' where not given. Never logged. */
@@ -255,6 +256,9 @@ export interface LimitsConfig {
   readonly httpMaxWatchersPerClient: number;
   readonly httpMaxRequestsInFlight: number;
   readonly httpMaxBodyBytes: number;
+  readonly kvMaxValueBytes: number;
+  readonly txnMaxBytes: number;
+  readonly sessionTtlMinMs: number;
   readonly httpHeaderTimeoutMs: number;
   readonly httpRequestTimeoutMs: number;
   readonly httpIdleTimeoutMs: number;

@@ -26,6 +26,10 @@ export interface Rights {
    * (read) or all (write).
    */
   may(resource: Resource, name: string, access: Access): boolean;
+  /** True when no name that begins with `prefix` is refused. */
+  mayBelow(resource: Resource, prefix: string, access: Access): boolean;
+  /** True when a name that begins with `prefix` may be granted. */
+  mayAny(resource: Resource, prefix: string, access: Access): boolean;
   /** True when no name of the resource is refused. */
   mayAll(resource: Resource, access: Access): boolean;
 }
@@ -70,7 +74,21 @@ export interface Callers {
 }
 
 /** Where ACLs are off. */
-export const ALL_RIGHTS: Rights = { everything: true, replication: true, may: () => true, mayAll: () => true };
+export const ALL_RIGHTS: Rights = {
+  everything: true,
+  replication: true,
+  may: () => true,
+  mayBelow: () => true,
+  mayAny: () => true,
+  mayAll: () => true,
+};
 
 /** Where nothing can be decided. */
-export const NO_RIGHTS: Rights = { everything: false, replication: false, may: () => false, mayAll: () => false };
+export const NO_RIGHTS: Rights = {
+  everything: false,
+  replication: false,
+  may: () => false,
+  mayBelow: () => false,
+  mayAny: () => false,
+  mayAll: () => false,
+};

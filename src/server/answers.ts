@@ -35,7 +35,8 @@ export class Answers {
   get<N extends ReadName>(name: N, args: ReadArgs<N>, topics: readonly string[]): ReadResult<ReadValue<N>> {
     const index = this.#topics.index(topics);
     // Sorted by round-trip time, an answer changes without any topic; without topics there is no signal of its changes.
-    const keep = topics.length > 0 && (args as { near?: string }).near === undefined;
+    const keep =
+      topics.length > 0 && (args as { near?: string }).near === undefined && this.#definitions[name].keep !== false;
     if (!keep) return this.#make(name, args, index);
     const key = `${name} ${JSON.stringify(args)}`;
     const kept = this.#kept.get(key);

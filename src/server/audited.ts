@@ -49,19 +49,33 @@ export function audited(contract: ServerContract, deps: AuditedDeps): ServerCont
 /** Longest value that is put on record. */
 const MAX_VALUE = 256;
 
-/** The texts at these paths, whatever the case of the keys: `{ entry: { Kind, Name } }`, as it was sent. */
+/** Deepest part of the arguments that is looked at. */
+const MAX_DEPTH = 5;
+
+/**
+ * The texts at these paths, whatever the case of the keys: `{ entry: { Kind, Name } }`, as it was sent. What lies in a
+ * list has the list's path; its values are joined.
+ */
 function targetOf(args: unknown, paths: readonly string[]): Readonly<Record<string, string>> {
   const found: Record<string, string> = {};
-  const wanted = new Set(paths.map((path) => path.toLowerCase()));
-  const look = (value: unknown, prefix: string, deeper: boolean): void => {
-    if (typeof value !== 'object' || value === null || Array.isArray(value)) return;
-    for (const [key, inner] of Object.entries(value)) {
-      const path = prefix + key;
-      if (typeof inner !== 'string') {
-        if (deeper) look(inner, `${path}.`, false);
-      } else if (inner !== '' && wanted.has(path.toLowerCase())) found[path] = inner.slice(0, MAX_VALUE);
+  const wanted = paths.map((path) => path.toLowerCase());
+  const look = (value: unknown, path: string, depth: number): void => {
+    if (typeof value === 'string') {
+      if (value === '' || !wanted.includes(path.toLowerCase())) return;
+      const joined = found[path] === undefined ? value : `${found[path]}, ${value}`;
+      found[path] = joined.slice(0, MAX_VALUE);
+      return;
     }
+    if (typeof value !== 'object' || value === null || depth > MAX_DEPTH) return;
+    if (Array.isArray(value)) {
+      for (const item of value as readonly unknown[]) look(item, path, depth + 1);
+      return;
+    }
+    const prefix = path === '' ? '' : `${path}.`;
+    const below = prefix.toLowerCase();
+    if (path !== '' && !wanted.some((one) => one.startsWith(below))) return;
+    for (const [key, inner] of Object.entries(value)) look(inner, prefix + key, depth + 1);
   };
-  look(args, '', true);
+  look(args, '', 0);
   return found;
 }

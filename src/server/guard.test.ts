@@ -24,6 +24,8 @@ const instance = { Node: node, Service: service, Checks: [] };
 const intention = { SourceName: 'api', DestinationName: 'web' };
 const SEES_WEB = 'node "n1" { policy = "read" } service "web" { policy = "read" }';
 const OPERATOR = 'operator = "read"';
+const KEY = 'key "a" { policy = "read" }';
+const SESSION = 'session "n1" { policy = "read" }';
 const ACL = 'acl = "read"';
 
 interface ReadCase {
@@ -115,6 +117,18 @@ const READS: Readonly<Record<string, ReadCase>> = {
     hidden: [],
     rules: SEES_WEB,
   },
+  'kv.get': { args: { key: 'a' }, value: [{ Key: 'a' }], rules: KEY },
+  'kv.list': { args: { prefix: '' }, value: [{ Key: 'a' }], hidden: [], rules: KEY },
+  'kv.keys': { args: { prefix: '' }, value: ['a'], hidden: [], rules: KEY },
+  'sessions.list': { value: [{ Node: 'n1' }], hidden: [], rules: SESSION },
+  'sessions.info': { args: { id: 's' }, value: [{ Node: 'n1' }], hidden: [], rules: SESSION },
+  'sessions.node': { args: { node: 'n1' }, value: [{ Node: 'n1' }], hidden: [], rules: SESSION },
+  'txn.read': {
+    args: { operations: [{ KV: { Verb: 'get', Key: 'a' } }] },
+    value: { Results: [{ KV: { Key: 'a' } }], Errors: null },
+    hidden: { Results: [], Errors: null },
+    rules: KEY,
+  },
   'acl.tokens': { value: [], rules: ACL },
   'acl.token': { args: { accessor: 'a' }, value: { SecretID: 'secret' }, rules: 'acl = "write"' },
   'acl.tokenSelf': { value: { SecretID: 'secret' }, hidden: 'same' },
@@ -159,6 +173,12 @@ const WRITES: Readonly<Record<WriteName, { readonly args: unknown; readonly rule
   'transport.revokeInvitation': { args: { id: 'x' }, rules: OPERATES },
   'replication.acceptSource': { args: {}, rules: OPERATES },
   'nodes.forceLeave': { args: { node: 'n1', prune: false }, rules: OPERATES },
+  'kv.apply': { args: { Verb: 'set', Key: 'a' }, rules: 'key "a" { policy = "write" }' },
+  'sessions.create': { args: { Node: 'n1' }, rules: 'session "n1" { policy = "write" }' },
+  'sessions.destroy': { args: { id: 's' }, rules: 'session "n1" { policy = "write" }' },
+  'sessions.renew': { args: { id: 's' }, rules: 'session "n1" { policy = "write" }' },
+  // Each operation is refused or not: the answer of the transaction says so.
+  'txn.apply': { args: { operations: [] } },
   'acl.bootstrap': { args: {} },
   'acl.setPolicy': { args: {}, rules: MANAGES },
   'acl.deletePolicy': { args: {}, rules: MANAGES },
@@ -177,6 +197,7 @@ const FACTS: StoredFacts = {
   checks: () => [check],
   intentionDestination: () => 'web',
   queryName: () => 'q',
+  sessionNode: () => 'n1',
   csrUri: () => 'spiffe://11111111-2222-3333-4444-555555555555.consul/ns/default/dc/dc1/svc/web',
 };
 
@@ -195,9 +216,9 @@ const inner = {
     if (shared.value !== answer.value) shared = makeResult<unknown>(answer);
     return shared;
   },
-  async write() {
+  async write(name: WriteName) {
     asked += 1;
-    return { value: 'written', revision: 1 };
+    return { value: name === 'txn.apply' ? { Results: [], Errors: null } : 'written', revision: 1 };
   },
 } as unknown as ServerContract;
 let guard: GuardedContract;
@@ -236,6 +257,7 @@ beforeAll(async () => {
     callers: acl.tokenResolver,
     grants: grantsOf,
     facts: FACTS,
+    options: { keyListPolicy: false },
     revision: () => 7,
     readElsewhere: (_name, { datacenter }) => datacenter === 'dc2',
     writeElsewhere: (_name, _args, { datacenter }) => datacenter === 'dc2',
@@ -394,7 +416,8 @@ describe('the guard', () => {
       const result = await refusal(() => guard.write(name, row.args as never, { signal, token: SecretID }));
       if (result.startsWith('done')) allowed.push(name);
     }
-    expect(allowed).toEqual(['ca.signIntermediate', 'ca.reportDatacenter', 'acl.bootstrap']);
+    // Of a transaction each operation is refused or not, and this one has none.
+    expect(allowed).toEqual(['ca.signIntermediate', 'ca.reportDatacenter', 'txn.apply', 'acl.bootstrap']);
   });
 
   it('leaves to another datacenter what that one decides', async () => {
@@ -443,6 +466,7 @@ describe('the guard', () => {
       callers: acl.tokenResolver,
       grants: grantsOf,
       facts: FACTS,
+      options: { keyListPolicy: false },
       revision: () => 7,
       readElsewhere: () => false,
       writeElsewhere: () => false,

@@ -10,7 +10,7 @@ import type {
   WatchUpdate,
   WriteResult,
 } from '../rpc/contract/contract.ts';
-import type { ReadRights, StoredFacts } from '../rpc/contract/methods/method.ts';
+import type { ReadRights, RightsOptions, StoredFacts } from '../rpc/contract/methods/method.ts';
 import { READS, type ReadArgs, type ReadName, type ReadValue } from '../rpc/contract/reads.ts';
 import { makeResult } from '../rpc/contract/result.ts';
 import { WRITES, type WriteArgs, type WriteName, type WriteValue } from '../rpc/contract/writes.ts';
@@ -37,6 +37,7 @@ export interface GuardDeps {
   /** What a caller's rights are made of. */
   readonly grants: (caller: Caller) => Grants;
   readonly facts: StoredFacts;
+  readonly options: RightsOptions;
   /** Newest revision that is shown. */
   readonly revision: () => number;
   /** The datacenter that decides, when it is not this one: the call goes there with its token. */
@@ -73,8 +74,8 @@ export class GuardedContract implements ServerContract {
     if (name === GRANTS) return this.#grants(caller) as ReadResult<ReadValue<N>>;
     const { rights } = caller;
     if (rights.everything) return inner.read(name, args, options);
-    allowRead(name, args, rights);
-    const result = await inner.read(name, args, options);
+    this.#allowRead(name, args, rights);
+    const result = await inner.read(name, this.#narrowed(name, args, rights), options);
     // It may have waited long: what counts is what the caller may do now.
     const now = options.index === undefined ? rights : (await this.#caller(options)).rights;
     return this.#show(name, args, result, now);
@@ -88,8 +89,11 @@ export class GuardedContract implements ServerContract {
     const { inner, facts } = this.#deps;
     if (this.#deps.writeElsewhere(name, args, options)) return inner.write(name, args, options);
     const { rights } = this.#peek(options) ?? (await this.#caller(options));
-    if (!rights.everything && !WRITES[name].rights(rights, args, facts)) throw permissionDenied();
-    return inner.write(name, args, options);
+    if (rights.everything) return inner.write(name, args, options);
+    const method = WRITES[name];
+    if (!method.rights(rights, args, facts)) throw permissionDenied();
+    const { value, revision } = await inner.write(name, method.narrow?.(rights, args, facts) ?? args, options);
+    return { value: method.show?.(rights, value, args) ?? value, revision };
   }
 
   async *watch<N extends ReadName>(
@@ -122,7 +126,7 @@ export class GuardedContract implements ServerContract {
           if (options.signal.aborted) throw abortReason(options.signal);
           continue;
         }
-        allowRead(name, args, rights);
+        this.#allowRead(name, args, rights);
         for await (const { index, value } of inner.watch(name, args, { ...options, signal: life.signal })) {
           if (life.signal.aborted) break;
           yield { index, value: this.#showWatched(name, args, value, rights) };
@@ -157,6 +161,15 @@ export class GuardedContract implements ServerContract {
 
   #grants(caller: Caller): ReadResult<Grants> {
     return makeResult({ value: this.#deps.grants(caller), index: this.#deps.revision() });
+  }
+
+  #allowRead<N extends ReadName>(name: N, args: ReadArgs<N>, rights: Rights): void {
+    const rule = READS[name].rights;
+    if (rule === 'caller' || rule.allow?.(rights, args, this.#deps.options) === false) throw permissionDenied();
+  }
+
+  #narrowed<N extends ReadName>(name: N, args: ReadArgs<N>, rights: Rights): ReadArgs<N> {
+    return READS[name].narrow?.(rights, args, this.#deps.facts) ?? args;
   }
 
   #peek({ token = '' }: CallOptions): TokenCaller | undefined {
@@ -207,11 +220,6 @@ const SELF: ReadName = 'acl.tokenSelf';
 const MISSING = 'acl.missingForReplication';
 const GRANTS: ReadName = 'acl.grants';
 const CHANGED = new IsthmusError('cancelled', 'the caller’s rights changed');
-
-function allowRead<N extends ReadName>(name: N, args: ReadArgs<N>, rights: Rights): void {
-  const rule = READS[name].rights;
-  if (rule === 'caller' || rule.allow?.(rights, args) === false) throw permissionDenied();
-}
 
 function showValue<N extends ReadName>(name: N, args: ReadArgs<N>, value: ReadValue<N>, rights: Rights): ReadValue<N> {
   const show = showOf(name);

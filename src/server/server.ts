@@ -88,10 +88,12 @@ export class Server implements ServerContract {
     if (datacenter !== undefined) return this.#deps.remote(datacenter).read(name, args, withoutDatacenter(options));
     this.#countRead(name);
     const { store } = this.#deps;
-    const { leader: ofLeader, madeFrom } = READS[name];
+    const { leader: ofLeader, madeFrom, current } = READS[name];
     const leader = ofLeader ? await this.#deps.leader?.find(options.signal) : undefined;
     if (leader !== undefined) return leader.read(name, args, withoutDatacenter(options));
-    if (options.consistency === 'consistent') await store.sync(options.signal);
+    const waits = options.index !== undefined && options.index > 0; // it is told of what comes
+    if (options.consistency === 'consistent' || (current && store.shared && !waits && options.consistency !== 'stale'))
+      await store.sync(options.signal);
     const asked = this.#asked(name);
     if (asked !== undefined) {
       if (asked.ask === undefined) throw new IsthmusError('rejected', `${name} can only be watched`);

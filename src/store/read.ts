@@ -7,4 +7,6 @@ export interface Read<Args, Value> {
   topics(args: Args): readonly string[];
   /** The answer now. May throw an IsthmusError. Must not change what it returned before. */
   produce(args: Args): Value;
+  /** False: the answer is made anew for each who asks. What is kept of others is bounded in number, not in size. */
+  readonly keep?: false;
 }

@@ -329,7 +329,9 @@ class Transaction implements Tx {
 
   put<T>(table: Table<T>, entity: NoInfer<T>, lease?: string): void {
     const key = table.prefix + table.spec.key(entity);
-    const op: Op = { type: 'put', key, value: JSON.stringify(entity), ...(lease === undefined ? {} : { lease }) };
+    const { codec } = table.spec;
+    const value = codec === undefined ? JSON.stringify(entity) : codec.encode(entity);
+    const op: Op = { type: 'put', key, value, ...(lease === undefined ? {} : { lease }) };
     this.#writes.set(key, { op, entity });
   }
 

@@ -1,4 +1,6 @@
+import { invariant } from '../lib/errors.ts';
 import type { Change, Row } from './engine.ts';
+import { OrderedRows } from './ordered-rows.ts';
 
 /** A row of a table, decoded. Shared by all readers: never change `value`. */
 export interface Stored<T> {
@@ -17,6 +19,16 @@ export interface TableSpec<T> {
   readonly indexes?: Readonly<Record<string, (entity: T) => readonly string[]>>;
   /** What a reader may wait for that a change of this entity touches. The table's name itself always is one. */
   readonly topics?: (entity: T) => readonly string[];
+  /** Rows are found by the beginning of their keys, which are compared by UTF-16 units; see {@link Table.under}. */
+  readonly ordered?: boolean;
+  /** Another form of the stored text than the entity's JSON. */
+  readonly codec?: Codec<T>;
+}
+
+export interface Codec<T> {
+  encode(entity: T): string;
+  /** @param key within the table */
+  decode(key: string, text: string): T;
 }
 
 /** Joins key parts; parts may hold any character. */
@@ -36,10 +48,12 @@ export class Table<T> {
     { of: (entity: T) => readonly string[]; rows: Map<string, Map<string, Stored<T>>> }
   >();
   #sorted: readonly Stored<T>[] | undefined;
+  readonly #ordered: OrderedRows<Stored<T>> | undefined;
 
   constructor(spec: TableSpec<T>) {
     this.spec = spec;
     this.prefix = `${spec.name}/`;
+    this.#ordered = spec.ordered === true ? new OrderedRows() : undefined;
     for (const [name, of] of Object.entries(spec.indexes ?? {})) this.#indexes.set(name, { of, rows: new Map() });
   }
 
@@ -53,8 +67,21 @@ export class Table<T> {
 
   /** All rows in key order; the array is kept until a row changes. */
   list(): readonly Stored<T>[] {
+    if (this.#ordered !== undefined) return [...this.#ordered.under('')];
     this.#sorted ??= [...this.#rows.values()].sort(byKey);
     return this.#sorted;
+  }
+
+  /** Rows of an ordered table whose key begins with `prefix`, in key order. Cost follows the answer. */
+  under(prefix: string): Iterable<Stored<T>> {
+    invariant(this.#ordered !== undefined, `table ${this.spec.name} is not ordered`);
+    return this.#ordered.under(prefix);
+  }
+
+  /** See {@link OrderedRows.newestUnder}. */
+  newestUnder(prefix: string): number {
+    invariant(this.#ordered !== undefined, `table ${this.spec.name} is not ordered`);
+    return this.#ordered.newestUnder(prefix);
   }
 
   /** The rows that an index holds under a value, in key order. Cost follows the answer. */
@@ -72,11 +99,14 @@ export class Table<T> {
   apply(change: Change): { before: Stored<T> | undefined; after: Stored<T> | undefined } {
     const key = change.key.slice(this.prefix.length);
     const before = this.#rows.get(key);
-    const after = change.type === 'put' ? decode<T>(key, change) : undefined;
+    const after = change.type === 'put' ? decode(this.spec, key, change) : undefined;
     if (before !== undefined) this.#unindex(before);
-    if (after === undefined) this.#rows.delete(key);
-    else {
+    if (after === undefined) {
+      this.#rows.delete(key);
+      this.#ordered?.delete(key);
+    } else {
       this.#rows.set(key, after);
+      this.#ordered?.set(after);
       this.#index(after);
     }
     this.#sorted = undefined;
@@ -107,10 +137,10 @@ export class Table<T> {
   }
 }
 
-function decode<T>(key: string, row: Row): Stored<T> {
+function decode<T>({ codec }: TableSpec<T>, key: string, row: Row): Stored<T> {
   return {
     key,
-    value: JSON.parse(row.value) as T,
+    value: codec === undefined ? (JSON.parse(row.value) as T) : codec.decode(key, row.value),
     createRevision: row.createRevision,
     modRevision: row.modRevision,
   };

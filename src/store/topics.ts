@@ -1,5 +1,17 @@
 import { abortReason } from '../lib/signals.ts';
 
+/** Topics whose revisions are computed when they are asked for: there are too many to write each one down. */
+export interface TopicSpace {
+  /** The newest revision of a topic; at least the newest one given to {@link raise}, where nothing newer is known. */
+  index(topic: string): number;
+  /** Whatever happened before `revision` may be forgotten: every topic may have changed at it. */
+  raise(revision: number): void;
+  /** Somebody waits for the topic, after nobody did. */
+  watched(topic: string): void;
+  /** Nobody waits for it any more. */
+  unwatched(topic: string): void;
+}
+
 /**
  * The revision at which each topic last changed, and those who wait for the next change. A topic is what a reader
  * asks for: a table ("nodes"), or part of one ("service:db"). Readers of one topic are not woken by another.
@@ -9,10 +21,18 @@ export class Topics {
   readonly #waiters = new Map<string, Set<() => void>>();
   /** Topics not touched since the store was loaded count as changed then: an index never goes back over a restart. */
   #floor = 1;
+  /** By what their topics begin with. */
+  readonly #spaces: { readonly mark: string; readonly space: TopicSpace }[] = [];
+
+  /** From now on `space` knows the revisions of all topics that begin with `mark`. */
+  addSpace(mark: string, space: TopicSpace): void {
+    this.#spaces.push({ mark, space });
+  }
 
   /** From now on every topic counts as changed at `revision`, at least; wakes all who wait. */
   raise(revision: number): void {
     this.#floor = Math.max(this.#floor, revision);
+    for (const { space } of this.#spaces) space.raise(revision);
     const wake = new Set<() => void>();
     for (const waiters of this.#waiters.values()) for (const waiter of waiters) wake.add(waiter);
     for (const waiter of wake) waiter();
@@ -20,18 +40,21 @@ export class Topics {
 
   /** The newest revision of any of `topics`; at least 1. */
   index(topics: readonly string[]): number {
-    let index = this.#floor;
+    let index = 0;
+    let floor = topics.length === 0 ? this.#floor : 1;
     for (const topic of topics) {
-      const revision = this.#revisions.get(topic);
+      const space = this.#spaceOf(topic);
+      const revision = space === undefined ? this.#revisions.get(topic) : space.index(topic);
+      if (space === undefined) floor = this.#floor;
       if (revision !== undefined && revision > index) index = revision;
     }
-    return index;
+    return Math.max(index, floor);
   }
 
   touch(topics: Iterable<string>, revision: number): void {
     const wake = new Set<() => void>();
     for (const topic of topics) {
-      this.#revisions.set(topic, revision);
+      if (this.#spaceOf(topic) === undefined) this.#revisions.set(topic, revision);
       for (const waiter of this.#waiters.get(topic) ?? []) wake.add(waiter);
     }
     for (const waiter of wake) waiter();
@@ -44,14 +67,16 @@ export class Topics {
       if (waiters === undefined) {
         waiters = new Set();
         this.#waiters.set(topic, waiters);
+        this.#spaceOf(topic)?.watched(topic);
       }
       waiters.add(listener);
     }
     return () => {
       for (const topic of topics) {
         const waiters = this.#waiters.get(topic);
-        waiters?.delete(listener);
-        if (waiters?.size === 0) this.#waiters.delete(topic);
+        if (waiters?.delete(listener) !== true || waiters.size > 0) continue;
+        this.#waiters.delete(topic);
+        this.#spaceOf(topic)?.unwatched(topic);
       }
     };
   }
@@ -81,6 +106,11 @@ export class Topics {
       };
       signal.addEventListener('abort', onAbort, { once: true });
     });
+  }
+
+  #spaceOf(topic: string): TopicSpace | undefined {
+    for (const { mark, space } of this.#spaces) if (topic.startsWith(mark)) return space;
+    return undefined;
   }
 
   /** How many listeners wait, for metrics. */

@@ -102,12 +102,19 @@ function compareValue(context: Context, at: string, key: string, recorded: unkno
 function ordered(key: string, items: readonly unknown[]): readonly unknown[] {
   if (items.length > 1 && items.every((item) => isObject(item) && 'Template' in item && 'DNS' in item))
     return items.toSorted((a, b) => ((a as { Name: string }).Name < (b as { Name: string }).Name ? -1 : 1));
+  // Sessions too; they were made one after the other.
+  if (items.every((item) => isObject(item) && 'LockDelay' in item))
+    return items.toSorted((a, b) => createdAt(a) - createdAt(b));
   // Tokens and policies come in the order of their IDs as well.
   if (key === '' && items.every(isTitled)) return items.toSorted((a, b) => (titleOf(a) < titleOf(b) ? -1 : 1));
   if (key !== 'Roots') return items;
   return items.toSorted(
     (a, b) => Number((a as { Active: boolean }).Active) - Number((b as { Active: boolean }).Active),
   );
+}
+
+function createdAt(item: unknown): number {
+  return (item as { readonly CreateIndex: number }).CreateIndex;
 }
 
 function compareObjects(

@@ -40,10 +40,14 @@ export const HTTP_FILES = [
   'connect-ca',
   'prepared-queries',
   'config-entries',
+  'kv',
 ] as const;
 
+/** Recorded on a state of its own, each again on the one before; what is not here yet is left out. */
+export const KV_FILES = ['kv-and-sessions', 'txn-and-events', 'case-and-namespaces'] as const;
+
 /** `acl` starts on a state of its own, with access control on. */
-export type HttpFile = (typeof HTTP_FILES)[number] | 'acl';
+export type HttpFile = (typeof HTTP_FILES)[number] | (typeof KV_FILES)[number] | 'acl';
 
 export function loadRecordings(file: HttpFile): readonly Recording[] {
   return load(file);

@@ -31,6 +31,8 @@ const WEB = 'service "web" { policy = "read" }';
 const WEB_WRITE = 'service "web" { policy = "write" }';
 const WEB_SEEN = `${NODES} ${WEB}`;
 const INTENTIONS = 'service "web" { policy = "read" intentions = "write" }';
+const SESSION = 'session "n1" { policy = "read" }';
+const SESSION_WRITE = 'session "n1" { policy = "write" }';
 const QUERY = 'query "q" { policy = "read" }';
 const QUERY_WRITE = 'query_prefix "q" { policy = "write" }';
 const GRANTS = { Policies: [{ Name: 'kept' }] };
@@ -340,6 +342,9 @@ export const ACCESS_ROWS: Readonly<Record<string, AccessRow>> = {
     shown: /"web"/,
   },
 
+  'GET /v1/kv/*key': { path: '/v1/kv/kept', rules: 'key "kept" { policy = "read" }', shown: /"kept"/ },
+  'PUT /v1/kv/*key': { path: '/v1/kv/made', body: {}, rules: 'key "made" { policy = "write" }' },
+  'DELETE /v1/kv/*key': { path: '/v1/kv/doomed', rules: 'key_prefix "doo" { policy = "write" }' },
   'GET /v1/operator/autopilot/health': { path: '/v1/operator/autopilot/health', rules: OPERATOR_READ },
   'GET /v1/operator/raft/configuration': { path: '/v1/operator/raft/configuration', rules: OPERATOR_READ },
   'GET /v1/query': { path: '/v1/query', rules: QUERY, hidden: EMPTY_LIST, shown: /"q"/ },
@@ -362,8 +367,26 @@ export const ACCESS_ROWS: Readonly<Record<string, AccessRow>> = {
     shown: /"n1"/,
   },
   'GET /v1/query/:query/explain': { path: '/v1/query/q/explain', rules: QUERY, shown: /"q"/ },
+  'PUT /v1/session/create': { path: '/v1/session/create', rules: SESSION_WRITE, shown: /"ID"/ },
+  'PUT /v1/session/destroy/*session': { path: '/v1/session/destroy/{doomedSession}', rules: SESSION_WRITE },
+  'PUT /v1/session/renew/*session': { path: '/v1/session/renew/{session}', rules: SESSION_WRITE, shown: /"n1"/ },
+  'GET /v1/session/info/*session': {
+    path: '/v1/session/info/{session}',
+    rules: SESSION,
+    hidden: EMPTY_LIST,
+    shown: /"n1"/,
+  },
+  'GET /v1/session/node/*node': { path: '/v1/session/node/n1', rules: SESSION, hidden: EMPTY_LIST, shown: /"n1"/ },
+  'GET /v1/session/list': { path: '/v1/session/list', rules: SESSION, hidden: EMPTY_LIST, shown: /"n1"/ },
   'GET /v1/snapshot': { path: '/v1/snapshot', management: true },
   'PUT /v1/snapshot': { path: '/v1/snapshot', management: true, status: 500, shown: /the snapshot is damaged/ },
   'GET /v1/status/leader': { path: '/v1/status/leader', shown: /127\.0\.0\.1/ },
   'GET /v1/status/peers': { path: '/v1/status/peers', shown: /127\.0\.0\.1/ },
+  'PUT /v1/txn': {
+    path: '/v1/txn',
+    body: [{ KV: { Verb: 'get', Key: 'kept' } }],
+    rules: 'key "kept" { policy = "read" }',
+    hidden: /"Results":\[\]/,
+    shown: /"kept"/,
+  },
 };

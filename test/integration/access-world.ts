@@ -83,7 +83,10 @@ export async function startAccessWorld({
     doomedIntention: await intention('doomed'),
     query: await query('q'),
     doomedQuery: await query('q-doomed'),
+    session: await made('/v1/session/create', {}),
+    doomedSession: await made('/v1/session/create', {}),
   };
   await intention('doomed-too');
+  for (const key of ['kept', 'doomed']) await asRoot('PUT', `/v1/kv/${key}`, {});
   return { agent, names, secretWith, asRoot };
 }

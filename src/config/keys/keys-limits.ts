@@ -15,6 +15,13 @@ export const LIMITS_KEYS = {
     'Requests of all clients that are not answered yet. Not in Consul.',
   ),
   'limits.http_max_body_bytes': used(integer(1), 524_288, 'Most bytes of a request’s body. Not in Consul.'),
+  'limits.kv_max_value_size': used(integer(1), 524_288, 'Most bytes of a value of the key/value store.'),
+  'limits.txn_max_req_len': used(
+    integer(1),
+    524_288,
+    'Most bytes of the body of a transaction; at least `limits.kv_max_value_size` holds.',
+  ),
+  session_ttl_min: used(duration, 10_000, 'Shortest TTL of a session.'),
   'limits.http_header_timeout': used(duration, 10_000, 'How long the headers of a request may take. Not in Consul.'),
   'limits.http_request_timeout': used(duration, 60_000, 'How long a whole request may take. Not in Consul.'),
   'limits.http_idle_timeout': used(

@@ -44,15 +44,15 @@ export const NO_EFFECT_ROWS: readonly NoEffectRow[] = [
   row(
     'harmless',
     'what it turns on or off is not there, or is always so',
-    `acl.enable_key_list_policy acl.disabled_ttl acl.msp_disable_bootstrap acl.policy_ttl acl.role_ttl
-     acl.tokens.managed_service_provider acl_enable_key_list_policy acl_enforce_version_8
+    `acl.disabled_ttl acl.msp_disable_bootstrap acl.policy_ttl acl.role_ttl
+     acl.tokens.managed_service_provider acl_enforce_version_8
      cache.entry_fetch_max_burst cache.entry_fetch_rate dns_config.cache_max_age dns_config.prefer_namespace
      dns_config.use_cache disable_anonymous_signature disable_host_node_id=disable-host-node-id!
      disable_http_unprintable_char_filter disable_remote_exec disable_update_check discovery_max_stale
      enable_central_service_config license_path performance.leave_drain_time
      performance.rpc_hold_timeout rpc.enable_streaming telemetry.disable_compat_1.9
      telemetry.prometheus_retention_time tls_prefer_server_cipher_suites use_streaming_backend server_name
-     session_ttl_min limits.kv_max_value_size limits.txn_max_req_len ui_content_path=ui-content-path
+     ui_content_path=ui-content-path
      ui_config.content_path ui_config.dashboard_url_templates ui_config.metrics_provider
      ui_config.metrics_provider_files ui_config.metrics_provider_options_json ui_config.metrics_proxy auto_encrypt.allow_tls
      auto_encrypt.dns_san auto_encrypt.ip_san auto_config.authorization auto_config.dns_sans auto_config.intro_token

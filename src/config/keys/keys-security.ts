@@ -13,6 +13,11 @@ export const SECURITY_KEYS = {
   'acl.default_policy': used(defaultPolicy, 'allow', 'What happens where no rule says otherwise.'),
   'acl.down_policy': used(downPolicy, 'extend-cache', 'What a token may do while the primary cannot be reached.'),
   'acl.token_ttl': used(duration, 30_000, 'How long the rights of a token are cached.'),
+  'acl.enable_key_list_policy': used(
+    toggle,
+    false,
+    'Reading several keys under a prefix takes the right `list` on it.',
+  ),
   'acl.enable_token_persistence': used(toggle, false, 'Keep tokens that were set by the API after a restart.'),
   'acl.enable_token_replication': used(toggle, false, 'Copy tokens, not only policies and roles, to this datacenter.'),
   'acl.tokens.initial_management': used(
@@ -28,6 +33,7 @@ export const SECURITY_KEYS = {
   'acl.tokens.master': alias(text, '', 'acl.tokens.initial_management'),
   'acl.tokens.agent_master': alias(text, '', 'acl.tokens.agent_recovery'),
   acl_default_policy: alias(defaultPolicy, 'allow', 'acl.default_policy'),
+  acl_enable_key_list_policy: alias(toggle, false, 'acl.enable_key_list_policy'),
   acl_down_policy: alias(downPolicy, 'extend-cache', 'acl.down_policy'),
   acl_ttl: alias(duration, 30_000, 'acl.token_ttl'),
   acl_token: alias(text, '', 'acl.tokens.default'),

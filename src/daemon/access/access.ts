@@ -115,6 +115,7 @@ export function storedFacts(reads: ReadDefinitions): StoredFacts {
     checks: (name) => reads['health.node'].produce({ node: name }),
     intentionDestination: (id) => find(() => reads['intentions.get'].produce({ id }).DestinationName),
     queryName: (id) => find(() => reads['queries.get'].produce({ id })[0]?.Name),
+    sessionNode: (id) => find(() => reads['sessions.info'].produce({ id })[0]?.Node),
     csrUri: (csr) => find(() => parseCsr(csr).uri),
   };
 }

@@ -37,6 +37,7 @@ export function readDefinitions(
     ...domains.queries.reads,
     ...transport.invitations.reads,
     ...domains.nodes.reads,
+    ...domains.kv.reads,
     'federation.autonomy': liveRead(() =>
       autonomyOf({
         now: now(),
@@ -77,7 +78,7 @@ export function askedReads(resolver: Resolver, replicator: Replicator, store: Pi
 
 /** Which domain carries out each write of the contract. */
 export function writeDefinitions(
-  { acl, catalog, entries, intentions, ca, queries, nodes }: Domains,
+  { acl, catalog, entries, intentions, ca, queries, nodes, kv }: Domains,
   transport: TransportAuthority,
   replicator: Pick<Replicator, 'writes'>,
   federation: Pick<Federation, 'forceLeave'>,
@@ -89,6 +90,7 @@ export function writeDefinitions(
     ...intentions.writes,
     ...ca.writes,
     ...queries.writes,
+    ...kv.writes,
     ...replicator.writes,
     ...transport.writes,
     ...transport.invitations.writes,

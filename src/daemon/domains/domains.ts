@@ -6,6 +6,7 @@ import { CaProviders } from '../../domain/ca/providers/providers.ts';
 import { type Catalog, createCatalog } from '../../domain/catalog/catalog.ts';
 import { createEntries, type Entries } from '../../domain/entries/entries.ts';
 import { createIntentions, type Intentions } from '../../domain/intentions/intentions.ts';
+import { createKv, type Kv } from '../../domain/kv/kv.ts';
 import { createNodes, type Nodes } from '../../domain/nodes/nodes.ts';
 import { createQueries, type Queries } from '../../domain/queries/queries.ts';
 import type { Clock } from '../../lib/clock.ts';
@@ -16,6 +17,7 @@ import type { Logger, Metrics } from '../../telemetry/types.ts';
 import { aclOptions, resetFile } from '../access/access.ts';
 import type { AgentTokens } from '../access/agent-tokens.ts';
 import { readKeyFile } from '../security/key-file.ts';
+import { kvCatalog } from './kv-catalog.ts';
 import { nodeCatalog } from './node-catalog.ts';
 
 export interface Domains {
@@ -26,6 +28,7 @@ export interface Domains {
   readonly ca: Ca;
   readonly queries: Queries;
   readonly nodes: Nodes;
+  readonly kv: Kv;
 }
 
 export interface DomainDeps {
@@ -106,5 +109,12 @@ export function createDomains(deps: DomainDeps): Domains {
     },
   });
   const nodes = createNodes({ store, catalog: nodeCatalog(catalog), server: config.nodeName, clock });
-  return { acl, catalog, entries, intentions, ca, queries, nodes };
+  const kv = createKv({
+    store,
+    catalog: kvCatalog(catalog),
+    minTtlMs: config.limits.sessionTtlMinMs,
+    clock,
+    log: log.child({ component: 'sessions' }),
+  });
+  return { acl, catalog, entries, intentions, ca, queries, nodes, kv };
 }

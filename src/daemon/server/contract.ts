@@ -72,6 +72,7 @@ export function createContracts(deps: ContractDeps): Contracts {
     callers: domains.acl.tokenResolver,
     grants: grantsOf,
     facts: storedFacts(reads),
+    options: { keyListPolicy: config.acl.enableKeyListPolicy },
     revision: () => store.revision,
     readElsewhere: (name, { datacenter }) => readTarget(routing, name, datacenter) !== undefined,
     writeElsewhere: (name, args, { datacenter }) => writeTarget(routing, name, args, datacenter) !== undefined,

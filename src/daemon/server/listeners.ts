@@ -69,7 +69,11 @@ export function createListeners(deps: ListenersDeps): Listeners {
       maxConnectionsPerClient: config.limits.rpcMaxConnsPerClient,
       handshakeMs: config.limits.rpcHandshakeTimeoutMs,
       // What the HTTP API takes is passed on as JSON, with its arguments around it.
-      maxWriteBytes: Math.max(DEFAULT_LIMITS.maxWriteBytes, 2 * config.limits.httpMaxBodyBytes),
+      maxWriteBytes: Math.max(
+        DEFAULT_LIMITS.maxWriteBytes,
+        2 * config.limits.httpMaxBodyBytes,
+        2 * config.limits.txnMaxBytes,
+      ),
     },
     handlers: {
       datacenter,

@@ -18,6 +18,7 @@ import { canonicalNames } from '../domains/canonical-names.ts';
 import { createDomains, type Domains } from '../domains/domains.ts';
 import { nodeKeeper } from '../domains/node-keeper.ts';
 import { remotePrimaryCa } from '../domains/primary-ca.ts';
+import { sessionKeeper } from '../domains/session-keeper.ts';
 import { DEFAULT_LAN_PORT } from '../edges/join-probe.ts';
 import { securityOptions } from '../security/options.ts';
 import { createServerEnrolment } from '../security/server-enrolment.ts';
@@ -149,6 +150,7 @@ export async function createServerNode(deps: ServerNodeDeps): Promise<ServerNode
       createRegistration({ ...foundation, server, clock, log }),
       sessions.service,
       nodeKeeper({ ...shared, store, leadership, domains }),
+      sessionKeeper({ leadership, kv: domains.kv, log }),
       ...(primary
         ? [canonicalNames(domains.entries, log), bootstrapEntries(domains.entries, config.bootstrapEntries)]
         : []),

@@ -52,6 +52,26 @@ export class CompiledRights implements Rights {
     return strength === undefined ? fallback : allows(strength, access);
   }
 
+  mayBelow(resource: Resource, prefix: string, access: Access): boolean {
+    const rules = this.#rules.get(resource);
+    const fallback = this.#fallback(resource);
+    if (rules === undefined) return fallback;
+    const below = nameOf(resource, prefix);
+    const strength = strengthOf({ ...rules, exact: NO_RULES }, below);
+    if (strength === undefined ? !fallback : !allows(strength, access)) return false;
+    return [...strengthsBelow(rules, below)].every((one) => allows(one, access));
+  }
+
+  mayAny(resource: Resource, prefix: string, access: Access): boolean {
+    const rules = this.#rules.get(resource);
+    const fallback = this.#fallback(resource);
+    if (rules === undefined) return fallback;
+    const below = nameOf(resource, prefix);
+    const strength = strengthOf({ ...rules, exact: NO_RULES }, below);
+    if (strength === undefined ? fallback : allows(strength, access)) return true;
+    return [...strengthsBelow(rules, below)].some((one) => allows(one, access));
+  }
+
   mayAll(resource: Resource, access: Access): boolean {
     const rules = this.#rules.get(resource);
     const fallback = this.#fallback(resource);
@@ -67,6 +87,14 @@ export class CompiledRights implements Rights {
   #fallback(resource: Resource): boolean {
     return resource !== 'acl' && this.defaultAllow;
   }
+}
+
+const NO_RULES: ReadonlyMap<string, number> = new Map();
+
+/** Of the rules for names and prefixes that begin with `prefix`. */
+function* strengthsBelow({ exact, prefixes }: Compiled, prefix: string): Generator<number, void, void> {
+  for (const table of [exact, prefixes])
+    for (const [name, strength] of table) if (name.startsWith(prefix)) yield strength;
 }
 
 function compile(rules: readonly Rule[]): Compiled {

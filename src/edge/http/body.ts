@@ -1,5 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import { IsthmusError } from '../../lib/errors.ts';
+import type { BodyLimit } from './route.ts';
 
 export interface BodyLimits {
   /** Bytes of one body. */
@@ -37,11 +38,13 @@ interface Client {
  */
 export class BodyIntake {
   readonly #limits: BodyLimits;
+  readonly #limit: BodyLimit;
   readonly #clients = new Map<string, Client>();
   #held = 0;
 
   constructor(limits: BodyLimits) {
     this.#limits = limits;
+    this.#limit = { maxBytes: limits.maxBodyBytes, refuse: () => tooLarge(limits.maxBodyBytes) };
   }
 
   /** Bytes of bodies that are held. */
@@ -50,18 +53,17 @@ export class BodyIntake {
   }
 
   /**
-   * The whole body. @param name address of the client. Throws `too_large`, `unavailable` (no room now), or `cancelled`
+   * The whole body. @param name address of the client. @param limit another one than the intake's. Throws `too_large`, `unavailable` (no room now), or `cancelled`
    * (cut off).
    */
-  async receive(incoming: IncomingMessage, name: string): Promise<HeldBody> {
-    const { maxBodyBytes } = this.#limits;
+  async receive(incoming: IncomingMessage, name: string, limit = this.#limit): Promise<HeldBody> {
     const announced = Number(incoming.headers['content-length'] ?? 0);
-    if (announced > maxBodyBytes) throw tooLarge(maxBodyBytes);
+    if (announced > limit.maxBytes) throw limit.refuse(announced);
     if (announced === 0 && incoming.headers['transfer-encoding'] === undefined) return NO_BODY;
     const body = this.#begin(name);
     const release = (): void => this.#release(body);
     try {
-      const bytes = await this.#read(incoming, body);
+      const bytes = await this.#read(incoming, body, limit);
       body.end = undefined;
       return { bytes, release };
     } catch (error) {
@@ -70,8 +72,7 @@ export class BodyIntake {
     }
   }
 
-  #read(incoming: IncomingMessage, body: Arriving): Promise<Buffer> {
-    const { maxBodyBytes } = this.#limits;
+  #read(incoming: IncomingMessage, body: Arriving, limit: BodyLimit): Promise<Buffer> {
     return new Promise((resolve, reject) => {
       const pieces: Buffer[] = [];
       let length = 0;
@@ -89,8 +90,8 @@ export class BodyIntake {
       };
       const onData = (piece: Buffer): void => {
         length += piece.length;
-        if (length > maxBodyBytes) {
-          fail(tooLarge(maxBodyBytes));
+        if (length > limit.maxBytes) {
+          fail(limit.refuse(length));
           return;
         }
         pieces.push(piece);

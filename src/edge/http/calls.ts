@@ -1,4 +1,5 @@
 import { IsthmusError, invariant } from '../../lib/errors.ts';
+import { BytePaths } from './byte-paths.ts';
 import { Query } from './query.ts';
 import { foreignParameter } from './request-guard.ts';
 import type { PreparedCall } from './route.ts';
@@ -22,11 +23,14 @@ export class ReadyCalls {
   /** Prepared GETs by their path, or by what stands before the rest of it (ends with '/'). */
   readonly #entries = new Map<string, PathEntry>();
 
+  readonly #bytePaths: BytePaths;
+
   /** @param limit URLs kept. */
   constructor(table: readonly PathEntry[], limit: number) {
     this.#limit = limit;
+    this.#bytePaths = new BytePaths(table);
     for (const entry of table) {
-      if (entry.routes.get('GET')?.prepare === undefined || entry.path.includes(':')) continue;
+      if (entry.bytes || entry.routes.get('GET')?.prepare === undefined || entry.path.includes(':')) continue;
       this.#entries.set(entry.path.replace(/\*.*$/, ''), entry);
     }
   }
@@ -43,6 +47,8 @@ export class ReadyCalls {
     const path = mark < 0 ? url : url.slice(0, mark);
     const whole = this.#entries.get(path);
     try {
+      const bytes = this.#bytePaths.find(url);
+      if (bytes !== undefined) return 'entry' in bytes ? this.make(url, bytes.entry, bytes.params) : undefined;
       if (whole !== undefined && !path.endsWith('/')) return this.make(url, whole, whole.paramsOf({}));
       const rest = path.lastIndexOf('/') + 1;
       const entry = this.#entries.get(path.slice(0, rest));

@@ -170,14 +170,7 @@ describe('routing', () => {
 
   it('says of what Consul has and this program has not that nothing was done', async () => {
     const edge = await start();
-    for (const [method, path] of [
-      ['GET', '/v1/kv/a?raw'],
-      ['PUT', '/v1/kv/a/b'],
-      ['DELETE', '/v1/kv/?recurse'],
-      ['PUT', '/v1/session/create'],
-      ['PUT', '/v1/txn'],
-      ['GET', '/v1/event/list'],
-    ] as const)
+    for (const [method, path] of [['GET', '/v1/event/list']] as const)
       expect(await edge.send(method, path)).toMatchObject({
         status: 501,
         body: expect.stringMatching(/^Isthmus does not have .* yet: nothing was read or written$/),

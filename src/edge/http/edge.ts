@@ -11,6 +11,7 @@ import type { Logger, Metrics } from '../../telemetry/types.ts';
 import { Admission, TOO_MANY_REQUESTS } from './admission.ts';
 import { Answers } from './answers.ts';
 import { BodyIntake } from './body.ts';
+import { BytePaths } from './byte-paths.ts';
 import { ReadyCalls } from './calls.ts';
 import { DirectConnections } from './direct.ts';
 import { HttpApiRequest, OpenExchanges } from './exchange.ts';
@@ -82,6 +83,7 @@ class Edge implements HttpEdge {
   readonly #bodies: BodyIntake;
   readonly #table: readonly PathEntry[];
   readonly #calls: ReadyCalls;
+  readonly #bytePaths: BytePaths;
   readonly #direct: DirectConnections;
   readonly #open: OpenListener[] = [];
   readonly #meters: HttpMeters;
@@ -121,6 +123,7 @@ class Edge implements HttpEdge {
     });
     const open = this.#table.filter((entry) => !this.#isBlocked(entry));
     this.#calls = new ReadyCalls(open, this.#limits.keptUrls);
+    this.#bytePaths = new BytePaths(this.#table);
     this.#direct = new DirectConnections({
       limits: this.#limits,
       clock,
@@ -202,8 +205,14 @@ class Edge implements HttpEdge {
       return;
     }
     const kept = incoming.method === 'GET' ? this.#calls.kept(incoming.url as string) : undefined;
-    if (kept === undefined) this.#app?.routing(incoming, response);
-    else this.#runs.parsed(kept, incoming, response);
+    if (kept !== undefined) {
+      this.#runs.parsed(kept, incoming, response);
+      return;
+    }
+    const found = this.#bytePaths.find(incoming.url as string, incoming.method);
+    if (found === undefined) this.#app?.routing(incoming, response);
+    else if ('entry' in found) this.#serve(found.entry, incoming, response, found.params);
+    else this.#answers.send(response, found.answer);
   };
 
   #serve(

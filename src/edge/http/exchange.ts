@@ -3,7 +3,7 @@ import { IsthmusError } from '../../lib/errors.ts';
 import type { BodyIntake } from './body.ts';
 import { PassedOver } from './passed-over.ts';
 import type { Query } from './query.ts';
-import type { ApiRequest } from './route.ts';
+import type { ApiRequest, BodyLimit } from './route.ts';
 import { requestToken } from './token.ts';
 
 /** Aborts requests: each that may wait has a controller here, from its first look at `signal` until it is answered. */
@@ -104,9 +104,9 @@ export class HttpApiRequest implements ApiRequest {
    * Takes the body in. Throws when it is too large, there is no room, or it is cut off; then no other request follows
    * here.
    */
-  async receive(bodies: BodyIntake): Promise<void> {
+  async receive(bodies: BodyIntake, limit?: BodyLimit): Promise<void> {
     try {
-      const { bytes, release } = await bodies.receive(this.#incoming, this.remoteAddress);
+      const { bytes, release } = await bodies.receive(this.#incoming, this.remoteAddress, limit);
       this.#body = bytes;
       if (this.#response.closed) release();
       else this.#response.once('close', release);

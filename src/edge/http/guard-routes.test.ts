@@ -17,6 +17,8 @@ function rightsTo(...granted: readonly string[]): Rights {
     may: (resource, name, access) =>
       granted.includes(`${resource}:${name}:${access}`) ||
       (access === 'read' && granted.includes(`${resource}:${name}:write`)),
+    mayBelow: () => false,
+    mayAny: () => false,
     mayAll: () => false,
   };
 }

@@ -22,7 +22,7 @@ export function receiveBodies(routes: readonly Route[], { bodies, clock, decideM
       ...route,
       async handle(request) {
         if (!(request instanceof HttpApiRequest)) return route.handle(request);
-        await request.receive(bodies);
+        await request.receive(bodies, route.bodyLimit);
         const late = new IsthmusError('deadline', `not decided within ${decideMs} ms`);
         const limit = clock.after(decideMs, () => request.controller.abort(late));
         try {

@@ -1,4 +1,5 @@
 import type { RouteRule } from '../../agent/access/rules.ts';
+import type { IsthmusError } from '../../lib/errors.ts';
 import type { Query } from './query.ts';
 
 /**
@@ -32,6 +33,11 @@ type AclRight =
   | 'service:read'
   | 'service:write'
   | 'intentions:read'
+  | 'key:read'
+  | 'key:list'
+  | 'key:write'
+  | 'session:read'
+  | 'session:write'
   | 'intentions:write'
   | 'query:read'
   | 'query:write'
@@ -58,6 +64,12 @@ export interface ApiRequest {
   /** Address of the client, without its port. */
   readonly remoteAddress: string;
   header(name: string): string | undefined;
+}
+
+export interface BodyLimit {
+  readonly maxBytes: number;
+  /** @param bytes of the body as announced, or as far as it was read */
+  refuse(bytes: number): IsthmusError;
 }
 
 /**
@@ -97,6 +109,13 @@ export interface Route {
   /** Who decides whether it is answered, and how. */
   readonly rule: RouteRule;
   readonly query?: readonly QueryParameter[];
+  /**
+   * `bytes`: what `*name` stands for need not be UTF-8; it is a text as lib/bytes-in-text.ts makes it. All routes of
+   * the path say so.
+   */
+  readonly rest?: 'bytes';
+  /** Another limit of the body than the edge's, and the refusal of a larger one. */
+  readonly bodyLimit?: BodyLimit;
   /** `stream`: the body is of any size and read as it arrives, from `bodyStream`; the client's time is not limited. */
   readonly body?: 'stream';
   /** May throw an IsthmusError: model/status.ts says which status it becomes; its message is the body. */

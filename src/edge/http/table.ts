@@ -7,6 +7,8 @@ export interface PathEntry {
   readonly path: string;
   /** As the router wants it: the rest of a path is `*`. */
   readonly pattern: string;
+  /** The rest is bytes: byte-paths.ts finds it, not the router. */
+  readonly bytes: boolean;
   readonly routes: ReadonlyMap<string, Route>;
   /** Value of the Allow header. */
   readonly allow: string;
@@ -34,6 +36,7 @@ function pathEntry(path: string, routes: ReadonlyMap<string, Route>): PathEntry 
   return {
     path,
     pattern: rest === undefined ? path : `${path.slice(0, star)}*`,
+    bytes: [...routes.values()].some((route) => route.rest === 'bytes'),
     routes,
     allow: ['OPTIONS', ...routes.keys()].join(','),
     requests: 0,

@@ -2,9 +2,6 @@ import type { ApiResponse } from './route.ts';
 
 /** Parts of Consul's API that are not here, by the part of the path after /v1. */
 const ABSENT: Readonly<Record<string, string>> = {
-  kv: 'a key/value store',
-  session: 'sessions',
-  txn: 'transactions',
   event: 'user events',
 };
 

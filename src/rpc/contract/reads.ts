@@ -4,10 +4,13 @@ import { catalogReads } from './methods/catalog.ts';
 import { configReads } from './methods/config.ts';
 import { enrolmentReads } from './methods/enrolment.ts';
 import { intentionReads } from './methods/intentions.ts';
+import { kvReads } from './methods/kv.ts';
 import type { ReadMethod } from './methods/method.ts';
 import { nodeReads } from './methods/nodes.ts';
 import { queryReads } from './methods/queries.ts';
 import { replicationReads } from './methods/replication.ts';
+import { sessionReads } from './methods/sessions.ts';
+import { txnReads } from './methods/txn.ts';
 
 const ALL = {
   ...nodeReads,
@@ -16,6 +19,9 @@ const ALL = {
   ...intentionReads,
   ...caReads,
   ...queryReads,
+  ...kvReads,
+  ...sessionReads,
+  ...txnReads,
   ...aclReads,
   ...enrolmentReads,
   ...replicationReads,

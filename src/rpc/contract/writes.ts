@@ -4,10 +4,13 @@ import { catalogWrites } from './methods/catalog.ts';
 import { configWrites } from './methods/config.ts';
 import { enrolmentWrites } from './methods/enrolment.ts';
 import { intentionWrites } from './methods/intentions.ts';
+import { kvWrites } from './methods/kv.ts';
 import type { WriteMethod } from './methods/method.ts';
 import { nodeWrites } from './methods/nodes.ts';
 import { queryWrites } from './methods/queries.ts';
 import { replicationWrites } from './methods/replication.ts';
+import { sessionWrites } from './methods/sessions.ts';
+import { txnWrites } from './methods/txn.ts';
 
 const ALL = {
   ...catalogWrites,
@@ -15,6 +18,9 @@ const ALL = {
   ...intentionWrites,
   ...caWrites,
   ...queryWrites,
+  ...kvWrites,
+  ...sessionWrites,
+  ...txnWrites,
   ...aclWrites,
   ...nodeWrites,
   ...enrolmentWrites,

@@ -17,11 +17,14 @@ import { healthRoutes } from './health.ts';
 import { intentionRoutes } from './intentions.ts';
 import { internalRoutes } from './internal.ts';
 import { invitationRoutes } from './invitations.ts';
+import { type KvLimits, kvRoutes } from './kv.ts';
 import { monitorRoutes } from './monitor.ts';
 import { queryRoutes } from './query.ts';
+import { sessionRoutes } from './session.ts';
 import { sidecarRoutes } from './sidecar.ts';
 import { snapshotRoutes } from './snapshot.ts';
 import { statusRoutes } from './status.ts';
+import { txnRoutes } from './txn.ts';
 
 export interface ApiRouteDeps {
   readonly contract: ServerContract;
@@ -31,6 +34,7 @@ export interface ApiRouteDeps {
   /** Answers from other datacenters show WAN addresses. */
   readonly translateWanAddrs?: boolean;
   readonly queryTimes?: QueryTimes;
+  readonly kvLimits?: KvLimits;
   readonly clock: Clock;
   /** Milliseconds between two heartbeats on a silent stream. */
   readonly heartbeatMs?: number;
@@ -39,7 +43,9 @@ export interface ApiRouteDeps {
 /** Every route but those of the agent's own services and checks. */
 export function apiRoutes(deps: ApiRouteDeps): readonly Route[] {
   const { agent, clock } = deps;
-  const shared = { ...deps, nodeName: agent.nodeName };
+  const { maxBodyBytes } = DEFAULT_LIMITS;
+  const { kvLimits = { maxValueBytes: maxBodyBytes, maxTxnBytes: maxBodyBytes } } = deps;
+  const shared = { ...deps, kvLimits, nodeName: agent.nodeName };
   return [
     ...statusRoutes(shared),
     ...snapshotRoutes(shared),
@@ -53,6 +59,9 @@ export function apiRoutes(deps: ApiRouteDeps): readonly Route[] {
     ...connectCaRoutes(shared),
     ...invitationRoutes(shared),
     ...queryRoutes(shared),
+    ...kvRoutes(shared),
+    ...sessionRoutes(shared),
+    ...txnRoutes(shared),
     ...addressRoutes(shared),
     ...agentRoutes(shared),
     ...monitorRoutes(agent.log),

@@ -133,10 +133,10 @@ export function catalogRoutes(deps: CatalogRouteDeps): readonly Route[] {
   ];
 }
 
-const STRING_MAP = asMap(asString);
+export const STRING_MAP = asMap(asString);
 const OBJECT: Decoder<Readonly<Record<string, unknown>>> = asMap(asAny, 'map[string]interface {}');
 
-const CHECK = asStruct('structs.HealthCheck', {
+export const CHECK = asStruct('structs.HealthCheck', {
   Node: asString,
   CheckID: asString,
   Name: asString,

@@ -14,10 +14,16 @@ export type Needs<Args> = { readonly [K in RequiredTexts<Args>]: 'text' } & {
   readonly [K in Exclude<keyof Args, RequiredTexts<Args>> & string]?: ArgumentType;
 };
 
+/** What the configuration says about rights. */
+export interface RightsOptions {
+  /** `acl.enable_key_list_policy` */
+  readonly keyListPolicy: boolean;
+}
+
 /** What a read takes: a right to ask at all, and what is left out of the answer. */
 export interface ReadRights<Args, Value> {
   /** False refuses the read. */
-  allow?(rights: Rights, args: Args): boolean;
+  allow?(rights: Rights, args: Args, options: RightsOptions): boolean;
   /** The answer as this reader may see it; the same object when nothing is left out. Undefined refuses it after all. */
   show?(rights: Rights, value: Value, args: Args): Value | undefined;
 }
@@ -35,6 +41,8 @@ export interface StoredFacts {
   intentionDestination(id: string): string | undefined;
   /** Name of a prepared query. */
   queryName(id: string): string | undefined;
+  /** Node that a session of the key/value store belongs to. */
+  sessionNode(id: string): string | undefined;
   /** What a certificate request asks to be; undefined when it can't be read. */
   csrUri(csr: string): string | undefined;
 }
@@ -65,10 +73,17 @@ export interface ReadMethod<Args, Value> {
   readonly leader: boolean;
   /** What it is made from when that is copied from the primary: it is as old as the copy. */
   readonly madeFrom: ReplicatedKindName | undefined;
+  /**
+   * True: where other servers write too, the answer includes whatever they have acknowledged, unless a stale one is
+   * asked for.
+   */
+  readonly current?: true;
   /** Who may call it over the server port. */
   readonly callers: Callers;
   /** `caller`: the answer is about the caller, and the guard gives it. */
   readonly rights: ReadRights<Args, Value> | 'caller';
+  /** The arguments with what is refused of them, where parts of a call may be. */
+  narrow?(rights: Rights, args: Args, facts: StoredFacts): Args;
   /** Not answered to other datacenters once this one's data is too old: they would send connections by it. */
   readonly refusedOnceOld?: true;
   /** Never set: carries the types. */
@@ -98,6 +113,10 @@ export interface WriteMethod<Args, Value> {
   /** The argument that must name the caller's own datacenter, when the caller is a server of another. */
   readonly speaksFor?: keyof Args & string;
   readonly rights: WriteRights<Args>;
+  /** As {@link ReadMethod.narrow}. */
+  narrow?(rights: Rights, args: Args, facts: StoredFacts): Args;
+  /** As {@link ReadRights.show}; what was written stays written. */
+  show?(rights: Rights, value: Value, args: Args): Value;
   /** Never set: carries the types. */
   readonly types?: { readonly args: Args; readonly value: Value };
 }

@@ -39,13 +39,21 @@ const FACTS: StoredFacts = {
       : [],
   intentionDestination: () => undefined,
   queryName: () => undefined,
+  sessionNode: () => undefined,
   csrUri: () => undefined,
 };
 
 /** Rights to write exactly these, as `node:n1`. */
 function writes(...what: readonly string[]): Rights {
   const may = (resource: string, name: string): boolean => what.includes(`${resource}:${name.toLowerCase()}`);
-  return { everything: false, replication: false, may, mayAll: () => false };
+  return {
+    everything: false,
+    replication: false,
+    may,
+    mayBelow: () => false,
+    mayAny: () => false,
+    mayAll: () => false,
+  };
 }
 
 const { Meta: NodeMeta, ...n1 } = N1;
