@@ -20,22 +20,28 @@ export interface QueryTimes {
 
 export function parseReadParameters(query: Query, ownDatacenter: string, times?: QueryTimes): ReadParameters {
   if (query.empty) return DEFAULTS;
-  const stale = query.has('stale');
-  const consistent = query.has('consistent');
+  const consistency = parseConsistency(query);
   const cached = query.has('cached');
-  if (stale && consistent) throw invalid('Cannot specify ?stale with ?consistent, conflicting semantics.');
-  if (cached && consistent) throw invalid('Cannot specify ?cached with ?consistent, conflicting semantics.');
+  if (cached && consistency === 'consistent')
+    throw invalid('Cannot specify ?cached with ?consistent, conflicting semantics.');
   const asked = parseWait(query.text('wait'));
   const index = parseIndex(query.text('index'));
   const wait = times === undefined ? asked : Math.min(asked ?? times.defaultMs, times.maxMs);
   const datacenter = query.text('dc');
   return {
-    consistency: stale ? 'stale' : consistent ? 'consistent' : 'default',
+    consistency,
     cached,
     ...(wait === undefined ? {} : { waitMs: wait }),
     ...(index === undefined ? {} : { index }),
     ...(datacenter === '' || datacenter === ownDatacenter ? {} : { datacenter }),
   };
+}
+
+export function parseConsistency(query: Query): Consistency {
+  const stale = query.has('stale');
+  const consistent = query.has('consistent');
+  if (stale && consistent) throw invalid('Cannot specify ?stale with ?consistent, conflicting semantics.');
+  return stale ? 'stale' : consistent ? 'consistent' : 'default';
 }
 
 /** Parses a parameter that must be an unsigned number, as Go's ParseUint(10, 64); undefined when it is not. */

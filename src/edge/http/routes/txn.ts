@@ -2,7 +2,7 @@ import { BY_SERVERS } from '../../../agent/access/rules.ts';
 import { IsthmusError } from '../../../lib/errors.ts';
 import { MAX_TXN_OPERATIONS, onlyReads, type TxnAnswer, type TxnOperation, type TxnResult } from '../../../model/kv.ts';
 import { NODE_SERVICE } from '../../../model/registration/fields.ts';
-import { parseReadParameters } from '../consistency.ts';
+import { parseConsistency } from '../consistency.ts';
 import { asInt, asList, asString, asStruct, type Decoder, decodeBody } from '../decode.ts';
 import type { ApiRequest, ApiResponse, Route } from '../route.ts';
 import { callOptions } from '../write-route.ts';
@@ -17,8 +17,10 @@ export function txnRoutes(deps: KvRouteDeps): readonly Route[] {
     {
       method: 'PUT',
       path: '/v1/txn',
-      about: 'Carry out up to 128 operations on keys, nodes, services, checks and sessions: all of them or none.',
-      acl: 'key:write',
+      about:
+        'Carry out up to 128 operations on keys, nodes, services, checks and sessions, all of them or none; each takes the ' +
+        'right of its own.',
+      acl: 'key:read',
       rule: BY_SERVERS,
       query: [
         { name: 'dc', about: 'Datacenter that decides; default the agent’s own.' },
@@ -39,7 +41,7 @@ export function txnRoutes(deps: KvRouteDeps): readonly Route[] {
           const { value } = await contract.write('txn.apply', { operations }, callOptions(request));
           return answerOf(value, value, pretty);
         }
-        const { consistency } = parseReadParameters(request.query, deps.datacenter);
+        const consistency = parseConsistency(request.query);
         const result = await contract.read('txn.read', { operations }, { ...callOptions(request), consistency });
         const { knownLeader, lastContactMs } = result;
         const meta = {
