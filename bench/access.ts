@@ -44,13 +44,13 @@ const headersOf = (token: string | undefined): Record<string, string> =>
 
 /** Ratios of rates measured in turn, so that whatever else the machine does meets both. */
 export const access: Row = async (bed) => {
-  if (bed.name !== 'Isthmus') return [];
+  if (bed.kind !== 'isthmus') return [];
   const dir = mkdtempSync(join(tmpdir(), 'isthmus-bench-access-'));
   const start = (name: string, config: object): Promise<AgentProcess> =>
     startAgent({
       name,
       datacenter: 'dc1',
-      binary: join(process.cwd(), 'bin', 'isthmus'),
+      binary: bed.binary,
       dataDir: join(dir, name),
       config: { log_level: 'warn', ...config },
     });
@@ -96,7 +96,7 @@ const TOKENS = 10_000;
 
 /** How long the primary's table of tokens takes into another datacenter: while it is written, and as a whole. */
 export const tokens: Row = async (bed) => {
-  if (bed.name !== 'Isthmus') return [];
+  if (bed.kind !== 'isthmus') return [];
   const dir = mkdtempSync(join(tmpdir(), 'isthmus-bench-tokens-'));
   const acl = { enabled: true, default_policy: 'deny', enable_token_replication: true };
   const agents: AgentProcess[] = [];
@@ -104,7 +104,7 @@ export const tokens: Row = async (bed) => {
     const agent = await startAgent({
       name: `${datacenter}-s1`,
       datacenter,
-      binary: join(process.cwd(), 'bin', 'isthmus'),
+      binary: bed.binary,
       dataDir: join(dir, datacenter),
       config: { primary_datacenter: 'dc1', log_level: 'warn', acl: { ...acl, tokens: own }, ...more },
     });

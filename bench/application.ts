@@ -40,14 +40,33 @@ function dial(port: number): Socket {
   return connect({ host: '127.0.0.1', port, noDelay: true, allowHalfOpen: true });
 }
 
-/** One connection: a byte there and back, then a clean end. */
+/** How long one connection may take: what never answers must not hold up what measures. */
+const ANSWER_MS = 10_000;
+
+/**
+ * One connection: a byte there and back, then a clean end. One that ends without an answer was refused: a proxy that
+ * may not connect accepts and closes.
+ */
 export function openOne(port: number): Promise<void> {
   return new Promise((resolve, reject) => {
     const socket = dial(port);
-    socket.on('error', reject);
+    const fail = (error: Error): void => {
+      socket.destroy();
+      reject(error);
+    };
+    let answered = false;
+    socket.setTimeout(ANSWER_MS, () => fail(new Error(`no answer within ${ANSWER_MS} ms`)));
+    socket.on('error', fail);
     socket.write('p');
-    socket.once('data', () => socket.end());
-    socket.on('end', resolve);
+    socket.once('data', () => {
+      answered = true;
+      socket.end();
+    });
+    socket.on('end', () => {
+      if (answered) resolve();
+      else fail(new Error('closed without an answer'));
+    });
+    socket.on('close', () => fail(new Error('closed without an answer')));
   });
 }
 

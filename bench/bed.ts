@@ -13,9 +13,20 @@ import {
   until,
 } from '../test/harness/index.ts';
 
-/** Two federated datacenters to be measured: ours, or the real peer's. */
-export interface Bed {
+/** What is measured: a build of Isthmus, or Consul. */
+export interface Program {
+  /** As the head of its column. */
   readonly name: string;
+  start(): Promise<Bed>;
+}
+
+/** Two federated datacenters to be measured. */
+export interface Bed {
+  readonly kind: 'isthmus' | 'consul';
+  /** The program that runs. */
+  readonly binary: string;
+  /** Its code is the one that this process was built from. */
+  readonly own: boolean;
   readonly dc1: string;
   readonly dc2: string;
   /** DNS of dc1's server. */
@@ -28,7 +39,11 @@ export interface Bed {
   readonly federatedMs: number;
   /** Starts the sidecar of a registered service. */
   sidecar(datacenter: 1 | 2, serviceId: string): Promise<void>;
+  /** Process IDs of the sidecars, in the order of their start. */
+  sidecarPids(): readonly number[];
   stop(): Promise<void>;
+  /** Ends all at once, also what does not answer any more. */
+  kill(): Promise<void>;
 }
 
 const SIDECAR_PORTS = [
@@ -38,11 +53,20 @@ const SIDECAR_PORTS = [
 
 /** Bulk registrations and watchers from one client must not meet the limit per client. */
 const LIMITS = { http_max_conns_per_client: 10_000 };
-/** The peer limits CSRs; both are measured without that limit. */
+/** Consul limits CSRs; all are measured without that limit. */
 const CONNECT = { enabled: true, ca_config: { csr_max_per_second: 0, csr_max_concurrent: 0 } };
 
-export async function ownBed(): Promise<Bed> {
-  const binary = join(process.cwd(), 'bin', 'isthmus');
+/** A build of Isthmus. */
+export function isthmus(name: string, binary: string, own: boolean): Program {
+  return { name, start: () => startIsthmus(binary, own) };
+}
+
+/** Consul, from the binary that CONSUL_BIN names. */
+export function consul(binary: string): Program {
+  return { name: 'Consul', start: () => startConsul(binary) };
+}
+
+async function startIsthmus(binary: string, own: boolean): Promise<Bed> {
   const dir = mkdtempSync(join(tmpdir(), 'isthmus-bench-'));
   const agents: AgentProcess[] = [];
   const sidecars: SidecarProcess[] = [];
@@ -65,35 +89,43 @@ export async function ownBed(): Promise<Bed> {
     agents.push(agent);
     return agent;
   };
-  const begun = Date.now();
-  const first = await start(0, []);
-  const readyMs = Date.now() - begun;
-  const second = Date.now();
-  const other = await start(1, [first.ready.serf_wan]);
-  await until('federation', 30_000, () => roots(other.ready.http), Boolean);
-  const federatedMs = Date.now() - second;
-  return {
-    name: 'Isthmus',
-    dc1: first.ready.http,
-    dc2: other.ready.http,
-    dns: first.ready.dns ?? '',
-    pids: agents.map((agent) => agent.pid),
-    readyMs,
-    federatedMs,
-    async sidecar(datacenter, sidecarFor) {
-      sidecars.push(await startSidecar({ agent: datacenter === 1 ? first : other, sidecarFor, binary }));
-    },
-    async stop() {
-      for (const sidecar of sidecars) await sidecar.stop();
-      for (const agent of agents) await agent.stop();
-      rmSync(dir, { recursive: true, force: true });
-    },
+  const kill = async (): Promise<void> => {
+    for (const each of [...sidecars, ...agents]) if (each.running) await each.kill9();
+    rmSync(dir, { recursive: true, force: true });
   };
+  try {
+    const begun = Date.now();
+    const first = await start(0, []);
+    const readyMs = Date.now() - begun;
+    const second = Date.now();
+    const other = await start(1, [first.ready.serf_wan]);
+    await until('federation', 30_000, () => roots(other.ready.http), Boolean);
+    return {
+      ...{ kind: 'isthmus', binary, own, readyMs },
+      dc1: first.ready.http,
+      dc2: other.ready.http,
+      dns: first.ready.dns ?? '',
+      pids: agents.map((agent) => agent.pid),
+      federatedMs: Date.now() - second,
+      async sidecar(datacenter, sidecarFor) {
+        sidecars.push(await startSidecar({ agent: datacenter === 1 ? first : other, sidecarFor, binary }));
+      },
+      sidecarPids: () => sidecars.map(({ pid }) => pid),
+      async stop() {
+        for (const sidecar of sidecars) await sidecar.stop();
+        for (const agent of agents) await agent.stop();
+        rmSync(dir, { recursive: true, force: true });
+      },
+      kill,
+    };
+  } catch (error) {
+    await kill();
+    throw error;
+  }
 }
 
-/** The peer, from the binary that CONSUL_BIN names. */
-export async function peerBed(binary: string): Promise<Bed> {
-  const dir = mkdtempSync(join(tmpdir(), 'peer-bench-'));
+async function startConsul(binary: string): Promise<Bed> {
+  const dir = mkdtempSync(join(tmpdir(), 'consul-bench-'));
   const children: ReturnType<typeof spawn>[] = [];
   const start = async (index: 0 | 1, joinWan: readonly string[]) => {
     const datacenter = `dc${index + 1}`;
@@ -120,35 +152,45 @@ export async function peerBed(binary: string): Promise<Bed> {
     children.push(child);
     return { http: `127.0.0.1:${http}`, dns: `127.0.0.1:${dns}`, wan: `127.0.0.1:${wan}`, pid: child.pid ?? 0 };
   };
-  const begun = Date.now();
-  const first = await start(0, []);
-  await until('the first server', 60_000, () => roots(first.http), Boolean);
-  const readyMs = Date.now() - begun;
-  const second = Date.now();
-  const other = await start(1, [first.wan]);
-  await until('federation', 60_000, () => roots(other.http), Boolean);
-  const federatedMs = Date.now() - second;
-  return {
-    name: 'Consul',
-    dc1: first.http,
-    dc2: other.http,
-    dns: first.dns,
-    pids: [first.pid, other.pid],
-    readyMs,
-    federatedMs,
-    async sidecar(datacenter, serviceId) {
-      const http = datacenter === 1 ? first.http : other.http;
-      const args = ['connect', 'proxy', '-sidecar-for', serviceId, `-http-addr=${http}`, '-log-level=err'];
-      children.push(spawn(binary, args, { stdio: 'ignore' }));
-    },
-    async stop() {
-      for (const child of children.reverse()) {
-        child.kill('SIGKILL');
-        if (child.exitCode === null && child.signalCode === null) await once(child, 'exit');
-      }
-      rmSync(dir, { recursive: true, force: true });
-    },
+  const kill = async (): Promise<void> => {
+    for (const child of children.reverse()) {
+      if (child.exitCode !== null || child.signalCode !== null) continue;
+      child.kill('SIGKILL');
+      await once(child, 'exit');
+    }
+    rmSync(dir, { recursive: true, force: true });
   };
+  try {
+    const begun = Date.now();
+    const first = await start(0, []);
+    await until('the first server', 60_000, () => roots(first.http), Boolean);
+    const readyMs = Date.now() - begun;
+    const second = Date.now();
+    const other = await start(1, [first.wan]);
+    await until('federation', 60_000, () => roots(other.http), Boolean);
+    const proxies: number[] = [];
+    return {
+      ...{ kind: 'consul', binary, own: false, readyMs },
+      dc1: first.http,
+      dc2: other.http,
+      dns: first.dns,
+      pids: [first.pid, other.pid],
+      federatedMs: Date.now() - second,
+      async sidecar(datacenter, serviceId) {
+        const http = datacenter === 1 ? first.http : other.http;
+        const args = ['connect', 'proxy', '-sidecar-for', serviceId, `-http-addr=${http}`, '-log-level=err'];
+        const child = spawn(binary, args, { stdio: 'ignore' });
+        children.push(child);
+        proxies.push(child.pid ?? 0);
+      },
+      sidecarPids: () => proxies,
+      stop: kill,
+      kill,
+    };
+  } catch (error) {
+    await kill();
+    throw error;
+  }
 }
 
 /** True once the datacenter has an active root and signs below it. */

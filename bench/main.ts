@@ -1,102 +1,101 @@
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { buildRelease } from '../test/harness/previous-release.ts';
 import { access, tokens } from './access.ts';
-import { type Bed, ownBed, peerBed } from './bed.ts';
+import { consul, isthmus } from './bed.ts';
 import { dns, queries } from './discovery-rows.ts';
-import {
-  bulkIntentions,
-  type Figure,
-  idleMemory,
-  intentionDelay,
-  leaves,
-  type Row,
-  reads,
-  rotation,
-  sidecars,
-  starting,
-  watchers,
-} from './rows.ts';
+import { measureRows } from './rounds.ts';
+import { bulkIntentions, idleMemory, intentionDelay, leaves, type Row, reads, rotation, starting } from './rows.ts';
+import { sidecars } from './sidecar-rows.ts';
 import { store } from './store-rows.ts';
+import { table } from './table.ts';
+import { watchers, writers } from './write-rows.ts';
 import { envoys, xds } from './xds-rows.ts';
 
-/** In this order: what needs a quiet server comes before what fills it. */
-const ROWS: Readonly<Record<string, Row>> = {
+/** Measured when no row is named. */
+const MAIN: Readonly<Record<string, Row>> = {
   starting,
   idleMemory,
-  store,
   intentionDelay,
   bulk500: bulkIntentions(500, '≤ 0.2'),
+  writers,
   leaves,
   rotation,
   reads,
   dns,
   queries,
-  access,
-  tokens,
   watchers,
   sidecars,
+};
+
+/** Long, or about Isthmus alone: `all` names these too. */
+const OTHERS: Readonly<Record<string, Row>> = {
+  store,
+  access,
+  tokens,
   xds,
   envoys,
   bulk10000: bulkIntentions(10_000, '≤ 3'),
 };
 
-const only = process.argv.slice(2).filter((argument) => !argument.startsWith('-'));
-const asJson = process.argv.includes('--json');
+const ROWS = { ...MAIN, ...OTHERS };
+const ROUNDS = 3;
+const TIMEOUT_S = 120;
 
-async function measure(start: () => Promise<Bed>): Promise<Map<string, Figure>> {
-  const figures = new Map<string, Figure>();
-  const bed = await start();
-  try {
-    for (const [name, row] of Object.entries(ROWS)) {
-      if (only.length > 0 && !only.includes(name)) continue;
-      process.stderr.write(`${bed.name}: ${name} …\n`);
-      try {
-        for (const figure of await row(bed)) figures.set(figure.what, figure);
-      } catch (error) {
-        process.stderr.write(`${bed.name}: ${name} failed: ${error instanceof Error ? error.message : error}\n`);
-        process.exitCode = 1;
-      }
-    }
-  } finally {
-    await bed.stop().catch((error: unknown) => {
-      process.stderr.write(`${bed.name} did not stop cleanly: ${error instanceof Error ? error.message : error}\n`);
-      process.exitCode = 1;
-    });
-  }
-  return figures;
+const { values: options, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    compare: { type: 'string' },
+    rounds: { type: 'string', default: String(ROUNDS) },
+    timeout: { type: 'string', default: String(TIMEOUT_S) },
+    json: { type: 'boolean', default: false },
+  },
+});
+
+function chosen(): ReadonlyMap<string, Row> {
+  if (positionals.length === 0) return new Map(Object.entries(MAIN));
+  if (positionals.includes('all')) return new Map(Object.entries(ROWS));
+  const known = new Map(Object.entries(ROWS));
+  const unknown = positionals.filter((name) => !known.has(name));
+  if (unknown.length > 0)
+    throw new Error(`no such row: ${unknown.join(', ')}; there are ${[...known.keys()].join(', ')} and all`);
+  return new Map([...known].filter(([name]) => positionals.includes(name)));
 }
 
-const consul = process.env.CONSUL_BIN;
-const own = await measure(ownBed);
-const peer = consul === undefined ? undefined : await measure(() => peerBed(consul));
+function positive(name: 'rounds' | 'timeout'): number {
+  const value = Number(options[name]);
+  if (!Number.isInteger(value) || value < 1) throw new Error(`--${name} takes a whole number from 1 on`);
+  return value;
+}
 
-if (asJson) {
+const root = process.cwd(); // scripts/bench.mjs sees to it; this file runs from a folder of built tools
+const rows = chosen();
+const programs = [isthmus('Isthmus', join(root, 'bin', 'isthmus'), true)];
+if (options.compare !== undefined) {
+  process.stderr.write(`building ${options.compare} …\n`);
+  programs.push(isthmus(options.compare, buildRelease(options.compare, root), false));
+}
+const peer = process.env.CONSUL_BIN;
+if (peer !== undefined && peer !== '') programs.push(consul(peer));
+
+const begun = Date.now();
+const results = await measureRows({
+  programs,
+  rows,
+  rounds: positive('rounds'),
+  timeoutMs: positive('timeout') * 1_000,
+  onProgress: (line) => process.stderr.write(`${((Date.now() - begun) / 1_000).toFixed(0).padStart(5)} s  ${line}\n`),
+});
+
+if (options.json) {
+  const measured = results.measured.map((of) => ({ ...of, values: Object.fromEntries(of.values) }));
+  process.stdout.write(`${JSON.stringify({ ...results, measured }, undefined, 2)}\n`);
+} else
   process.stdout.write(
-    `${JSON.stringify({ own: [...own.values()], peer: peer && [...peer.values()] }, undefined, 2)}\n`,
+    table(
+      results,
+      programs.map(({ name }) => name),
+    ),
   );
-} else {
-  const table = [...own.values()].map((figure) => {
-    const other = peer?.get(figure.what);
-    return [
-      figure.what,
-      `${format(figure.value)} ${figure.unit}`.trim(),
-      `n=${figure.samples}`,
-      ...(peer === undefined ? [] : [other === undefined ? '–' : `${format(other.value)} ${other.unit}`]),
-      ...(peer === undefined ? [] : [other === undefined ? '' : `${(figure.value / other.value).toFixed(2)}×`]),
-      figure.goal,
-    ];
-  });
-  const head = ['what', 'Isthmus', 'samples', ...(peer === undefined ? [] : ['Consul', 'ratio']), 'goal'];
-  const widths = head.map((title, column) => Math.max(title.length, ...table.map((row) => row[column]?.length ?? 0)));
-  for (const row of [head, ...table]) {
-    process.stdout.write(
-      `${row
-        .map((cell, column) => cell.padEnd(widths[column] ?? 0))
-        .join('  ')
-        .trimEnd()}\n`,
-    );
-  }
-}
-
-function format(value: number): string {
-  if (Number.isNaN(value)) return ''; // not measured; its unit says why
-  return value >= 100 ? Math.round(value).toLocaleString('en-US') : value.toFixed(value >= 10 ? 1 : 2);
-}
+// What a row that timed out was waiting for may hold this process.
+process.exit(results.failures.length > 0 ? 1 : 0);

@@ -26,7 +26,6 @@ const IDLE_MS = 35_000;
 /** After many registrations or connections the process collects what it left behind. */
 const SETTLE_MS = 3_000;
 const FIRST_PORT = 30_000;
-const BINARY = join(process.cwd(), 'bin', 'isthmus');
 
 const pause = (milliseconds: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, milliseconds));
 
@@ -52,6 +51,8 @@ async function idleCpu(pid: number): Promise<number> {
 }
 
 interface Followers {
+  /** The agent's program. */
+  readonly binary: string;
   readonly count: number;
   /** For titles. */
   readonly kind: string;
@@ -64,12 +65,12 @@ interface Followers {
   stop(): Promise<void>;
 }
 
-async function measure({ count, kind, ...followers }: Followers): Promise<Figure[]> {
+async function measure({ binary, count, kind, ...followers }: Followers): Promise<Figure[]> {
   const dir = mkdtempSync(join(tmpdir(), 'isthmus-bench-xds-'));
   const agent = await startAgent({
     name: 'xds',
     datacenter: 'dc1',
-    binary: BINARY,
+    binary,
     dataDir: join(dir, 'xds'),
     config: { log_level: 'warn', ports: { grpc: 0 }, limits: { http_max_conns_per_client: 10_000 } },
   });
@@ -107,10 +108,11 @@ async function measure({ count, kind, ...followers }: Followers): Promise<Figure
 
 /** Proxies of as many services, each with db as its upstream. */
 export const xds: Row = async (bed) => {
-  if (bed.name !== 'Isthmus') return [];
+  if (bed.kind !== 'isthmus') return [];
   const clients = new XdsClients();
   const proxies = numbers(STREAMS).map((number) => `web-${number}-sidecar-proxy`);
   return await measure({
+    binary: bed.binary,
     count: STREAMS,
     kind: 'xDS streams',
     prepare: ({ ready }) =>
@@ -139,7 +141,7 @@ export const xds: Row = async (bed) => {
 
 /** The same with real Envoys: until the last one has confirmed the endpoint, by the agent's clock. */
 export const envoys: Row = async (bed) => {
-  if (bed.name !== 'Isthmus') return [];
+  if (bed.kind !== 'isthmus') return [];
   const what = `${ENVOYS} real Envoys`;
   if (envoyProgram().missing) {
     const missing = 'no Envoy here: set ENVOY_BIN, or node scripts/envoy.mjs brings one';
@@ -151,13 +153,14 @@ export const envoys: Row = async (bed) => {
   const sent = (all: readonly EnvoyStatus[]): ReadonlyMap<string, number> =>
     new Map(all.map(({ ProxyID, Types }) => [ProxyID, Types.EDS?.Sent ?? 0]));
   return await measure({
+    binary: bed.binary,
     count: ENVOYS,
     kind: 'real Envoys',
     prepare: async () => undefined,
     async connect(agent) {
       await parallel(numbers(ENVOYS), 2, async (number) => {
         const upstreams = [{ DestinationName: 'db' }];
-        running.push(await startEnvoyService(agent, `web-${number}`, { port: 8_080, upstreams, binary: BINARY }));
+        running.push(await startEnvoyService(agent, `web-${number}`, { port: 8_080, upstreams, binary: bed.binary }));
       });
       await until(
         'all Envoys having an endpoint',

@@ -25,7 +25,7 @@ export function previousRelease(pinned: string): PreviousRelease {
   const ref = newest === undefined || newest === '' ? pinned : newest;
   const known = git('cat-file', '-e', `${ref}^{commit}`);
   const missing = known.ok ? '' : `this clone does not hold ${ref} (git fetch --unshallow --tags)`;
-  return { missing, ref, build: () => build(ref) };
+  return { missing, ref, build: () => buildRelease(ref) };
 }
 
 function git(...args: string[]): { ok: boolean; out: string } {
@@ -33,15 +33,19 @@ function git(...args: string[]): { ok: boolean; out: string } {
   return { ok: status === 0, out: stdout?.trim() ?? '' };
 }
 
-function build(ref: string): string {
+/**
+ * Builds a commit in a temporary folder, which is removed when this process ends; returns its program.
+ * @param root of the checkout that holds it
+ */
+export function buildRelease(ref: string, root = ROOT): string {
   const folder = mkdtempSync(join(tmpdir(), 'isthmus-previous-'));
   process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
-  run('git', ['archive', '--format=tar', '--output', join(folder, 'source.tar'), ref], ROOT);
+  run('git', ['archive', '--format=tar', '--output', join(folder, 'source.tar'), ref], root);
   mkdirSync(join(folder, 'source'));
   run('tar', ['-xf', join(folder, 'source.tar'), '-C', join(folder, 'source')], folder);
   const source = join(folder, 'source');
   // Those of this version serve an earlier one that pins the same, which takes no network.
-  const own = join(ROOT, 'node_modules');
+  const own = join(root, 'node_modules');
   if (isInstalled(source, own)) symlinkSync(own, join(source, 'node_modules'));
   else if (!installDependencies(source)) throw new Error(`the dependencies of ${ref} can't be installed`);
   run(process.execPath, [join('node_modules', 'typescript', 'bin', 'tsc'), '-p', 'tsconfig.build.json'], source);
