@@ -21,6 +21,8 @@ export class Answers {
   readonly #definitions: ReadDefinitions;
   readonly #topics: Topics;
   readonly #kept = new Map<string, CachedAnswer>();
+  /** The last answer of reads that give a word and depend on no topic. */
+  readonly #words = new Map<ReadName, ReadResult<unknown>>();
 
   constructor(definitions: ReadDefinitions, topics: Topics) {
     this.#definitions = definitions;
@@ -37,7 +39,7 @@ export class Answers {
     // Sorted by round-trip time, an answer changes without any topic; without topics there is no signal of its changes.
     const keep =
       topics.length > 0 && (args as { near?: string }).near === undefined && this.#definitions[name].keep !== false;
-    if (!keep) return this.#make(name, args, index);
+    if (!keep) return this.#sameAsBefore(name, this.#make(name, args, index));
     const key = `${name} ${JSON.stringify(args)}`;
     const kept = this.#kept.get(key);
     if (kept !== undefined) {
@@ -50,6 +52,15 @@ export class Answers {
     const result = this.#make(name, args, index);
     this.#kept.set(key, { topics, result });
     if (this.#kept.size > MAX_ANSWERS) this.#kept.delete(this.#kept.keys().next().value as string);
+    return result;
+  }
+
+  /** A word, such as a leader's address, is made anew for every question: what was made of it before is used again. */
+  #sameAsBefore<T>(name: ReadName, result: ReadResult<T>): ReadResult<T> {
+    if (typeof result.value !== 'string') return result;
+    const before = this.#words.get(name);
+    if (before?.value === result.value && before.index === result.index) return before as ReadResult<T>;
+    this.#words.set(name, result);
     return result;
   }
 

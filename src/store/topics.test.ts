@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { IsthmusError } from '../lib/errors.ts';
+import { turn } from '../lib/turn.ts';
 import { Topics } from './topics.ts';
 
 const never = new AbortController().signal;
@@ -65,5 +66,43 @@ describe('topics', () => {
     await expect(waiting).rejects.toMatchObject({ code: 'deadline' });
     expect(topics.waiting).toBe(0);
     await expect(topics.wait(['a'], 9, ending.signal)).rejects.toMatchObject({ code: 'deadline' });
+  });
+});
+
+describe('many who wait', () => {
+  const MANY = 2_000;
+
+  it('are woken some in each turn of the event loop, in the order in which they came', async () => {
+    const topics = new Topics();
+    const woken: number[] = [];
+    const all = Array.from({ length: MANY }, (_, n) => topics.wait(['a'], 1, never).then(() => woken.push(n)));
+    topics.touch(['a'], 2);
+    await Promise.resolve(); // whoever made the change goes on before any of them
+    expect(woken).toEqual([]);
+    let turns = 0;
+    let most = 0;
+    while (woken.length < MANY) {
+      const before = woken.length;
+      await turn();
+      turns += 1;
+      most = Math.max(most, woken.length - before);
+    }
+    expect(most).toBeLessThanOrEqual(100);
+    expect(turns).toBeLessThanOrEqual(MANY / 10);
+    expect(woken).toEqual(Array.from({ length: MANY }, (_, n) => n));
+    await Promise.all(all);
+    expect(topics.waiting).toBe(0);
+  });
+
+  it('see the newest index when it is their turn, and may give up before', async () => {
+    const topics = new Topics();
+    const ending = new AbortController();
+    const waiting = topics.wait(['a'], 1, never);
+    const leaving = topics.wait(['a'], 1, ending.signal);
+    topics.touch(['a'], 2);
+    topics.touch(['a'], 3);
+    ending.abort(new IsthmusError('cancelled', 'gone'));
+    await expect(leaving).rejects.toMatchObject({ code: 'cancelled' });
+    expect(await waiting).toBe(3);
   });
 });

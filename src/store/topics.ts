@@ -13,10 +13,19 @@ export interface TopicSpace {
 }
 
 /**
+ * Those who wait are woken this many in one turn of the event loop. Each then makes and sends an answer: thousands at
+ * once would keep the writer, whose write they are woken by, and every other request waiting until the last has it.
+ */
+const WOKEN_AT_ONCE = 32;
+
+/**
  * The revision at which each topic last changed, and those who wait for the next change. A topic is what a reader
  * asks for: a table ("nodes"), or part of one ("service:db"). Readers of one topic are not woken by another.
  */
 export class Topics {
+  /** Those who wait and whose topic has changed, in the order in which they came, until their turn. */
+  readonly #due = new Set<() => void>();
+  #turn: NodeJS.Immediate | undefined;
   readonly #revisions = new Map<string, number>();
   readonly #waiters = new Map<string, Set<() => void>>();
   /** Topics not touched since the store was loaded count as changed then: an index never goes back over a restart. */
@@ -94,12 +103,14 @@ export class Topics {
       }
       const finish = (): void => {
         end();
+        this.#due.delete(wake);
         signal.removeEventListener('abort', onAbort);
       };
-      const end = this.subscribe(topics, () => {
+      const wake = (): void => {
         finish();
         resolve(this.index(topics));
-      });
+      };
+      const end = this.subscribe(topics, () => this.#wakeInTurn(wake));
       const onAbort = (): void => {
         finish();
         reject(abortReason(signal));
@@ -111,6 +122,23 @@ export class Topics {
   #spaceOf(topic: string): TopicSpace | undefined {
     for (const { mark, space } of this.#spaces) if (topic.startsWith(mark)) return space;
     return undefined;
+  }
+
+  /** In the turn that follows: the writer's answer goes out before. */
+  #wakeInTurn(wake: () => void): void {
+    this.#due.add(wake);
+    this.#turn ??= setImmediate(() => this.#wakeSome());
+  }
+
+  #wakeSome(): void {
+    this.#turn = undefined;
+    let woken = 0;
+    for (const wake of this.#due) {
+      if (woken === WOKEN_AT_ONCE) break;
+      woken += 1;
+      wake(); // leaves the set
+    }
+    if (this.#due.size > 0) this.#turn = setImmediate(() => this.#wakeSome());
   }
 
   /** How many listeners wait, for metrics. */

@@ -23,8 +23,9 @@ export function receiveBodies(routes: readonly Route[], { bodies, clock, decideM
       async handle(request) {
         if (!(request instanceof HttpApiRequest)) return route.handle(request);
         await request.receive(bodies, route.bodyLimit);
-        const late = new IsthmusError('deadline', `not decided within ${decideMs} ms`);
-        const limit = clock.after(decideMs, () => request.controller.abort(late));
+        const limit = clock.after(decideMs, () =>
+          request.controller.abort(new IsthmusError('deadline', `not decided within ${decideMs} ms`)),
+        );
         try {
           return await route.handle(request);
         } finally {
