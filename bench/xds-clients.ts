@@ -5,12 +5,18 @@
  */
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
+import { connect } from 'node:http2';
 import { fileURLToPath } from 'node:url';
-import { fromBinary } from '@bufbuild/protobuf';
+import { create, fromBinary, type MessageInitShape, toBinary } from '@bufbuild/protobuf';
+import { BinaryReader } from '@bufbuild/protobuf/wire';
 import { ClusterLoadAssignmentSchema } from '../src/edge/xds/gen/envoy/config/endpoint/v3/endpoint_pb.ts';
-import type { DeltaDiscoveryResponse } from '../src/edge/xds/gen/envoy/service/discovery/v3/discovery_pb.ts';
-import { XDS_TYPE_INFO, xdsTypeOf } from '../src/edge/xds/types.ts';
-import { type DeltaClient, deltaClient } from '../test/fakes/xds-client.ts';
+import {
+  DeltaDiscoveryRequestSchema,
+  DeltaDiscoveryResponseSchema,
+  ResourceSchema,
+} from '../src/edge/xds/gen/envoy/service/discovery/v3/discovery_pb.ts';
+import { HEAD_BYTES, MessageReader } from '../src/edge/xds/message-reader.ts';
+import { XDS_TYPE_INFO, type XdsType, xdsTypeOf } from '../src/edge/xds/types.ts';
 
 /** Streams that are being opened at a time. */
 const AT_ONCE = 20;
@@ -54,42 +60,92 @@ export class XdsClients {
   }
 }
 
-/** One that has subscribed; `onPort` hears of each endpoint. */
+/**
+ * One that has subscribed; `onPort` hears of each endpoint. It speaks HTTP/2 itself and reads no more of a message than
+ * it must: what is measured is the agent, and five hundred of these share the machine with it.
+ */
 async function open(address: string, id: string, onPort: (port: number) => void): Promise<void> {
-  const client = deltaClient({ address });
-  client.send({ type: 'cluster', node: { id } });
-  client.send({ type: 'listener' });
-  await new Promise<void>((resolve) => {
-    read(client, (port) => {
-      resolve();
-      onPort(port);
-    }).catch(fail);
+  const session = connect(`http://${address}`);
+  session.on('error', fail).on('close', fail);
+  const stream = session.request({
+    ':method': 'POST',
+    ':path': '/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources',
+    'content-type': 'application/grpc',
+    te: 'trailers',
   });
+  const send = (type: XdsType, rest: MessageInitShape<typeof DeltaDiscoveryRequestSchema> = {}): void => {
+    const { url } = XDS_TYPE_INFO[type];
+    const request = create(DeltaDiscoveryRequestSchema, { ...rest, typeUrl: url } as typeof rest);
+    stream.write(framed(toBinary(DeltaDiscoveryRequestSchema, request)));
+  };
+  stream.on('error', fail).on('close', fail).on('trailers', fail);
+  send('cluster', { node: { id } });
+  send('listener');
+  await new Promise<void>((resolve) => {
+    const reader = new MessageReader(MAX_MESSAGE);
+    stream.on('data', (piece: Buffer) => {
+      reader.add(piece);
+      for (let message = reader.next(); message !== undefined; message = reader.next()) {
+        const { type, nonce, resources } = read(message);
+        send(type, { responseNonce: nonce });
+        if (type === 'cluster') send('endpoints', { resourceNamesSubscribe: namesOf(message) });
+        if (type !== 'endpoints') continue;
+        resolve();
+        for (const port of resources.flatMap(portsOf)) onPort(port);
+      }
+    });
+  });
+}
+
+const MAX_MESSAGE = 64 * 1_024 * 1_024;
+
+function framed(message: Uint8Array): Buffer {
+  const head = Buffer.alloc(HEAD_BYTES);
+  head.writeUInt32BE(message.length, 1);
+  return Buffer.concat([head, message]);
 }
 
 /** The parent notices that this process has ended. */
 function fail(error: unknown): never {
-  console.error(error);
+  console.error(error ?? 'a stream ended');
   process.exit(1);
 }
 
-async function read(client: DeltaClient, onPort: (port: number) => void): Promise<void> {
-  client.ended.then(fail).catch(fail);
-  for (;;) {
-    const response = await client.next();
-    const type = xdsTypeOf(response.typeUrl);
-    if (type === undefined) throw new Error(`unknown type ${response.typeUrl}`);
-    client.send({ type, responseNonce: response.nonce });
-    if (type === 'cluster')
-      client.send({ type: 'endpoints', resourceNamesSubscribe: response.resources.map(({ name }) => name) });
-    if (type === 'endpoints') for (const port of portsOf(response)) onPort(port);
+/** The parts of a `DeltaDiscoveryResponse` that each stub needs, its resources as bytes. */
+function read(message: Uint8Array): {
+  readonly type: XdsType;
+  readonly nonce: string;
+  readonly resources: readonly Uint8Array[];
+} {
+  const reader = new BinaryReader(message);
+  const resources: Uint8Array[] = [];
+  let url = '';
+  let nonce = '';
+  while (reader.pos < reader.len) {
+    const [field, wireType] = reader.tag();
+    if (field === 2) resources.push(reader.bytes());
+    else if (field === 4) url = reader.string();
+    else if (field === 5) nonce = reader.string();
+    else reader.skip(wireType);
   }
+  const type = xdsTypeOf(url);
+  if (type === undefined) throw new Error(`unknown type ${url}`);
+  return { type, nonce, resources };
 }
 
-function portsOf({ resources }: DeltaDiscoveryResponse): readonly number[] {
-  return resources.flatMap(({ resource }) => {
-    if (resource?.typeUrl !== XDS_TYPE_INFO.endpoints.url) return [];
-    return fromBinary(ClusterLoadAssignmentSchema, resource.value).endpoints.flatMap(({ lbEndpoints }) =>
+function namesOf(message: Uint8Array): string[] {
+  return fromBinary(DeltaDiscoveryResponseSchema, message).resources.map(({ name }) => name);
+}
+
+/** All stubs are given the same bytes: they are read once. */
+const PORTS = new Map<string, readonly number[]>();
+
+function portsOf(resource: Uint8Array): readonly number[] {
+  const key = Buffer.from(resource.buffer, resource.byteOffset, resource.byteLength).toString('latin1');
+  let ports = PORTS.get(key);
+  if (ports === undefined) {
+    const { value } = fromBinary(ResourceSchema, resource).resource ?? {};
+    ports = fromBinary(ClusterLoadAssignmentSchema, value ?? new Uint8Array()).endpoints.flatMap(({ lbEndpoints }) =>
       lbEndpoints.flatMap(({ hostIdentifier }) => {
         const address = hostIdentifier.case === 'endpoint' ? hostIdentifier.value.address?.address : undefined;
         if (address?.case !== 'socketAddress') return [];
@@ -97,7 +153,9 @@ function portsOf({ resources }: DeltaDiscoveryResponse): readonly number[] {
         return portSpecifier.case === 'portValue' ? [portSpecifier.value] : [];
       }),
     );
-  });
+    PORTS.set(key, ports);
+  }
+  return ports;
 }
 
 function runChild(): void {

@@ -132,7 +132,7 @@ export const PACKAGES = {
   lmdb: ['store/lmdb'],
   fastify: ['edge/http'],
   'dns-packet': ['edge/dns'],
-  '@grpc/grpc-js': ['agent/local', 'rpc/grpc', 'rpc/transport', 'store/etcd', 'edge/xds'],
+  '@grpc/grpc-js': ['agent/local', 'rpc/grpc', 'rpc/transport', 'store/etcd'],
   '@bufbuild/protobuf': ['agent/local', 'rpc/transport', 'rpc/gen', 'federation', 'edge/xds', 'store/etcd'],
   '@peculiar/x509': ['pki'],
   jose: ['sidecar'],

@@ -123,7 +123,7 @@ describe.skipIf(envoy.missing)(envoy.title('Envoys as sidecars, over two datacen
     for (const each of counts) expect(each).toMatchObject({ failed: 0, longLivedFailed: 0, errors: [] });
     // Both roots, then the new one alone.
     expect((await db.envoy.stat('sds.roots.update_success')) - before).toBeGreaterThanOrEqual(2);
-  });
+  }, 120_000);
 
   it('an agent that is killed and started again costs no connection', async () => {
     const load = await startLoad(port('db'), 50, 10);
@@ -138,5 +138,5 @@ describe.skipIf(envoy.missing)(envoy.title('Envoys as sidecars, over two datacen
     const after = load.counts.opened + 50;
     await waitFor(async () => load.counts.opened >= after, { what: 'load afterwards' });
     expect(await load.stop()).toMatchObject({ failed: 0, longLivedFailed: 0, errors: [] });
-  });
+  }, 120_000);
 });

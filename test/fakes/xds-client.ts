@@ -1,6 +1,5 @@
 import { create, type MessageInitShape } from '@bufbuild/protobuf';
 import { Client, type ClientDuplexStream, credentials, Metadata, type ServiceError } from '@grpc/grpc-js';
-import { adsService } from '../../src/edge/xds/ads-service.ts';
 import {
   type DeltaDiscoveryRequest,
   DeltaDiscoveryRequestSchema,
@@ -11,6 +10,7 @@ import {
 } from '../../src/edge/xds/gen/envoy/service/discovery/v3/discovery_pb.ts';
 import { XDS_TYPE_INFO, type XdsType } from '../../src/edge/xds/types.ts';
 import { AsyncQueue } from '../../src/lib/queue.ts';
+import { adsService } from './ads-service.ts';
 
 export interface XdsStreamOptions {
   readonly address: string;

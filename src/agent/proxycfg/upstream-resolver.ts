@@ -2,7 +2,8 @@ import type { Clock, Timer } from '../../lib/clock.ts';
 import { compileRoutes } from '../../model/layer7/compile-routes.ts';
 import type { SidecarEndpoint, SidecarRequests, SidecarUpstream } from '../../model/sidecar.ts';
 import type { ResolveArgs, ResolvedTarget, ResolvedUpstream } from '../../model/upstream.ts';
-import type { WatchPool } from '../../rpc/subscribe/watch-pool.ts';
+import { questionKey } from '../../rpc/subscribe/question.ts';
+import type { FollowOptions, WatchPool } from '../../rpc/subscribe/watch-pool.ts';
 import { endpointsByTarget, endpointsOf } from './endpoints.ts';
 
 /** Where an upstream leads now. `problem` says what can't be followed; the last known endpoints stay. */
@@ -50,16 +51,10 @@ export interface UpstreamResolver {
 const FIRST_ANSWER_MS = 2_000;
 
 export function createUpstreamResolver(deps: UpstreamResolverDeps): UpstreamResolver {
+  const shared = new Map<string, FollowedUpstream>();
   return {
     follow(upstream, { token }, onState) {
       const { name, type, datacenter } = upstream;
-      let known: readonly SidecarEndpoint[] | undefined;
-      let targets: readonly UpstreamTarget[] = [];
-      let requests: SidecarRequests | undefined;
-      let told: ResolvedUpstream | undefined;
-      let last: ResolvedUpstream | undefined;
-      let answered = false;
-      let patience: Timer | undefined;
       // The own datacenter knows the resolvers of all services; a query is known where it was written.
       const args: ResolveArgs =
         type === 'service' ? { type, name, datacenter } : { type, name, agent: { node: deps.node, segment: '' } };
@@ -67,34 +62,98 @@ export function createUpstreamResolver(deps: UpstreamResolverDeps): UpstreamReso
         ...(type === 'service' || datacenter === deps.datacenter ? {} : { datacenter }),
         ...(token === undefined ? {} : { token }),
       };
-      const end = deps.pool.follow('upstreams.resolve', args, options, ({ value, problem }) => {
-        answered = true;
-        patience?.cancel();
-        if (value !== undefined && value !== told) {
-          last = withKnown(value, last);
-          told = value;
-          const endpoints = endpointsOf(last, deps.datacenter);
-          if (endpoints.length > 0 || last.targets.every((target) => target.known))
-            known = same(known, endpoints) ? known : endpoints;
-          requests = requestsOf(last, deps.datacenter, requests);
-        }
-        targets = kept(
-          targets,
-          targetsOf(last, [...(known ?? []), ...Object.values(requests?.endpoints ?? {}).flat()]),
-        );
-        const state = { endpoints: known, targets, problem: problem ?? unreached(last) };
-        onState(requests === undefined ? state : { ...state, requests });
-      });
-      if (!answered)
-        patience = deps.clock.after(FIRST_ANSWER_MS, () =>
-          onState({ endpoints: known, targets: [], problem: `it is not known yet where ${name} leads` }),
-        );
+      const key = questionKey({ name: 'upstreams.resolve', args, ...options });
+      let followed = shared.get(key);
+      if (followed === undefined) {
+        followed = new FollowedUpstream(deps, args, options);
+        shared.set(key, followed);
+      }
+      const own = followed;
+      const leave = own.join(onState);
       return () => {
-        patience?.cancel();
-        end();
+        leave();
+        if (own.unused && shared.get(key) === own) {
+          shared.delete(key);
+          own.close();
+        }
       };
     },
   };
+}
+
+/** Where one upstream leads, worked out once for all proxies that dial it: they share each state of it. */
+class FollowedUpstream {
+  readonly #deps: UpstreamResolverDeps;
+  readonly #name: string;
+  readonly #listeners = new Set<(state: UpstreamState) => void>();
+  readonly #end: () => void;
+  readonly #patience: Timer | undefined;
+  #state: UpstreamState | undefined;
+  /** As it was answered last, and with what was known before. */
+  #answer: ResolvedUpstream | undefined;
+  #last: ResolvedUpstream | undefined;
+
+  constructor(deps: UpstreamResolverDeps, args: ResolveArgs, options: FollowOptions) {
+    this.#deps = deps;
+    this.#name = args.name;
+    this.#end = deps.pool.follow('upstreams.resolve', args, options, ({ value, problem }) =>
+      this.#onAnswer(value, problem),
+    );
+    if (this.#state === undefined) this.#patience = deps.clock.after(FIRST_ANSWER_MS, () => this.#onSilence());
+  }
+
+  get unused(): boolean {
+    return this.#listeners.size === 0;
+  }
+
+  /** @returns the function that leaves. */
+  join(onState: (state: UpstreamState) => void): () => void {
+    const listener = (state: UpstreamState): void => onState(state); // the same function may join twice
+    this.#listeners.add(listener);
+    if (this.#state !== undefined) listener(this.#state);
+    return () => this.#listeners.delete(listener);
+  }
+
+  close(): void {
+    this.#patience?.cancel();
+    this.#end();
+  }
+
+  #onAnswer(value: ResolvedUpstream | undefined, problem: string | undefined): void {
+    this.#patience?.cancel();
+    const { datacenter } = this.#deps;
+    const before = this.#state;
+    let { endpoints, requests } = before ?? {};
+    if (value !== undefined && value !== this.#answer) {
+      this.#last = withKnown(value, this.#last);
+      this.#answer = value;
+      const made = endpointsOf(this.#last, datacenter);
+      if (made.length > 0 || this.#last.targets.every((target) => target.known))
+        endpoints = same(endpoints, made) ? endpoints : made;
+      requests = requestsOf(this.#last, datacenter, requests);
+    }
+    const last = this.#last;
+    const leadsTo = [...(endpoints ?? []), ...Object.values(requests?.endpoints ?? {}).flat()];
+    const targets = kept(before?.targets ?? [], targetsOf(last, leadsTo));
+    const state = { endpoints, targets, problem: problem ?? unreached(last) };
+    this.#set(requests === undefined ? state : { ...state, requests });
+  }
+
+  #onSilence(): void {
+    if (this.#state !== undefined) return;
+    this.#set({ endpoints: undefined, targets: [], problem: `it is not known yet where ${this.#name} leads` });
+  }
+
+  #set(state: UpstreamState): void {
+    if (this.#state !== undefined && isSame(this.#state, state)) return;
+    this.#state = state;
+    for (const listener of [...this.#listeners]) listener(state);
+  }
+}
+
+/** Parts that did not change are the same objects. */
+function isSame(a: UpstreamState, b: UpstreamState): boolean {
+  return a.endpoints === b.endpoints && a.targets === b.targets && a.problem === b.problem && a.requests === b.requests;
 }
 
 /**

@@ -34,7 +34,7 @@ export function createXds(deps: XdsDeps): Xds {
   const { listeners, tls } = loaded.config;
   const failure = new Failure();
   let server: XdsServer | undefined;
-  const meters = createXdsMeters(metrics, () => server?.envoys().length ?? 0);
+  const meters = createXdsMeters(metrics, () => server?.streams ?? 0);
   const secured = (address: ListenAddress): readonly XdsListener[] => {
     if (address.kind === 'unix') return [address];
     if (certificates.material('grpc')?.own === undefined) {

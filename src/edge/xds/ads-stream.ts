@@ -1,5 +1,3 @@
-import type { JsonObject } from '@bufbuild/protobuf';
-import type { ServerDuplexStream } from '@grpc/grpc-js';
 import type { ProxyFeed, ProxyFeeds } from '../../agent/proxycfg/proxy-configs.ts';
 import type { ProxySnapshot } from '../../agent/proxycfg/snapshot.ts';
 import type { Clock, Timer } from '../../lib/clock.ts';
@@ -7,26 +5,14 @@ import { IsthmusError } from '../../lib/errors.ts';
 import { abortReason, linkSignals } from '../../lib/signals.ts';
 import { SEPARATES_CALLERS } from '../../model/envoy.ts';
 import type { Logger } from '../../telemetry/types.ts';
-import { grpcStatus } from './grpc-status.ts';
+import type { CallHandler, GrpcCall } from './grpc-call.ts';
 import type { XdsLimits } from './limits.ts';
 import type { XdsMeters } from './meters.ts';
-import type { Answer, XdsProtocol } from './protocol.ts';
+import type { Answer, XdsNode, XdsProtocol } from './protocol.ts';
 import type { ResourceSet } from './resource.ts';
 import { ResourceMaker } from './resources/all.ts';
 import { ROOTS } from './resources/names.ts';
 import { StreamStatus } from './status.ts';
-import { xdsTypeOf } from './types.ts';
-
-/** What both protocols have in their messages. */
-export interface XdsRequest {
-  readonly typeUrl: string;
-  readonly node?: { readonly id: string; readonly metadata?: JsonObject | undefined } | undefined;
-}
-
-export interface XdsResponse {
-  readonly typeUrl: string;
-  readonly resources: readonly unknown[];
-}
 
 export interface AdsStreamDeps {
   readonly feeds: ProxyFeeds;
@@ -45,80 +31,92 @@ const OPENED_AFTER_MS = [50, 200, 1_000, 3_000];
 const MAX_ROOTS = 16;
 
 /** One Envoy's stream: what it asks for comes in, what it needs goes out when there is room. */
-export class AdsStream<Request extends XdsRequest, Response extends XdsResponse> {
-  readonly #call: ServerDuplexStream<Request, Response>;
-  readonly #protocol: XdsProtocol<Request, Response>;
+export class AdsStream implements CallHandler {
+  readonly #call: GrpcCall;
+  readonly #protocol: XdsProtocol;
   readonly #deps: AdsStreamDeps;
   readonly #life: ReturnType<typeof linkSignals>;
   readonly #maker = new ResourceMaker();
   /** IDs of the roots by the version of the secret that has them. */
   readonly #roots = new Map<string, readonly string[]>();
-  #first: ((request: Request) => void) | undefined;
+  #first: ((node: XdsNode | undefined) => void) | undefined;
   #feed: ProxyFeed | undefined;
   #status: StreamStatus | undefined;
-  #wake: (() => void) | undefined;
-  #window = { from: 0, count: 0 };
-  #opening: readonly Timer[] = [];
+  /** It was written more than the Envoy reads: nothing more is made for it meanwhile. */
+  #full = false;
+  #windowFrom = 0;
+  #messages = 0;
+  #bytes = 0;
+  /** Its listeners were confirmed. */
+  #opened = false;
+  #opening: Timer | undefined;
   /** Version of the roots that was confirmed last. */
   #confirmed: string | undefined;
 
-  constructor(
-    call: ServerDuplexStream<Request, Response>,
-    protocol: XdsProtocol<Request, Response>,
-    deps: AdsStreamDeps,
-    signal: AbortSignal,
-  ) {
+  constructor(call: GrpcCall, protocol: XdsProtocol, deps: AdsStreamDeps, signal: AbortSignal) {
     this.#call = call;
     this.#protocol = protocol;
     this.#deps = deps;
     this.#life = linkSignals(signal);
-    const gone = (): void => this.#life.abort(new IsthmusError('cancelled', 'the Envoy went away'));
-    call.on('cancelled', gone);
-    call.on('close', gone);
-    call.on('end', gone);
-    call.on('error', gone);
-    call.on('data', (request: Request) => this.#onMessage(request));
   }
 
   /** Resolves when the stream has ended. @param name of the protocol. */
   async run(name: string): Promise<void> {
     const { signal } = this.#life;
     const { log, clock } = this.#deps;
+    const { peer } = this.#call;
     let leave: (() => void) | undefined;
     try {
-      const first = await this.#firstMessage();
-      const proxyId = first.node?.id ?? '';
+      const node = await this.#firstMessage();
+      const proxyId = node?.id ?? '';
       if (proxyId === '')
         throw new IsthmusError('invalid_argument', 'node.id of the first message must be the ID of the proxy');
-      const token = tokenOf(this.#call.metadata.getMap());
+      const token = tokenOf(this.#call);
       const feed = await this.#deps.feeds.open(
         {
           kind: 'registered',
           proxyId,
           ...(token === undefined ? {} : { token }),
-          ...(first.node?.metadata?.[SEPARATES_CALLERS] === true ? { separatesCallers: true } : {}),
+          ...(node?.metadata?.[SEPARATES_CALLERS] === true ? { separatesCallers: true } : {}),
         },
         signal,
       );
-      const status = new StreamStatus(clock, { proxyId, address: this.#call.getPeer(), protocol: name });
+      const status = new StreamStatus(clock, { proxyId, address: peer, protocol: name });
       leave = this.#deps.enter(status);
       this.#status = status;
       this.#feed = feed;
-      this.#receive(first);
       this.#call.resume();
-      log.info('Envoy connected', { proxy: proxyId, protocol: name, peer: this.#call.getPeer() });
-      await Promise.all([this.#follow(feed), this.#send()]);
+      log.info('Envoy connected', { proxy: proxyId, protocol: name, peer });
+      await this.#follow(feed);
     } catch (thrown) {
-      this.#end(thrown);
+      this.#end(signal.aborted ? abortReason(signal) : thrown);
     } finally {
       leave?.();
-      for (const timer of this.#opening) timer.cancel();
+      this.#opening?.cancel();
       this.#life.abort(new IsthmusError('cancelled', 'the stream ended'));
       this.#life.release();
     }
   }
 
-  #firstMessage(): Promise<Request> {
+  onMessage(message: Uint8Array): void {
+    this.#count(message.length);
+    const { node, answer } = this.#protocol.receive(message);
+    if (this.#first !== undefined) this.#first(node);
+    if (answer !== undefined) this.#onAnswer(answer);
+    this.#confirmRoots();
+    this.#send();
+  }
+
+  onBroken(error: IsthmusError): void {
+    this.#life.abort(error);
+  }
+
+  onGone(): void {
+    this.#life.abort(new IsthmusError('cancelled', 'the Envoy went away'));
+  }
+
+  /** Resolves with the `node` of the message. Nothing more is taken then, before it is known whether it is served. */
+  #firstMessage(): Promise<XdsNode | undefined> {
     const { clock, limits } = this.#deps;
     const { signal } = this.#life;
     return new Promise((resolve, reject) => {
@@ -130,44 +128,33 @@ export class AdsStream<Request extends XdsRequest, Response extends XdsResponse>
         reject(abortReason(signal));
       };
       signal.addEventListener('abort', onAbort, { once: true });
-      this.#first = (request) => {
+      this.#first = (node) => {
         timer.cancel();
         signal.removeEventListener('abort', onAbort);
         this.#first = undefined;
-        this.#call.pause(); // nothing more is taken before it is known whether it is served
-        resolve(request);
+        this.#call.pause();
+        resolve(node);
       };
       if (signal.aborted) onAbort();
+      else this.#call.open(this);
     });
   }
 
-  #onMessage(request: Request): void {
-    try {
-      this.#count();
-      if (this.#first !== undefined) this.#first(request);
-      else this.#receive(request);
-    } catch (thrown) {
-      this.#life.abort(IsthmusError.from(thrown));
-    }
-  }
-
-  #count(): void {
+  #count(bytes: number): void {
     const { clock, limits } = this.#deps;
-    const now = clock.now();
-    if (now - this.#window.from >= TEN_SECONDS) this.#window = { from: now, count: 0 };
-    this.#window.count += 1;
-    if (this.#window.count > limits.messagesPerTenSeconds)
-      throw new IsthmusError(
-        'rate_limited',
-        `more than ${limits.messagesPerTenSeconds} messages came within ten seconds`,
-      );
-  }
-
-  #receive(request: Request): void {
-    const answer = this.#protocol.receive(request);
-    if (answer !== undefined) this.#onAnswer(answer);
-    this.#confirmRoots();
-    this.#wake?.();
+    const now = clock.steady();
+    if (now - this.#windowFrom >= TEN_SECONDS) {
+      this.#windowFrom = now;
+      this.#messages = 0;
+      this.#bytes = 0;
+    }
+    this.#messages += 1;
+    this.#bytes += bytes;
+    const { messagesPerTenSeconds, bytesPerTenSeconds } = limits;
+    if (this.#messages > messagesPerTenSeconds)
+      throw new IsthmusError('rate_limited', `more than ${messagesPerTenSeconds} messages came within ten seconds`);
+    if (this.#bytes > bytesPerTenSeconds)
+      throw new IsthmusError('rate_limited', `more than ${bytesPerTenSeconds} bytes came within ten seconds`);
   }
 
   #onAnswer({ type, resources, error }: Answer): void {
@@ -175,7 +162,7 @@ export class AdsStream<Request extends XdsRequest, Response extends XdsResponse>
     const status = this.#status;
     if (error === undefined) {
       status?.accepted(type, resources);
-      if (type === 'listener' && this.#opening.length === 0) this.#opening = this.#watchOpening();
+      if (type === 'listener' && !this.#opened) this.#watchOpening(0);
       return;
     }
     meters.rejected(type);
@@ -190,15 +177,23 @@ export class AdsStream<Request extends XdsRequest, Response extends XdsResponse>
   }
 
   /** Envoy confirms listeners before it has opened them, and says nothing when it has. */
-  #watchOpening(): readonly Timer[] {
-    return OPENED_AFTER_MS.map((ms) => this.#deps.clock.after(ms, () => this.#feed?.serves()));
+  #watchOpening(step: number): void {
+    this.#opened = true;
+    const [before = 0, at] = step === 0 ? [0, OPENED_AFTER_MS[0]] : OPENED_AFTER_MS.slice(step - 1, step + 1);
+    this.#opening = undefined;
+    if (at === undefined) return;
+    this.#opening = this.#deps.clock.after(at - before, () => {
+      this.#feed?.serves();
+      this.#watchOpening(step + 1);
+    });
   }
 
   /** Says with which roots it verifies, once it is known to have taken them over. */
   #confirmRoots(): void {
     const version = this.#protocol.takenOver('secret', ROOTS);
-    const ids = version === undefined ? undefined : this.#roots.get(version);
-    if (ids === undefined || version === this.#confirmed) return;
+    if (version === undefined || version === this.#confirmed) return;
+    const ids = this.#roots.get(version);
+    if (ids === undefined) return;
     this.#confirmed = version;
     this.#feed?.holds(ids);
   }
@@ -210,7 +205,7 @@ export class AdsStream<Request extends XdsRequest, Response extends XdsResponse>
       this.#remember(set, snapshot);
       this.#protocol.update(set);
       this.#confirmRoots();
-      this.#wake?.();
+      this.#send();
     }
     throw new IsthmusError('unavailable', 'the proxy is not followed any longer');
   }
@@ -225,69 +220,41 @@ export class AdsStream<Request extends XdsRequest, Response extends XdsResponse>
     if (this.#roots.size > MAX_ROOTS) this.#roots.delete(this.#roots.keys().next().value as string);
   }
 
-  async #send(): Promise<void> {
-    const { signal } = this.#life;
-    signal.addEventListener('abort', () => this.#wake?.(), { once: true });
-    for (;;) {
-      if (signal.aborted) throw abortReason(signal);
+  /** Sends what there is to send, as long as there is room: nothing more is made for an Envoy that does not read. */
+  #send(): void {
+    if (this.#status === undefined) return;
+    while (!this.#full && !this.#life.signal.aborted) {
       const response = this.#protocol.next();
-      if (response === undefined) {
-        await this.#woken();
-        continue;
-      }
-      const type = xdsTypeOf(response.typeUrl);
-      if (type !== undefined) {
-        this.#status?.sent(type, response.resources.length);
-        this.#deps.meters.sent(type, response.resources.length);
-      }
-      if (!this.#call.write(response)) await this.#drained();
+      if (response === undefined) return;
+      const { type, count, frame } = response;
+      this.#status.sent(type, count);
+      this.#deps.meters.sent(type, count);
+      if (this.#call.send(frame)) continue;
+      this.#full = true;
+      this.#call.onceDrained(() => {
+        this.#full = false;
+        this.#send();
+      });
     }
-  }
-
-  #woken(): Promise<void> {
-    return new Promise((resolve) => {
-      this.#wake = () => {
-        this.#wake = undefined;
-        resolve();
-      };
-    });
-  }
-
-  /** Nothing more is made for an Envoy that does not read. */
-  #drained(): Promise<void> {
-    const { signal } = this.#life;
-    return new Promise((resolve) => {
-      const done = (): void => {
-        this.#call.off('drain', done);
-        signal.removeEventListener('abort', done);
-        resolve();
-      };
-      this.#call.once('drain', done);
-      signal.addEventListener('abort', done, { once: true });
-      if (signal.aborted) done();
-    });
   }
 
   #end(thrown: unknown): void {
     const error = IsthmusError.from(thrown);
     const { log, meters } = this.#deps;
     const proxy = this.#status?.proxyId;
-    const peer = this.#call.getPeer();
+    const { peer } = this.#call;
     if (error.code === 'cancelled') log.debug('Envoy disconnected', { proxy, peer });
     else {
       log.warn('the stream of an Envoy was ended', { proxy, peer, error: error.message });
       meters.refused(error.code);
     }
-    if (this.#call.cancelled) return;
-    this.#call.emit('error', grpcStatus(error));
+    this.#call.end(error);
   }
 }
 
 /** As Consul takes it. */
-function tokenOf(metadata: Readonly<Record<string, unknown>>): string | undefined {
-  const token = metadata['x-consul-token'];
-  if (typeof token === 'string' && token !== '') return token;
-  const { authorization } = metadata;
-  const match = typeof authorization === 'string' ? /^Bearer (\S+)$/i.exec(authorization) : null;
-  return match?.[1];
+function tokenOf(call: GrpcCall): string | undefined {
+  const token = call.header('x-consul-token');
+  if (token !== undefined) return token;
+  return /^Bearer (\S+)$/i.exec(call.header('authorization') ?? '')?.[1];
 }

@@ -1,17 +1,16 @@
-import { create, type MessageInitShape } from '@bufbuild/protobuf';
+import { type EncodedResponse, encodeDelta } from './encode-response.ts';
 import {
   type DeltaDiscoveryRequest,
-  type DeltaDiscoveryResponse,
-  DeltaDiscoveryResponseSchema,
+  DeltaDiscoveryRequestSchema,
 } from './gen/envoy/service/discovery/v3/discovery_pb.ts';
 import type { XdsLimits } from './limits.ts';
-import type { Answer, XdsProtocol } from './protocol.ts';
+import { type Answer, decoded, plainAnswer, type Received, type XdsProtocol } from './protocol.ts';
 import type { Resource, ResourceSet } from './resource.ts';
 import { type Subscription, Subscriptions, unknownType } from './subscription.ts';
 import { XDS_TYPE_INFO, XDS_TYPES, type XdsType, xdsTypeOf } from './types.ts';
 
 /** The incremental protocol: only what changed is sent, and what is gone is named. */
-export class DeltaProtocol implements XdsProtocol<DeltaDiscoveryRequest, DeltaDiscoveryResponse> {
+export class DeltaProtocol implements XdsProtocol {
   readonly #subscriptions: Subscriptions;
   #set: ResourceSet | undefined;
 
@@ -19,7 +18,16 @@ export class DeltaProtocol implements XdsProtocol<DeltaDiscoveryRequest, DeltaDi
     this.#subscriptions = new Subscriptions(limits);
   }
 
-  receive(request: DeltaDiscoveryRequest): Answer | undefined {
+  receive(message: Uint8Array): Received {
+    const plain = plainAnswer(message, { typeUrl: 2, nonce: 6 });
+    const answered = this.#subscriptions.active(xdsTypeOf(plain?.typeUrl ?? ''));
+    if (plain !== undefined && answered !== undefined)
+      return { node: undefined, answer: confirmed(answered, plain.nonce) };
+    const request = decoded(DeltaDiscoveryRequestSchema, message);
+    return { node: request.node, answer: this.#take(request) };
+  }
+
+  #take(request: DeltaDiscoveryRequest): Answer | undefined {
     const type = xdsTypeOf(request.typeUrl);
     if (type === undefined) throw unknownType(request.typeUrl);
     const subscription = this.#subscriptions.of(type);
@@ -45,7 +53,7 @@ export class DeltaProtocol implements XdsProtocol<DeltaDiscoveryRequest, DeltaDi
     this.#set = set;
   }
 
-  next(): DeltaDiscoveryResponse | undefined {
+  next(): EncodedResponse | undefined {
     if (this.#set === undefined) return undefined;
     for (const type of XDS_TYPES) {
       const subscription = this.#subscriptions.active(type);
@@ -67,7 +75,7 @@ export class DeltaProtocol implements XdsProtocol<DeltaDiscoveryRequest, DeltaDi
     for (const name of named) subscription.sent.delete(name);
   }
 
-  #difference(subscription: Subscription, set: ResourceSet): DeltaDiscoveryResponse | undefined {
+  #difference(subscription: Subscription, set: ResourceSet): EncodedResponse | undefined {
     const { type, sent } = subscription;
     const now = set[type];
     const changed: Resource[] = [];
@@ -89,7 +97,7 @@ export class DeltaProtocol implements XdsProtocol<DeltaDiscoveryRequest, DeltaDi
     for (const name of removed) sent.delete(name);
     const nonce = this.#subscriptions.nonce();
     subscription.inFlight = { nonce, resources: changed };
-    return response(subscription, nonce, changed, removed);
+    return encodeDelta({ type, nonce, resources: changed, removed });
   }
 
   /** Listeners or routes still have to change, or have not confirmed that they did. */
@@ -104,6 +112,13 @@ export class DeltaProtocol implements XdsProtocol<DeltaDiscoveryRequest, DeltaDi
       return subscription.wildcard && [...subscription.sent.keys()].some((name) => !now.has(name));
     });
   }
+}
+
+function confirmed(subscription: Subscription, nonce: string): Answer | undefined {
+  const { type, inFlight } = subscription;
+  if (inFlight?.nonce !== nonce) return undefined;
+  subscription.answered(undefined);
+  return { type, resources: inFlight.resources, error: undefined };
 }
 
 /** @param had version of it that the Envoy has. */
@@ -124,19 +139,4 @@ function* wanted(subscription: Subscription, now: ReadonlyMap<string, Resource>)
       const resource = now.get(name);
       if (resource !== undefined) yield resource;
     }
-}
-
-function response(
-  { type }: Subscription,
-  nonce: string,
-  changed: readonly Resource[],
-  removed: readonly string[],
-): DeltaDiscoveryResponse {
-  const init: MessageInitShape<typeof DeltaDiscoveryResponseSchema> = {
-    typeUrl: XDS_TYPE_INFO[type].url,
-    nonce,
-    resources: changed.map(({ name, version, body }) => ({ name, version, resource: body })),
-    removedResources: [...removed],
-  };
-  return create(DeltaDiscoveryResponseSchema, init);
 }

@@ -16,13 +16,21 @@ export interface XdsLimits {
   readonly messageBytes: number;
   /** Messages of one stream within ten seconds. Default 5,000. */
   readonly messagesPerTenSeconds: number;
+  /** Bytes of these messages. Default 32 MiB. */
+  readonly bytesPerTenSeconds: number;
+  /** Bytes of messages that have not arrived whole, of one connection. Default 8 MiB. */
+  readonly unfinishedPerConnection: number;
+  /** Of all connections; above it the largest of those ends. Default 64 MiB. */
+  readonly unfinishedTotal: number;
   /** The first message must be there by then. Default 10 s. */
   readonly firstMessageMs: number;
   /** A connection without a stream is closed after this. Default 60 s. */
   readonly idleConnectionMs: number;
-  /** A connection is asked for a sign after this long, and closed without an answer. Default 30 s, 20 s. */
-  readonly keepaliveMs: number;
-  readonly keepaliveTimeoutMs: number;
+  /** The kernel looks after this long of silence whether the other machine still knows the connection. Default 30 s. */
+  readonly probeMs: number;
+  /** The Envoy itself is asked for a sign after this long, and cut off without an answer. Default 5 min, 20 s. */
+  readonly pingMs: number;
+  readonly pingTimeoutMs: number;
 }
 
 export const DEFAULT_XDS_LIMITS: XdsLimits = {
@@ -34,8 +42,12 @@ export const DEFAULT_XDS_LIMITS: XdsLimits = {
   nameLength: 1_024,
   messageBytes: 4 * 1_024 * 1_024,
   messagesPerTenSeconds: 5_000,
+  bytesPerTenSeconds: 32 * 1_024 * 1_024,
+  unfinishedPerConnection: 8 * 1_024 * 1_024,
+  unfinishedTotal: 64 * 1_024 * 1_024,
   firstMessageMs: 10_000,
   idleConnectionMs: 60_000,
-  keepaliveMs: 30_000,
-  keepaliveTimeoutMs: 20_000,
+  probeMs: 30_000,
+  pingMs: 300_000,
+  pingTimeoutMs: 20_000,
 };

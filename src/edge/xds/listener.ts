@@ -36,13 +36,15 @@ export interface XdsListenDeps {
   readonly accept: (socket: Socket) => void;
   readonly onTlsError: (client: string, reason: string) => void;
   readonly handshakeMs: number;
+  /** The kernel looks after this long of silence whether the other machine still knows the connection. */
+  readonly probeMs: number;
 }
 
 /** Opens a listener; port 0 lets the system choose. */
 export async function openXdsListener(listener: XdsListener, deps: XdsListenDeps): Promise<OpenXdsListener> {
   const tls = listener.kind === 'tcp' ? listener.tls : undefined;
   const secure = tls === undefined ? undefined : secureServer(tls, deps);
-  const server = createServer({ noDelay: true }, (socket) => {
+  const server = createServer({ noDelay: true, keepAlive: true, keepAliveInitialDelay: deps.probeMs }, (socket) => {
     socket.on('error', () => undefined); // 'close' follows
     if (!deps.admit(socket)) socket.destroy();
     else if (secure === undefined) deps.accept(socket);

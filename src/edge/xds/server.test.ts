@@ -1,8 +1,10 @@
 import { once } from 'node:events';
-import { connect } from 'node:net';
+import { connect as connectHttp2, type IncomingHttpHeaders } from 'node:http2';
+import { connect, type Socket } from 'node:net';
 import { status } from '@grpc/grpc-js';
 import { afterEach, describe, expect, it } from 'vitest';
 import { makeRoots } from '../../../test/fakes/ca-roots.ts';
+import { grpcMessage } from '../../../test/fakes/http2-frames.ts';
 import { proxySnapshot } from '../../../test/fakes/proxy-snapshot.ts';
 import { type DeltaClient, deltaClient, wholeClient } from '../../../test/fakes/xds-client.ts';
 import type { ProxyFeeds } from '../../agent/proxycfg/proxy-configs.ts';
@@ -19,6 +21,7 @@ import { createXdsServer, type XdsServer } from './server.ts';
 import type { XdsType } from './types.ts';
 
 const PROXY = 'web-1-sidecar-proxy';
+const DELTA = '/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources';
 const stops: (() => unknown)[] = [];
 
 afterEach(async () => {
@@ -300,30 +303,64 @@ describe('who is served', () => {
     expect((await good.next()).resources.map(({ name }) => name)).toEqual(['leaf']);
   });
 
-  it('refuses connections above the bound of an address, and survives what is no HTTP/2', async () => {
-    const { server, delta, address } = await start({ perAddress: 2 });
+  it('gives up the oldest silent connection of an address for a new one, and never one that is served', async () => {
+    const { server, delta, address, warnings } = await start({ perAddress: 2 });
     const port = Number(address.split(':')[1]);
-    const sockets = await Promise.all(
-      [0, 1].map(async () => {
-        const socket = connect(port, '127.0.0.1');
-        stops.push(() => socket.destroy());
-        socket.on('error', () => undefined);
-        socket.resume();
-        await once(socket, 'connect');
-        return socket;
-      }),
-    );
-    const third = connect(port, '127.0.0.1');
-    third.on('error', () => undefined);
-    await once(third, 'close');
-    for (const socket of sockets) {
-      socket.write('GET / HTTP/1.1\r\n\r\n');
-      await once(socket, 'close');
-    }
+    const open = async (): Promise<Socket> => {
+      const socket = connect(port, '127.0.0.1');
+      stops.push(() => socket.destroy());
+      socket.on('error', () => undefined);
+      socket.resume();
+      await once(socket, 'connect');
+      return socket;
+    };
+    const silent = await open();
+    const served = delta();
+    served.send({ type: 'cluster', node });
+    await served.next();
+    const [, second] = await Promise.all([once(silent, 'close'), open()]);
+    const client = delta(); // takes the place of the second one
+    const [{ resources }] = await Promise.all([
+      (async () => {
+        client.send({ type: 'cluster', node });
+        return await client.next();
+      })(),
+      once(second, 'close'),
+    ]);
+    expect(resources).toHaveLength(1);
+    const late = await open();
+    await once(late, 'close'); // both are served: there is no room
+    expect(server.envoys()).toHaveLength(2);
+    expect(warnings.filter(({ reason }) => reason === 'connections')).toHaveLength(3);
+  });
+
+  it('survives what is no HTTP/2, and what is no gRPC', async () => {
+    const { delta, address } = await start();
+    const socket = connect(Number(address.split(':')[1]), '127.0.0.1');
+    socket.on('error', () => undefined);
+    socket.resume();
+    socket.write('GET / HTTP/1.1\r\n\r\n');
+    await once(socket, 'close');
+    const session = connectHttp2(`http://${address}`);
+    stops.push(() => session.destroy());
+    const ask = async (path: string, body: Buffer): Promise<string | undefined> => {
+      const stream = session.request({ ':method': 'POST', ':path': path, 'content-type': 'application/grpc' });
+      let found: string | undefined;
+      const look = (headers: IncomingHttpHeaders): void => {
+        found ??= headers['grpc-status'] as string | undefined;
+      };
+      stream.on('response', look).on('trailers', look).resume();
+      stream.end(body);
+      await once(stream, 'close');
+      return found;
+    };
+    expect(await ask('/grpc.health.v1.Health/Watch', grpcMessage(Buffer.alloc(0)))).toBe(`${status.UNIMPLEMENTED}`);
+    expect(await ask(DELTA, grpcMessage(Buffer.from('no message at all')))).toBe(`${status.INVALID_ARGUMENT}`);
+    expect(await ask(DELTA, Buffer.from([1, 0, 0, 0, 1, 0]))).toBe(`${status.UNIMPLEMENTED}`);
+    expect(await ask(DELTA, Buffer.from([0, 255, 255, 255, 255, 0]))).toBe(`${status.RESOURCE_EXHAUSTED}`);
     const client = delta();
     client.send({ type: 'cluster', node });
-    await client.next();
-    expect(server.envoys()).toHaveLength(1);
+    expect((await client.next()).resources).toHaveLength(1);
   });
 
   it('an Envoy that does not read is made nothing for; it gets the newest when it reads again', async () => {

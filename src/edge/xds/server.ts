@@ -1,25 +1,20 @@
+import type { IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2';
 import type { Socket } from 'node:net';
-import { type Server as GrpcServer, ServerCredentials, type ServerDuplexStream } from '@grpc/grpc-js';
 import type { ProxyFeeds } from '../../agent/proxycfg/proxy-configs.ts';
+import { formatAddress } from '../../lib/address.ts';
 import type { Clock } from '../../lib/clock.ts';
 import { IsthmusError } from '../../lib/errors.ts';
 import { type Failure, watchListening } from '../../lib/failure.ts';
-import { PerKeyLimit } from '../../lib/per-key-limit.ts';
+import { PerKeyLimit, type Slot } from '../../lib/per-key-limit.ts';
 import type { Service } from '../../lib/service.ts';
 import { createTaskGroup, type TaskGroup } from '../../lib/task.ts';
 import type { EnvoyStatus } from '../../model/envoy.ts';
-import { createGrpcServer } from '../../rpc/grpc/grpc-server.ts';
+import { Intake } from '../../rpc/grpc/intake.ts';
 import type { Logger } from '../../telemetry/types.ts';
-import { adsService } from './ads-service.ts';
-import { AdsStream, type XdsRequest, type XdsResponse } from './ads-stream.ts';
+import { AdsStream } from './ads-stream.ts';
+import { Connections } from './connections.ts';
 import { DeltaProtocol } from './delta.ts';
-import type {
-  DeltaDiscoveryRequest,
-  DeltaDiscoveryResponse,
-  DiscoveryRequest,
-  DiscoveryResponse,
-} from './gen/envoy/service/discovery/v3/discovery_pb.ts';
-import { grpcStatus } from './grpc-status.ts';
+import { GrpcCall } from './grpc-call.ts';
 import { DEFAULT_XDS_LIMITS, type XdsLimits } from './limits.ts';
 import { type OpenXdsListener, openXdsListener, type XdsAddress, type XdsListener } from './listener.ts';
 import type { XdsMeters } from './meters.ts';
@@ -45,6 +40,8 @@ export interface XdsServerOptions {
 /** Envoy's xDS over gRPC. */
 export interface XdsServer extends Service {
   readonly addresses: readonly XdsAddress[];
+  /** How many streams are served now. */
+  readonly streams: number;
   /** Those that follow this agent now. */
   envoys(): readonly EnvoyStatus[];
 }
@@ -52,6 +49,25 @@ export interface XdsServer extends Service {
 /** Time for connections to close when stopping, milliseconds; then they are cut. */
 const DRAIN_MS = 1_000;
 const HANDSHAKE_MS = 5_000;
+
+interface Method {
+  /** As users know it. */
+  readonly protocol: string;
+  readonly begin: (limits: XdsLimits) => XdsProtocol;
+}
+
+const SERVICE = '/envoy.service.discovery.v3.AggregatedDiscoveryService';
+/** By their paths: one stream for all types, in either protocol. */
+const METHODS: ReadonlyMap<string, Method> = new Map([
+  [
+    `${SERVICE}/DeltaAggregatedResources`,
+    { protocol: 'delta', begin: (limits: XdsLimits) => new DeltaProtocol(limits) },
+  ],
+  [
+    `${SERVICE}/StreamAggregatedResources`,
+    { protocol: 'state of the world', begin: (limits: XdsLimits) => new StateOfTheWorldProtocol(limits) },
+  ],
+]);
 
 export function createXdsServer(deps: XdsServerDeps, options: XdsServerOptions): XdsServer {
   return new Server(deps, options);
@@ -62,53 +78,54 @@ class Server implements XdsServer {
   readonly #deps: XdsServerDeps;
   readonly #options: XdsServerOptions;
   readonly #limits: XdsLimits;
-  readonly #meters: XdsMeters;
-  readonly #grpc: GrpcServer;
-  readonly #injector: ReturnType<GrpcServer['createConnectionInjector']>;
   readonly #tasks: TaskGroup;
   readonly #open: OpenXdsListener[] = [];
+  /** Raw connections. */
   readonly #sockets = new Set<Socket>();
-  readonly #connections: PerKeyLimit;
-  readonly #streams: PerKeyLimit;
-  readonly #envoys = new Set<StreamStatus>();
+  /** Their places: each is on trial until a stream of it is served. */
+  readonly #places = new Map<string | Socket, Slot>();
+  readonly #connections: Connections;
+  readonly #connectionLimit: PerKeyLimit;
+  readonly #streamLimit: PerKeyLimit;
+  readonly #intake: Intake;
+  /** Streams by the proxy that they follow. */
+  readonly #envoys = new Map<string, Set<StreamStatus>>();
+  #count = 0;
 
   constructor(deps: XdsServerDeps, options: XdsServerOptions) {
     const { clock, log } = deps;
     this.#deps = deps;
     this.#options = options;
     this.#limits = { ...DEFAULT_XDS_LIMITS, ...options.limits };
-    const { perAddress, total } = this.#limits;
-    this.#connections = new PerKeyLimit({ perKey: perAddress, total });
-    this.#streams = new PerKeyLimit({ perKey: perAddress, total });
-    this.#meters = deps.meters;
+    const { perAddress, total, messageBytes, unfinishedPerConnection, unfinishedTotal } = this.#limits;
+    this.#connectionLimit = new PerKeyLimit({ perKey: perAddress, total });
+    this.#streamLimit = new PerKeyLimit({ perKey: perAddress, total });
+    this.#intake = new Intake({
+      perMessage: () => messageBytes,
+      perConnection: unfinishedPerConnection,
+      total: unfinishedTotal,
+    });
     this.#tasks = createTaskGroup({
       clock,
       onError: (task, error) => log.error('the stream of an Envoy broke', { task, error: error.message }),
     });
-    this.#grpc = createGrpcServer({
-      'grpc.enable_channelz': 0,
-      'grpc.max_concurrent_streams': this.#limits.perConnection,
-      'grpc.max_connection_idle_ms': this.#limits.idleConnectionMs,
-      'grpc.keepalive_time_ms': this.#limits.keepaliveMs,
-      'grpc.keepalive_timeout_ms': this.#limits.keepaliveTimeoutMs,
-      'grpc.max_receive_message_length': this.#limits.messageBytes,
-      'grpc.max_send_message_length': -1,
+    this.#connections = new Connections({
+      clock,
+      limits: this.#limits,
+      onStream: (stream, headers, socket) => this.#onStream(stream, headers, socket),
     });
-    this.#grpc.addService(adsService, {
-      DeltaAggregatedResources: (call: ServerDuplexStream<DeltaDiscoveryRequest, DeltaDiscoveryResponse>) =>
-        this.#serve(call, 'delta', new DeltaProtocol(this.#limits)),
-      StreamAggregatedResources: (call: ServerDuplexStream<DiscoveryRequest, DiscoveryResponse>) =>
-        this.#serve(call, 'state of the world', new StateOfTheWorldProtocol(this.#limits)),
-    });
-    this.#injector = this.#grpc.createConnectionInjector(ServerCredentials.createInsecure());
   }
 
   get addresses(): readonly XdsAddress[] {
     return this.#open.map(({ address }) => address);
   }
 
+  get streams(): number {
+    return this.#count;
+  }
+
   envoys(): readonly EnvoyStatus[] {
-    return [...this.#envoys].map((status) => status.report());
+    return [...this.#envoys.values()].flatMap((streams) => [...streams].map((status) => status.report()));
   }
 
   async start(): Promise<void> {
@@ -117,9 +134,10 @@ class Server implements XdsServer {
         this.#watch(
           await openXdsListener(listener, {
             admit: (socket) => this.#admit(socket),
-            accept: (socket) => this.#injector.injectConnection(socket),
+            accept: (socket) => this.#connections.accept(socket),
             onTlsError: (client, reason) => this.#refuse('tls', client, reason),
             handshakeMs: HANDSHAKE_MS,
+            probeMs: this.#limits.probeMs,
           }),
         );
     } catch (error) {
@@ -131,11 +149,10 @@ class Server implements XdsServer {
   async stop(): Promise<void> {
     const closed = this.#open.splice(0).map(({ server }) => new Promise((resolve) => server.close(resolve)));
     await this.#tasks.stop(); // every stream ends with a status: Envoys go elsewhere or come back
-    this.#injector.destroy();
+    this.#connections.close();
     const cut = this.#deps.clock.after(DRAIN_MS, () => this.#cut());
     await Promise.all([...this.#sockets].map((socket) => new Promise((done) => socket.once('close', done))));
     cut.cancel();
-    this.#grpc.forceShutdown();
     await Promise.all(closed);
   }
 
@@ -152,42 +169,69 @@ class Server implements XdsServer {
 
   #admit(socket: Socket): boolean {
     const client = socket.remoteAddress; // undefined on a Unix socket
-    const slot = this.#connections.admit(client);
+    const full = `its address holds ${this.#limits.perAddress} connections, the limit`;
+    const place = placeOf(socket);
+    const slot = this.#connectionLimit.admit(client, () => {
+      this.#refuse('connections', client ?? '', `${full}, and nothing was served on this one yet`);
+      socket.destroy();
+    });
     if (slot === undefined) {
-      this.#refuse('connections', client ?? '', `its address holds ${this.#limits.perAddress} connections, the limit`);
+      this.#refuse('connections', client ?? '', full);
       return false;
     }
     this.#sockets.add(socket);
+    this.#places.set(place, slot);
     socket.once('close', () => {
       this.#sockets.delete(socket);
+      if (this.#places.get(place) === slot) this.#places.delete(place);
       slot.release();
     });
     return true;
   }
 
-  #serve<Request extends XdsRequest, Response extends XdsResponse>(
-    call: ServerDuplexStream<Request, Response>,
-    name: string,
-    protocol: XdsProtocol<Request, Response>,
-  ): void {
-    const address = call.getPeer().replace(/:\d+$/, '');
-    const slot = this.#streams.admit(address);
-    if (slot === undefined || this.#tasks.signal.aborted) {
-      slot?.release();
-      this.#refuse('streams', address, `its address holds ${this.#limits.perAddress} streams, the limit`);
-      call.emit('error', grpcStatus(new IsthmusError('unavailable', 'too many streams of this address')));
+  #onStream(stream: ServerHttp2Stream, headers: IncomingHttpHeaders, socket: Socket): void {
+    const { feeds, clock, log, meters } = this.#deps;
+    const client = socket.remoteAddress;
+    const call = new GrpcCall(stream, headers, peerOf(socket), this.#limits.messageBytes);
+    const method = METHODS.get(String(headers[':path']));
+    if (method === undefined) {
+      call.end(new IsthmusError('method_not_allowed', 'only the aggregated discovery service (ADS) is served'));
       return;
     }
-    const { feeds, clock, log } = this.#deps;
-    const stream = new AdsStream(
+    const full = `its address holds ${this.#limits.perAddress} streams, the limit`;
+    const tooMany = new IsthmusError('rate_limited', 'too many streams of this address');
+    const slot = this.#streamLimit.admit(client, () => {
+      this.#refuse('streams', client ?? '', full);
+      call.end(tooMany);
+    });
+    if (slot === undefined || this.#tasks.signal.aborted) {
+      slot?.release();
+      this.#refuse('streams', client ?? '', full);
+      call.end(tooMany);
+      return;
+    }
+    const ads = new AdsStream(
       call,
-      protocol,
-      { feeds, limits: this.#limits, clock, log, meters: this.#meters, enter: (status) => this.#enter(status) },
+      method.begin(this.#limits),
+      {
+        feeds,
+        limits: this.#limits,
+        clock,
+        log,
+        meters,
+        enter: (status) => {
+          const leave = this.#enter(status);
+          slot.keep();
+          this.#places.get(placeOf(socket))?.keep();
+          return leave;
+        },
+      },
       this.#tasks.signal,
     );
-    this.#tasks.run(`xDS stream of ${call.getPeer()}`, async () => {
+    this.#intake.follow(stream);
+    this.#tasks.run(`xDS stream of ${call.peer}`, async () => {
       try {
-        await stream.run(name);
+        await ads.run(method.protocol);
       } finally {
         slot.release();
       }
@@ -196,22 +240,38 @@ class Server implements XdsServer {
 
   /** Several streams of one proxy are fine, as in Consul: an Envoy that restarts hot has two for a while. */
   #enter(status: StreamStatus): () => void {
-    const same = [...this.#envoys].filter(({ proxyId }) => proxyId === status.proxyId).length;
-    if (same >= this.#limits.perProxy)
+    const { proxyId } = status;
+    const streams = this.#envoys.get(proxyId) ?? new Set();
+    if (streams.size >= this.#limits.perProxy)
       throw new IsthmusError(
         'rate_limited',
-        `${this.#limits.perProxy} Envoys follow proxy ${status.proxyId} already: give each Envoy a proxy of its own`,
+        `${this.#limits.perProxy} Envoys follow proxy ${proxyId} already: give each Envoy a proxy of its own`,
       );
-    this.#envoys.add(status);
-    return () => this.#envoys.delete(status);
+    this.#envoys.set(proxyId, streams.add(status));
+    this.#count += 1;
+    return () => {
+      streams.delete(status);
+      if (streams.size === 0) this.#envoys.delete(proxyId);
+      this.#count -= 1;
+    };
   }
 
   #refuse(reason: string, client: string, why: string): void {
-    this.#meters.refused(reason);
+    this.#deps.meters.refused(reason);
     this.#deps.log.warn('an Envoy was refused', { client, reason, why });
   }
 
   #cut(): void {
     for (const socket of this.#sockets) socket.destroy();
   }
+}
+
+/** The same for a raw connection and for TLS on it. */
+function placeOf(socket: Socket): string | Socket {
+  const { remoteAddress, remotePort, localPort } = socket;
+  return remoteAddress === undefined ? socket : `${remoteAddress}:${remotePort}>${localPort}`;
+}
+
+function peerOf({ remoteAddress, remotePort = 0 }: Socket): string {
+  return remoteAddress === undefined ? 'unix socket' : formatAddress({ address: remoteAddress, port: remotePort });
 }

@@ -1,12 +1,8 @@
 import { createHash } from 'node:crypto';
-import { create } from '@bufbuild/protobuf';
-import {
-  type DiscoveryRequest,
-  type DiscoveryResponse,
-  DiscoveryResponseSchema,
-} from './gen/envoy/service/discovery/v3/discovery_pb.ts';
+import { type EncodedResponse, encodeWhole } from './encode-response.ts';
+import { type DiscoveryRequest, DiscoveryRequestSchema } from './gen/envoy/service/discovery/v3/discovery_pb.ts';
 import type { XdsLimits } from './limits.ts';
-import type { Answer, XdsProtocol } from './protocol.ts';
+import { type Answer, decoded, type Received, type XdsProtocol } from './protocol.ts';
 import type { Resource, ResourceSet } from './resource.ts';
 import { type Subscription, Subscriptions, unknownType } from './subscription.ts';
 import { XDS_TYPE_INFO, XDS_TYPES, type XdsType, xdsTypeOf } from './types.ts';
@@ -15,7 +11,7 @@ import { XDS_TYPE_INFO, XDS_TYPES, type XdsType, xdsTypeOf } from './types.ts';
  * The older protocol. Clusters and listeners come as whole lists, where what is missing is gone; the others by name,
  * where only what is new is sent: answering more than that makes an Envoy ask for ever.
  */
-export class StateOfTheWorldProtocol implements XdsProtocol<DiscoveryRequest, DiscoveryResponse> {
+export class StateOfTheWorldProtocol implements XdsProtocol {
   readonly #subscriptions: Subscriptions;
   #set: ResourceSet | undefined;
 
@@ -23,7 +19,12 @@ export class StateOfTheWorldProtocol implements XdsProtocol<DiscoveryRequest, Di
     this.#subscriptions = new Subscriptions(limits);
   }
 
-  receive(request: DiscoveryRequest): Answer | undefined {
+  receive(message: Uint8Array): Received {
+    const request = decoded(DiscoveryRequestSchema, message);
+    return { node: request.node, answer: this.#take(request) };
+  }
+
+  #take(request: DiscoveryRequest): Answer | undefined {
     const type = xdsTypeOf(request.typeUrl);
     if (type === undefined) throw unknownType(request.typeUrl);
     const subscription = this.#subscriptions.of(type);
@@ -47,7 +48,7 @@ export class StateOfTheWorldProtocol implements XdsProtocol<DiscoveryRequest, Di
     this.#set = set;
   }
 
-  next(): DiscoveryResponse | undefined {
+  next(): EncodedResponse | undefined {
     if (this.#set === undefined) return undefined;
     for (const type of XDS_TYPES) {
       const subscription = this.#subscriptions.active(type);
@@ -77,7 +78,7 @@ export class StateOfTheWorldProtocol implements XdsProtocol<DiscoveryRequest, Di
   }
 
   /** The whole list, with what is gone but still led to by listeners. */
-  #whole(subscription: Subscription, set: ResourceSet): DiscoveryResponse | undefined {
+  #whole(subscription: Subscription, set: ResourceSet): EncodedResponse | undefined {
     const { type, held } = subscription;
     const list = new Map(set[type]);
     const keeps = type === 'cluster' && this.#listenersWait(set);
@@ -95,7 +96,7 @@ export class StateOfTheWorldProtocol implements XdsProtocol<DiscoveryRequest, Di
     return undefined;
   }
 
-  #news(subscription: Subscription, now: ReadonlyMap<string, Resource>): DiscoveryResponse | undefined {
+  #news(subscription: Subscription, now: ReadonlyMap<string, Resource>): EncodedResponse | undefined {
     const changed: Resource[] = [];
     for (const name of subscription.names) {
       const resource = now.get(name);
@@ -108,15 +109,10 @@ export class StateOfTheWorldProtocol implements XdsProtocol<DiscoveryRequest, Di
     return this.#send(subscription, changed);
   }
 
-  #send(subscription: Subscription, resources: readonly Resource[]): DiscoveryResponse {
+  #send(subscription: Subscription, resources: readonly Resource[]): EncodedResponse {
     const nonce = this.#subscriptions.nonce();
     subscription.inFlight = { nonce, resources };
-    return create(DiscoveryResponseSchema, {
-      typeUrl: XDS_TYPE_INFO[subscription.type].url,
-      nonce,
-      versionInfo: versionOf(resources),
-      resources: resources.map(({ body }) => body),
-    });
+    return encodeWhole({ type: subscription.type, nonce, version: versionOf(resources), resources });
   }
 
   #listenersWait(set: ResourceSet): boolean {

@@ -14,7 +14,7 @@ export class StreamStatus {
   readonly proxyId: string;
   readonly #clock: Clock;
   readonly #about: { readonly address: string; readonly protocol: string; readonly connectedAt: string };
-  readonly #types = new Map<XdsType, { sent: number; acknowledgedAt: string | undefined }>();
+  readonly #types = new Map<XdsType, { sent: number; acknowledgedAt: number }>();
   readonly #rejected = new Map<string, EnvoyRejection>();
   service = '';
 
@@ -30,7 +30,8 @@ export class StreamStatus {
   }
 
   accepted(type: XdsType, resources: readonly Resource[]): void {
-    this.#of(type).acknowledgedAt = this.#now();
+    this.#of(type).acknowledgedAt = this.#clock.now();
+    if (this.#rejected.size === 0) return;
     for (const { name } of resources) this.#rejected.delete(keyOf(type, name));
   }
 
@@ -59,7 +60,7 @@ export class StreamStatus {
     const { address, protocol, connectedAt } = this.#about;
     const types = [...this.#types].map(([type, { sent, acknowledgedAt }]) => [
       XDS_TYPE_INFO[type].service,
-      { Sent: sent, ...(acknowledgedAt === undefined ? {} : { AcknowledgedAt: acknowledgedAt }) },
+      { Sent: sent, ...(acknowledgedAt === 0 ? {} : { AcknowledgedAt: new Date(acknowledgedAt).toISOString() }) },
     ]);
     return {
       ProxyID: this.proxyId,
@@ -72,8 +73,8 @@ export class StreamStatus {
     };
   }
 
-  #of(type: XdsType): { sent: number; acknowledgedAt: string | undefined } {
-    const known = this.#types.get(type) ?? { sent: 0, acknowledgedAt: undefined };
+  #of(type: XdsType): { sent: number; acknowledgedAt: number } {
+    const known = this.#types.get(type) ?? { sent: 0, acknowledgedAt: 0 };
     this.#types.set(type, known);
     return known;
   }

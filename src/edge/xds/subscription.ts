@@ -82,8 +82,8 @@ export class Subscriptions {
   }
 
   /** Undefined: nothing of this type was asked for. */
-  active(type: XdsType): Subscription | undefined {
-    const subscription = this.#byType.get(type);
+  active(type: XdsType | undefined): Subscription | undefined {
+    const subscription = type === undefined ? undefined : this.#byType.get(type);
     return subscription?.active === true ? subscription : undefined;
   }
 

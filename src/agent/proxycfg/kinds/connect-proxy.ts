@@ -160,9 +160,10 @@ class FollowedConnectProxy implements FollowedKind {
 
   #onUpstream(key: string, followed: FollowedUpstream, state: UpstreamState): void {
     if (this.#upstreams.get(key) !== followed) return;
-    if (followed.state !== undefined && JSON.stringify(followed.state) === JSON.stringify(state)) return;
+    if (followed.state === state) return; // all proxies that dial it share its states
+    const sameTargets = followed.state?.targets === state.targets;
     followed.state = state;
-    this.#followPermissions();
+    if (!sameTargets) this.#followPermissions();
     this.#changed();
   }
 

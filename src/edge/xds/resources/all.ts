@@ -42,17 +42,31 @@ export class ResourceMaker {
   #set: ResourceSet | undefined;
 
   make(snapshot: ProxySnapshot): ResourceSet {
-    let changed = false;
+    const touched = new Set<XdsType>();
     for (const builder of BUILDERS) {
       const before = this.#made.get(builder);
       const inputs = builder.inputs(snapshot);
       if (before !== undefined && sameInputs(before.inputs, inputs)) continue;
       const resources = builder.build(snapshot).map((made) => this.#kept(made));
       this.#made.set(builder, { inputs, resources });
-      changed = true;
+      if (before !== undefined && sameInputs(before.resources, resources)) continue;
+      for (const { type } of before?.resources ?? []) touched.add(type);
+      for (const { type } of resources) touched.add(type);
     }
-    if (changed || this.#set === undefined) this.#set = setOf([...this.#made.values()], this.#set);
+    if (this.#set === undefined || touched.size > 0) this.#set = this.#setOf(touched);
     return this.#set;
+  }
+
+  /** A type in which nothing changed keeps its map. */
+  #setOf(touched: Iterable<XdsType>): ResourceSet {
+    const set: Record<XdsType, ReadonlyMap<string, Resource>> = { ...(this.#set ?? NOTHING) };
+    for (const type of touched) {
+      const list: Resource[] = [];
+      for (const { resources } of this.#made.values())
+        for (const one of resources) if (one.type === type) list.push(one);
+      set[type] = mapOf(list);
+    }
+    return set;
   }
 
   /** The one of before when it has the same bytes. */
@@ -66,22 +80,12 @@ function sameInputs(a: readonly unknown[], b: readonly unknown[]): boolean {
   return a.length === b.length && a.every((input, at) => input === b[at]);
 }
 
-/** A type in which nothing changed keeps its map. */
-function setOf(made: readonly Made[], before: ResourceSet | undefined): ResourceSet {
-  const set = Object.fromEntries(XDS_TYPES.map((type) => [type, new Map<string, Resource>()])) as Record<
-    XdsType,
-    Map<string, Resource>
-  >;
-  const all = made
-    .flatMap(({ resources }) => resources)
-    .sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
-  for (const one of all) set[one.type].set(one.name, one);
-  const kept = XDS_TYPES.map((type) => [type, sameMaps(before?.[type], set[type]) ? before?.[type] : set[type]]);
-  return Object.fromEntries(kept) as ResourceSet;
-}
+const NOTHING = Object.fromEntries(XDS_TYPES.map((type) => [type, new Map()])) as unknown as ResourceSet;
 
-function sameMaps(a: ReadonlyMap<string, Resource> | undefined, b: ReadonlyMap<string, Resource>): boolean {
-  if (a?.size !== b.size) return false;
-  for (const [name, one] of b) if (a.get(name) !== one) return false;
-  return true;
+/** By name, in their order. */
+function mapOf(list: Resource[]): ReadonlyMap<string, Resource> {
+  list.sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
+  const map = new Map<string, Resource>();
+  for (const one of list) map.set(one.name, one);
+  return map;
 }

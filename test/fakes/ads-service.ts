@@ -5,7 +5,7 @@ import {
   DeltaDiscoveryResponseSchema,
   DiscoveryRequestSchema,
   DiscoveryResponseSchema,
-} from './gen/envoy/service/discovery/v3/discovery_pb.ts';
+} from '../../src/edge/xds/gen/envoy/service/discovery/v3/discovery_pb.ts';
 
 const SERVICE = '/envoy.service.discovery.v3.AggregatedDiscoveryService';
 
