@@ -77,6 +77,7 @@ export const LAYERS = [
     holds: 'streamed views, leaves, roots',
     may: ['rpc/contract', 'rpc/subscribe', 'pki'],
   },
+  { folder: 'agent/events', floor: 5, holds: 'custom events', may: ['rpc/contract'] },
   {
     folder: 'agent/proxycfg',
     floor: 5,
@@ -111,6 +112,7 @@ export const LAYERS = [
   { folder: 'domain/ca', floor: 3, holds: 'roots, rotation, signing', may: ['store', 'pki'] },
   { folder: 'domain/enrolment', floor: 3, holds: 'certificates of agents, invitations', may: ['store', 'pki'] },
   { folder: 'domain/entries', floor: 3, holds: 'configuration entries', may: ['store'] },
+  { folder: 'domain/events', floor: 3, holds: 'custom events', may: ['store'] },
   { folder: 'domain/acl', floor: 3, holds: 'tokens and policies', may: ['store'] },
   { folder: 'domain/nodes', floor: 3, holds: 'sessions of agents, members', may: ['store'] },
   { folder: 'domain/queries', floor: 3, holds: 'prepared queries', may: ['store'] },

@@ -129,6 +129,7 @@ const READS: Readonly<Record<string, ReadCase>> = {
     hidden: { Results: [], Errors: null },
     rules: KEY,
   },
+  'events.recent': { value: [], hidden: 'same' },
   'acl.tokens': { value: [], rules: ACL },
   'acl.token': { args: { accessor: 'a' }, value: { SecretID: 'secret' }, rules: 'acl = "write"' },
   'acl.tokenSelf': { value: { SecretID: 'secret' }, hidden: 'same' },
@@ -179,6 +180,7 @@ const WRITES: Readonly<Record<WriteName, { readonly args: unknown; readonly rule
   'sessions.renew': { args: { id: 's' }, rules: 'session "n1" { policy = "write" }' },
   // Each operation is refused or not: the answer of the transaction says so.
   'txn.apply': { args: { operations: [] } },
+  'events.fire': { args: { Name: 'deploy' }, rules: 'event "deploy" { policy = "write" }' },
   'acl.bootstrap': { args: {} },
   'acl.setPolicy': { args: {}, rules: MANAGES },
   'acl.deletePolicy': { args: {}, rules: MANAGES },

@@ -28,6 +28,8 @@ export interface SnapshotsDeps {
   };
   /** Tables whose secrets leave sealed. */
   readonly secrets: readonly SecretRows[];
+  /** Tables of what was for its moment: not restored. */
+  readonly passing?: readonly string[];
   /** Seals what is kept in the clear. */
   readonly key: { make(): Buffer; present(): Buffer | undefined };
   /** True while there is nothing to lose: the store holds only what a new server writes by itself. */
@@ -162,11 +164,12 @@ export class Snapshots implements SnapshotContract {
     pages: AsyncIterable<readonly StateRow[]>,
     signal: AbortSignal,
   ): AsyncGenerator<readonly StateRow[], void, void> {
-    const { secrets, key } = this.#deps;
+    const { secrets, key, passing = [] } = this.#deps;
+    const stays = (row: StateRow): boolean => !passing.some((table) => row.key.startsWith(`${table}/`));
     const present = key.present();
     for await (const rows of pages) {
       throwIfAborted(signal);
-      yield rows.map((row) => secrets.reduce((now, table) => table.arriving(now, present), row));
+      yield rows.filter(stays).map((row) => secrets.reduce((now, table) => table.arriving(now, present), row));
     }
     throwIfAborted(signal); // the last moment at which whoever gave up gets his way
   }

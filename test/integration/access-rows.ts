@@ -116,6 +116,12 @@ export const ACCESS_ROWS: Readonly<Record<string, AccessRow>> = {
   'PUT /v1/agent/maintenance': { path: '/v1/agent/maintenance?enable=false', rules: NODE_WRITE },
   'GET /v1/agent/members': { path: '/v1/agent/members', rules: NODES, hidden: EMPTY_LIST, shown: /"n1"/ },
   'GET /v1/agent/metrics': { path: '/v1/agent/metrics', rules: AGENT_READ, shown: /Gauges/ },
+  'PUT /v1/event/fire/*name': {
+    path: '/v1/event/fire/deploy',
+    rules: 'event "deploy" { policy = "write" }',
+    shown: /"deploy"/,
+  },
+  'GET /v1/event/list': { path: '/v1/event/list' },
   'GET /v1/agent/monitor': { path: '/v1/agent/monitor?recent', rules: AGENT_READ, shown: /agent is ready/ },
   'PUT /v1/agent/reload': { path: '/v1/agent/reload', rules: AGENT_WRITE },
   'GET /v1/agent/self': { path: '/v1/agent/self', rules: AGENT_READ, shown: /DebugConfig/ },

@@ -116,6 +116,8 @@ export const ROLE_ROWS: Readonly<Record<string, Verdicts>> = {
   'write acl.cloneToken': USERS,
   'write acl.deleteToken': USERS,
   'write nodes.forceLeave': 'yny',
+  'read events.recent': 'yny',
+  'write events.fire': USERS,
   'write transport.invite': OPERATORS,
   'write transport.revokeInvitation': OPERATORS,
   'write replication.acceptSource': OPERATORS,

@@ -38,6 +38,7 @@ export function readDefinitions(
     ...transport.invitations.reads,
     ...domains.nodes.reads,
     ...domains.kv.reads,
+    ...domains.events.reads,
     'federation.autonomy': liveRead(() =>
       autonomyOf({
         now: now(),
@@ -78,7 +79,7 @@ export function askedReads(resolver: Resolver, replicator: Replicator, store: Pi
 
 /** Which domain carries out each write of the contract. */
 export function writeDefinitions(
-  { acl, catalog, entries, intentions, ca, queries, nodes, kv }: Domains,
+  { acl, catalog, entries, intentions, ca, queries, nodes, kv, events }: Domains,
   transport: TransportAuthority,
   replicator: Pick<Replicator, 'writes'>,
   federation: Pick<Federation, 'forceLeave'>,
@@ -91,6 +92,7 @@ export function writeDefinitions(
     ...ca.writes,
     ...queries.writes,
     ...kv.writes,
+    ...events.writes,
     ...replicator.writes,
     ...transport.writes,
     ...transport.invitations.writes,

@@ -5,6 +5,7 @@ import { type Ca, createCa, type PrimaryCa } from '../../domain/ca/ca.ts';
 import { CaProviders } from '../../domain/ca/providers/providers.ts';
 import { type Catalog, createCatalog } from '../../domain/catalog/catalog.ts';
 import { createEntries, type Entries } from '../../domain/entries/entries.ts';
+import { createEvents, type Events } from '../../domain/events/events.ts';
 import { createIntentions, type Intentions } from '../../domain/intentions/intentions.ts';
 import { createKv, type Kv } from '../../domain/kv/kv.ts';
 import { createNodes, type Nodes } from '../../domain/nodes/nodes.ts';
@@ -29,6 +30,7 @@ export interface Domains {
   readonly queries: Queries;
   readonly nodes: Nodes;
   readonly kv: Kv;
+  readonly events: Events;
 }
 
 export interface DomainDeps {
@@ -116,5 +118,5 @@ export function createDomains(deps: DomainDeps): Domains {
     clock,
     log: log.child({ component: 'sessions' }),
   });
-  return { acl, catalog, entries, intentions, ca, queries, nodes, kv };
+  return { acl, catalog, entries, intentions, ca, queries, nodes, kv, events: createEvents(store) };
 }

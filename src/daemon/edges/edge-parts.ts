@@ -72,6 +72,7 @@ export function createEdgeParts(deps: EdgePartsDeps): AgentParts {
       return { ...answer, ageMs: Math.max(answer.ageMs, core.ageMs('intentions.verdicts')) };
     },
     links: () => core.links(),
+    events: agent.events,
     proxies: config.acl.enabled
       ? guardedProxies({ proxies: agent.proxies, local: agent.local, callers, require: requireService })
       : agent.proxies,

@@ -2,6 +2,7 @@ import { HolderReporter } from '../../agent/cache/holder-reporter.ts';
 import { LeafManager } from '../../agent/cache/leaf-manager.ts';
 import { RootsCache } from '../../agent/cache/roots-cache.ts';
 import { ConnectionAuthorizer } from '../../agent/connection-authorizer.ts';
+import { UserEvents } from '../../agent/events/user-events.ts';
 import { createLocalState, type LocalState } from '../../agent/local/local-state.ts';
 import type { LocalServices } from '../../agent/proxycfg/local-services.ts';
 import { createProxyConfigs, type ProxyConfigs } from '../../agent/proxycfg/proxy-configs.ts';
@@ -25,6 +26,7 @@ export interface NodeAgent {
   readonly roots: RootsCache;
   readonly authorizer: ConnectionAuthorizer;
   readonly proxies: ProxyConfigs;
+  readonly events: UserEvents;
   /** In the order of starting. */
   readonly services: readonly Service[];
 }
@@ -107,6 +109,7 @@ export function createNodeAgent(deps: NodeAgentDeps): NodeAgent {
     clock,
     log,
   });
+  const events = new UserEvents({ contract: trusted, node, services: () => local.services(), clock, log });
   const authorizing: Service = {
     name: 'authorizer',
     start: async () => undefined,
@@ -124,7 +127,8 @@ export function createNodeAgent(deps: NodeAgentDeps): NodeAgent {
     roots,
     authorizer,
     proxies,
-    services: [pool, roots, leaves, authorizing, proxies, reporter, definitions, local],
+    events,
+    services: [pool, roots, leaves, authorizing, proxies, reporter, events, definitions, local],
   };
 }
 

@@ -1,4 +1,5 @@
 import type { RuntimeConfig } from '../../config/types.ts';
+import { EVENTS_TABLE } from '../../domain/events/events.ts';
 import type { Federation } from '../../federation/federation.ts';
 import type { Clock } from '../../lib/clock.ts';
 import { VERSION } from '../../model/version.ts';
@@ -37,6 +38,7 @@ export function createSnapshots(deps: SnapshotPartsDeps): SnapshotContract {
     store,
     ca,
     secrets: [ca.keys.rows, deps.transportSecrets],
+    passing: [EVENTS_TABLE],
     key: snapshotKey(config.dataDir),
     isNew: () => catalog.tables.services.list().every(({ value }) => value.Service === SERVER_SERVICE),
     async authorize({ token = '', signal }) {

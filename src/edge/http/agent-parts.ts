@@ -1,4 +1,5 @@
 import type { RightsOf } from '../../agent/access/rights-of.ts';
+import type { EventSource } from '../../agent/events/user-events.ts';
 import type { ProxyFeeds } from '../../agent/proxycfg/proxy-configs.ts';
 import type { CaRoots, LeafCert } from '../../model/ca.ts';
 import type { Member } from '../../model/member.ts';
@@ -35,6 +36,7 @@ export interface AgentParts {
   /** Links to other datacenters, for /v1/internal/links. */
   links(): readonly unknown[];
   readonly proxies: ProxyFeeds;
+  readonly events: EventSource;
 }
 
 /** The agent's log, a line each. */

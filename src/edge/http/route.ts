@@ -31,6 +31,8 @@ type AclRight =
   | 'node:read'
   | 'node:write'
   | 'service:read'
+  | 'event:read'
+  | 'event:write'
   | 'service:write'
   | 'intentions:read'
   | 'key:read'

@@ -3,6 +3,7 @@ import { caReads } from './methods/ca.ts';
 import { catalogReads } from './methods/catalog.ts';
 import { configReads } from './methods/config.ts';
 import { enrolmentReads } from './methods/enrolment.ts';
+import { eventReads } from './methods/events.ts';
 import { intentionReads } from './methods/intentions.ts';
 import { kvReads } from './methods/kv.ts';
 import type { ReadMethod } from './methods/method.ts';
@@ -25,6 +26,7 @@ const ALL = {
   ...aclReads,
   ...enrolmentReads,
   ...replicationReads,
+  ...eventReads,
 };
 
 type All = typeof ALL;

@@ -3,6 +3,7 @@ import { caWrites } from './methods/ca.ts';
 import { catalogWrites } from './methods/catalog.ts';
 import { configWrites } from './methods/config.ts';
 import { enrolmentWrites } from './methods/enrolment.ts';
+import { eventWrites } from './methods/events.ts';
 import { intentionWrites } from './methods/intentions.ts';
 import { kvWrites } from './methods/kv.ts';
 import type { WriteMethod } from './methods/method.ts';
@@ -25,6 +26,7 @@ const ALL = {
   ...nodeWrites,
   ...enrolmentWrites,
   ...replicationWrites,
+  ...eventWrites,
 };
 
 type All = typeof ALL;

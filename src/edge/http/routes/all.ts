@@ -13,6 +13,7 @@ import { configRoutes } from './config.ts';
 import { connectCaRoutes } from './connect-ca.ts';
 import { coordinateRoutes } from './coordinate.ts';
 import { discoveryChainRoutes } from './discovery-chain.ts';
+import { eventRoutes } from './events.ts';
 import { healthRoutes } from './health.ts';
 import { intentionRoutes } from './intentions.ts';
 import { internalRoutes } from './internal.ts';
@@ -62,6 +63,7 @@ export function apiRoutes(deps: ApiRouteDeps): readonly Route[] {
     ...kvRoutes(shared),
     ...sessionRoutes(shared),
     ...txnRoutes(shared),
+    ...eventRoutes({ ...shared, events: agent.events, rights: agent.access.rights }),
     ...addressRoutes(shared),
     ...agentRoutes(shared),
     ...monitorRoutes(agent.log),
