@@ -56,6 +56,8 @@ export interface Command {
   readonly flags: readonly FlagSpec[];
   /** agent: flags of the HTTP client; server: also -datacenter and -stale; none: neither. */
   readonly api: 'none' | 'agent' | 'server';
+  /** From its first argument on, the words are those of another program, flags too. */
+  readonly childArguments?: true;
   /** Exit code of errors, where 1 means something else; default 1. */
   readonly failureCode?: number;
   /** Resolves with the exit code. Errors thrown are written to standard error with `failureCode`. */

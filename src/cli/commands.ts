@@ -21,6 +21,7 @@ import { connectCaStatus } from './commands/connect-ca-status.ts';
 import { connectEnvoy } from './commands/connect-envoy.ts';
 import { connectProxy } from './commands/connect-proxy.ts';
 import { debug } from './commands/debug.ts';
+import { event } from './commands/event.ts';
 import { federationAutonomy } from './commands/federation-autonomy.ts';
 import { federationInvite } from './commands/federation-invite.ts';
 import { federationMap } from './commands/federation-map.ts';
@@ -35,7 +36,9 @@ import { intentionGet } from './commands/intention-get.ts';
 import { intentionList } from './commands/intention-list.ts';
 import { intentionMatch } from './commands/intention-match.ts';
 import { join } from './commands/join.ts';
+import { keygen } from './commands/keygen.ts';
 import { leave } from './commands/leave.ts';
+import { maint } from './commands/maint.ts';
 import { members } from './commands/members.ts';
 import { monitor } from './commands/monitor.ts';
 import { operatorRaftListPeers } from './commands/operator-raft-list-peers.ts';
@@ -54,6 +57,7 @@ import { tlsCaCreate } from './commands/tls-ca-create.ts';
 import { tlsCertCreate } from './commands/tls-cert-create.ts';
 import { validate } from './commands/validate.ts';
 import { version } from './commands/version.ts';
+import { watch } from './commands/watch.ts';
 
 /** Every command of `isthmus`. */
 export const COMMANDS: readonly Command[] = [
@@ -80,6 +84,7 @@ export const COMMANDS: readonly Command[] = [
   connectProxy,
   federationAutonomy,
   debug,
+  event,
   federationInvite,
   federationMap,
   federationStatus,
@@ -93,7 +98,9 @@ export const COMMANDS: readonly Command[] = [
   intentionList,
   intentionMatch,
   join,
+  keygen,
   leave,
+  maint,
   members,
   monitor,
   operatorRaftListPeers,
@@ -112,4 +119,5 @@ export const COMMANDS: readonly Command[] = [
   storeMigrate,
   validate,
   version,
+  watch,
 ];

@@ -76,8 +76,15 @@ const BOOLEANS = new Map([
   ...['0', 'f', 'F', 'false', 'FALSE', 'False'].map((word) => [word, 'false'] as const),
 ]);
 
-/** Unlike Go's, flags may also stand behind arguments; `--` ends them, and a lone `-` is an argument. */
-export function parseArguments(args: readonly string[], specs: readonly FlagSpec[]): ParsedArguments {
+/**
+ * Unlike Go's, flags may also stand behind arguments, unless `endAtArgument`; `--` ends them, and a lone `-` is an
+ * argument.
+ */
+export function parseArguments(
+  args: readonly string[],
+  specs: readonly FlagSpec[],
+  options: { readonly endAtArgument?: boolean } = {},
+): ParsedArguments {
   const byName = new Map(specs.map((spec) => [spec.name, spec]));
   const values: [string, string][] = [];
   const rest: string[] = [];
@@ -89,6 +96,10 @@ export function parseArguments(args: readonly string[], specs: readonly FlagSpec
       break;
     }
     if (word === '-' || !word.startsWith('-')) {
+      if (options.endAtArgument === true) {
+        rest.push(...args.slice(at));
+        break;
+      }
       rest.push(word);
       continue;
     }

@@ -5,6 +5,7 @@ import { optionsFromFlags, sharedFlags } from './api-flags.ts';
 import { type Command, type CommandContext, CommandFailure, type Io } from './command.ts';
 import { parseArguments, UsageError } from './flags.ts';
 import { commandHelp, groupHelp } from './help.ts';
+import { LEFT_OUT } from './left-out.ts';
 
 /** Exit code for a command that does not exist. */
 const UNKNOWN_COMMAND = 127;
@@ -51,6 +52,11 @@ function groupOf(args: readonly string[], commands: readonly Command[]): readonl
  * Says what is not known, and what there is. @param word what stands where a command should; absent when nothing does.
  */
 function unknown(group: readonly string[], word: string | undefined, commands: readonly Command[], io: Io): number {
+  const leftOut = LEFT_OUT[[...group, word].join(' ')];
+  if (leftOut !== undefined) {
+    io.err(`"${[...group, word].join(' ')}" is left out on purpose: ${leftOut}\n`);
+    return UNKNOWN_COMMAND;
+  }
   if (word !== undefined) {
     const names = commands.flatMap(({ path }) => (startsWith(path, group) ? [path[group.length] ?? ''] : []));
     const near = suggest(word, new Set(names)) ?? elsewhere(word, commands);
@@ -81,7 +87,9 @@ function longestMatch(args: readonly string[], commands: readonly Command[]): Co
 async function runCommand(command: Command, args: readonly string[], io: Io): Promise<number> {
   let parsed: ReturnType<typeof parseArguments>;
   try {
-    parsed = parseArguments(args, [...command.flags, ...sharedFlags(command)]);
+    parsed = parseArguments(args, [...command.flags, ...sharedFlags(command)], {
+      endAtArgument: command.childArguments === true,
+    });
     const format = parsed.flags.text('format');
     if (format !== '' && format !== 'pretty' && format !== 'json') {
       throw new UsageError(`invalid value ${JSON.stringify(format)} for flag -format: must be pretty or json`);

@@ -110,6 +110,7 @@ export function buildConfig(input: BuildInput): RuntimeConfig {
     maxQueryTimeMs: values.max_query_time,
     checkUpdateIntervalMs: values.check_update_interval,
     checkOutputMaxSize: values.check_output_max_size,
+    watches: values.watches,
     scriptChecks: values.enable_script_checks,
     localScriptChecks: values.enable_local_script_checks,
     checkAllowRedirectHosts: values.check_allow_redirect_hosts,

@@ -141,9 +141,10 @@ service {
   expect(() => load(refused, 'c.hcl')).toThrow(
     [
       '6 problems:',
+      'c.hcl:4: "watches": Must specify a single prefix to watch',
       'c.hcl:11: service "web": Invalid check: Script is no longer taken: give Args, for a line of a shell ["sh", "-c", "…"]',
       'c.hcl:3: "ui" is refused: there is no browser interface yet; leave it out',
-      'c.hcl:4: "watches" is refused: handlers of watches are not run; follow what changes with blocking queries (docs/api.md)',
+
       ...['statsd_address', 'dogstatsd_tags'].map(
         (key) =>
           `c.hcl:5: "telemetry.${key}" is refused: metrics are sent nowhere; let Prometheus collect /v1/agent/metrics?format=prometheus (docs/metrics.md)`,

@@ -19,11 +19,12 @@ export function afterReload(started: LoadedConfig, after: LoadedConfig): LoadedC
   const values: Record<string, unknown> = { ...started.values };
   for (const [path, key] of Object.entries<Key<unknown>>(USED_KEYS))
     if (key.reloadable) values[path] = after.values[path as UsedPath];
-  const { services, checks, dns, log, tls } = after.config;
+  const { services, checks, watches, dns, log, tls } = after.config;
   const config = {
     ...started.config,
     services,
     checks,
+    watches,
     dns: { ...dns, domain: started.config.dns.domain, altDomain: started.config.dns.altDomain },
     log: { ...started.config.log, level: log.level },
     tls: {

@@ -60,6 +60,7 @@ export interface RuntimeConfig {
   readonly maxQueryTimeMs: number;
   readonly checkUpdateIntervalMs: number;
   readonly checkOutputMaxSize: number;
+  readonly watches: readonly Readonly<Record<string, unknown>>[];
   /** Commands of checks from anywhere are run. */
   readonly scriptChecks: boolean;
   /** Commands of checks in files are run. */

@@ -1,7 +1,9 @@
 import { loadConfig } from '../config/load.ts';
 import { systemConfigDeps } from '../config/system-deps.ts';
 import type { LoadedConfig, LoadInput } from '../config/types.ts';
+import type { Ask } from '../edge/http/ask.ts';
 import { IsthmusError } from '../lib/errors.ts';
+import { Later } from '../lib/later.ts';
 import { createServiceGroup } from '../lib/service.ts';
 import { aborted } from '../lib/signals.ts';
 import { createTaskGroup } from '../lib/task.ts';
@@ -26,6 +28,7 @@ import { createReload } from './reload.ts';
 import { Certificates } from './security/certificates.ts';
 import { serverCore } from './server/server-core.ts';
 import { createServerNode } from './server/server-node.ts';
+import { createWatches } from './watches.ts';
 
 export interface RunAgentOptions {
   /** What the command line said; read again by a reload. */
@@ -79,7 +82,12 @@ export async function runAgent({ input, describe, host = processHost }: RunAgent
   const agent = createNodeAgent({ ...shared, contract, trusted: core.trusted, tokens, ownCsrs });
   core.onBehind(() => agent.local.requestSync());
   const dns = createDns({ ...shared, contract, token: () => tokens.get('default') });
-  const reload = createReload({ input, started: loaded, agent, certificates, dns, logging });
+  const api = new Later<Ask>('the HTTP API');
+  const watches = createWatches(
+    { ask: (...asked) => api.value(...asked), env: process.env, clock, log },
+    config.watches,
+  );
+  const reload = createReload({ input, started: loaded, agent, certificates, dns, logging, watches });
   const parts = createEdgeParts({
     ...{ core, nodeId, agent, metrics, certificates, reload, stop, clock },
     lines: logging.recent,
@@ -95,6 +103,8 @@ export async function runAgent({ input, describe, host = processHost }: RunAgent
     accessorOf: (token) => core.accessorOf(token || tokens.get('default')),
   });
 
+  api.provide(http.ask);
+
   const services = [
     createClockJumps(clock, log, metrics),
     certificates,
@@ -103,6 +113,7 @@ export async function runAgent({ input, describe, host = processHost }: RunAgent
     dns,
     xds,
     http,
+    watches,
   ];
   const group = createServiceGroup(services, clock, (cause) => {
     log.error('a part of the agent has failed: the agent stops', { error: cause.message });

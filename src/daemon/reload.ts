@@ -7,6 +7,7 @@ import type { Dns } from './edges/dns.ts';
 import type { Logging } from './logging.ts';
 import type { NodeAgent } from './node/node-agent.ts';
 import type { Certificates } from './security/certificates.ts';
+import type { Watches } from './watches.ts';
 
 export interface ReloadParts {
   /** What the command line said: read again by each reload. */
@@ -17,6 +18,7 @@ export interface ReloadParts {
   readonly certificates: Certificates;
   readonly dns: Dns;
   readonly logging: Logging;
+  readonly watches: Pick<Watches, 'configure'>;
 }
 
 export interface Reload {
@@ -29,7 +31,7 @@ export interface Reload {
   run(): Promise<readonly string[]>;
 }
 
-export function createReload({ input, started, agent, certificates, dns, logging }: ReloadParts): Reload {
+export function createReload({ input, started, agent, certificates, dns, logging, watches }: ReloadParts): Reload {
   const { log } = logging;
   let current = started;
   return {
@@ -45,6 +47,7 @@ export function createReload({ input, started, agent, certificates, dns, logging
       }
       await agent.local.loadDefinitions(after.config.services, after.config.checks);
       agent.tokens.configure(after.config);
+      await watches.configure(after.config.watches);
       if (changed.some((key) => key === 'recursors' || key.startsWith('dns_config.'))) dns.configure(after.config);
       logging.setLevel(after.config.log.level);
       if (needsRestart.length > 0) log.warn('changed keys need a restart', { keys: needsRestart });

@@ -2,6 +2,7 @@ import { configEntries } from './config-entries.ts';
 import { checks, services } from './definitions.ts';
 import { used } from './key.ts';
 import { choice, duration, integer, text, textMap, texts, toggle } from './kind.ts';
+import { watches } from './watches.ts';
 
 const reload = { reloadable: true } as const;
 
@@ -11,6 +12,12 @@ export const AGENT_KEYS = {
   service: used(services, [], 'One service of this node; the block may be repeated.', reload),
   checks: used(checks, [], 'Checks of this node or of its services.', reload),
   check: used(checks, [], 'One check; the block may be repeated.', reload),
+  watches: used(
+    watches,
+    [],
+    'What is followed, each with a script or a URL that gets each new answer (docs/events-and-watches.md).',
+    reload,
+  ),
   'config_entries.bootstrap': used(
     configEntries,
     [],

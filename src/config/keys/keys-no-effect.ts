@@ -104,7 +104,6 @@ export const NO_EFFECT_ROWS: readonly NoEffectRow[] = [
     'there is no browser interface yet; leave it out',
     'ui=ui! ui_config.enabled ui_dir=ui-dir ui_config.dir',
   ),
-  row('refused', 'handlers of watches are not run; follow what changes with blocking queries (docs/api.md)', 'watches'),
   row(
     'refused',
     'metrics are sent nowhere; let Prometheus collect /v1/agent/metrics?format=prometheus (docs/metrics.md)',

@@ -2,6 +2,7 @@ import { guardedLocal } from '../../agent/access/guarded-local.ts';
 import type { LocalState } from '../../agent/local/types.ts';
 import type { LoadedConfig } from '../../config/types.ts';
 import type { AgentParts } from '../../edge/http/agent-parts.ts';
+import { type Ask, askRoutes } from '../../edge/http/ask.ts';
 import { auditRoutes } from '../../edge/http/audit.ts';
 import { createHttpEdge, type HttpEdge } from '../../edge/http/edge.ts';
 import { guardRoutes } from '../../edge/http/guard-routes.ts';
@@ -36,8 +37,8 @@ export interface HttpDeps {
   readonly metrics: Metrics;
 }
 
-/** The HTTP API with the listeners and limits of the configuration. */
-export function createHttp(deps: HttpDeps): HttpEdge {
+/** The HTTP API with the listeners and limits of the configuration; `ask` reaches it within the process. */
+export function createHttp(deps: HttpDeps): HttpEdge & { readonly ask: Ask } {
   const { contract, agent, certificates, clock, metrics } = deps;
   const { config } = deps.loaded;
   const { datacenter, nodeName } = config;
@@ -99,7 +100,7 @@ export function createHttp(deps: HttpDeps): HttpEdge {
     if (config.ports.https >= 0 && config.listeners.https.length === 0)
       deps.log.warn('the HTTPS listener opens after a restart: it had no certificate before');
   });
-  return edge;
+  return Object.assign(edge, { ask: askRoutes(around(routes)) });
 }
 
 function httpLimits({ limits, http }: LoadedConfig['config']): Partial<HttpLimits> {

@@ -1,0 +1,7 @@
+/** Commands of Consul that are not here on purpose, and what to do instead. */
+export const LEFT_OUT: Readonly<Record<string, string>> = {
+  exec:
+    'it would let whoever may write a key and fire an event run any command on every machine. Run commands with what ' +
+    'manages your machines (ssh, Ansible); to make agents do one thing that you have set, fire an event and let ' +
+    '"watches" in their configuration run it (docs/events-and-watches.md).',
+};
