@@ -106,6 +106,9 @@ export function buildConfig(input: BuildInput): RuntimeConfig {
       file: values.log_file,
     },
     ...buildSections(values),
+    defaultIntentionPolicy:
+      values.default_intention_policy || (values['acl.enabled'] ? values['acl.default_policy'] : 'allow'),
+    autoReload: values.auto_reload_config,
     defaultQueryTimeMs: values.default_query_time,
     maxQueryTimeMs: values.max_query_time,
     checkUpdateIntervalMs: values.check_update_interval,
@@ -274,6 +277,8 @@ function buildSections(values: Values): Pick<RuntimeConfig, 'acl' | 'connect' | 
         agentMaster: values['acl.tokens.agent_recovery'],
         default: values['acl.tokens.default'],
         replication: values['acl.tokens.replication'],
+        dns: values['acl.tokens.dns'],
+        fileRegistration: values['acl.tokens.config_file_service_registration'],
       },
     },
     connect: {
@@ -299,6 +304,7 @@ function buildSections(values: Values): Pick<RuntimeConfig, 'acl' | 'connect' | 
       aRecordLimit: values['dns_config.a_record_limit'],
       disableCompression: values['dns_config.disable_compression'],
       nodeMetaTxt: values['dns_config.enable_additional_node_meta_txt'],
+      recursorStrategy: values['dns_config.recursor_strategy'],
       recursorTimeoutMs: values['dns_config.recursor_timeout'],
       soa: {
         refresh: values['dns_config.soa.refresh'],

@@ -50,6 +50,8 @@ const FLAGS: readonly (readonly [string, string])[] = [
   ['-config-file PATH', 'read a file; may be repeated'],
   ['-config-dir PATH', 'read a directory; may be repeated'],
   ['-config-format hcl|json', 'read all files in this format, whatever their names'],
+  ['-hcl TEXT', 'a piece of configuration in HCL, which counts over files; may be repeated'],
+  ['-ignore-unknown-keys', 'warn of keys that are not known, instead of refusing them; `isthmus validate` has it too'],
   ['-dev', 'a server in memory on loopback with everything on; needs no configuration'],
 ];
 

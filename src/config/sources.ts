@@ -46,6 +46,11 @@ export function readSources(input: LoadInput, deps: ConfigDeps, findings: Findin
     });
     return root === undefined ? [] : [{ path, root }];
   });
+  for (const [index, text] of (input.fragments ?? []).entries()) {
+    const path = `-hcl ${index + 1}`;
+    const root = problems.attempt(() => parseHcl(text, path));
+    if (root !== undefined) parsed.push({ path, root });
+  }
   const unreadable = problems.any;
   const given = parsed.flatMap(({ path, root }) => readKeys(root, path, findings));
   if (unreadable) problems.throwIfAny();

@@ -49,6 +49,10 @@ export interface RuntimeConfig {
   readonly storage: StorageConfig;
   readonly log: LogConfig;
   readonly acl: AclConfig;
+  /** Where no intention says otherwise. */
+  readonly defaultIntentionPolicy: AclDefaultPolicy;
+  /** Reload when a file has changed. */
+  readonly autoReload: boolean;
   /** Where changes are put on record; none when that is off. */
   readonly auditSinks: readonly AuditSink[];
   readonly connect: ConnectConfigSection;
@@ -194,6 +198,8 @@ export interface AclConfig {
     readonly agentMaster: string;
     readonly default: string;
     readonly replication: string;
+    readonly dns: string;
+    readonly fileRegistration: string;
   };
 }
 
@@ -228,6 +234,7 @@ export interface DnsConfig {
   readonly disableCompression: boolean;
   readonly nodeMetaTxt: boolean;
   readonly recursorTimeoutMs: number;
+  readonly recursorStrategy: 'sequential' | 'random';
   readonly soa: {
     readonly refresh: number;
     readonly retry: number;
@@ -277,6 +284,8 @@ export interface LoadInput {
   readonly flags: Readonly<Record<string, readonly string[]>>;
   /** `-config-file` and `-config-dir`, in the order given. */
   readonly sources: readonly ConfigSource[];
+  /** `-hcl`: fragments in HCL, which count over the files. */
+  readonly fragments?: readonly string[];
   readonly dev: boolean;
   /** `auto` takes the format from the file's extension. */
   readonly format?: 'auto' | 'hcl' | 'json';

@@ -11,6 +11,7 @@ import { OwnCsrs } from '../pki/csr.ts';
 import { createAudit } from '../telemetry/audit.ts';
 import { createMetrics, type MetricsRegistry } from '../telemetry/metrics.ts';
 import type { Logger } from '../telemetry/types.ts';
+import { createAutoReload } from './auto-reload.ts';
 import { createClientCore } from './client/client-core.ts';
 import { createClockJumps } from './clock-jumps.ts';
 import type { Core } from './core.ts';
@@ -81,7 +82,7 @@ export async function runAgent({ input, describe, host = processHost }: RunAgent
   const { contract, tokens } = core;
   const agent = createNodeAgent({ ...shared, contract, trusted: core.trusted, tokens, ownCsrs });
   core.onBehind(() => agent.local.requestSync());
-  const dns = createDns({ ...shared, contract, token: () => tokens.get('default') });
+  const dns = createDns({ ...shared, contract, token: () => tokens.get('dns') || tokens.get('default') });
   const api = new Later<Ask>('the HTTP API');
   const watches = createWatches(
     { ask: (...asked) => api.value(...asked), env: process.env, clock, log },
@@ -114,6 +115,9 @@ export async function runAgent({ input, describe, host = processHost }: RunAgent
     xds,
     http,
     watches,
+    ...(config.autoReload
+      ? [createAutoReload({ sources: input.sources.map(({ path }) => path), reload, clock, log })]
+      : []),
   ];
   const group = createServiceGroup(services, clock, (cause) => {
     log.error('a part of the agent has failed: the agent stops', { error: cause.message });

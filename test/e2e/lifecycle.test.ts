@@ -88,6 +88,18 @@ describe('stopping', () => {
 });
 
 describe('reloading', () => {
+  it('by itself when a file changes, with auto_reload_config; what is not valid changes nothing', async () => {
+    const base = { auto_reload_config: true };
+    const agent = await start({ name: 's1', datacenter: 'dc1', config: { ...base, services: [{ name: 'one' }] } });
+    reconfigure(agent, { ...base, services: [{ name: 'two' }] });
+    await waitFor(async () => (await serviceNames(agent)).includes('two'), { what: 'the reload by itself' });
+    reconfigure(agent, { ...base, services: [{ nme: 'three' }] });
+    await waitFor(async () => agent.log().includes('configuration files changed, but are not valid'), {
+      what: 'the refusal in the log',
+    });
+    expect(await serviceNames(agent)).toEqual(['two']);
+  }, 30_000);
+
   it('by SIGHUP and by the API takes services over and names the keys that need a restart', async () => {
     const config = { services: [{ name: 'one', port: 1 }] };
     const agent = await start({ name: 's1', datacenter: 'dc1', config });

@@ -41,4 +41,12 @@ describe('DNS with access control', () => {
     await use('service "web" { policy = "read" }');
     await becomes([]);
   });
+
+  it('goes by its own token before the default one', async () => {
+    const Token = await world.secretWith('node_prefix "" { policy = "read" }');
+    await world.asRoot('PUT', '/v1/agent/token/dns', { Token });
+    await becomes(['n1.node.consul', 'n1.node.dc1.consul']);
+    await world.asRoot('PUT', '/v1/agent/token/dns', { Token: '' });
+    await becomes([]);
+  });
 });

@@ -114,6 +114,7 @@ export function createLocalState(deps: LocalStateDeps, options: LocalStateOption
       metrics,
       random,
       token: deps.token,
+      fileToken: deps.fileToken,
     },
     {
       fullIntervalMs: options.fullSyncIntervalMs ?? DEFAULT_FULL_SYNC_MS,

@@ -5,6 +5,7 @@ import { hasCode, IsthmusError } from '../../lib/errors.ts';
 import { sleep } from '../../lib/signals.ts';
 import type { TaskGroup } from '../../lib/task.ts';
 import type { HealthCheck, NodeService, RegisterRequest } from '../../model/catalog.ts';
+import type { Source } from '../../model/registration/definitions.ts';
 import type { ServerContract } from '../../rpc/contract/contract.ts';
 import type { Logger, Metrics } from '../../telemetry/types.ts';
 import type { CheckForm, LocalCheck, LocalService, Registry } from './registry.ts';
@@ -29,6 +30,8 @@ export interface CatalogSyncDeps {
   readonly random: () => number;
   /** Token for rows that came without one; absent means anonymous. */
   readonly token: (() => string | undefined) | undefined;
+  /** Token for services and checks of files that came without one, before {@link token}. */
+  readonly fileToken?: (() => string) | undefined;
 }
 
 export interface CatalogSyncOptions {
@@ -283,21 +286,21 @@ export class CatalogSync {
   }
 
   /** A service goes with its checks, so that no client sees it without them. */
-  async #registerService({ form, token }: LocalService, signal: AbortSignal): Promise<void> {
+  async #registerService({ form, token, source }: LocalService, signal: AbortSignal): Promise<void> {
     const own = this.#deps.registry.checksOf(form.ID).filter((check) => check.token === token);
     for (const check of own) this.#take(check.form.CheckID);
     const request = { ...this.#nodeIfNew(), Service: form, Checks: own.map((check) => this.#checkRow(check.form)) };
     try {
-      await this.#write(request, token, signal);
+      await this.#write(request, token || this.#fileToken(source), signal);
     } catch (error) {
       if (!isRefusal(error)) for (const check of own) this.#checks.add(check.form.CheckID);
       throw error;
     }
   }
 
-  async #registerCheck({ form, token }: LocalCheck, signal: AbortSignal): Promise<void> {
+  async #registerCheck({ form, token, source }: LocalCheck, signal: AbortSignal): Promise<void> {
     this.#take(form.CheckID);
-    await this.#write({ ...this.#nodeIfNew(), Check: this.#checkRow(form) }, token, signal);
+    await this.#write({ ...this.#nodeIfNew(), Check: this.#checkRow(form) }, token || this.#fileToken(source), signal);
   }
 
   /** What is about to be written is no longer pending, nor its output late. */
@@ -331,6 +334,10 @@ export class CatalogSync {
 
   #checkRow(form: CheckForm): Partial<HealthCheck> {
     return { ...form, Node: this.#deps.info.node };
+  }
+
+  #fileToken(source: Source): string {
+    return source === 'file' ? (this.#deps.fileToken?.() ?? '') : '';
   }
 
   #tokenOption(token: string): { readonly token?: string } {

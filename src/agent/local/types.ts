@@ -22,6 +22,8 @@ export interface LocalStateDeps {
   readonly random?: () => number;
   /** The agent's own token for the catalog. */
   readonly token?: () => string | undefined;
+  /** Token for what files define without one, before {@link token}. */
+  readonly fileToken?: () => string;
 }
 
 export interface LocalStateOptions {

@@ -19,6 +19,7 @@ const SOURCE_FLAGS: readonly FlagSpec[] = [
     kind: 'bool',
     about: 'Run a server on loopback that keeps its data in memory; needs no configuration.',
   },
+  { name: 'hcl', kind: 'list', placeholder: 'text', about: 'A piece of configuration in HCL; counts over files.' },
   IGNORE_UNKNOWN,
 ];
 
@@ -61,9 +62,7 @@ export function loadInput(flags: Flags): LoadInput {
   const ignoreUnknownKeys = flags.bool(IGNORE_UNKNOWN.name);
   return {
     flags: Object.fromEntries(given),
-    sources,
-    dev: flags.bool('dev'),
-    ignoreUnknownKeys,
+    ...{ sources, fragments: flags.list('hcl'), dev: flags.bool('dev'), ignoreUnknownKeys },
     ...configFormat(flags),
   };
 }

@@ -24,6 +24,13 @@ export const AGENT_KEYS = {
     'Configuration entries that the primary writes when they do not exist.',
   ),
 
+  auto_reload_config: used(
+    toggle,
+    false,
+    'Reload by itself when a configuration file, or the file of a certificate or key that it names, has changed.',
+    { flag: 'auto-reload-config' },
+  ),
+
   log_level: used(choice(['trace', 'debug', 'info', 'warn', 'error', 'err']), 'info', 'Least level that is logged.', {
     flag: 'log-level',
     reloadable: true,
@@ -98,6 +105,12 @@ export const AGENT_KEYS = {
     reload,
   ),
   'dns_config.recursor_timeout': used(duration, 2_000, 'How long a recursor may take.', reload),
+  'dns_config.recursor_strategy': used(
+    choice(['sequential', 'random']),
+    'sequential',
+    'Which recursor is asked first: the first in the list, or any.',
+    reload,
+  ),
   'dns_config.soa.refresh': used(integer(), 3600, 'Seconds, in the SOA record.', reload),
   'dns_config.soa.retry': used(integer(), 600, 'Seconds, in the SOA record.', reload),
   'dns_config.soa.expire': used(integer(), 86_400, 'Seconds, in the SOA record.', reload),
@@ -105,7 +118,9 @@ export const AGENT_KEYS = {
 
   'http_config.response_headers': used(textMap, {}, 'Headers added to each answer.'),
   'http_config.block_endpoints': used(texts, [], 'Path prefixes that are refused.'),
-  'http_config.allow_write_http_from': used(texts, [], 'Networks (CIDR) that may write; empty is everyone.'),
+  'http_config.allow_write_http_from': used(texts, [], 'Networks (CIDR) that may write; empty is everyone.', {
+    flag: 'allow-write-http-from',
+  }),
   'http_config.allow_hosts': used(
     texts,
     [],

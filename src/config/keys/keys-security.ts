@@ -29,6 +29,13 @@ export const SECURITY_KEYS = {
   'acl.tokens.agent': used(text, '', "Token for the agent's own work.", secret),
   'acl.tokens.agent_recovery': used(text, '', 'Token for this agent while no server can be reached.', secret),
   'acl.tokens.default': used(text, '', 'Token of requests that carry none.', secret),
+  'acl.tokens.dns': used(text, '', 'Token of the DNS server; empty takes `acl.tokens.default`.', secret),
+  'acl.tokens.config_file_service_registration': used(
+    text,
+    '',
+    'Token that services and checks of files are registered with, where they bring none.',
+    secret,
+  ),
   'acl.tokens.replication': used(text, '', 'Token that a secondary replicates with.', secret),
   'acl.tokens.master': alias(text, '', 'acl.tokens.initial_management'),
   'acl.tokens.agent_master': alias(text, '', 'acl.tokens.agent_recovery'),
@@ -42,6 +49,12 @@ export const SECURITY_KEYS = {
   acl_master_token: alias(text, '', 'acl.tokens.initial_management'),
   acl_replication_token: alias(text, '', 'acl.tokens.replication'),
   enable_acl_replication: alias(toggle, false, 'acl.enable_token_replication'),
+
+  default_intention_policy: used(
+    choice(['', 'allow', 'deny']),
+    '',
+    'What happens to connections where no intention says otherwise. Empty takes `acl.default_policy` with access control on, else `allow`. The same in all datacenters.',
+  ),
 
   'audit.enabled': used(toggle, false, 'Record every change: who, what, where, and whether it was allowed.'),
   'audit.sink': used(

@@ -6,7 +6,14 @@ import { keep } from '../../lib/kept-file.ts';
 import type { Logger } from '../../telemetry/types.ts';
 
 /** Which of the agent's own tokens; the second spelling of the API is an older one. */
-const AGENT_TOKEN_KINDS = ['default', 'agent', 'agent_master', 'replication'] as const;
+const AGENT_TOKEN_KINDS = [
+  'default',
+  'agent',
+  'agent_master',
+  'replication',
+  'dns',
+  'config_file_service_registration',
+] as const;
 
 export type AgentTokenKind = (typeof AGENT_TOKEN_KINDS)[number];
 
@@ -74,8 +81,11 @@ export class AgentTokens {
 }
 
 function configured({ acl }: Pick<RuntimeConfig, 'acl'>): Readonly<Record<AgentTokenKind, string>> {
-  const { agent, agentMaster, default: usual, replication } = acl.tokens;
-  return { agent, agent_master: agentMaster, default: usual, replication };
+  const { agent, agentMaster, default: usual, replication, dns, fileRegistration } = acl.tokens;
+  return {
+    ...{ agent, agent_master: agentMaster, default: usual, replication, dns },
+    config_file_service_registration: fileRegistration,
+  };
 }
 
 function readTokens(file: string, log: Logger): Partial<Record<AgentTokenKind, string>> {

@@ -99,7 +99,7 @@ export function createDomains(deps: DomainDeps): Domains {
     store,
     entries: entries.intentionEntries,
     datacenter,
-    defaultPolicy: config.acl.enabled ? config.acl.defaultPolicy : 'allow',
+    defaultPolicy: config.defaultIntentionPolicy,
     clock,
   });
   const health = catalog.reads['health.service'];

@@ -32,7 +32,11 @@ export function createDns(deps: DnsDeps): Dns {
   const pool = new WatchPool({ contract, clock, log, metrics: noMetrics });
   const partsOf = ({ dns, datacenter, nodeName, translateWanAddrs }: RuntimeConfig) => {
     const answers = new Answers({ pool, contract, clock }, dns.allowStale ? dns.maxStaleMs : 0);
-    const recursors = new Recursors(clock, { addresses: dns.recursors, timeoutMs: dns.recursorTimeoutMs });
+    const recursors = new Recursors(clock, {
+      addresses: dns.recursors,
+      timeoutMs: dns.recursorTimeoutMs,
+      ...(dns.recursorStrategy === 'random' ? { random: Math.random } : {}),
+    });
     const resolver = new Resolver(
       { answers, contract, recursors, token: deps.token, now: () => clock.now(), random: Math.random },
       { ...dns, datacenter, node: nodeName, translateWanAddrs },

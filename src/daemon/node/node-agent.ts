@@ -68,7 +68,10 @@ export function createNodeAgent(deps: NodeAgentDeps): NodeAgent {
   });
   const authorizer = new ConnectionAuthorizer({ pool, roots, clock, aclsEnabled: config.acl.enabled });
   const local = createLocalState(
-    { contract: withToken(contract, token), clock, log, metrics, token },
+    {
+      ...{ contract: withToken(contract, token), clock, log, metrics, token },
+      fileToken: () => tokens.get('config_file_service_registration'),
+    },
     {
       node,
       nodeId: deps.nodeId,
@@ -86,6 +89,8 @@ export function createNodeAgent(deps: NodeAgentDeps): NodeAgent {
       checkReach: { redirectHosts: config.checkAllowRedirectHosts, linkLocal: config.checkAllowLinkLocal },
     },
   );
+  // What a token was missing for is tried again with the new one.
+  tokens.onChange(() => local.requestSync());
   const proxies = createProxyConfigs({
     pool,
     local: localServices(local),

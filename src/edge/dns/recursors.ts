@@ -10,6 +10,8 @@ export interface RecursorsOptions {
   /** host, host:port or [v6]:port. */
   readonly addresses: readonly string[];
   readonly timeoutMs: number;
+  /** Any of them first, instead of the first. A number in [0, 1). */
+  readonly random?: () => number;
 }
 
 interface Server {
@@ -28,6 +30,7 @@ export class Recursors {
   readonly #clock: Clock;
   readonly #servers: readonly Server[];
   readonly #timeoutMs: number;
+  readonly #random: (() => number) | undefined;
   /** Those that did not answer, and until when the others go before them, milliseconds of the clock. */
   readonly #silent = new Map<Server, number>();
 
@@ -35,6 +38,7 @@ export class Recursors {
     this.#clock = clock;
     this.#servers = options.addresses.map(parseServer);
     this.#timeoutMs = options.timeoutMs;
+    this.#random = options.random;
   }
 
   get any(): boolean {
@@ -68,8 +72,10 @@ export class Recursors {
   /** As configured, but for those that were silent lately: each of them would cost every question its time-out. */
   #inTurn(): readonly Server[] {
     const now = this.#clock.steady();
+    const first = Math.floor((this.#random?.() ?? 0) * this.#servers.length);
+    const servers = [...this.#servers.slice(first), ...this.#servers.slice(0, first)];
     const silent = (server: Server): boolean => (this.#silent.get(server) ?? 0) > now;
-    return [...this.#servers.filter((server) => !silent(server)), ...this.#servers.filter(silent)];
+    return [...servers.filter((server) => !silent(server)), ...servers.filter(silent)];
   }
 
   #udp({ host, port }: Server, request: Buffer, signal: AbortSignal): Promise<Buffer> {
