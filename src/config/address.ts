@@ -1,4 +1,6 @@
 import { isIP, isIPv4 } from 'node:net';
+import { expandTemplate } from './addresses/template.ts';
+import { TemplateError } from './addresses/template-error.ts';
 import type { InterfaceAddress } from './types.ts';
 
 /** Thrown texts become configuration errors that name the key. */
@@ -21,36 +23,13 @@ function isPublic(address: string): boolean {
   return isIPv4(address) ? !/^(127|169\.254)\./.test(address) : !/^(fe80|::1$)/i.test(address);
 }
 
-/** Templates name no order of families; IPv4 goes first, as most networks want. */
-function pick(interfaces: readonly InterfaceAddress[], test: (address: InterfaceAddress) => boolean): string[] {
-  const found = interfaces.filter(test).sort((x, y) => x.family - y.family);
-  return found.map((entry) => entry.address);
-}
-
-const CALL = /^(GetPrivateIPs?|GetPublicIPs?|GetInterfaceIPs?|GetAllInterfaces)\s*(?:"([^"]*)"|`([^`]*)`)?$/;
-
-function evaluate(expression: string, interfaces: readonly InterfaceAddress[]): string {
-  const match = CALL.exec(expression);
-  const name = match?.[1];
-  const argument = match?.[2] ?? match?.[3];
-  let found: string[] = [];
-  if (name?.startsWith('GetPrivateIP')) found = pick(interfaces, (entry) => isPrivate(entry.address));
-  else if (name?.startsWith('GetPublicIP')) found = pick(interfaces, (entry) => isPublic(entry.address));
-  else if (name?.startsWith('GetInterfaceIP') && argument !== undefined) {
-    found = pick(interfaces, (entry) => entry.name === argument);
-  } else {
-    throw new AddressError(
-      `unsupported template "{{ ${expression} }}"; use {{ GetPrivateIP }}, {{ GetPublicIP }}, ` +
-        '{{ GetInterfaceIP "eth0" }} or an IP address',
-    );
+function expand(text: string, interfaces: readonly InterfaceAddress[]): string {
+  try {
+    return expandTemplate(text, interfaces);
+  } catch (error) {
+    if (error instanceof TemplateError) throw new AddressError(error.message);
+    throw error;
   }
-  if (found.length === 0) throw new AddressError(`template "{{ ${expression} }}" found no address on this machine`);
-  return name.endsWith('s') ? found.join(' ') : (found[0] as string);
-}
-
-/** Replaces `{{ ... }}` by addresses of this machine. */
-function expandTemplate(text: string, interfaces: readonly InterfaceAddress[]): string {
-  return text.replaceAll(/\{\{(.*?)\}\}/g, (_whole, expression: string) => evaluate(expression.trim(), interfaces));
 }
 
 function bare(address: string): string {
@@ -70,7 +49,7 @@ export function singleAddress(text: string, interfaces: readonly InterfaceAddres
 
 /** Addresses separated by blanks; each is an IP or, where `sockets` allows it, `unix://path`. */
 export function addressList(text: string, interfaces: readonly InterfaceAddress[], sockets = false): string[] {
-  const parts = expandTemplate(text, interfaces)
+  const parts = expand(text, interfaces)
     .split(/\s+/)
     .filter((part) => part !== '')
     .map(bare);

@@ -1,6 +1,16 @@
+import { ATTRIBUTES } from './addresses/attributes.ts';
+import { SELECTOR_NAMES } from './addresses/filters.ts';
+import { FUNCTIONS } from './addresses/functions.ts';
 import type { Key } from './keys/key.ts';
 import { NO_EFFECT_ROWS, type NoEffectRow } from './keys/keys-no-effect.ts';
 import { KEYS } from './keys/table.ts';
+
+const list = (all: readonly string[]): string => all.map((name) => `\`${name}\``).join(', ');
+const names = (pattern: RegExp): string => list(Object.keys(FUNCTIONS).filter((name) => pattern.test(name)));
+
+const TEMPLATES = wrap(
+  `Addresses are IPs or templates in the language of go-sockaddr: \`{{ GetPrivateIP }}\`, \`{{ GetInterfaceIP "eth0" }}\` or a pipeline such as \`{{ GetPrivateInterfaces | include "network" "10.0.0.0/8" | attr "address" }}\`. Lists come from ${names(/^Get.*Interfaces$/)}; they go through ${names(/^(sort|include|exclude|unique|limit|offset|math)$/)}; a text comes from ${names(/^(attr|join|Get.*IPs?)$/)}. Selectors are ${list(SELECTOR_NAMES)}, attributes ${list(Object.keys(ATTRIBUTES))}. \`with\`, \`range\`, \`if\` and variables are not offered. The default route and the flags of interfaces are known on Linux.`,
+);
 
 const INTRO = `# Configuration
 
@@ -12,8 +22,10 @@ const INTRO = `# Configuration
 at once, each with file and line, and for an unknown key with the nearest known name.
 
 Keys have the names of Consul's, and case does not matter. A dot is a block: \`ports.http = 8500\` is written
-\`ports { http = 8500 }\`. Times are durations such as \`"30s"\` or \`"1h15m"\`. Addresses are IPs or the templates
-\`{{ GetPrivateIP }}\`, \`{{ GetPublicIP }}\` and \`{{ GetInterfaceIP "eth0" }}\`.
+\`ports { http = 8500 }\`. Times are durations such as \`"30s"\` or \`"1h15m"\`. \`-ignore-unknown-keys\` turns unknown
+keys into warnings.
+
+${TEMPLATES}
 
 A reload (SIGHUP, \`isthmus reload\`, \`PUT /v1/agent/reload\`) takes over the keys that are marked so; it names the others
 that changed, which need a restart.
@@ -77,4 +89,13 @@ function usedRow(path: string, key: Key<unknown>): string {
     key.doc,
   ];
   return `| ${cells.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |\n`;
+}
+
+/** Lines of at most 120 columns. */
+function wrap(text: string): string {
+  return text.split(' ').reduce((lines, word) => {
+    const last = lines.slice(lines.lastIndexOf('\n') + 1);
+    if (last === '') return word;
+    return last.length + 1 + word.length > 120 ? `${lines}\n${word}` : `${lines} ${word}`;
+  }, '');
 }

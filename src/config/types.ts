@@ -315,6 +315,12 @@ export interface InterfaceAddress {
   readonly address: string;
   readonly family: 4 | 6;
   readonly internal: boolean;
+  /** Length of the network's prefix in bits; absent: the whole address. */
+  readonly prefix?: number;
+  /** Flags of the interface, as Linux has them; absent: up, and loopback for what is internal. */
+  readonly flags?: number;
+  /** The default route leads over the interface. */
+  readonly isDefault?: boolean;
 }
 
 export interface LoadedConfig {
