@@ -93,6 +93,8 @@ describe('watches of the configuration', () => {
           { type: 'checks', state: 'critical', args: writing('checks') },
           { type: 'event', name: 'deploy', args: writing('event') },
           { type: 'agent_service', service_id: 'web', args: writing('agent') },
+          { type: 'key', key: 'a/é ?', args: writing('key') },
+          { type: 'keyprefix', prefix: 'a/', args: writing('prefix') },
           { type: 'connect_roots', args: writing('roots') },
           { type: 'nodes', args: ['sh', '-c', 'echo nobody reads this; exit 3'] },
         ],
@@ -108,6 +110,15 @@ describe('watches of the configuration', () => {
     await waitFor(async () => posted.some((line) => /^[1-9]\d* yes \{.*"web":\[\]/.test(line)), { what: 'a POST' });
     await called('agent', (text) => text.includes('"ID":"web"'));
     await called('roots', (text) => text.includes('ActiveRootID'));
+    await called('key', (text) => text === 'null');
+    await callAgent(agent, 'PUT', '/v1/kv/a/%C3%A9%20%3F', '1');
+    const key = await called('key', (text) => text.includes('"Value":"MQ=="'));
+    expect(Object.keys(key.data as object)).toEqual([
+      ...['Key', 'CreateIndex', 'ModifyIndex', 'LockIndex', 'Flags', 'Value', 'Session'],
+    ]);
+    await called('prefix', (text) => text.includes('"Key":"a/é ?"'));
+    await callAgent(agent, 'DELETE', '/v1/kv/a/?recurse');
+    expect((await called('key', (text) => text === 'null')).index).not.toBe('0');
     await callAgent(agent, 'PUT', '/v1/event/fire/deploy', 'v2');
     await callAgent(agent, 'PUT', '/v1/event/fire/other');
     const deploy = await called('event', (text) => text.includes('deploy'));
@@ -169,6 +180,12 @@ describe('isthmus watch', () => {
       out: '{\n    "consul": []\n}\n',
       err: '',
     });
+    await callAgent(agent, 'PUT', '/v1/kv/imp/a?flags=1', 'x');
+    const key = await isthmus(['watch', http, '-type=key', '-key=imp/a']);
+    expect(key.out.replaceAll(/Index": [1-9]\d*/g, 'Index": 116')).toBe(
+      '{\n    "Key": "imp/a",\n    "CreateIndex": 116,\n    "ModifyIndex": 116,\n    "LockIndex": 0,\n    "Flags": 1,\n' +
+        '    "Value": "eA==",\n    "Session": ""\n}\n',
+    );
     const bogus = await isthmus(['watch', http, '-type=bogus']);
     expect(bogus).toMatchObject({ code: 1, err: 'Unsupported watch type: bogus\n' });
     const none = await isthmus(['watch', http]);

@@ -1,3 +1,4 @@
+import { textOfBytes } from '../../lib/bytes-in-text.ts';
 import { IsthmusError } from '../../lib/errors.ts';
 import { HTTP_STATUS } from '../../model/status.ts';
 import { Query } from './query.ts';
@@ -32,7 +33,9 @@ export function askRoutes(routes: readonly Route[]): Ask {
       for (const { route, pattern, names } of gets) {
         const match = pattern.exec(path);
         if (match === null) continue;
-        const params = Object.fromEntries(names.map((name, at) => [name, decodeURIComponent(match[at + 1] ?? '')]));
+        const text = (part = ''): string =>
+          route.rest === 'bytes' ? textOfBytes(Buffer.from(decodeURIComponent(part))) : decodeURIComponent(part);
+        const params = Object.fromEntries(names.map((name, at) => [name, text(match[at + 1])]));
         return await run(route, requestOf(path, params, queryOf(given), token, signal));
       }
       return { status: 404, index: '', json: undefined, text: `no endpoint at ${path}` };
