@@ -49,12 +49,15 @@ import { replicationStatus } from './commands/replication-status.ts';
 import { rtt } from './commands/rtt.ts';
 import { servicesDeregister } from './commands/services-deregister.ts';
 import { servicesRegister } from './commands/services-register.ts';
+import { snapshotAgent } from './commands/snapshot-agent.ts';
+import { snapshotDecode } from './commands/snapshot-decode.ts';
 import { snapshotInspect } from './commands/snapshot-inspect.ts';
 import { snapshotRestore } from './commands/snapshot-restore.ts';
 import { snapshotSave } from './commands/snapshot-save.ts';
 import { storeMigrate } from './commands/store-migrate.ts';
 import { tlsCaCreate } from './commands/tls-ca-create.ts';
 import { tlsCertCreate } from './commands/tls-cert-create.ts';
+import { troubleshootCommands } from './commands/troubleshoot.ts';
 import { validate } from './commands/validate.ts';
 import { version } from './commands/version.ts';
 import { watch } from './commands/watch.ts';
@@ -113,10 +116,13 @@ export const COMMANDS: readonly Command[] = [
   servicesRegister,
   tlsCaCreate,
   tlsCertCreate,
+  snapshotAgent,
+  snapshotDecode,
   snapshotInspect,
   snapshotRestore,
   snapshotSave,
   storeMigrate,
+  ...troubleshootCommands,
   validate,
   version,
   watch,

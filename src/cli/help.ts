@@ -69,6 +69,7 @@ export const GROUP_ABOUT: Readonly<Record<string, string>> = {
   services: 'Register services with the agent, and deregister them.',
   snapshot: 'Save, restore and inspect copies of the state.',
   store: 'The store of a server.',
+  troubleshoot: 'Find out why something can’t be reached.',
 };
 
 /** The commands and groups directly below `prefix`. */

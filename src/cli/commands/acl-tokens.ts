@@ -1,9 +1,13 @@
 import type { AclApi } from '../../client/acl.ts';
 import { type Command, doing } from '../command.ts';
-import { type FlagSpec, UsageError } from '../flags.ts';
+import { type FlagSpec, Flags, UsageError } from '../flags.ts';
 import { GRANT_FLAGS, grantsOf, META, merged, ROLE_FLAGS, show, tokenText, wholeId } from './acl-common.ts';
 
-const ID: FlagSpec = { name: 'id', kind: 'text', placeholder: 'accessor', about: 'AccessorID, or the start of it.' };
+/** The name of today, and the one before it. */
+const ID: readonly FlagSpec[] = [
+  { name: 'accessor-id', kind: 'text', placeholder: 'accessor', about: 'AccessorID, or the start of it.' },
+  { name: 'id', kind: 'text', placeholder: 'accessor', about: 'The same, as older versions of Consul name it.' },
+];
 const DESCRIPTION: FlagSpec = { name: 'description', kind: 'text', placeholder: 'text', about: 'What it is for.' };
 
 const accessorOf = (id: string, acl: AclApi): Promise<string> =>
@@ -13,7 +17,8 @@ const accessorOf = (id: string, acl: AclApi): Promise<string> =>
     (token) => token.AccessorID,
   );
 
-function required(id: string, text: string): string {
+function required(flags: Flags, text: string): string {
+  const id = flags.text('accessor-id') || flags.text('id');
   if (id === '') throw new UsageError(text);
   return id;
 }
@@ -59,7 +64,7 @@ const create: Command = {
 const read: Command = {
   path: ['acl', 'token', 'read'],
   synopsis: 'Show a token',
-  flags: [ID, { name: 'self', kind: 'bool', about: 'The token that this command itself uses.' }, META],
+  flags: [...ID, { name: 'self', kind: 'bool', about: 'The token that this command itself uses.' }, META],
   api: 'server',
   async run(context) {
     const { acl } = context.client();
@@ -68,7 +73,7 @@ const read: Command = {
       show(context, await doing('Error reading token', acl.tokens.self()), tokenText);
       return 0;
     }
-    const id = required(flags.text('id'), 'Must specify the -id parameter');
+    const id = required(flags, 'Must specify the -id parameter');
     const token = await doing(`Error reading token ${JSON.stringify(id)}`, readToken(id, acl));
     show(context, token, tokenText);
     return 0;
@@ -79,13 +84,31 @@ async function readToken(id: string, acl: AclApi) {
   return acl.tokens.get(await accessorOf(id, acl));
 }
 
+/** What is granted beside what was: the flags of today for each kind of grant. */
+const APPEND_FLAGS: readonly FlagSpec[] = [...GRANT_FLAGS, ...ROLE_FLAGS].map((flag) => ({
+  ...flag,
+  name: `append-${flag.name}`,
+  about: `${flag.about} What was granted before stays.`,
+}));
+
+/** True when grants of this kind are added to those that were there. */
+function appends(flags: Flags, kind: 'policy' | 'role' | 'service-identity' | 'node-identity'): boolean {
+  return APPEND_FLAGS.some(({ name }) => name.startsWith(`append-${kind}`) && flags.has(name));
+}
+
+/** `-append-policy-id x` also as `-policy-id x`. */
+function withAppended(flags: Flags): Flags {
+  return new Flags(flags.given.map(([name, value]) => [name.replace(/^append-/, ''), value] as const));
+}
+
 const update: Command = {
   path: ['acl', 'token', 'update'],
   synopsis: 'Change a token',
-  about: 'Replaces what the token grants; with -merge-…, adds to it.',
+  about: 'Replaces what the token grants; with -append-…, or the older -merge-…, adds to it.',
   flags: [
-    ID,
+    ...ID,
     DESCRIPTION,
+    ...APPEND_FLAGS,
     { name: 'merge-policies', kind: 'bool', about: 'Keep its policies.' },
     { name: 'merge-roles', kind: 'bool', about: 'Keep its roles.' },
     { name: 'merge-service-identities', kind: 'bool', about: 'Keep its service identities.' },
@@ -98,20 +121,25 @@ const update: Command = {
   async run(context) {
     const { acl } = context.client();
     const { flags, json, print } = context;
-    const id = required(flags.text('id'), 'Cannot update a token without specifying the -id parameter');
+    const id = required(flags, 'Cannot update a token without specifying the -id parameter');
     const before = await doing(`Error when retrieving current token`, readToken(id, acl));
-    const given = await grantsOf(flags, acl);
+    const given = await grantsOf(withAppended(flags), acl);
+    const keeps = (merge: string, kind: Parameters<typeof appends>[1]): boolean =>
+      flags.bool(merge) || appends(flags, kind);
     const token = await doing(
       `Failed to update token ${before.AccessorID}`,
       acl.tokens.update(before.AccessorID, {
         Description: flags.has('description') ? flags.text('description') : before.Description,
-        Policies: merged(flags.bool('merge-policies') ? before.Policies : [], given.Policies),
-        Roles: merged(flags.bool('merge-roles') ? before.Roles : [], given.Roles),
+        Policies: merged(keeps('merge-policies', 'policy') ? before.Policies : [], given.Policies),
+        Roles: merged(keeps('merge-roles', 'role') ? before.Roles : [], given.Roles),
         ServiceIdentities: merged(
-          flags.bool('merge-service-identities') ? before.ServiceIdentities : [],
+          keeps('merge-service-identities', 'service-identity') ? before.ServiceIdentities : [],
           given.ServiceIdentities,
         ),
-        NodeIdentities: merged(flags.bool('merge-node-identities') ? before.NodeIdentities : [], given.NodeIdentities),
+        NodeIdentities: merged(
+          keeps('merge-node-identities', 'node-identity') ? before.NodeIdentities : [],
+          given.NodeIdentities,
+        ),
       }),
     );
     if (!json) print('Token updated successfully.');
@@ -123,12 +151,12 @@ const update: Command = {
 const clone: Command = {
   path: ['acl', 'token', 'clone'],
   synopsis: 'Create a token with the grants of another',
-  flags: [ID, DESCRIPTION, META],
+  flags: [...ID, DESCRIPTION, META],
   api: 'server',
   async run(context) {
     const { acl } = context.client();
     const { flags, json, print } = context;
-    const id = required(flags.text('id'), 'Cannot clone a token without specifying the -id parameter');
+    const id = required(flags, 'Cannot clone a token without specifying the -id parameter');
     const accessor = await doing('Error determining token ID', accessorOf(id, acl));
     const token = await doing('Error cloning token', acl.tokens.clone(accessor, flags.text('description')));
     if (!json) print('Token cloned successfully.');
@@ -140,11 +168,11 @@ const clone: Command = {
 const remove: Command = {
   path: ['acl', 'token', 'delete'],
   synopsis: 'Delete a token',
-  flags: [ID],
+  flags: ID,
   api: 'server',
   async run({ client, flags, json, print, printJson }) {
     const { acl } = client();
-    const id = required(flags.text('id'), 'Must specify the -id parameter');
+    const id = required(flags, 'Must specify the -id parameter');
     const accessor = await doing('Error determining token ID', accessorOf(id, acl));
     await doing(`Error deleting token ${JSON.stringify(accessor)}`, acl.tokens.delete(accessor));
     if (json) printJson({ Deleted: accessor });

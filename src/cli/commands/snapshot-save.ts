@@ -64,7 +64,12 @@ async function save(
   }
 }
 
-async function saveForEver(context: CommandContext, folder: string, everyMs: number, keep: number): Promise<number> {
+export async function saveForEver(
+  context: CommandContext,
+  folder: string,
+  everyMs: number,
+  keep: number,
+): Promise<number> {
   const { io, print, complain } = context;
   const signal = io.stopSignal();
   let warned = false;
