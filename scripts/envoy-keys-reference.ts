@@ -1,4 +1,11 @@
-import { BOOTSTRAP_KEYS, KEYS_WITHOUT_EFFECT, PROXY_KEYS, UPSTREAM_KEYS } from '../src/model/proxy-keys.ts';
+import {
+  BOOTSTRAP_KEYS,
+  KEYS_WITHOUT_EFFECT,
+  PROXY_HATCHES,
+  PROXY_KEYS,
+  UPSTREAM_HATCHES,
+  UPSTREAM_KEYS,
+} from '../src/model/proxy-keys.ts';
 
 const INTRO = `# Keys of proxies
 
@@ -9,9 +16,14 @@ in \`proxy-defaults\` (\`Config\`) too, for all proxies; the registration of a p
 as in Consul.
 `;
 
+const HATCHES =
+  "JSON of Envoy's API, with or without `@type`. One that is wrong is named by `isthmus connect envoy -status` and in the agent's log, and does nothing; with one of listeners, denies end no TCP connections by themselves. The built-in sidecar does not look at them.";
+
 const PARTS = [
   ['Of an upstream', 'Running Envoys, and the built-in sidecar where it can, take them over at once.', UPSTREAM_KEYS],
   ['Of a proxy', 'Taken over at once, too.', PROXY_KEYS],
+  ['In place of what Envoys are given', `${HATCHES} Of an upstream:`, UPSTREAM_HATCHES],
+  ['In place of what Envoys are given, of a proxy', 'The same way.', PROXY_HATCHES],
   [
     'Of the bootstrap',
     'Read by `isthmus connect envoy`: a change counts from the next start of the Envoy.',

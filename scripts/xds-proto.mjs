@@ -8,6 +8,7 @@ import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, stat
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { brotliCompressSync } from 'node:zlib';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
 export const XDS_GENERATED = 'src/edge/xds/gen';
@@ -50,6 +51,13 @@ const TYPES = {
   'extensions.transport_sockets.tls.v3': ['Secret', 'UpstreamTlsContext', 'DownstreamTlsContext'],
   'extensions.upstreams.http.v3': ['HttpProtocolOptions'],
 };
+
+/** Folders below `envoy/` with all that users may write as JSON. */
+const API_FOLDERS = ['config', 'extensions', 'type', 'data'];
+/** Older versions of the API, which Envoy does not take any more. */
+const OUTDATED = /\/v[12](alpha\d*)?\/[^/]+\.proto$/;
+/** What they import does not come with the package. */
+const WITHOUT_IMPORTS = ['envoy/config/trace/v3/opencensus.proto', 'envoy/config/trace/v3/trace.proto'];
 
 /** Rules that Envoy itself enforces: nothing of them is needed in messages that are sent. */
 const LEFT_OUT = ['validate.rules', 'validate.required', 'validate.disabled'];
@@ -102,6 +110,9 @@ function generateInto(/** @type {string} */ out, /** @type {(cwd: string, ...arg
       patched(readFileSync(join(deps, 'protoc-gen-validate/validate/validate.proto'), 'utf8')),
     );
     for (const [file, after, line] of NEWER) insert(join(work, 'envoy-api', file), after, line);
+    for (const file of readdirSync(join(work, 'envoy-api'), { recursive: true }).map(String))
+      if (OUTDATED.test(file) || WITHOUT_IMPORTS.includes(file))
+        rmSync(join(work, 'envoy-api', file), { recursive: true });
     const modules = ['envoy-api', 'xds', 'googleapis', 'extra'].map((path) => ({ path }));
     writeFileSync(join(work, 'buf.yaml'), JSON.stringify({ version: 'v2', modules }));
     const plugin = {
@@ -119,9 +130,18 @@ function generateInto(/** @type {string} */ out, /** @type {(cwd: string, ...arg
     );
     const without = LEFT_OUT.flatMap((name) => ['--exclude-type', name]);
     buf(work, 'generate', 'image.binpb', ...types, ...without);
+    const all = API_FOLDERS.flatMap((name) => ['--path', `envoy-api/envoy/${name}`]);
+    buf(work, 'build', ...all, '--exclude-source-info', '--output', 'api.binpb');
+    writeFileSync(join(out, 'api.ts'), apiModule(readFileSync(join(work, 'api.binpb'))));
   } finally {
     rmSync(work, { recursive: true, force: true });
   }
+}
+
+/** What all messages are like, for those that users write as JSON: only read when there are such. */
+function apiModule(/** @type {Buffer} */ descriptors) {
+  const text = brotliCompressSync(descriptors).toString('base64');
+  return `// A google.protobuf.FileDescriptorSet, compressed by Brotli, in base64.\nexport const ENVOY_API =\n  '${text}';\n`;
 }
 
 function insert(/** @type {string} */ file, /** @type {string} */ after, /** @type {string} */ line) {
@@ -145,7 +165,7 @@ function digest() {
   const versions = PACKAGES.map(
     (name) => JSON.parse(readFileSync(join(ROOT, 'node_modules', name, 'package.json'), 'utf8')).version,
   );
-  hash.update(JSON.stringify([versions, TYPES, LEFT_OUT, IGNORE_EMPTY, NEWER]));
+  hash.update(JSON.stringify([versions, API_FOLDERS, TYPES, LEFT_OUT, IGNORE_EMPTY, NEWER]));
   for (const folder of [EXTRA, join(ROOT, XDS_GENERATED)]) {
     const names = readdirSync(folder, { recursive: true }).map(String).sort();
     for (const name of names) {

@@ -6,17 +6,17 @@ it('names what an entry asks for and does not get, in any spelling of the fields
     kind: 'service-defaults',
     name: 'web',
     mode: 'transparent',
-    envoy_extensions: [{ name: 'builtin/lua' }],
+    mutual_tls_mode: 'permissive',
     Expose: [{ Checks: true }],
     UpstreamConfig: { Overrides: [{ Name: 'a' }, { Name: 'b', MeshGateway: { Mode: 'local' } }] },
   });
   expect(asked.map((text) => text.split(' ')[0])).toEqual([
-    'EnvoyExtensions',
     'Expose.Checks',
     'Mode',
+    'MutualTLSMode',
     'UpstreamConfig.Overrides.MeshGateway.Mode',
   ]);
-  expect(asked[0]).toBe('EnvoyExtensions has no effect: no extension is applied to an Envoy yet');
+  expect(asked[2]).toBe('MutualTLSMode has no effect: sidecars stay strict');
 });
 
 it('is silent about what asks for nothing', () => {

@@ -15,10 +15,8 @@ interface Field {
 const NO_GATEWAYS = 'gateways and transparent proxies are not offered yet';
 const NO_LOCALITY = 'nodes have no locality yet';
 const NO_HEADER_LIMIT = 'the limit of Envoy and of the sidecar holds';
-const NO_ESCAPE_HATCH = 'resources of the mesh can not be replaced yet';
 
 const FIELDS: readonly Field[] = [
-  { path: 'EnvoyExtensions', why: 'no extension is applied to an Envoy yet' },
   {
     path: 'Expose.Checks',
     why: 'paths of checks are not exposed by themselves: name them in Expose.Paths',
@@ -31,10 +29,6 @@ const FIELDS: readonly Field[] = [
   { path: 'MeshGateway.Mode', why: NO_GATEWAYS, idle: ['', 'none'] },
   { path: 'UpstreamConfig.Defaults.MeshGateway.Mode', why: NO_GATEWAYS, idle: ['', 'none'] },
   { path: 'UpstreamConfig.Overrides.MeshGateway.Mode', why: NO_GATEWAYS, idle: ['', 'none'] },
-  { path: 'UpstreamConfig.Defaults.EnvoyListenerJSON', why: NO_ESCAPE_HATCH, idle: [''] },
-  { path: 'UpstreamConfig.Defaults.EnvoyClusterJSON', why: NO_ESCAPE_HATCH, idle: [''] },
-  { path: 'UpstreamConfig.Overrides.EnvoyListenerJSON', why: NO_ESCAPE_HATCH, idle: [''] },
-  { path: 'UpstreamConfig.Overrides.EnvoyClusterJSON', why: NO_ESCAPE_HATCH, idle: [''] },
   { path: 'MaxRequestHeadersKB', why: NO_HEADER_LIMIT },
   ...['Defaults', 'Overrides'].flatMap((part) => [
     { path: `UpstreamConfig.${part}.Limits.PassiveHealthCheck`, why: 'give PassiveHealthCheck beside Limits' },

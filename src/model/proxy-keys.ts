@@ -21,7 +21,8 @@ export const BOOTSTRAP_KEYS = {
   envoy_extra_static_clusters_json:
     'Clusters of Envoy, JSON objects with commas between them, beside those of the mesh.',
   envoy_extra_static_listeners_json: 'Listeners of Envoy, the same way.',
-  envoy_tracing_json: "Envoy's `tracing`: the tracer of the whole process.",
+  envoy_tracing_json:
+    "Envoy's `tracing`: the tracer of requests that a caller traces already; `envoy_listener_tracing_json` says more.",
   envoy_bootstrap_json_tpl:
     "The whole bootstrap, as a template with Consul's names: `{{ .ProxyID }}`, `{{ if .Token }}…{{ end }}` and the like.",
 } as const satisfies Keys;
@@ -41,6 +42,15 @@ export const PROXY_KEYS = {
   balance_inbound_connections: '`exact_balance` spreads the connections of other sidecars over the threads of Envoy.',
 } as const satisfies Keys;
 
+/** Of a proxy: Envoy's own JSON in place of what its Envoy is given. */
+export const PROXY_HATCHES = {
+  envoy_public_listener_json:
+    'The listener for other sidecars. Its TLS and the rules of intentions are put into each of its filter chains.',
+  envoy_local_cluster_json: 'The cluster of the application, `local_app`.',
+  envoy_listener_tracing_json:
+    "How requests are traced (`tracing` of Envoy's HTTP connection manager), with the tracer in `provider`.",
+} as const satisfies Keys;
+
 /** Of an upstream. */
 export const UPSTREAM_KEYS = {
   protocol: '`tcp`: connections are carried as they are, whatever the service speaks. Nothing else has an effect.',
@@ -54,17 +64,15 @@ export const UPSTREAM_KEYS = {
     'instances that fail are left out.',
 } as const satisfies Keys;
 
-const NO_ESCAPE_HATCH =
-  'Resources of the mesh can not be replaced; `envoy_extra_static_*_json` add others beside them.';
+/** Of an upstream: Envoy's own JSON in place of what the Envoy is given. */
+export const UPSTREAM_HATCHES = {
+  envoy_listener_json: 'The listener at which the application reaches the upstream.',
+  envoy_cluster_json:
+    'The cluster of the upstream, when it has only one; its name and TLS stay. `EnvoyClusterJSON` of `UpstreamConfig`, too.',
+} as const satisfies Keys;
 
 /** Consul documents them, they are accepted, and they do nothing here: each with the reason. */
 export const KEYS_WITHOUT_EFFECT = {
-  envoy_public_listener_json: NO_ESCAPE_HATCH,
-  envoy_local_cluster_json: NO_ESCAPE_HATCH,
-  envoy_listener_json: NO_ESCAPE_HATCH,
-  envoy_cluster_json: NO_ESCAPE_HATCH,
-  envoy_listener_tracing_json:
-    'Requests are not traced; `envoy_tracing_json` sets the tracer of what is added statically.',
   xds_fetch_timeout_ms: 'Envoy waits for its resources without an end: to start without some would refuse connections.',
   envoy_hcp_metrics_bind_socket_dir: "There is no collector for HashiCorp's cloud here.",
   envoy_telemetry_collector_bind_socket_dir: "There is no collector for HashiCorp's cloud here.",

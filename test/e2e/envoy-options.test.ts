@@ -198,7 +198,7 @@ describe.skipIf(envoy.missing)(envoy.title('isthmus connect envoy'), () => {
           },
         },
       }),
-      envoy_public_listener_json: '{}',
+      xds_fetch_timeout_ms: 5,
       envoy_extra_static_clusters_json: '{"name": "zipkin", "connect_timeout": "1s"}',
     });
     for (const args of [
@@ -208,7 +208,7 @@ describe.skipIf(envoy.missing)(envoy.title('isthmus connect envoy'), () => {
     ]) {
       const { out, err, code } = await run('-sidecar-for', 'all', '-bootstrap', ...args);
       expect(code).toBe(0);
-      expect(err).toContain('Warning: envoy_public_listener_json has no effect');
+      expect(err).toContain('Warning: xds_fetch_timeout_ms has no effect');
       const file = join(agent.dataDir, 'bootstrap.json');
       writeFileSync(file, out);
       const { stdout, stderr } = spawnSync(envoy.path, ['--mode', 'validate', '-c', file], { encoding: 'utf8' });

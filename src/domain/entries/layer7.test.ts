@@ -41,6 +41,10 @@ const router = (http: unknown, destination: unknown = {}) => ({
 const balancer = (LoadBalancer: unknown) => ({ Kind: 'service-resolver', Name: 'web', LoadBalancer });
 const failover = (fields: unknown) => ({ Kind: 'service-resolver', Name: 'web', Failover: { '*': fields } });
 const defaults = (fields: object) => ({ Kind: 'service-defaults', Name: 'web', ...fields });
+const extension = (name: string, Arguments: object) => ({
+  EnvoyExtensions: [{ Name: `builtin/${name}`, Arguments }],
+});
+const lua = (args: object) => extension('lua', args);
 const mesh = (fields: object) => ({ Kind: 'mesh', ...fields });
 const jwt = (fields: object) => ({
   Kind: 'jwt-provider',
@@ -92,6 +96,33 @@ describe('a configuration entry is refused', () => {
     [defaults({ BalanceInboundConnections: 'x' }), 'invalid BalanceInboundConnections "x"'],
     [defaults({ RateLimits: { InstanceLevel: { Routes: [{ RequestsPerSecond: 1 }] } } }), 'exactly one of PathExact'],
     [defaults({ EnvoyExtensions: [{ Name: 'mine' }] }), 'is not a built-in extension'],
+    [defaults({ EnvoyExtensions: [{ Name: 'builtin/aws/lambda' }] }), 'terminating gateway, which is not offered yet'],
+    [defaults(lua({ Script: 'x' })), 'EnvoyExtensions[0].Arguments.ListenerType must be one of inbound, outbound'],
+    [defaults(lua({ Listener: 'inbound', Script: 'x', Other: 1 })), 'Arguments.Other is not known'],
+    [defaults(lua({ Listener: 'inbound', Script: 'x', ProxyType: 'api-gateway' })), 'ProxyType must be one of'],
+    [
+      defaults(extension('ext-authz', { Config: { HttpService: { Target: { URI: '10.0.0.1:80' } } } })),
+      'Target.URI must be localhost:PORT',
+    ],
+    [defaults(extension('ext-authz', { Config: {} })), 'exactly one of GrpcService and HttpService'],
+    [defaults(extension('otel-access-logging', { Config: {} })), 'Config.GrpcService is missing'],
+    [defaults(extension('property-override', {})), 'Patches must have at least one'],
+    [
+      defaults(
+        extension('property-override', {
+          Patches: [
+            { ResourceFilter: { ResourceType: 'cluster', TrafficDirection: 'inbound' }, Op: 'add', Path: '/a' },
+          ],
+        }),
+      ),
+      'Patches[0].Value is missing',
+    ],
+    [
+      defaults(
+        extension('wasm', { Protocol: 'http', ListenerType: 'inbound', PluginConfig: { VmConfig: { Code: {} } } }),
+      ),
+      'Code must have exactly one of Local and Remote',
+    ],
     [defaults({ Destination: { Addresses: ['*.x'], Port: 1 } }), 'Could not validate address'],
     [defaults({ UpstreamConfig: { Defaults: { Name: 'x' } } }), 'upstream defaults: Name must be empty'],
     [defaults({ UpstreamConfig: { Overrides: [{ Name: 'x', EnvoyClusterJSON: '{' }] } }), 'is not valid JSON'],
@@ -141,7 +172,9 @@ describe('a configuration entry', () => {
         Protocol: 'http',
         LocalRequestTimeoutMs: 5,
         RateLimits: { InstanceLevel: { RequestsPerSecond: 5, Routes: [{ PathPrefix: '/a', RequestsPerSecond: 1 }] } },
-        EnvoyExtensions: [{ Name: 'builtin/lua', Arguments: { ProxyType: 'connect-proxy' } }],
+        EnvoyExtensions: [
+          { Name: 'builtin/lua', Arguments: { ProxyType: 'connect-proxy', Listener: 'inbound', Script: 'x' } },
+        ],
         UpstreamConfig: { Overrides: [{ Name: 'api', Protocol: 'grpc', MeshGateway: { Mode: 'local' } }] },
       }),
       router(

@@ -96,11 +96,9 @@ describe('headers of answers', () => {
   it('names what a written entry asks for and does not get', async () => {
     const edge = await start();
     const write = (entry: unknown) => edge.send('PUT', '/v1/config', JSON.stringify(entry));
-    const asked = await write({ Kind: 'service-defaults', Name: 'web', EnvoyExtensions: [{ Name: 'builtin/lua' }] });
+    const asked = await write({ Kind: 'service-defaults', Name: 'web', MutualTLSMode: 'permissive' });
     expect(asked).toMatchObject({ status: 200, body: 'true' });
-    expect(asked.headers['x-isthmus-warning']).toBe(
-      'EnvoyExtensions has no effect: no extension is applied to an Envoy yet',
-    );
+    expect(asked.headers['x-isthmus-warning']).toBe('MutualTLSMode has no effect: sidecars stay strict');
     expect((await write({ Kind: 'service-defaults', Name: 'web' })).headers).not.toHaveProperty('x-isthmus-warning');
   });
 

@@ -202,6 +202,8 @@ export class AdsStream implements CallHandler {
     for await (const snapshot of feed.snapshots) {
       if (this.#status !== undefined) this.#status.service = snapshot.service;
       const set = this.#maker.make(snapshot);
+      for (const { option, why } of this.#status?.without(this.#maker.problems) ?? [])
+        this.#deps.log.warn('an option of a proxy is not carried out', { proxy: feed.proxyId, option, error: why });
       this.#remember(set, snapshot);
       this.#protocol.update(set);
       this.#confirmRoots();

@@ -1,6 +1,7 @@
 import type { Clock } from '../../lib/clock.ts';
 import type { EnvoyRejection, EnvoyStatus } from '../../model/envoy.ts';
 import type { Resource } from './resource.ts';
+import type { Problem } from './resources/problems.ts';
 import type { XdsType } from './types.ts';
 import { XDS_TYPE_INFO } from './types.ts';
 
@@ -8,6 +9,8 @@ import { XDS_TYPE_INFO } from './types.ts';
 const MAX_REASON = 1_000;
 /** Rejections that are kept of one Envoy. */
 const MAX_REJECTED = 100;
+/** Type of what the agent could not carry out itself. */
+const OPTION = 'option';
 
 /** One stream, as it goes. */
 export class StreamStatus {
@@ -16,6 +19,7 @@ export class StreamStatus {
   readonly #about: { readonly address: string; readonly protocol: string; readonly connectedAt: string };
   readonly #types = new Map<XdsType, { sent: number; acknowledgedAt: number }>();
   readonly #rejected = new Map<string, EnvoyRejection>();
+  readonly #problems = new Map<string, EnvoyRejection>();
   service = '';
 
   constructor(clock: Clock, about: { readonly proxyId: string; readonly address: string; readonly protocol: string }) {
@@ -56,6 +60,26 @@ export class StreamStatus {
     return news;
   }
 
+  /** Options that can't be carried out now. @returns those that are new. */
+  without(problems: readonly Problem[]): readonly Problem[] {
+    const kept = problems.slice(0, MAX_REJECTED);
+    const news = kept.filter(({ option, why }) => this.#problems.get(option)?.Error !== why);
+    const before = new Map(this.#problems);
+    this.#problems.clear();
+    for (const { option, why } of kept) {
+      const same = before.get(option);
+      const rejection = {
+        Type: OPTION,
+        Resource: option,
+        Version: '',
+        Error: why.slice(0, MAX_REASON),
+        At: this.#now(),
+      };
+      this.#problems.set(option, same?.Error === rejection.Error ? same : rejection);
+    }
+    return news;
+  }
+
   report(): EnvoyStatus {
     const { address, protocol, connectedAt } = this.#about;
     const types = [...this.#types].map(([type, { sent, acknowledgedAt }]) => [
@@ -69,7 +93,7 @@ export class StreamStatus {
       Protocol: protocol,
       ConnectedAt: connectedAt,
       Types: Object.fromEntries(types),
-      Rejected: [...this.#rejected.values()],
+      Rejected: [...this.#rejected.values(), ...this.#problems.values()],
     };
   }
 

@@ -1,3 +1,4 @@
+import { compileExtension, type ExtensionFields } from '../envoy-extensions/extensions.ts';
 import { rejected } from './kind.ts';
 import { COUNT, type Field, type Fields, FLAG, OPAQUE, TEXT } from './schema.ts';
 
@@ -29,7 +30,7 @@ export interface ProxyFields {
   readonly MutualTLSMode?: string;
   readonly MeshGateway: { readonly Mode?: string };
   readonly Expose?: { readonly Paths?: readonly { readonly Path?: string; readonly Protocol?: string }[] };
-  readonly EnvoyExtensions?: readonly { readonly Name?: string; readonly Arguments?: unknown }[];
+  readonly EnvoyExtensions?: readonly ExtensionFields[];
 }
 
 export const ACCESS_LOGS: Field = {
@@ -53,14 +54,6 @@ export interface AccessLogsFields {
 }
 
 const GATEWAY_MODES = ['', 'none', 'local', 'remote'];
-const EXTENSIONS = new Set([
-  'builtin/lua',
-  'builtin/aws/lambda',
-  'builtin/property-override',
-  'builtin/wasm',
-  'builtin/ext-authz',
-  'builtin/otel-access-logging',
-]);
 
 /** Throws the first rule that is broken. */
 export function validateProxyFields(fields: ProxyFields): void {
@@ -72,11 +65,8 @@ export function validateProxyFields(fields: ProxyFields): void {
       throw rejected(`Expose.Paths[${at}].Path must begin with '/': ${JSON.stringify(Path)}`);
     oneOf(`Expose.Paths[${at}].Protocol`, Protocol, ['', 'http', 'http2']);
   }
-  for (const [at, { Name = '' }] of (fields.EnvoyExtensions ?? []).entries()) {
-    if (Name === '') throw rejected(`invalid EnvoyExtensions[${at}]: Name is required`);
-    if (!EXTENSIONS.has(Name))
-      throw rejected(`invalid EnvoyExtensions[${at}]: Name ${JSON.stringify(Name)} is not a built-in extension`);
-  }
+  for (const [at, extension] of (fields.EnvoyExtensions ?? []).entries())
+    compileExtension(extension, `EnvoyExtensions[${at}]`);
 }
 
 export function validateGatewayMode(mode: string | undefined): void {

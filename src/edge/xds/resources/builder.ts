@@ -1,5 +1,6 @@
 import type { ProxySnapshot } from '../../../agent/proxycfg/snapshot.ts';
 import type { Resource } from '../resource.ts';
+import type { Report } from './problems.ts';
 
 /**
  * Makes some of the resources of a proxy out of its snapshot: a pure function, whose bytes depend on nothing but its
@@ -11,5 +12,5 @@ export interface ResourceBuilder {
    * they are not made again.
    */
   inputs(snapshot: ProxySnapshot): readonly unknown[];
-  build(snapshot: ProxySnapshot): readonly Resource[];
+  build(snapshot: ProxySnapshot, report: Report): readonly Resource[];
 }

@@ -11,10 +11,12 @@ import type { ResourceBuilder } from './builder.ts';
 import { millis, overThisStream, socketAddress } from './common.ts';
 import { connectTimeoutOf, destinationsOf, requestsOf, type UpstreamDestination } from './destinations.ts';
 import { loadAssignment, matchOf, needsNames, provisionalUnlessKnown } from './endpoints.ts';
+import { ownLocalCluster, ownUpstreamCluster } from './escape-hatches.ts';
 import { alpnOf, balancerOptions, protocolOptions } from './http/cluster-options.ts';
 import { identityOf } from './identity.ts';
 import { LOCAL_APP, serviceSni } from './names.ts';
 import { type ClusterInit, CONNECT_TIMEOUT_MS, circuitBreakers, outlierDetection } from './options.ts';
+import type { Report } from './problems.ts';
 import { type TlsOptions, upstreamTls } from './tls.ts';
 
 /** Where connections go: the application behind the sidecar, and each upstream. */
@@ -26,15 +28,15 @@ export const clusters: ResourceBuilder = {
     snapshot.entries.mesh,
     ...snapshot.config.upstreams.flatMap((upstream) => ofUpstream(upstream, snapshot)),
   ],
-  build(snapshot) {
+  build(snapshot, report) {
     const { config, roots } = snapshot;
     const made = new Map<string, Resource>();
-    const local = localApp(config, snapshot.protocol);
+    const local = localApp(config, snapshot.protocol, report);
     if (local !== undefined) made.set(local.name, local);
     for (const upstream of config.upstreams)
       for (const destination of destinationsOf(upstream, snapshot, roots.TrustDomain)) {
         if (made.has(destination.name)) continue;
-        const cluster = upstreamCluster(destination, upstream, snapshot);
+        const cluster = upstreamCluster(destination, upstream, snapshot, report);
         made.set(destination.name, provisionalUnlessKnown(cluster, destination));
       }
     return [...made.values()];
@@ -52,70 +54,69 @@ function ofUpstream(upstream: SidecarUpstream, snapshot: ConnectProxySnapshot): 
   ];
 }
 
-function localApp({ local, config }: SidecarConfig, protocol: string): Resource | undefined {
+function localApp({ local, config }: SidecarConfig, protocol: string, report: Report): Resource | undefined {
   if (local === undefined) return undefined;
   const { connectTimeoutMs: timeout, maxConnections } = localOptions(config);
-  return resource(
-    'cluster',
-    LOCAL_APP,
-    ClusterSchema,
-    create(ClusterSchema, {
-      name: LOCAL_APP,
-      clusterDiscoveryType: { case: 'type', value: Cluster_DiscoveryType.STATIC },
-      connectTimeout: millis(timeout ?? CONNECT_TIMEOUT_MS),
-      loadAssignment: {
-        clusterName: LOCAL_APP,
-        endpoints: [
-          {
-            lbEndpoints: [
-              { hostIdentifier: { case: 'endpoint', value: { address: socketAddress(local.address, local.port) } } },
-            ],
-          },
-        ],
-      },
-      ...(isRequestProtocol(protocol) ? protocolOptions(protocol) : {}),
-      ...circuitBreakers({ maxConnections }),
-    }),
-  );
+  const made = create(ClusterSchema, {
+    name: LOCAL_APP,
+    clusterDiscoveryType: { case: 'type', value: Cluster_DiscoveryType.STATIC },
+    connectTimeout: millis(timeout ?? CONNECT_TIMEOUT_MS),
+    loadAssignment: {
+      clusterName: LOCAL_APP,
+      endpoints: [
+        {
+          lbEndpoints: [
+            { hostIdentifier: { case: 'endpoint', value: { address: socketAddress(local.address, local.port) } } },
+          ],
+        },
+      ],
+    },
+    ...(isRequestProtocol(protocol) ? protocolOptions(protocol) : {}),
+    ...circuitBreakers({ maxConnections }),
+  });
+  return resource('cluster', LOCAL_APP, ClusterSchema, ownLocalCluster(config, made, report));
 }
 
 function upstreamCluster(
   destination: UpstreamDestination,
   upstream: SidecarUpstream,
   snapshot: ConnectProxySnapshot,
+  report: Report,
 ): Resource {
   const { TrustDomain } = snapshot.roots;
   const { name, statName, endpoints, requests } = destination;
   const options = upstreamOptions(upstream.config);
-  return resource(
-    'cluster',
+  const made = create(ClusterSchema, {
     name,
-    ClusterSchema,
-    create(ClusterSchema, {
-      name,
-      altStatName: statName,
-      ...(needsNames(endpoints)
-        ? {
-            clusterDiscoveryType: { case: 'type', value: Cluster_DiscoveryType.STRICT_DNS },
-            loadAssignment: loadAssignment(name, endpoints),
-          }
-        : {
-            clusterDiscoveryType: { case: 'type', value: Cluster_DiscoveryType.EDS },
-            edsClusterConfig: { edsConfig: overThisStream() },
-          }),
-      connectTimeout: millis(connectTimeoutOf(destination, options)),
-      ...verifiedTls(identitiesOf(upstream, snapshot.upstreams.get(upstream.key)), TrustDomain, {
-        alpn: requests === undefined ? [] : alpnOf(requests.protocol),
-        limits: snapshot.entries.mesh.outgoing,
-      }),
-      upstreamConnectionOptions: { tcpKeepalive: {} },
-      ...(requests === undefined
-        ? {}
-        : { ...protocolOptions(requests.protocol), ...balancerOptions(requests.balancer) }),
-      ...circuitBreakers(options),
-      ...outlierDetection(options),
+    altStatName: statName,
+    ...(needsNames(endpoints)
+      ? {
+          clusterDiscoveryType: { case: 'type', value: Cluster_DiscoveryType.STRICT_DNS },
+          loadAssignment: loadAssignment(name, endpoints),
+        }
+      : {
+          clusterDiscoveryType: { case: 'type', value: Cluster_DiscoveryType.EDS },
+          edsClusterConfig: { edsConfig: overThisStream() },
+        }),
+    connectTimeout: millis(connectTimeoutOf(destination, options)),
+    ...verifiedTls(identitiesOf(upstream, snapshot.upstreams.get(upstream.key)), TrustDomain, {
+      alpn: requests === undefined ? [] : alpnOf(requests.protocol),
+      limits: snapshot.entries.mesh.outgoing,
     }),
-  );
+    upstreamConnectionOptions: { tcpKeepalive: {} },
+    ...(requests === undefined ? {} : { ...protocolOptions(requests.protocol), ...balancerOptions(requests.balancer) }),
+    ...circuitBreakers(options),
+    ...outlierDetection(options),
+  });
+  // What replaces it is one cluster: it can't stand for several destinations.
+  const only =
+    requests === undefined || Object.keys(requestsOf(upstream, snapshot)?.table.destinations ?? {}).length === 1;
+  if (!only && typeof upstream.config.envoy_cluster_json === 'string')
+    report({
+      option: `envoy_cluster_json of ${name}`,
+      why: 'is not taken: requests to the upstream go to several places',
+    });
+  return resource('cluster', name, ClusterSchema, only ? ownUpstreamCluster(upstream.config, made, report) : made);
 }
 
 interface Identity {

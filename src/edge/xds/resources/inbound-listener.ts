@@ -8,6 +8,10 @@ import { type Filter, FilterSchema } from '../gen/envoy/config/listener/v3/liste
 import { ListenerSchema } from '../gen/envoy/config/listener/v3/listener_pb.ts';
 import { JwtAuthenticationSchema } from '../gen/envoy/extensions/filters/http/jwt_authn/v3/config_pb.ts';
 import { RBACSchema as RequestRbacSchema } from '../gen/envoy/extensions/filters/http/rbac/v3/rbac_pb.ts';
+import type {
+  HttpConnectionManager_Tracing,
+  HttpFilter,
+} from '../gen/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.ts';
 import { RBACSchema } from '../gen/envoy/extensions/filters/network/rbac/v3/rbac_pb.ts';
 import {
   TcpProxy_ConnectMode as ConnectMode,
@@ -18,8 +22,9 @@ import { filterAccessLogs, listenerAccessLogs } from './access-logs.ts';
 import type { ResourceBuilder } from './builder.ts';
 import { noteCaller, separatesCallers } from './callers.ts';
 import { balance, millis, networkFilter, overThisStream, socketAddress } from './common.ts';
+import { ownPublicListener, tracingOf } from './escape-hatches.ts';
 import { alpnOf } from './http/cluster-options.ts';
-import { connectionManager, discoveredFilter } from './http/connection-manager.ts';
+import { changedManager, connectionManager, discoveredFilter } from './http/connection-manager.ts';
 import { rateLimitFilter } from './http/rate-limits.ts';
 import {
   CALLERS,
@@ -41,14 +46,21 @@ export const inboundListener: ResourceBuilder = {
     snapshot.roots.TrustDomain,
     separatesCallers(snapshot),
   ],
-  build(snapshot) {
+  build(snapshot, report) {
     const { config, protocol, entries, roots } = snapshot;
     const { listen, local } = config;
     if (listen === undefined || local === undefined) return [];
     const { address, port } = listen;
     const requests = isRequestProtocol(protocol);
+    const name = `${PUBLIC_LISTENER}:${address}:${port}`;
+    const transportSocket = downstreamTls(roots.TrustDomain, {
+      alpn: requests ? alpnOf(protocol) : [],
+      limits: entries.mesh.incoming,
+    });
+    const own = ownPublicListener(config.config, name, { transportSocket, guards: guardsOf(requests) }, report);
+    if (own !== undefined) return [resource('listener', own.name, ListenerSchema, own)];
     const listener = create(ListenerSchema, {
-      name: `${PUBLIC_LISTENER}:${address}:${port}`,
+      name,
       address: socketAddress(address, port),
       trafficDirection: TrafficDirection.INBOUND,
       ...balance(localOptions(config.config).balanced),
@@ -56,12 +68,9 @@ export const inboundListener: ResourceBuilder = {
       filterChains: [
         {
           name: 'inbound',
-          transportSocket: downstreamTls(roots.TrustDomain, {
-            alpn: requests ? alpnOf(protocol) : [],
-            limits: entries.mesh.incoming,
-          }),
+          transportSocket,
           filters: requests
-            ? takesRequests(entries.mesh, config.accessLogs)
+            ? takesRequests(entries.mesh, config.accessLogs, tracingOf(config.config, report))
             : takesConnections(config.accessLogs, separatesCallers(snapshot)),
         },
       ],
@@ -78,13 +87,7 @@ const EARLY_BYTES = 65_536;
 /** @param separate on to the listener in which callers are kept apart, not to the application at once. */
 function takesConnections(logs: AccessLogs | undefined, separate: boolean): Filter[] {
   return [
-    create(FilterSchema, {
-      name: NETWORK_RULES,
-      configType: {
-        case: 'configDiscovery',
-        value: { configSource: overThisStream(), typeUrls: [`type.googleapis.com/${RBACSchema.typeName}`] },
-      },
-    }),
+    connectionRules(),
     ...(separate ? [noteCaller()] : []),
     networkFilter(
       'envoy.filters.network.tcp_proxy',
@@ -102,18 +105,53 @@ function takesConnections(logs: AccessLogs | undefined, separate: boolean): Filt
   ];
 }
 
+function connectionRules(): Filter {
+  return create(FilterSchema, {
+    name: NETWORK_RULES,
+    configType: {
+      case: 'configDiscovery',
+      value: { configSource: overThisStream(), typeUrls: [`type.googleapis.com/${RBACSchema.typeName}`] },
+    },
+  });
+}
+
+/** The rules in front of what a user's own listener does. */
+function guardsOf(requests: boolean): (filters: readonly Filter[]) => Filter[] {
+  return (filters) => {
+    if (!requests) return [connectionRules(), ...filters];
+    let guarded = false;
+    const made = filters.map((filter) =>
+      changedManager(filter, (manager) => {
+        guarded = true;
+        manager.httpFilters = [...requestGuards(), ...manager.httpFilters];
+      }),
+    );
+    if (!guarded)
+      throw new Error('has a filter chain without an HTTP connection manager, and the service takes requests');
+    return made;
+  };
+}
+
+function requestGuards(): HttpFilter[] {
+  return [
+    discoveredFilter(REQUEST_TOKENS, JwtAuthenticationSchema.typeName),
+    discoveredFilter(REQUEST_RULES, RequestRbacSchema.typeName),
+  ];
+}
+
 /** Each request is asked about anew: a new deny counts on connections that are open, too. */
-function takesRequests({ sanitizeClientCert, normalisation }: MeshSettings, logs: AccessLogs | undefined): Filter[] {
+function takesRequests(
+  { sanitizeClientCert, normalisation }: MeshSettings,
+  logs: AccessLogs | undefined,
+  tracing: HttpConnectionManager_Tracing | undefined,
+): Filter[] {
   return [
     connectionManager({
       statPrefix: PUBLIC_LISTENER,
       routes: INBOUND_ROUTES,
       logs,
-      filters: [
-        discoveredFilter(REQUEST_TOKENS, JwtAuthenticationSchema.typeName),
-        discoveredFilter(REQUEST_RULES, RequestRbacSchema.typeName),
-        rateLimitFilter(),
-      ],
+      filters: [...requestGuards(), rateLimitFilter()],
+      tracing,
       clientCert: sanitizeClientCert ? 'remove' : 'set',
       normalisation,
     }),

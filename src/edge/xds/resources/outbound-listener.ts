@@ -8,20 +8,24 @@ import type { Address } from '../gen/envoy/config/core/v3/address_pb.ts';
 import { TrafficDirection } from '../gen/envoy/config/core/v3/base_pb.ts';
 import type { Filter } from '../gen/envoy/config/listener/v3/listener_components_pb.ts';
 import { ListenerSchema } from '../gen/envoy/config/listener/v3/listener_pb.ts';
+import type { HttpConnectionManager_Tracing } from '../gen/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.ts';
 import { TcpProxySchema } from '../gen/envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy_pb.ts';
 import { type Resource, resource } from '../resource.ts';
 import { filterAccessLogs, listenerAccessLogs } from './access-logs.ts';
 import type { ResourceBuilder } from './builder.ts';
 import { balance, millis, networkFilter, pipeAddress, socketAddress } from './common.ts';
 import { requestsOf } from './destinations.ts';
+import { ownUpstreamListener, tracingOf } from './escape-hatches.ts';
 import { connectionManager } from './http/connection-manager.ts';
 import { clusterName, routesName } from './names.ts';
+import type { Report } from './problems.ts';
 
 /** Where the application reaches its upstreams: a listener each. */
 export const outboundListeners: ResourceBuilder = {
   inputs: (snapshot) => [
     snapshot.config.upstreams,
     snapshot.config.accessLogs,
+    snapshot.config.config,
     snapshot.roots.TrustDomain,
     snapshot.refused,
     ...snapshot.config.upstreams.flatMap((upstream) => [
@@ -30,15 +34,16 @@ export const outboundListeners: ResourceBuilder = {
       takesRequests(upstream, snapshot),
     ]),
   ],
-  build(snapshot) {
+  build(snapshot, report) {
     const { config, roots } = snapshot;
+    const tracing = tracingOf(config.config, report);
     return config.upstreams.flatMap((upstream) => {
       const address = bindAddress(upstream);
       if (address === undefined) return [];
       const filter = takesRequests(upstream, snapshot)
-        ? requestsTo(upstream, roots.TrustDomain, config.accessLogs)
+        ? requestsTo(upstream, roots.TrustDomain, config.accessLogs, tracing)
         : tcpProxy(upstream, clusterName(upstream, roots.TrustDomain), config.accessLogs);
-      const made = outboundListener(upstream, address, filter, endedFor(upstream, snapshot), config.accessLogs);
+      const made = outboundListener(upstream, address, filter, endedFor(upstream, snapshot), config.accessLogs, report);
       return [isKnown(upstream, snapshot) ? made : { ...made, provisional: true as const }];
     });
   },
@@ -79,10 +84,13 @@ function outboundListener(
   filter: Filter,
   refused: readonly string[],
   logs: AccessLogs | undefined,
+  report: Report,
 ): Resource {
-  const { name, bindAddress, bindPort, bindSocketPath } = upstream;
+  const name = outboundName(upstream);
+  const own = ownUpstreamListener(upstream.config, name, report);
+  if (own !== undefined) return resource('listener', own.name, ListenerSchema, own);
   const listener = create(ListenerSchema, {
-    name: `${name}:${bindSocketPath ?? `${bindAddress}:${bindPort}`}`,
+    name,
     address,
     trafficDirection: TrafficDirection.OUTBOUND,
     ...balance(upstreamOptions(upstream.config).balanced),
@@ -101,12 +109,22 @@ function chainName(refused: readonly string[]): string {
   return refused.length === 0 ? 'upstream' : `upstream without ${refused.join(', ')}`;
 }
 
-function requestsTo(upstream: SidecarUpstream, trustDomain: string, logs: AccessLogs | undefined): Filter {
+export function outboundName({ name, bindAddress, bindPort, bindSocketPath }: SidecarUpstream): string {
+  return `${name}:${bindSocketPath ?? `${bindAddress}:${bindPort}`}`;
+}
+
+function requestsTo(
+  upstream: SidecarUpstream,
+  trustDomain: string,
+  logs: AccessLogs | undefined,
+  tracing: HttpConnectionManager_Tracing | undefined,
+): Filter {
   return connectionManager({
     statPrefix: statPrefix(upstream),
     routes: routesName(upstream, trustDomain),
     logs,
     filters: [],
+    tracing,
     clientCert: 'remove',
   });
 }

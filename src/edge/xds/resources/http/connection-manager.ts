@@ -1,4 +1,4 @@
-import { create, type MessageInitShape } from '@bufbuild/protobuf';
+import { create, fromBinary, type MessageInitShape } from '@bufbuild/protobuf';
 import type { AccessLogs } from '../../../../model/access-logs.ts';
 import type { RequestNormalisation } from '../../../../model/layer7/normalise-request.ts';
 import { HttpProtocolOptions_HeadersWithUnderscoresAction as Underscores } from '../../gen/envoy/config/core/v3/protocol_pb.ts';
@@ -10,6 +10,7 @@ import {
   type HttpConnectionManager,
   HttpConnectionManager_CodecType,
   type HttpConnectionManager_ForwardClientCertDetails,
+  type HttpConnectionManager_Tracing,
   HttpConnectionManagerSchema,
   type HttpFilter,
   HttpFilterSchema,
@@ -27,6 +28,8 @@ export interface RequestsOptions {
   readonly filters: readonly HttpFilter[];
   /** What becomes of `x-forwarded-client-cert`: removed, or set to who called. */
   readonly clientCert: 'remove' | 'set';
+  /** Absent: nothing is traced. */
+  readonly tracing?: HttpConnectionManager_Tracing | undefined;
   /** Absent: requests are taken as they come. */
   readonly normalisation?: RequestNormalisation;
 }
@@ -35,7 +38,7 @@ const MANAGER = 'envoy.filters.network.http_connection_manager';
 
 /** The filter of a listener that takes requests, HTTP/1.1 and HTTP/2 alike. */
 export function connectionManager(options: RequestsOptions): Filter {
-  const { statPrefix, routes, logs, filters, clientCert, normalisation } = options;
+  const { statPrefix, routes, logs, filters, clientCert, tracing, normalisation } = options;
   return networkFilter(
     MANAGER,
     HttpConnectionManagerSchema,
@@ -46,10 +49,22 @@ export function connectionManager(options: RequestsOptions): Filter {
       routeSpecifier: { case: 'rds', value: { routeConfigName: routes, configSource: overThisStream() } },
       httpFilters: [...filters, ROUTER],
       upgradeConfigs: [{ upgradeType: 'websocket' }],
+      ...(tracing === undefined ? {} : { tracing }),
       ...FORWARDED[clientCert],
       ...(normalisation === undefined ? {} : normalised(normalisation)),
     }),
   );
+}
+
+const MANAGER_TYPE = `type.googleapis.com/${HttpConnectionManagerSchema.typeName}`;
+
+/** A filter, changed when it is one that takes requests. */
+export function changedManager(filter: Filter, change: (manager: HttpConnectionManager) => void): Filter {
+  const config = filter.configType.case === 'typedConfig' ? filter.configType.value : undefined;
+  if (config?.typeUrl !== MANAGER_TYPE) return filter;
+  const manager = fromBinary(HttpConnectionManagerSchema, config.value);
+  change(manager);
+  return networkFilter(filter.name, HttpConnectionManagerSchema, manager);
 }
 
 type ManagerInit = Exclude<MessageInitShape<typeof HttpConnectionManagerSchema>, HttpConnectionManager>;

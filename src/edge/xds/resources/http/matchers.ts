@@ -13,7 +13,7 @@ import { escaped, regex } from '../identity.ts';
 
 /** What requests must be like, as Envoy's routes and rules take it. */
 
-function stringMatcher(match: TextMatch): StringMatcher {
+export function stringMatcher(match: TextMatch): StringMatcher {
   const { type, value } = match;
   const ignoreCase = match.ignoreCase === true;
   if (type === 'regex') return byRegex(ignoreCase ? `(?i:${value})` : value);
