@@ -93,6 +93,7 @@ export async function runAgent({ input, describe, host = processHost }: RunAgent
     ...{ core, nodeId, agent, metrics, certificates, reload, stop, clock },
     lines: logging.recent,
     signal: stopping.signal,
+    xdsAddresses: () => xds.addresses,
   });
   const xds = createXds({ ...shared, feeds: parts.proxies, certificates });
   const http = createHttp({

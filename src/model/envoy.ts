@@ -17,7 +17,13 @@ export interface EnvoyStatus {
 export interface EnvoyTypeStatus {
   /** Resources sent in all. */
   readonly Sent: number;
+  /** Of the message that was sent last: made of the versions of its resources. */
+  readonly SentVersion?: string;
+  /** Of the message that was confirmed last. */
+  readonly AcknowledgedVersion?: string;
   readonly AcknowledgedAt?: string;
+  /** The message that was rejected last, also when it was taken over since. */
+  readonly LastRejection?: { readonly Version: string; readonly Error: string; readonly At: string };
 }
 
 export interface EnvoyRejection {

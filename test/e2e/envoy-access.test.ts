@@ -56,6 +56,13 @@ describe('who may follow a proxy by xDS', () => {
     rmSync(folder, { recursive: true });
   });
 
+  it('is told by the agent where', async () => {
+    const { body } = await agent.http('GET', '/v1/agent/self', undefined, { 'x-consul-token': MANAGEMENT });
+    const port = (address: string | undefined): number => Number(address?.split(':').at(-1));
+    const [Plaintext, TLS] = [port(agent.ready.grpc), port(agent.ready.grpc_tls)];
+    expect(JSON.parse(body).xDS).toMatchObject({ Port: TLS, Ports: { Plaintext, TLS } });
+  });
+
   it('nobody without a token, with a wrong one, or with that of another service', async () => {
     const { SecretID } = await token('db');
     for (const secret of [undefined, '22222222-0000-0000-0000-000000000002', SecretID]) {

@@ -2,6 +2,7 @@ import { guardedLeaves } from '../../agent/access/guarded-leaves.ts';
 import { guardedProxies } from '../../agent/access/guarded-proxies.ts';
 import { rightsOf, serviceWriters } from '../../agent/access/rights-of.ts';
 import type { AgentParts, LogLines } from '../../edge/http/agent-parts.ts';
+import type { XdsAddress } from '../../edge/xds/listener.ts';
 import type { Clock } from '../../lib/clock.ts';
 import { IsthmusError } from '../../lib/errors.ts';
 import type { MetricsRegistry } from '../../telemetry/metrics.ts';
@@ -12,6 +13,8 @@ import type { Reload } from '../reload.ts';
 import type { Certificates } from '../security/certificates.ts';
 
 export interface EdgePartsDeps {
+  /** Where Envoys reach this agent, once it serves them. */
+  readonly xdsAddresses: () => readonly XdsAddress[];
   readonly core: Core;
   readonly nodeId: string;
   readonly agent: NodeAgent;
@@ -50,6 +53,7 @@ export function createEdgeParts(deps: EdgePartsDeps): AgentParts {
         counts: agent.local.counts(),
         stats: core.stats(),
         certificates: deps.certificates.expiries(),
+        xds: deps.xdsAddresses(),
       }),
     members: (options) => core.members(options),
     reload: deps.reload.run,

@@ -1,6 +1,7 @@
 import { arch, cpus, platform } from 'node:os';
 import { debugConfig } from '../../config/debug-config.ts';
 import type { LoadedConfig } from '../../config/types.ts';
+import type { XdsAddress } from '../../edge/xds/listener.ts';
 import { ORIGIN_COORDINATE } from '../../model/coordinate.ts';
 import type { Member } from '../../model/member.ts';
 import { NEWEST_OF, SUPPORTED_ENVOYS } from '../../model/supported-envoys.ts';
@@ -15,6 +16,8 @@ export interface SelfFacts {
   readonly counts: { readonly services: number; readonly checks: number; readonly ttls: number };
   readonly stats: Readonly<Record<string, unknown>>;
   readonly certificates: readonly CertificateExpiry[];
+  /** Where Envoys reach it. */
+  readonly xds: readonly XdsAddress[];
 }
 
 /** The peer names processors as Go does. */
@@ -55,7 +58,19 @@ export function agentSelf(facts: SelfFacts): unknown {
       ...tlsStats(facts.certificates),
     },
     Meta: nodeMeta(config),
-    xDS: { SupportedProxies: { envoy: SUPPORTED_ENVOYS.map((minor) => NEWEST_OF[minor]) } },
+    xDS: xdsOf(facts.xds),
+  };
+}
+
+/** As in the peer, -1 is a port that is off; `Port` is that of TLS, else the other one. */
+function xdsOf(addresses: readonly XdsAddress[]): unknown {
+  const port = (name: XdsAddress['name']): number =>
+    addresses.find((each) => each.name === name && each.port > 0)?.port ?? -1;
+  const [plain, tls] = [port('grpc'), port('grpc_tls')];
+  return {
+    SupportedProxies: { envoy: SUPPORTED_ENVOYS.map((minor) => NEWEST_OF[minor]) },
+    Port: tls > 0 ? tls : plain,
+    Ports: { Plaintext: plain, TLS: tls },
   };
 }
 

@@ -228,8 +228,8 @@ export class AdsStream implements CallHandler {
     while (!this.#full && !this.#life.signal.aborted) {
       const response = this.#protocol.next();
       if (response === undefined) return;
-      const { type, count, frame } = response;
-      this.#status.sent(type, count);
+      const { type, count, version, frame } = response;
+      this.#status.sent(type, count, version);
       this.#deps.meters.sent(type, count);
       if (this.#call.send(frame)) continue;
       this.#full = true;

@@ -1,5 +1,5 @@
 import { HEAD_BYTES } from './message-reader.ts';
-import type { Resource } from './resource.ts';
+import { type Resource, versionOf } from './resource.ts';
 import { XDS_TYPE_INFO, type XdsType } from './types.ts';
 
 /**
@@ -13,6 +13,7 @@ export interface EncodedResponse {
   readonly type: XdsType;
   /** Resources in it. */
   readonly count: number;
+  readonly version: string;
   /** With the head of gRPC. */
   readonly frame: Buffer;
 }
@@ -49,7 +50,7 @@ export function encodeDelta({ type, nonce, resources, removed }: DeltaParts): En
   writer.text(4, url);
   writer.text(5, nonce);
   for (const name of removed) writer.text(6, name);
-  return { type, count: resources.length, frame: writer.frame };
+  return { type, count: resources.length, version: versionOf(resources), frame: writer.frame };
 }
 
 /** `DiscoveryResponse`: version_info 1, resources 2, type_url 4, nonce 5. */
@@ -62,7 +63,7 @@ export function encodeWhole({ type, nonce, version, resources }: WholeParts): En
   for (const { body } of resources) writer.any(2, url, body.value);
   writer.text(4, url);
   writer.text(5, nonce);
-  return { type, count: resources.length, frame: writer.frame };
+  return { type, count: resources.length, version, frame: writer.frame };
 }
 
 function deltaResourceSize({ name, version, body }: Resource, url: string): number {

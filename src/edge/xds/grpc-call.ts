@@ -36,17 +36,17 @@ export class GrpcCall {
   /** From now on messages are handed on. */
   open(handler: CallHandler): void {
     this.#handler = handler;
-    const gone = (): void => handler.onGone();
+    const gone = (): void => {
+      // Its unfinished messages went over the bounds of all.
+      if (this.#stream.rstCode === constants.NGHTTP2_ENHANCE_YOUR_CALM)
+        handler.onBroken(new IsthmusError('too_large', 'too much of unfinished messages is held'));
+      else handler.onGone();
+    };
     this.#stream
       .on('data', (piece: Buffer) => this.#onPiece(piece))
       .on('end', gone)
       .on('error', gone)
-      .on('close', () => {
-        // Its unfinished message went over the bounds of all.
-        if (this.#stream.rstCode === constants.NGHTTP2_ENHANCE_YOUR_CALM)
-          handler.onBroken(new IsthmusError('too_large', 'too much of unfinished messages is held'));
-        else handler.onGone();
-      });
+      .on('close', gone);
     this.#stream.respond({ ':status': 200, 'content-type': 'application/grpc' }, { waitForTrailers: true });
   }
 

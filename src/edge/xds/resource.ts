@@ -17,6 +17,16 @@ export interface Resource {
 /** Everything that one Envoy is given, by type and name. */
 export type ResourceSet = Readonly<Record<XdsType, ReadonlyMap<string, Resource>>>;
 
+/** Of a message: follows from the versions of its resources alone; empty without any. */
+export function versionOf(resources: readonly Resource[]): string {
+  const [first] = resources;
+  if (first === undefined) return '';
+  if (resources.length === 1) return first.version;
+  const hash = createHash('sha256');
+  for (const { name, version } of resources) hash.update(`${name}\0${version}\0`);
+  return hash.digest('hex').slice(0, 16);
+}
+
 /** A message in an Any: maps of the message must be in a stable order, as they are written in theirs. */
 export function pack<D extends DescMessage>(schema: D, message: MessageShape<D>): Any {
   return create(AnySchema, {

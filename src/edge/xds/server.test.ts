@@ -130,8 +130,10 @@ describe('incremental xDS', () => {
     expect(feeds.holds).toEqual([['r1']]);
     client.send({ type: 'secret', responseNonce: update.nonce });
     await expect.poll(() => feeds.holds).toEqual([['r1'], ['r1', 'r2']]);
+    const version = update.resources[0]?.version;
+    const SDS = { Sent: 3, SentVersion: version, AcknowledgedVersion: version };
     expect(server.envoys()).toMatchObject([
-      { ProxyID: PROXY, Service: 'web', Protocol: 'delta', Types: { SDS: { Sent: 3 } }, Rejected: [] },
+      { ProxyID: PROXY, Service: 'web', Protocol: 'delta', Types: { SDS }, Rejected: [] },
     ]);
   });
 
@@ -158,7 +160,8 @@ describe('incremental xDS', () => {
     const { feeds, delta, server, warnings } = await start();
     const client = delta();
     client.send({ type: 'listener', node });
-    const { nonce } = await client.next();
+    const { nonce, resources } = await client.next();
+    const rejected = resources[0]?.version;
     const message = 'Error adding/updating listener(s) public_listener:127.0.0.1:21000: no';
     client.send({ type: 'listener', responseNonce: nonce, errorDetail: { code: 13, message } });
     await expect
@@ -169,6 +172,13 @@ describe('incremental xDS', () => {
     const next = await client.next();
     expect(next.resources.map(({ name }) => name)).toEqual(['public_listener:127.0.0.1:21001']);
     expect(next.removedResources).toEqual(['public_listener:127.0.0.1:21000']);
+    const [sent] = next.resources.map(({ version }) => version);
+    expect(server.envoys()[0]?.Types.LDS).toMatchObject({ SentVersion: sent, LastRejection: { Version: rejected } });
+    expect(server.envoys()[0]?.Types.LDS).not.toHaveProperty('AcknowledgedVersion');
+    client.send({ type: 'listener', responseNonce: next.nonce });
+    await expect
+      .poll(() => server.envoys()[0]?.Types.LDS)
+      .toMatchObject({ AcknowledgedVersion: sent, LastRejection: { Version: rejected, Error: message } });
     expect(warnings).toMatchObject([{ proxy: PROXY, type: 'LDS', resource: 'public_listener:127.0.0.1:21000' }]);
   });
 

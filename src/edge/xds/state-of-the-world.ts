@@ -1,9 +1,8 @@
-import { createHash } from 'node:crypto';
 import { type EncodedResponse, encodeWhole } from './encode-response.ts';
 import { type DiscoveryRequest, DiscoveryRequestSchema } from './gen/envoy/service/discovery/v3/discovery_pb.ts';
 import type { XdsLimits } from './limits.ts';
 import { type Answer, decoded, type Received, type XdsProtocol } from './protocol.ts';
-import type { Resource, ResourceSet } from './resource.ts';
+import { type Resource, type ResourceSet, versionOf } from './resource.ts';
 import { type Subscription, Subscriptions, unknownType } from './subscription.ts';
 import { XDS_TYPE_INFO, XDS_TYPES, type XdsType, xdsTypeOf } from './types.ts';
 
@@ -129,10 +128,4 @@ function sameResources(a: ReadonlyMap<string, Resource>, b: ReadonlyMap<string, 
   if (a.size !== b.size) return false;
   for (const [name, { version }] of a) if (b.get(name)?.version !== version) return false;
   return true;
-}
-
-function versionOf(resources: readonly Resource[]): string {
-  const hash = createHash('sha256');
-  for (const { name, version } of resources) hash.update(`${name}\0${version}\0`);
-  return hash.digest('hex').slice(0, 16);
 }

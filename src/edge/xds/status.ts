@@ -1,5 +1,5 @@
 import type { Clock } from '../../lib/clock.ts';
-import type { EnvoyRejection, EnvoyStatus } from '../../model/envoy.ts';
+import type { EnvoyRejection, EnvoyStatus, EnvoyTypeStatus } from '../../model/envoy.ts';
 import type { Resource } from './resource.ts';
 import type { Problem } from './resources/problems.ts';
 import type { XdsType } from './types.ts';
@@ -12,12 +12,21 @@ const MAX_REJECTED = 100;
 /** Type of what the agent could not carry out itself. */
 const OPTION = 'option';
 
+/** One message of a type is under way at a time: what is answered is what was sent last. */
+interface TypeStatus {
+  sent: number;
+  version: string;
+  acknowledged: string | undefined;
+  acknowledgedAt: number;
+  rejection: EnvoyTypeStatus['LastRejection'];
+}
+
 /** One stream, as it goes. */
 export class StreamStatus {
   readonly proxyId: string;
   readonly #clock: Clock;
   readonly #about: { readonly address: string; readonly protocol: string; readonly connectedAt: string };
-  readonly #types = new Map<XdsType, { sent: number; acknowledgedAt: number }>();
+  readonly #types = new Map<XdsType, TypeStatus>();
   readonly #rejected = new Map<string, EnvoyRejection>();
   readonly #problems = new Map<string, EnvoyRejection>();
   service = '';
@@ -29,18 +38,24 @@ export class StreamStatus {
     this.#about = { ...rest, connectedAt: this.#now() };
   }
 
-  sent(type: XdsType, count: number): void {
-    this.#of(type).sent += count;
+  sent(type: XdsType, count: number, version: string): void {
+    const status = this.#of(type);
+    status.sent += count;
+    status.version = version;
   }
 
   accepted(type: XdsType, resources: readonly Resource[]): void {
-    this.#of(type).acknowledgedAt = this.#clock.now();
+    const status = this.#of(type);
+    status.acknowledged = status.version;
+    status.acknowledgedAt = this.#clock.now();
     if (this.#rejected.size === 0) return;
     for (const { name } of resources) this.#rejected.delete(keyOf(type, name));
   }
 
   /** @returns what was rejected now and was not before. */
   rejected(type: XdsType, resources: readonly Resource[], error: string): readonly EnvoyRejection[] {
+    const status = this.#of(type);
+    status.rejection = { Version: status.version, Error: error.slice(0, MAX_REASON), At: this.#now() };
     const named = resources.filter(({ name }) => error.includes(name));
     const news: EnvoyRejection[] = [];
     for (const { name, version } of named.length > 0 ? named : resources) {
@@ -82,10 +97,7 @@ export class StreamStatus {
 
   report(): EnvoyStatus {
     const { address, protocol, connectedAt } = this.#about;
-    const types = [...this.#types].map(([type, { sent, acknowledgedAt }]) => [
-      XDS_TYPE_INFO[type].service,
-      { Sent: sent, ...(acknowledgedAt === 0 ? {} : { AcknowledgedAt: new Date(acknowledgedAt).toISOString() }) },
-    ]);
+    const types = [...this.#types].map(([type, status]) => [XDS_TYPE_INFO[type].service, reportOf(status)]);
     return {
       ProxyID: this.proxyId,
       Service: this.service,
@@ -97,15 +109,28 @@ export class StreamStatus {
     };
   }
 
-  #of(type: XdsType): { sent: number; acknowledgedAt: number } {
-    const known = this.#types.get(type) ?? { sent: 0, acknowledgedAt: 0 };
-    this.#types.set(type, known);
+  #of(type: XdsType): TypeStatus {
+    let known = this.#types.get(type);
+    if (known === undefined) {
+      known = { sent: 0, version: '', acknowledged: undefined, acknowledgedAt: 0, rejection: undefined };
+      this.#types.set(type, known);
+    }
     return known;
   }
 
   #now(): string {
     return new Date(this.#clock.now()).toISOString();
   }
+}
+
+function reportOf({ sent, version, acknowledged, acknowledgedAt, rejection }: TypeStatus): EnvoyTypeStatus {
+  return {
+    Sent: sent,
+    ...(version === '' ? {} : { SentVersion: version }),
+    ...(acknowledged === undefined || acknowledged === '' ? {} : { AcknowledgedVersion: acknowledged }),
+    ...(acknowledgedAt === 0 ? {} : { AcknowledgedAt: new Date(acknowledgedAt).toISOString() }),
+    ...(rejection === undefined ? {} : { LastRejection: rejection }),
+  };
 }
 
 function keyOf(type: XdsType, name: string): string {
