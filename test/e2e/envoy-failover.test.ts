@@ -38,9 +38,15 @@ describe.skipIf(envoy.missing)(envoy.title('failover through Envoys'), () => {
       ConnectTimeout: `${CONNECT_MS}ms`,
       Failover: { '*': { Datacenters: ['dc2'] } },
     });
+    await callAgent(bed.dc1, 'POST', '/v1/query', {
+      Name: 'db-anywhere',
+      Service: { Service: 'db', Connect: true, OnlyPassing: true, Failover: { Datacenters: ['dc2'] } },
+    });
     near = await startEnvoyService(bed.dc1, 'db', { port: await application('near') });
     far = await startEnvoyService(bed.dc2, 'db', { port: await application('far') });
-    web = await startEnvoyService(bed.dc1, 'web', { upstreams: [{ DestinationName: 'db' }] });
+    web = await startEnvoyService(bed.dc1, 'web', {
+      upstreams: [{ DestinationName: 'db' }, { DestinationType: 'prepared_query', DestinationName: 'db-anywhere' }],
+    });
     await waitFor(async () => (await db()) === 'near: hello', { what: 'the way to the near db' });
     // The other datacenter is there as the second priority.
     await waitFor(async () => (await web.envoy.ask('/clusters')).match(/::priority::1$/m) !== null, {
@@ -52,6 +58,24 @@ describe.skipIf(envoy.missing)(envoy.title('failover through Envoys'), () => {
     await bed?.stop();
     await Promise.all(applications.map((each) => each.close()));
     await assertNoneLeft();
+  });
+
+  it('a prepared query leads on while there is no instance here, and back', async () => {
+    const query = (): Promise<string> => ask(web.upstreamPorts['db-anywhere'] ?? 0, 'hello', 10_000);
+    await waitFor(async () => (await query()) === 'near: hello', { what: 'the way by the query' });
+    const maintenance = (enable: boolean): Promise<unknown> =>
+      callAgent(bed.dc1, 'PUT', `/v1/agent/service/maintenance/db-sidecar-proxy?enable=${enable}`);
+    await maintenance(true);
+    const answers: string[] = [];
+    await waitFor(
+      async () => {
+        answers.push(await query()); // none fails meanwhile
+        return answers.at(-1) === 'far: hello';
+      },
+      { what: 'the other datacenter' },
+    );
+    await maintenance(false);
+    await waitFor(async () => (await query()) === 'near: hello', { what: 'the way back' });
   });
 
   it('an instance that is silent fails no connection: each waits for at most one attempt, later ones for none', async () => {

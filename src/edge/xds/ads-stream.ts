@@ -26,7 +26,7 @@ export interface AdsStreamDeps {
 
 const TEN_SECONDS = 10_000;
 /** When it may be that the listeners are open, after they were confirmed, milliseconds. */
-const OPENED_AFTER_MS = [50, 200, 1_000, 3_000];
+const OPENED_AFTER_MS = [50, 200, 1_000, 3_000, 6_000, 12_000];
 /** Versions of the roots that are remembered until they are confirmed. */
 const MAX_ROOTS = 16;
 
