@@ -41,7 +41,10 @@ import { leave } from './commands/leave.ts';
 import { maint } from './commands/maint.ts';
 import { members } from './commands/members.ts';
 import { monitor } from './commands/monitor.ts';
+import { operatorAutopilotCommands } from './commands/operator-autopilot.ts';
+import { operatorRaftCommands } from './commands/operator-raft.ts';
 import { operatorRaftListPeers } from './commands/operator-raft-list-peers.ts';
+import { operatorUsageInstances } from './commands/operator-usage-instances.ts';
 import { queryForecast } from './commands/query-forecast.ts';
 import { reload } from './commands/reload.ts';
 import { replicationAcceptSource } from './commands/replication-accept-source.ts';
@@ -106,7 +109,10 @@ export const COMMANDS: readonly Command[] = [
   maint,
   members,
   monitor,
+  ...operatorAutopilotCommands,
+  ...operatorRaftCommands,
   operatorRaftListPeers,
+  operatorUsageInstances,
   queryForecast,
   reload,
   replicationAcceptSource,
