@@ -113,6 +113,20 @@ const ROWS = [
   ],
   [
     TOKEN,
+    'A check runs a command on the machine of an agent',
+    'by the check, the service, the sidecar and the catalog; as a script, in a container, beside a URL',
+    'test/e2e/checks.test.ts',
+    'are run for nobody without a word of the operator',
+  ],
+  [
+    TOKEN,
+    'A check fetches what only the machine may read',
+    'link-local addresses and a cloud’s metadata, in every spelling, by TCP, TLS, UDP, gRPC and HTTP/2',
+    'src/agent/local/checks/network-probes.test.ts',
+    'connects to no link-local address',
+  ],
+  [
+    TOKEN,
     'A proxy is registered for a service without the right to it',
     'at the agent and in the catalog',
     'test/faults/attacks.test.ts',
