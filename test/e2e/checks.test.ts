@@ -144,6 +144,42 @@ describe('checks of every kind', () => {
     await new Promise<void>((resolve) => udp.close(resolve));
   }, 240_000);
 
+  it('show what Consul shows', async () => {
+    const agent = await start({ config: { enable_script_checks: true }, env: { DOCKER_HOST: '' } });
+    for (const check of [
+      { ID: 'scr', Name: 'scr', Args: ['sh', '-c', 'echo hi; exit 1'], Interval: '1s', Timeout: '1s' },
+      { ID: 'grpc', Name: 'grpc', GRPC: '127.0.0.1:1/svc', GRPCUseTLS: true, Interval: '1s' },
+      { ID: 'dock', Name: 'dock', DockerContainerID: 'abc', Shell: '/bin/sh', Args: ['true'], Interval: '1s' },
+    ])
+      await callAgent(agent, 'PUT', '/v1/agent/check/register', check);
+    // Recorded (operator-and-agent); the words of gRPC are those of the current edition.
+    const common = { Node: 'dc1-s1', Notes: '', ServiceID: '', ServiceName: '', ServiceTags: [], Definition: {} };
+    const refused = 'dial tcp 127.0.0.1:1: connect: connection refused';
+    const socket = '/var/run/docker.sock';
+    const wanted = {
+      scr: { ...common, CheckID: 'scr', Name: 'scr', Status: 'warning', Output: 'hi\n', Type: 'script' },
+      grpc: {
+        ...{ ...common, CheckID: 'grpc', Name: 'grpc', Status: 'critical', Type: 'grpc' },
+        Output: `rpc error: code = Unavailable desc = connection error: desc = "transport: Error while dialing: ${refused}"`,
+      },
+      dock: {
+        ...{ ...common, CheckID: 'dock', Name: 'dock', Status: 'critical', Type: 'docker' },
+        Output:
+          `create exec failed for container abc: Post "http://${encodeURIComponent(socket)}/containers/abc/exec": ` +
+          `dial unix ${socket}: connect: no such file or directory`,
+      },
+    };
+    let last: unknown;
+    await waitFor(
+      async () => {
+        last = await callAgent(agent, 'GET', '/v1/agent/checks');
+        expect(last).toMatchObject(existsSync(socket) ? { scr: wanted.scr, grpc: wanted.grpc } : wanted);
+        return true;
+      },
+      { what: 'the results', timeout: 60_000 },
+    ).catch(() => expect(last).toMatchObject(wanted));
+  }, 120_000);
+
   it('leave no program behind when the agent stops', async () => {
     const pids = join(dir, 'pids');
     const agent = await start({ config: { enable_script_checks: true } });

@@ -117,7 +117,9 @@ describe('a Docker check', () => {
     }
     expect(await prober({ socketPath: join(dir, 'none.sock') })()).toEqual({
       status: 'critical',
-      output: `create exec failed for container web: dial unix ${join(dir, 'none.sock')}: connect: no such file or directory`,
+      output:
+        `create exec failed for container web: Post "http://${encodeURIComponent(join(dir, 'none.sock'))}` +
+        `/containers/web/exec": dial unix ${join(dir, 'none.sock')}: connect: no such file or directory`,
     });
   });
 

@@ -154,12 +154,18 @@ function call(
     const fail = (error: NodeJS.ErrnoException): void => {
       if (signal.aborted) reject(signal.reason);
       else if (error.code === 'ENOENT' || error.code === 'EACCES' || error.code === 'ECONNREFUSED')
-        reject(new Error(`${failed}: dial unix ${probe.socketPath}: connect: ${SOCKET_TEXTS[error.code]}`));
+        reject(new Error(`${failed}: ${sentTo(probe, method, path)}: connect: ${SOCKET_TEXTS[error.code]}`));
       else reject(new Error(`${failed}: ${error.message}`));
     };
     sent.on('error', fail);
     sent.end(text);
   });
+}
+
+/** As Go says it, which operators of Consul know. */
+function sentTo({ socketPath }: DockerProbe, method: string, path: string): string {
+  const verb = method.charAt(0) + method.slice(1).toLowerCase();
+  return `${verb} "http://${encodeURIComponent(socketPath)}${path}": dial unix ${socketPath}`;
 }
 
 const SOCKET_TEXTS: Readonly<Record<string, string>> = {
