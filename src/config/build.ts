@@ -5,6 +5,7 @@ import { caConfigFaults } from '../model/ca-config.ts';
 import { CA_PROVIDERS } from '../model/ca-providers.ts';
 import { AddressError, addressList, advertisedFor, isUnspecified, singleAddress } from './address.ts';
 import { parseServiceTtls } from './dns-values.ts';
+import { type JoinSource, parseJoinSource } from './join-sources.ts';
 import type { AuditSink } from './keys/audit.ts';
 import { placeOf } from './keys/ca-config.ts';
 import type { Values } from './keys/table.ts';
@@ -63,16 +64,13 @@ export function buildConfig(input: BuildInput): RuntimeConfig {
   const named = [...origins.keys()].some((path) => /^(bind|client|advertise|serf|addresses)/.test(path));
   const addresses =
     problems.any && !named ? undefined : problems.attempt(() => resolveAddresses(values, deps.interfaces(), reject));
+  const join = joinTargets(values, 'retry_join', located, problems);
+  const joinWan = joinTargets(values, 'retry_join_wan', located, problems);
   problems.throwIfAny();
   if (addresses === undefined || tls === undefined || storage === undefined)
     throw new IsthmusError('internal', 'a part of the configuration is missing');
   if (ports.https >= 0 && tls.https.certFile === '') {
     warnings.push('"ports.https" needs "cert_file" and "key_file"; the HTTPS listener stays off');
-  }
-  for (const path of ['retry_join', 'retry_join_wan'] as const) {
-    if (values[path].some((address) => address.startsWith('provider='))) {
-      warnings.push(`"${path}" names a cloud provider, which is not supported: use addresses or a DNS name`);
-    }
   }
   return {
     datacenter,
@@ -88,8 +86,10 @@ export function buildConfig(input: BuildInput): RuntimeConfig {
     ports,
     tls,
     joinInvite: values.join_invite,
-    retryJoin: values.retry_join,
-    retryJoinWan: [...values.retry_join_wan, ...values.start_join_wan],
+    retryJoin: join.addresses,
+    joinSources: join.sources,
+    retryJoinWan: [...joinWan.addresses, ...values.start_join_wan],
+    joinSourcesWan: joinWan.sources,
     retryIntervalMs: values.retry_interval,
     retryMax: values.retry_max,
     startJoin: values.start_join,
@@ -124,6 +124,31 @@ export function buildConfig(input: BuildInput): RuntimeConfig {
     bootstrapEntries: values['config_entries.bootstrap'],
     auditSinks: buildAudit(values),
   };
+}
+
+interface JoinTargets {
+  readonly addresses: readonly string[];
+  readonly sources: readonly JoinSource[];
+}
+
+function joinTargets(
+  values: Values,
+  path: 'retry_join' | 'retry_join_wan',
+  located: (path: keyof Values, text: string) => string,
+  problems: Problems,
+): JoinTargets {
+  const addresses: string[] = [];
+  const sources: JoinSource[] = [];
+  for (const text of values[path]) {
+    try {
+      const source = parseJoinSource(text);
+      if (source === undefined) addresses.push(text);
+      else sources.push(source);
+    } catch (error) {
+      problems.add(located(path, `"${path}" ${IsthmusError.from(error).message}`));
+    }
+  }
+  return { addresses, sources };
 }
 
 /** The rules of the provider that is named; one that is not known is a fault of its own. */

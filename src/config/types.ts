@@ -1,4 +1,5 @@
 import type { Definition } from './definition.ts';
+import type { JoinSource } from './join-sources.ts';
 import type { AuditSink } from './keys/audit.ts';
 import type { Values } from './keys/table.ts';
 
@@ -35,6 +36,9 @@ export interface RuntimeConfig {
 
   readonly retryJoin: readonly string[];
   readonly retryJoinWan: readonly string[];
+  /** What `retry_join` names instead of addresses. */
+  readonly joinSources: readonly JoinSource[];
+  readonly joinSourcesWan: readonly JoinSource[];
   readonly retryIntervalMs: number;
   /** 0 tries for ever. */
   readonly retryMax: number;

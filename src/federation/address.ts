@@ -5,7 +5,7 @@ export { formatAddress, isDialable } from '../lib/address.ts';
 export type WanAddress = HostPort;
 
 /** `ports.serf_wan`, when an address names no port. */
-const DEFAULT_WAN_PORT = 8302;
+export const DEFAULT_WAN_PORT = 8302;
 
 /** `host:port` of what an operator wrote for another datacenter. */
 export function parseWanAddress(text: string): string {

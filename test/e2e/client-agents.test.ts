@@ -86,6 +86,11 @@ afterAll(async () => {
   await Promise.all([c1?.stop(), c2?.stop(), ...echoes.map((each) => each.close())]);
 });
 
+/** A program that prints an address, as `exec=` runs it. */
+function printing(address: string | undefined): string {
+  return `exec=${process.execPath} -e 'console.log("${address}")'`;
+}
+
 describe('client agents', () => {
   it('are members, and their services are found from everywhere', async () => {
     expect(await statuses(bed.dc1)).toEqual({ 'dc1-s1': ALIVE, c1: ALIVE, c2: ALIVE });
@@ -190,5 +195,23 @@ describe('client agents', () => {
     await c1.exited;
     expect((await statuses(bed.dc1)).c1).toBe(LEFT);
     expect(await callAgent(bed.dc1, 'GET', '/v1/catalog/node/c1')).toBeNull();
+  });
+});
+
+describe('a client agent whose retry_join names a program', () => {
+  it('finds its servers by it', async () => {
+    const found = await startAgent({
+      name: 'c-found',
+      datacenter: 'dc1',
+      config: { server: false, retry_join: [printing(bed.dc1.ready.serf_lan)], primary_datacenter: 'dc1' },
+    });
+    try {
+      await waitFor(async () => (await statuses(bed.dc1))['c-found'] === ALIVE, { what: 'the member' });
+      expect(found.log()).toContain('servers were found');
+    } finally {
+      await callAgent(found, 'PUT', '/v1/agent/leave');
+      await found.stop();
+    }
+    await waitFor(async () => (await statuses(bed.dc1))['c-found'] !== ALIVE, { what: 'its leave' });
   });
 });

@@ -34,6 +34,8 @@ export class ServerList {
   readonly #deps: ServerListDeps;
   readonly #file: string | undefined;
   readonly #seeds: Set<string>;
+  /** By the source that named them. */
+  readonly #found = new Map<string, readonly string[]>();
   #named: readonly KnownServer[];
 
   constructor(deps: ServerListDeps) {
@@ -53,13 +55,20 @@ export class ServerList {
    */
   candidates(lost = ''): readonly string[] {
     const named = this.#named.map(({ address }) => address);
-    const all = [...new Set([...this.#shuffled(named), ...this.#shuffled([...this.#seeds])])];
+    const all = [
+      ...new Set([...this.#shuffled(named), ...this.#shuffled([...this.#seeds, ...[...this.#found.values()].flat()])]),
+    ];
     return all.includes(lost) ? [...all.filter((address) => address !== lost), lost] : all;
   }
 
   /** Adds what an operator names. */
   add(address: string): void {
     this.#seeds.add(address);
+  }
+
+  /** Takes what a source finds now, in place of what it found before. */
+  find(source: string, addresses: readonly string[]): void {
+    this.#found.set(source, addresses.slice(0, MAX_SERVERS));
   }
 
   /** Takes over the list of a server; returns those that are new in it. */

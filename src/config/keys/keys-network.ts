@@ -85,10 +85,15 @@ export const NETWORK_KEYS = {
     'How many servers the datacenter has. They wait for none, but more than one need a store that they share: `storage.engine = "etcd"`.',
     { flag: 'bootstrap-expect' },
   ),
-  retry_join: used(texts, [], 'Servers of this datacenter, as host or host:port, tried until one answers.', {
-    flag: 'retry-join',
-  }),
-  retry_join_wan: used(texts, [], 'Servers of other datacenters, tried until one answers.', {
+  retry_join: used(
+    texts,
+    [],
+    'Servers of this datacenter, tried until one answers: host or host:port; `exec=PROGRAM ARGS`, which prints them; or `provider=dns name=NAME`, with `port=` and `type=srv`.',
+    {
+      flag: 'retry-join',
+    },
+  ),
+  retry_join_wan: used(texts, [], 'Servers of other datacenters, named as in `retry_join`, tried until one answers.', {
     flag: 'retry-join-wan',
   }),
   retry_interval: used(duration, 30_000, 'Longest wait between two tries of `retry_join`.', {

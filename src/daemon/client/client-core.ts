@@ -21,6 +21,7 @@ import { compileRules, withToken } from '../access/access.ts';
 import { AgentTokens } from '../access/agent-tokens.ts';
 import type { Core } from '../core.ts';
 import { DEFAULT_LAN_PORT, probeLan } from '../edges/join-probe.ts';
+import { createJoinDiscovery } from '../join-discovery-service.ts';
 import { nodeMeta } from '../node/self.ts';
 import { createAgentSecurity } from '../security/agent-security.ts';
 import type { Certificates } from '../security/certificates.ts';
@@ -36,6 +37,9 @@ export interface ClientCoreDeps {
   readonly metrics: Metrics;
   readonly certificates: Certificates;
 }
+
+/** How long the start waits for the first addresses that a program or a name gives, milliseconds. */
+const FIRST_SEARCH_MS = 5_000;
 
 /** The core of a node's agent: a session with one server of its datacenter, whichever that is. */
 export function createClientCore(deps: ClientCoreDeps): Core {
@@ -122,6 +126,16 @@ export function createClientCore(deps: ClientCoreDeps): Core {
       throw new IsthmusError('rejected', joinFailure(target, IsthmusError.from(cause).message), { cause });
     }
   };
+  const discovery = createJoinDiscovery({
+    sources: config.joinSources,
+    defaultPort: DEFAULT_LAN_PORT,
+    use: async (source, addresses) => servers.find(JSON.stringify(source), addresses),
+    needed: () => sessions.current === undefined,
+    startMs: FIRST_SEARCH_MS,
+    retryIntervalMs: config.retryIntervalMs,
+    clock,
+    log,
+  });
   const starting: Service = {
     name: 'joining the datacenter',
     async start(signal) {
@@ -137,7 +151,7 @@ export function createClientCore(deps: ClientCoreDeps): Core {
     callers,
     accessorOf: (token) => (config.acl.enabled ? (callers.peek(token)?.accessor ?? '') : ''),
     addresses: {},
-    services: [certificate, sessions, starting, rights],
+    services: [discovery, certificate, sessions, starting, rights],
     member: () => clientMember(config, nodeId),
     members: async ({ wan, signal, token }) => {
       const options = { signal, ...(token === undefined ? {} : { token }) };

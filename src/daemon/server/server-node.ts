@@ -29,6 +29,7 @@ import { createOtherServers, siblings } from './other-servers.ts';
 import { createRegistration } from './registration.ts';
 import { createReplication } from './replication.ts';
 import { createSnapshots, withSnapshotToken } from './snapshots.ts';
+import { wanDiscovery } from './wan-discovery.ts';
 import { createWanWarning } from './wan-warning.ts';
 
 /** The part of an agent that makes it a server of its datacenter. */
@@ -155,6 +156,7 @@ export async function createServerNode(deps: ServerNodeDeps): Promise<ServerNode
         ? [canonicalNames(domains.entries, log), bootstrapEntries(domains.entries, config.bootstrapEntries)]
         : []),
       federation.service,
+      wanDiscovery(config, federation, clock, log),
       resolver.service,
       ...replication.services,
     ],
@@ -232,7 +234,7 @@ function createNodeResolver(
   });
 }
 
-/** None for what is no address: the configuration has warned of names of cloud providers. */
+/** None for what is no address. */
 function lanAddress(text: string): readonly string[] {
   try {
     return [parseAddress(text, DEFAULT_LAN_PORT)];
