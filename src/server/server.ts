@@ -145,7 +145,7 @@ export class Server implements ServerContract {
     args: WriteArgs<N>,
     options: CallOptions,
   ): Promise<WriteResult<WriteValue<N>>> {
-    const started = this.#deps.clock.now();
+    const started = this.#deps.clock.steady();
     try {
       const result = await this.#route(name, args, options);
       this.#writeCounter.add(1, { name, outcome: 'ok' });
@@ -154,7 +154,7 @@ export class Server implements ServerContract {
       this.#writeCounter.add(1, { name, outcome: IsthmusError.from(error).code });
       throw error;
     } finally {
-      this.#writeSeconds.observe((this.#deps.clock.now() - started) / 1_000, { name });
+      this.#writeSeconds.observe((this.#deps.clock.steady() - started) / 1_000, { name });
     }
   }
 

@@ -67,7 +67,7 @@ export class Refusals {
     this.#counts.set(reason, (this.#counts.get(reason) ?? 0) + 1);
     if (reason === 'hung_up') return; // port scans and TCP checks: counted, not worth a line
     const key = `${direction} ${reason} ${subject}`;
-    const now = clock.now();
+    const now = clock.steady();
     const window = this.#windows.get(key);
     if (window !== undefined && now < window.until) {
       window.suppressed += 1;

@@ -84,6 +84,23 @@ describe('between two built-in sidecars', () => {
     expect(String(await exchange(web.address, 'again'))).toBe('again');
   });
 
+  it('keeps an idle tunnel, and the time of a dial, when the clock is set', async () => {
+    const limits = { pingIntervalMs: 5, tunnelIdleMs: 600_000 };
+    const db = await bench.db(await bench.echo(), { limits });
+    const web = await bench.web([db.address], { limits });
+    await exchange(web.address, 'x');
+    const { tunnels } = web.sidecar.stats().outbound;
+    expect(tunnels).toBeGreaterThan(0);
+    for (const aheadMs of [1_200_000, 0]) {
+      bench.aheadMs = aheadMs;
+      for (let n = 0; n < 20; n += 1) await exchange(web.address, 'x'); // pings go in between
+      expect(web.sidecar.stats().outbound.tunnels).toBe(tunnels);
+      const idle = bench.clock.steady() + 50;
+      while (bench.clock.steady() < idle) await new Promise<void>((resolve) => setImmediate(resolve));
+      expect(web.sidecar.stats().outbound.tunnels).toBe(tunnels);
+    }
+  });
+
   it('does not end a tunnel whose applications reset more than 1,000 connections', async () => {
     const db = await bench.db(await bench.echo());
     const web = await bench.web([db.address]);

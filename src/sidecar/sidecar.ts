@@ -39,7 +39,7 @@ export function createSidecar(deps: SidecarDeps): Sidecar {
     clock,
     onError: (task, error, retryInMs) => {
       // The agent may be away for hours; the same news again and again hides other lines.
-      const now = clock.now();
+      const now = clock.steady();
       if (now < (told.get(task) ?? 0)) return;
       told.set(task, now + REPEAT_MS);
       const retry = retryInMs === undefined ? {} : { retry_in_seconds: Math.round(retryInMs) / 1_000 };

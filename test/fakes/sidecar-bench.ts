@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
-import { systemClock } from '../../src/lib/clock.ts';
+import { createSystemClock } from '../../src/lib/clock.ts';
 import type { SidecarUpdate, SidecarUpstream } from '../../src/model/sidecar.ts';
 import type { SidecarLimits } from '../../src/sidecar/limits.ts';
 import { createSidecar, type Sidecar } from '../../src/sidecar/sidecar.ts';
@@ -43,6 +43,12 @@ export const DB: SidecarUpstream = fakeUpstream('db', 'dc2');
 /** Applications and sidecars on loopback with real certificates; `close` ends all of it. */
 export class SidecarBench {
   readonly ca = new FakeAuthority();
+  /** Added to the time of day of its sidecars, milliseconds. */
+  aheadMs = 0;
+  readonly clock = createSystemClock({
+    wall: () => Date.now() + this.aheadMs,
+    steady: () => performance.now(),
+  });
   readonly #closers: (() => Promise<void>)[] = [];
 
   async close(): Promise<void> {
@@ -83,7 +89,7 @@ export class SidecarBench {
     const log = new LogLines();
     const sidecar = createSidecar({
       source,
-      clock: systemClock,
+      clock: this.clock,
       log: log.logger,
       metrics: noMetrics,
       limits: { drainMs: 20, ...limits },

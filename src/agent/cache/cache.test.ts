@@ -283,6 +283,17 @@ describe('leaf manager', () => {
     expect(leaves.leavesByRoot()).toEqual({});
   });
 
+  it('is in use for as long by a clock that was set, and no longer', async () => {
+    const { clock, leaves, signal } = await start({ idleMs: 40 * HOUR });
+    await leaves.get('web', { signal });
+    await clock.set(30 * HOUR);
+    await clock.advance(20 * HOUR);
+    expect(leaves.leavesByRoot()).toEqual({ r1: 1 }); // by the time of day it was asked for 50 hours ago
+    await clock.set(-50 * HOUR);
+    await clock.advance(LIFE_MS);
+    expect(leaves.leavesByRoot()).toEqual({});
+  });
+
   it('moves all leaves when the root changes, least life left first, in slots', async () => {
     const { clock, server, leaves, signal } = await start({ concurrency: 2 });
     for (const service of ['a', 'b', 'c', 'd', 'e']) {

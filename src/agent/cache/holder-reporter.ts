@@ -59,7 +59,7 @@ export class HolderReporter implements Service {
   readonly #tasks;
   readonly #undo: (() => void)[] = [];
   #reportedRoots = '';
-  #reportedAt = 0;
+  #reportedAt = Number.NEGATIVE_INFINITY;
   #due = false;
   #wake: (() => void) | undefined;
 
@@ -130,14 +130,14 @@ export class HolderReporter implements Service {
       this.#wake = undefined;
       turn.release();
     }
-    const rest = this.#reportedAt + this.#collectMs - clock.now();
+    const rest = this.#reportedAt + this.#collectMs - clock.steady();
     if (this.#due && rest > 0) await sleep(clock, Math.min(rest, this.#collectMs), signal);
   }
 
   async #report(signal: AbortSignal): Promise<void> {
     if (signal.aborted || this.#deps.roots.held.current === undefined) return;
     this.#due = false;
-    this.#reportedAt = this.#deps.clock.now();
+    this.#reportedAt = this.#deps.clock.steady();
     const ids = this.#rootIds();
     const limit = withDeadline(this.#deps.clock, REPORT_DEADLINE_MS, 'reporting the roots held here', signal);
     const { token } = this.#deps;

@@ -148,13 +148,13 @@ export class LeafManager implements Service {
   /** The leaf of a service: the held one, or a new one. With an index it waits for the next one. */
   async get(service: string, options: CachedRead & { readonly token?: string }): Promise<CachedAnswer<LeafCert>> {
     const leaf = this.#leaf(service, options.token);
-    leaf.usedAt = this.#deps.clock.now();
+    leaf.usedAt = this.#deps.clock.steady();
     const cacheHit = this.#isFresh(leaf);
     if (!cacheHit) await this.#obtain(leaf, options.signal);
     const version = await leaf.held.wait(options);
     if (version === undefined) throw new IsthmusError('unavailable', 'the certificate was not issued in time');
-    leaf.usedAt = this.#deps.clock.now();
-    return { ...version, cacheHit, ageMs: this.#deps.clock.now() - leaf.fetchedAt };
+    leaf.usedAt = this.#deps.clock.steady();
+    return { ...version, cacheHit, ageMs: this.#deps.clock.steady() - leaf.fetchedAt };
   }
 
   /** The leaf of a service, then every later one. Failures to issue are retried until `signal` aborts. */
@@ -166,21 +166,21 @@ export class LeafManager implements Service {
       for await (const { value } of leaf.held.follow(signal)) yield value;
     } finally {
       keep();
-      leaf.usedAt = this.#deps.clock.now();
+      leaf.usedAt = this.#deps.clock.steady();
     }
   }
 
   /** For somebody who waits. A slot that the authority gives is waited for when it is near enough. */
   async #obtain(leaf: Leaf, signal: AbortSignal): Promise<void> {
     const { clock } = this.#deps;
-    const until = clock.now() + SIGN_DEADLINE_MS;
+    const until = clock.steady() + SIGN_DEADLINE_MS;
     while (!this.#isFresh(leaf)) {
       try {
         await abortable(this.#issue(leaf, leaf.held.current === undefined ? 'new' : 'renewal'), signal);
         return;
       } catch (error) {
         const slotMs = slotOf(error);
-        if (slotMs === undefined || clock.now() + slotMs > until) throw error;
+        if (slotMs === undefined || clock.steady() + slotMs > until) throw error;
         await sleep(clock, slotMs, signal);
       }
     }
@@ -209,7 +209,7 @@ export class LeafManager implements Service {
       rootId: '',
       life: undefined,
       fetchedAt: 0,
-      usedAt: this.#deps.clock.now(),
+      usedAt: this.#deps.clock.steady(),
       renewAt: Number.POSITIVE_INFINITY,
       timer: undefined,
       issuing: undefined,
@@ -263,7 +263,7 @@ export class LeafManager implements Service {
   #onDue(leaf: Leaf): void {
     const { clock } = this.#deps;
     if (this.#leaves.get(leaf.service) !== leaf) return;
-    if (leaf.held.followers === 0 && clock.now() - leaf.usedAt >= this.#idleMs) {
+    if (leaf.held.followers === 0 && clock.steady() - leaf.usedAt >= this.#idleMs) {
       leaf.timer?.cancel();
       this.#leaves.delete(leaf.service);
       this.#changed();
@@ -361,7 +361,7 @@ export class LeafManager implements Service {
     const life = { from: Date.parse(issued.ValidAfter), to: Date.parse(issued.ValidBefore) };
     leaf.life = life;
     leaf.rootId = issued.RootID;
-    leaf.fetchedAt = now;
+    leaf.fetchedAt = clock.steady();
     this.#counts[reason] += 1;
     this.#issued.add(1, { reason });
     const { RootID: _root, CertPEM, SerialNumber, ...rest } = issued;

@@ -63,7 +63,7 @@ export class CheckRunners {
     if (type === undefined) return;
     const { registry, clock, discardOutput } = this.#deps;
     const report: ReportResult = ({ status, output }) =>
-      registry.updateCheck(id, status, discardOutput ? '' : output, clock.now());
+      registry.updateCheck(id, status, discardOutput ? '' : output, clock.steady());
     switch (checkKind(type)) {
       case 'ttl':
         this.#startTtl(check, type.TTL ?? 0, ttlLeftMs, report);

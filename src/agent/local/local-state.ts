@@ -288,7 +288,7 @@ export function createLocalState(deps: LocalStateDeps, options: LocalStateOption
         throw new IsthmusError('rejected', `CheckID ${JSON.stringify(id)} does not have associated TTL`);
       const limit = check.type.OutputMaxSize || maxOutput;
       const text = options.discardCheckOutput === true ? '' : truncateOutput(output, limit);
-      registry.updateCheck(id, status, text, clock.now());
+      registry.updateCheck(id, status, text, clock.steady());
       ttl.heard(text);
       const expires = clock.now() + (check.type.TTL ?? 0);
       tasks.run('save TTL', () => files.saveTtl({ id, status, output: text, expires }));

@@ -18,7 +18,7 @@ export async function reapCritical({ registry, clock, log, remove }: ReaperDeps)
   for (const { form, type, criticalSince } of registry.checks()) {
     const after = type?.DeregisterCriticalServiceAfter ?? 0;
     if (after <= 0 || criticalSince === undefined || form.ServiceID === '') continue;
-    if (clock.now() - criticalSince <= Math.max(after, MIN_REAP_AFTER_MS)) continue;
+    if (clock.steady() - criticalSince <= Math.max(after, MIN_REAP_AFTER_MS)) continue;
     log.info('service removed because it was critical for too long', { service: form.ServiceID, check: form.CheckID });
     await remove(form.ServiceID);
   }

@@ -77,7 +77,7 @@ export class Registrations {
     const { CheckID: id } = check.form;
     const known = registry.check(id);
     const ttl = known === undefined ? this.#ttls.get(id) : undefined;
-    const ttlLeft = ttl === undefined ? 0 : ttl.expires - clock.now();
+    const ttlLeft = ttl === undefined ? 0 : Math.min(ttl.expires - clock.now(), check.type?.TTL ?? 0);
     const restored = ttl !== undefined && ttlLeft > 0;
     const form: CheckForm = {
       ...check.form,
@@ -90,7 +90,7 @@ export class Registrations {
     const local: LocalCheck = {
       ...given,
       form,
-      ...(form.Status === 'critical' ? { criticalSince: since ?? clock.now() } : {}),
+      ...(form.Status === 'critical' ? { criticalSince: since ?? clock.steady() } : {}),
       ...(unproven ? { unproven } : {}),
     };
     if (!isDeepStrictEqual(known, local)) registry.putCheck(local);

@@ -196,7 +196,7 @@ export class CatalogSync {
     for (const { form, unproven } of registry.checks()) {
       const row = known.get(form.CheckID);
       if (unproven !== true || row === undefined || row.ServiceID !== form.ServiceID) continue;
-      registry.updateCheck(form.CheckID, row.Status, row.Output, clock.now());
+      registry.updateCheck(form.CheckID, row.Status, row.Output, clock.steady());
       const now = registry.check(form.CheckID);
       if (now !== undefined && sameCheck(now.form, row, false)) this.#checks.delete(form.CheckID);
     }

@@ -93,7 +93,7 @@ export class Callers {
     const key = keyOf(peer);
     const known = this.#known.get(key);
     const keep = this.#followed ? KEEP_MS : KEEP_UNFOLLOWED_MS;
-    if (known?.generation === this.#generation && this.#deps.clock.now() - known.at < keep) return known;
+    if (known?.generation === this.#generation && this.#deps.clock.steady() - known.at < keep) return known;
     let asking = this.#asking.get(key);
     if (asking === undefined) {
       asking = this.#ask(peer)
@@ -121,7 +121,7 @@ export class Callers {
     const { Authorized, Reason } = answer.value;
     // What is older than the newest change is not kept for the next connection.
     const current = answer.index >= this.#changedAt ? generation : generation - 1;
-    const known = { allowed: Authorized, reason: Reason, generation: current, at: clock.now() };
+    const known = { allowed: Authorized, reason: Reason, generation: current, at: clock.steady() };
     const key = keyOf(peer);
     this.#known.delete(key);
     const [oldest] = this.#known.size >= MAX_KNOWN ? this.#known.keys() : [];
@@ -139,10 +139,10 @@ export class Callers {
     const index = this.#changedAt;
     const generation = this.#generation;
     tasks.run('authorize open connections again', async (signal) => {
-      const end = clock.now() + CATCH_UP_MS;
+      const end = clock.steady() + CATCH_UP_MS;
       while (generation === this.#generation) {
         const indexes = await Promise.all(this.#openPeers().map((peer) => this.#check(peer)));
-        if (indexes.every((one) => one >= index) || clock.now() >= end) return;
+        if (indexes.every((one) => one >= index) || clock.steady() >= end) return;
         await sleep(clock, CATCH_UP_PAUSE_MS, signal);
       }
     });

@@ -80,7 +80,7 @@ export class NativeUpstream implements Upstream {
     const limit = withDeadline(clock, dialTimeoutMs, `dialling ${this.#name}`, signal, this.#tasks.signal);
     try {
       while (!this.#known && this.#problem === undefined) await this.#changed.next(limit.signal);
-      return await this.#reach(limit.signal, clock.now() + dialTimeoutMs);
+      return await this.#reach(limit.signal, clock.steady() + dialTimeoutMs);
     } catch (error) {
       throw this.#failure(IsthmusError.from(error));
     } finally {
@@ -107,7 +107,7 @@ export class NativeUpstream implements Upstream {
     for (;;) {
       throwIfAborted(signal);
       const maxTries = this.#balancer.maxTries(DEFAULT_LIMITS.maxAttempts);
-      const candidate = tried.size < maxTries ? this.#balancer.pick(clock.now(), tried) : undefined;
+      const candidate = tried.size < maxTries ? this.#balancer.pick(clock.steady(), tried) : undefined;
       if (candidate === undefined) {
         // The next answer of a query may be another datacenter's instances.
         if (this.#options.query === undefined || last === undefined) break;
@@ -117,7 +117,7 @@ export class NativeUpstream implements Upstream {
       tried.add(candidate.instance);
       const own = this.#options.connectTimeoutMs ?? candidate.connectTimeoutMs ?? DEFAULT_LIMITS.connectTimeoutMs;
       try {
-        return await candidate.instance.connect(Math.max(1, Math.min(own, end - clock.now())));
+        return await candidate.instance.connect(Math.max(1, Math.min(own, end - clock.steady())));
       } catch (error) {
         if (!(error instanceof DialError)) throw error; // the own certificate, or an intention
         last = error;
@@ -130,7 +130,7 @@ export class NativeUpstream implements Upstream {
     const { clock, dialer, callees, open } = this.#deps;
     const { protocols = [] } = this.#options;
     const held = new Map<string, NativeInstance>();
-    this.#balancer.set(endpoints, clock.now(), (endpoint) => {
+    this.#balancer.set(endpoints, clock.steady(), (endpoint) => {
       const key = `${endpoint.datacenter}/${endpoint.service}/${endpoint.address}:${endpoint.port}`;
       const instance =
         held.get(key) ??

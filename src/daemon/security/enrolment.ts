@@ -49,14 +49,14 @@ export async function useInvitation(
   const { options, csr, clock, log } = joiner;
   const request = { op: 'join', secret, datacenter: options.datacenter, node: options.node, csr } as const;
   const backoff = new Backoff({ baseMs: 200, maxMs: 5_000 });
-  const end = clock.now() + JOIN_MS;
+  const end = clock.steady() + JOIN_MS;
   for (;;) {
     try {
       return await firstAnswer(addresses, (address) =>
         enrolWithFingerprint({ address, datacenter, domain }, fingerprint, request, clock),
       );
     } catch (error) {
-      if (!hasCode(error, 'unavailable', 'deadline') || clock.now() >= end) throw error;
+      if (!hasCode(error, 'unavailable', 'deadline') || clock.steady() >= end) throw error;
       log.warn('could not join yet', { error: error.message });
     }
     await sleep(clock, backoff.next(), signal);

@@ -331,6 +331,29 @@ describe('a secondary', () => {
     expect((await acl.tokenResolver.resolve('s1', signal)).rights.everything).toBe(true);
   });
 
+  it('asks again for what it keeps after its time, whatever the clock was set to', async () => {
+    let asked = 0;
+    const primary: PrimaryTokens = {
+      async self(secret) {
+        asked += 1;
+        return { token: { ...remote, SecretID: secret }, revision: 1 };
+      },
+      linksArrived: async () => undefined,
+    };
+    const { acl, clock } = await start({ datacenter: 'dc2', primary });
+    const age = async () => (await acl.tokenResolver.resolve('s1', signal)).ageMs ?? 0;
+    await age();
+    for (const by of [86_400_000, -172_800_000]) {
+      await clock.set(by);
+      await clock.advance(10_000);
+      expect(await age()).toBeLessThan(30_000);
+    }
+    expect(asked).toBe(1);
+    await clock.advance(11_000);
+    await age();
+    expect(asked).toBe(2);
+  });
+
   it.each([
     ['extend-cache', true, false],
     ['async-cache', true, false],

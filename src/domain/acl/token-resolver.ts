@@ -121,8 +121,7 @@ export class TokenResolver {
     if (primary === undefined) throw aclNotFound();
     const kept = this.#fetched.get(secret);
     if (kept !== undefined && !isExpired(kept.token, clock.now())) {
-      const ageMs = clock.now() - kept.at;
-      const fresh = ageMs >= 0 && ageMs < ttlMs; // a clock that was set back makes nothing young
+      const fresh = clock.steady() - kept.at < ttlMs;
       if (!fresh && downPolicy === 'async-cache') void this.#ask(primary, secret).catch(() => undefined); // the next one sees it
       if (fresh || downPolicy === 'async-cache') return this.#kept(kept);
     }
@@ -167,7 +166,7 @@ export class TokenResolver {
     try {
       const { token, revision } = await primary.self(secret, limit.signal);
       this.#fetched.delete(secret);
-      this.#fetched.set(secret, { token, at: clock.now() });
+      this.#fetched.set(secret, { token, at: clock.steady() });
       if (this.#fetched.size > MAX_FETCHED) this.#fetched.delete(this.#fetched.keys().next().value as string);
       await primary.linksArrived(revision, limit.signal);
       return { ...this.#resolved(token), token };
@@ -187,7 +186,7 @@ export class TokenResolver {
   }
 
   #kept({ token, at }: Fetched): Resolved {
-    return { ...this.#resolved(token), token, ageMs: this.#deps.clock.now() - at };
+    return { ...this.#resolved(token), token, ageMs: this.#deps.clock.steady() - at };
   }
 
   #resolved(token: AclGrants & { readonly AccessorID: string }): Resolved {

@@ -48,7 +48,7 @@ export class SignatureLimiter {
   /** @param perSecond 0: no limit. Throws `rate_limited` with `details.retryAfterMs`. */
   take(perSecond: number, applicant: Applicant): void {
     if (perSecond === 0) return;
-    const now = this.#clock.now();
+    const now = this.#clock.steady();
     this.#forget(now);
     let place = this.#byId.get(applicant.id);
     if (place !== undefined && place.expires !== applicant.expires) {
@@ -72,7 +72,7 @@ export class SignatureLimiter {
     throw new IsthmusError(
       'rate_limited',
       `the CA signs ${perSecond} certificates each second: your slot is in ${formatDuration(retryAfterMs)}, ` +
-        `at ${new Date(now + retryAfterMs).toISOString()}`,
+        `at ${new Date(this.#clock.now() + retryAfterMs).toISOString()}`,
       { details: { retryAfterMs } },
     );
   }
@@ -91,12 +91,6 @@ export class SignatureLimiter {
   }
 
   #forget(now: number): void {
-    if ((this.#granted.at(-1) ?? now) > now) {
-      // The clock was set back: what was granted lies ahead, and would count for as long as it was wrong.
-      this.#granted = [];
-      this.#line.length = 0;
-      this.#byId.clear();
-    }
     let old = 0;
     while (old < this.#granted.length && (this.#granted[old] as number) <= now - SECOND) old += 1;
     if (old > 0) this.#granted = this.#granted.slice(old);

@@ -307,14 +307,14 @@ export class SecondaryManager {
     let earliest = 0;
     for (;;) {
       await this.#report.wait(clock, rotating ? REPORT_AGAIN_MS : undefined, signal);
-      const rest = earliest - clock.now();
+      const rest = earliest - clock.steady();
       if (rest > 0) await sleep(clock, Math.min(rest, REPORT_GAP_MS), signal);
       const wasRotating = rotating;
       rotating = tables.roots.size > 1;
       if (!this.#linked || !(rotating || wasRotating || this.#sent === undefined)) continue;
       const report = inventory.aggregate();
       if (this.#sent !== undefined && sameReport(this.#sent, report)) continue;
-      earliest = clock.now() + REPORT_GAP_MS;
+      earliest = clock.steady() + REPORT_GAP_MS;
       try {
         await primary.report(report, signal);
         this.#sent = report;

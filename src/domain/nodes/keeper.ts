@@ -42,7 +42,7 @@ const EVALUATE_AFTER_MS = 1_000;
 export function keepNodes(deps: NodeKeeperDeps, options: NodeKeeperOptions, tasks: TaskGroup): void {
   const { nodes, store, catalog, clock, log } = deps;
   const { members, nodeSessions } = nodes.tables;
-  const evaluateFrom = clock.now() + options.graceMs;
+  const evaluateFrom = clock.steady() + options.graceMs;
 
   const evaluate = async (node: string): Promise<void> => {
     if (nodeSessions.get(memberKey(node)) !== undefined || nodes.member(node)?.Status !== 'alive') return;
@@ -63,7 +63,8 @@ export function keepNodes(deps: NodeKeeperDeps, options: NodeKeeperOptions, task
   const nextPause = (): number => {
     const now = clock.now();
     let next = now + Math.min(SWEEP_MS, options.reconnectTimeoutMs);
-    if (now < evaluateFrom) next = Math.min(next, evaluateFrom);
+    const grace = evaluateFrom - clock.steady();
+    if (grace > 0) next = Math.min(next, now + grace);
     for (const { value } of members.list()) next = Math.min(next, dueAt(value));
     return Math.max(SHORTEST_MS, next - now);
   };
@@ -74,14 +75,14 @@ export function keepNodes(deps: NodeKeeperDeps, options: NodeKeeperOptions, task
       if (dueAt(value) <= now) {
         await nodes.forget(value.Node);
         log.info('node removed', { node: value.Node, status: value.Status });
-      } else if (now >= evaluateFrom) await evaluate(value.Node);
+      } else if (clock.steady() >= evaluateFrom) await evaluate(value.Node);
     }
   };
 
   const end = deps.onCommit(({ changes }) => {
     for (const { table, before, after } of changes) {
       if (table !== nodeSessions.spec.name || before === undefined || after !== undefined) continue;
-      if (clock.now() < evaluateFrom) continue; // the sweep looks at all of them then
+      if (clock.steady() < evaluateFrom) continue; // the sweep looks at all of them then
       const { Node } = before.value as NodeSessionRow;
       tasks.run(`evaluate ${Node}`, async (signal) => {
         await sleep(clock, EVALUATE_AFTER_MS, signal);

@@ -10,7 +10,7 @@ import { type DeltaClient, deltaClient, wholeClient } from '../../../test/fakes/
 import type { ProxyFeeds } from '../../agent/proxycfg/proxy-configs.ts';
 import type { ProxyRequest } from '../../agent/proxycfg/request.ts';
 import type { ProxySnapshot } from '../../agent/proxycfg/snapshot.ts';
-import { systemClock } from '../../lib/clock.ts';
+import { type Clock, createSystemClock, systemClock } from '../../lib/clock.ts';
 import { IsthmusError } from '../../lib/errors.ts';
 import { Failure } from '../../lib/failure.ts';
 import { AsyncQueue } from '../../lib/queue.ts';
@@ -62,14 +62,14 @@ class FakeFeeds implements ProxyFeeds {
   }
 }
 
-async function start(limits: Partial<XdsLimits> = {}) {
+async function start(limits: Partial<XdsLimits> = {}, clock: Clock = systemClock) {
   const feeds = new FakeFeeds();
   const warnings: LogFields[] = [];
   const server: XdsServer = createXdsServer(
     {
       feeds,
       failure: new Failure(),
-      clock: systemClock,
+      clock,
       log: { ...noLog, warn: (message, fields = {}) => warnings.push({ message, ...fields }) },
       meters: createXdsMeters(noMetrics, () => 0),
     },
@@ -281,6 +281,21 @@ describe('who is served', () => {
     const silent = delta();
     expect(await silent.ended).toMatchObject({ code: status.DEADLINE_EXCEEDED });
     expect(feeds.followed).toBe(0);
+  });
+
+  it('counts messages within ten seconds also while the clock is set again and again', async () => {
+    let aheadMs = 0;
+    const clock = createSystemClock({ wall: () => Date.now() + aheadMs, steady: () => performance.now() });
+    const { delta, server } = await start({ messagesPerTenSeconds: 50 }, clock);
+    const loud = delta();
+    await adopt(loud, 4);
+    expect(server.envoys()).toHaveLength(1);
+    for (let at = 0; at < 51; at += 1) {
+      aheadMs += at % 2 === 0 ? 60_000 : -120_000;
+      loud.send({ type: 'listener', node, responseNonce: 'x' });
+      await new Promise<void>((resolve) => setImmediate(resolve));
+    }
+    expect(await loud.ended).toMatchObject({ code: status.RESOURCE_EXHAUSTED });
   });
 
   it('refuses more names, messages and streams than one may have, and serves the others on', async () => {

@@ -149,7 +149,7 @@ class Listener implements RpcListener {
         identify,
         tasks: this.#calls,
         log,
-        now: () => clock.now(),
+        steady: () => clock.steady(),
         calls,
         watchBytes: metrics.counter({
           name: 'isthmus_rpc_watch_bytes_total',

@@ -56,7 +56,7 @@ export interface ServerMethodsDeps {
   /** Runs streams; stopping it ends them. */
   readonly tasks: TaskGroup;
   readonly log: Logger;
-  readonly now: () => number;
+  readonly steady: () => number;
   /** Labels: method, code ('ok' or the error's). */
   readonly calls: Counter;
   /** Label: method. Only calls that don't block. */
@@ -117,7 +117,7 @@ export function createServerMethods(deps: ServerMethodsDeps): UntypedServiceImpl
     return (call: ServerUnaryCall<I, O>, reply: sendUnaryData<O>): void => {
       tasks.run(method, async (stopping) => {
         const linked = cancelledWith(call, stopping);
-        const started = deps.now();
+        const started = deps.steady();
         try {
           const value = await abortable(answer(call.request, linked.signal, callerOf(call)), linked.signal);
           count(method, undefined);
@@ -128,7 +128,7 @@ export function createServerMethods(deps: ServerMethodsDeps): UntypedServiceImpl
           if (!call.cancelled) reply(null, fail(error));
         } finally {
           linked.release();
-          if (!blocks(call.request)) deps.seconds.observe((deps.now() - started) / 1_000, { method });
+          if (!blocks(call.request)) deps.seconds.observe((deps.steady() - started) / 1_000, { method });
         }
       });
     };

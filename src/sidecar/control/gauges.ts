@@ -28,7 +28,7 @@ export function stateGauges(clock: Clock, of: Gauged): SidecarGauges {
       set(of.inboundTunnels.size, { direction: 'inbound' });
       set(of.instances().tunnels, { direction: 'outbound' });
     },
-    leftOut: (set) => set(of.instances().leftOut(clock.now())),
+    leftOut: (set) => set(of.instances().leftOut(clock.steady())),
     leafExpiry: (set) => left(set, ({ leafNotAfter }) => leafNotAfter),
     rootExpiry: (set) => left(set, ({ roots }) => Math.min(...roots.map(({ notAfter }) => notAfter))),
   };

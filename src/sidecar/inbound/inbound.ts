@@ -123,7 +123,7 @@ export class Inbound {
       return;
     }
     const key = addressOf(raw);
-    const accepted: Accepted = { raw, slot, startedAt: clock.now(), trust: trust() };
+    const accepted: Accepted = { raw, slot, startedAt: clock.steady(), trust: trust() };
     this.#pending.set(key, accepted);
     raw.once('close', () => {
       slot.release();
@@ -159,7 +159,7 @@ export class Inbound {
       resetSocket(accepted.raw);
       return;
     }
-    meters.handshake.observe((clock.now() - accepted.startedAt) / 1_000, { direction: 'inbound' });
+    meters.handshake.observe((clock.steady() - accepted.startedAt) / 1_000, { direction: 'inbound' });
     if (tls.alpnProtocol === TUNNEL_PROTOCOL) this.#tunnel(tls, accepted.raw, peer);
     else this.#plain(tls, accepted.raw, peer);
   }

@@ -27,15 +27,15 @@ export class KeySource {
   constructor(deps: KeySourceDeps) {
     this.#deps = deps;
     const { keys, clock } = deps;
-    if (keys.type === 'inline') this.#current = { get: keySet(keys.keySet), at: clock.now() };
+    if (keys.type === 'inline') this.#current = { get: keySet(keys.keySet), at: clock.steady() };
   }
 
   /** Rejects when there never were any. @param stale a token names a key that is not among the present ones */
   async get(stale: boolean): Promise<JWTVerifyGetKey> {
     const { keys, clock } = this.#deps;
-    if (keys.type === 'file') this.#current ??= { get: keySet(await readFile(keys.path, 'utf8')), at: clock.now() };
+    if (keys.type === 'file') this.#current ??= { get: keySet(await readFile(keys.path, 'utf8')), at: clock.steady() };
     if (keys.type === 'remote') {
-      const age = clock.now() - (this.#current?.at ?? Number.NEGATIVE_INFINITY);
+      const age = clock.steady() - (this.#current?.at ?? Number.NEGATIVE_INFINITY);
       if (age >= keys.cacheMs || (stale && age >= REFRESH_MS)) await this.#refresh(keys);
     }
     if (this.#current === undefined) throw new IsthmusError('unavailable', 'there are no keys to verify tokens with');
@@ -55,7 +55,7 @@ export class KeySource {
     for (let attempt = 0; attempt <= keys.retries; attempt += 1) {
       try {
         const text = await download(keys, clock);
-        this.#current = { get: keySet(text), at: clock.now() };
+        this.#current = { get: keySet(text), at: clock.steady() };
         return;
       } catch (error) {
         failure = error;
@@ -63,7 +63,7 @@ export class KeySource {
     }
     if (this.#current === undefined) throw failure;
     // The keys of before go on; the next attempt is made when a key is missing, or after a while.
-    this.#current = { get: this.#current.get, at: clock.now() - keys.cacheMs + Math.min(REFRESH_MS, keys.cacheMs) };
+    this.#current = { get: this.#current.get, at: clock.steady() - keys.cacheMs + Math.min(REFRESH_MS, keys.cacheMs) };
   }
 }
 

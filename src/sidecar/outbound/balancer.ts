@@ -5,9 +5,9 @@ import type { Chooser } from './chooser.ts';
 export interface Balanced {
   /** Connections open or being opened. */
   readonly load: number;
-  /** Left out until then. */
+  /** Left out until then. Here and below, times are those of the steady clock. */
   readonly ejectedUntil: number;
-  /** When it was last taken back; 0 when it was never left out. */
+  /** When it was last taken back; before all times when it was never left out. */
   readonly recoveredAt: number;
   /** Tries soon whether it can be reached again, if it could not. */
   recheck(): void;
@@ -258,6 +258,6 @@ class Target<I extends Balanced> {
   #recoveredAt(now: number): number {
     const up = this.candidates.filter(({ instance }) => instance.ejectedUntil <= now);
     const first = Math.min(...up.map(({ instance }) => instance.recoveredAt));
-    return Number.isFinite(first) ? first : now;
+    return up.length === 0 ? now : first;
   }
 }

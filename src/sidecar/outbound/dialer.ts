@@ -80,7 +80,7 @@ export class Dialer {
   /** Throws {@link DialError}. */
   async dial(endpoint: SidecarEndpoint, options: DialOptions): Promise<Dialled> {
     const { clock, meters } = this.#deps;
-    const startedAt = clock.now();
+    const startedAt = clock.steady();
     const { socket: raw, connected } = connectTcp({
       address: endpoint.address,
       port: endpoint.port,
@@ -93,9 +93,9 @@ export class Dialer {
     } catch (error) {
       throw new DialError('unreachable', IsthmusError.from(error).message, { retry: true, cause: error });
     }
-    const left = Math.max(1, options.timeoutMs - (clock.now() - startedAt));
+    const left = Math.max(1, options.timeoutMs - (clock.steady() - startedAt));
     const dialled = await this.#handshake(raw, endpoint, left, options.protocols);
-    meters.handshake.observe((clock.now() - startedAt) / 1_000, { direction: 'outbound' });
+    meters.handshake.observe((clock.steady() - startedAt) / 1_000, { direction: 'outbound' });
     return dialled;
   }
 

@@ -29,7 +29,7 @@ export class HeldBalancer {
     const { clock, instances } = this.#deps;
     const before = this.#balancer.instances();
     const held: Instance[] = [];
-    this.#balancer.set(endpoints, clock.now(), (endpoint) => {
+    this.#balancer.set(endpoints, clock.steady(), (endpoint) => {
       const instance = instances.hold(endpoint, this.#protocols);
       held.push(instance);
       return instance;
@@ -49,7 +49,7 @@ export class HeldBalancer {
   }
 
   pick(tried: ReadonlySet<Instance>, hash?: number): Candidate<Instance> | undefined {
-    return this.#balancer.pick(this.#deps.clock.now(), tried, hash);
+    return this.#balancer.pick(this.#deps.clock.steady(), tried, hash);
   }
 
   maxTries(ofOne: number): number {

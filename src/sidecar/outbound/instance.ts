@@ -103,9 +103,9 @@ export class Instance {
   /** A connection to the application of the instance. Throws {@link DialError}. */
   async connect(withinMs: number): Promise<Far> {
     const { clock } = this.#deps;
-    const end = clock.now() + withinMs;
+    const end = clock.steady() + withinMs;
     for (let made = 0; ; ) {
-      const timeoutMs = end - clock.now();
+      const timeoutMs = end - clock.steady();
       if (timeoutMs <= 0) throw new DialError('unreachable', `not reached within ${withinMs} ms`, { retry: true });
       if (this.#mode === 'plain' || this.#mode === 'bare') return await this.#connectPlain(timeoutMs);
       const tunnel = this.#pick();

@@ -18,6 +18,9 @@ export function toleranceOf({ maxFailures, intervalMs }: PassiveHealthCheck): To
   return { maxFailures: maxFailures ?? 1, intervalMs: intervalMs ?? Number.POSITIVE_INFINITY };
 }
 
+/** Before all times: what did not happen. */
+const NEVER = Number.NEGATIVE_INFINITY;
+
 const NO_TOLERANCE: Tolerance = { maxFailures: 1, intervalMs: Number.POSITIVE_INFINITY };
 
 export interface OutlierDeps {
@@ -49,22 +52,22 @@ export class Outlier {
   #strikes = 0;
   #lastFailure = Number.NEGATIVE_INFINITY;
   #ejections = 0;
-  #retryAt = 0;
+  #retryAt = NEVER;
   /** Being reached again; the timer is for the next attempt, absent while one is under way. */
   #away: { timer: Timer | undefined } | undefined;
-  #recoveredAt = 0;
+  #recoveredAt = NEVER;
   #closed = false;
 
   constructor(deps: OutlierDeps) {
     this.#deps = deps;
   }
 
-  /** Left out until then: in the past when it is not. While it is being reached again, always in the future. */
+  /** Left out until then, by the steady clock: in the past when it is not. While it is being reached again, always in the future. */
   get ejectedUntil(): number {
-    return this.#away === undefined ? this.#retryAt : Math.max(this.#retryAt, this.#deps.clock.now() + 1);
+    return this.#away === undefined ? this.#retryAt : Math.max(this.#retryAt, this.#deps.clock.steady() + 1);
   }
 
-  /** When it was last taken back; 0 when it was never left out. */
+  /** When it was last taken back, by the steady clock; {@link NEVER} left out: before all times. */
   get recoveredAt(): number {
     return Math.max(this.#recoveredAt, this.#retryAt);
   }
@@ -72,16 +75,16 @@ export class Outlier {
   succeeded(): void {
     if (this.#strikes === 0 && this.#ejections === 0) return;
     const wasOut = this.#ejections > 0;
-    if (wasOut) this.#recoveredAt = this.#deps.clock.now();
+    if (wasOut) this.#recoveredAt = this.#deps.clock.steady();
     this.#strikes = 0;
     this.#ejections = 0;
-    this.#retryAt = 0;
+    this.#retryAt = NEVER;
     this.#endProbing();
     if (wasOut) this.#deps.onChange(undefined);
   }
 
   failed(reason: RefusalReason, { maxFailures, intervalMs }: Tolerance = NO_TOLERANCE): void {
-    const now = this.#deps.clock.now();
+    const now = this.#deps.clock.steady();
     if (this.ejectedUntil > now) return; // begun before it was left out, or tried for want of another
     this.#strikes = now - this.#lastFailure > intervalMs ? 1 : this.#strikes + 1;
     this.#lastFailure = now;
@@ -112,7 +115,8 @@ export class Outlier {
 
   #probeLater(): void {
     const { clock } = this.#deps;
-    if (this.#away !== undefined) this.#away.timer = clock.after(this.#retryAt - clock.now(), () => this.#probeNow());
+    if (this.#away !== undefined)
+      this.#away.timer = clock.after(this.#retryAt - clock.steady(), () => this.#probeNow());
   }
 
   #probeNow(): void {
@@ -131,7 +135,7 @@ export class Outlier {
         this.succeeded();
         return;
       }
-      this.#eject(clock.now());
+      this.#eject(clock.steady());
       this.#probeLater();
     });
   }

@@ -74,7 +74,7 @@ export class Tunnel {
     this.leafNotAfter = own.leafNotAfter;
     this.#dialled = dialled;
     this.#deps = deps;
-    this.#idleSince = deps.clock.now();
+    this.#idleSince = deps.clock.steady();
     this.#session = connect(`https://${TUNNEL_PROTOCOL}`, {
       createConnection: () => dialled.tls,
       settings: TUNNEL_SETTINGS,
@@ -168,7 +168,7 @@ export class Tunnel {
       });
       stream.once('close', () => {
         this.#streams -= 1;
-        if (this.#streams === 0) this.#idleSince = this.#deps.clock.now();
+        if (this.#streams === 0) this.#idleSince = this.#deps.clock.steady();
         if (settled) return;
         settle();
         reject(new StreamUntouched());
@@ -202,7 +202,7 @@ export class Tunnel {
       this.abort(); // it waits for the other side to end, which may be gone without a word
       return;
     }
-    if (this.#streams === 0 && clock.now() - this.#idleSince >= limits.tunnelIdleMs) this.retire();
+    if (this.#streams === 0 && clock.steady() - this.#idleSince >= limits.tunnelIdleMs) this.retire();
     this.#timer = clock.after(limits.pingTimeoutMs, () => this.abort());
     if (this.#session.destroyed) return;
     this.#session.ping(() => {

@@ -96,7 +96,7 @@ export class Upstream {
       this.#requests.accept(socket, socket.remoteAddress ?? '');
       return;
     }
-    const startedAt = this.#deps.clock.now();
+    const startedAt = this.#deps.clock.steady();
     this.#reach(socket).then(
       ({ far, instance }) => this.#join(socket, far, instance, startedAt),
       (error: unknown) => this.#give(socket, error),
@@ -151,7 +151,7 @@ export class Upstream {
     };
     open.add(connection);
     meters.opened.add(1, { direction: 'outbound' });
-    meters.connect.observe((clock.now() - startedAt) / 1_000);
+    meters.connect.observe((clock.steady() - startedAt) / 1_000);
     pump(near, far, {
       clock,
       idleTimeoutMs: limits.idleTimeoutMs,

@@ -60,7 +60,7 @@ export class Restore {
   /** Sets the mark that keeps a second restore out. */
   async #begin(): Promise<void> {
     this.#lease = (await this.#leases.grant(MARK_TTL_MS)).id;
-    this.#keptAt = this.#clock.now();
+    this.#keptAt = this.#clock.steady();
     const { staging } = this.#current.layout;
     const request = create(TxnRequestSchema, {
       compare: [modEquals(staging, 0)],
@@ -163,8 +163,8 @@ export class Restore {
   }
 
   async #keep(): Promise<void> {
-    if (this.#clock.now() - this.#keptAt < MARK_KEEP_MS) return;
-    this.#keptAt = this.#clock.now();
+    if (this.#clock.steady() - this.#keptAt < MARK_KEEP_MS) return;
+    this.#keptAt = this.#clock.steady();
     try {
       await this.#leases.keep(this.#lease);
     } catch (error) {
