@@ -53,8 +53,15 @@ export async function fuzz(target: FuzzTarget): Promise<void> {
     if (cpuMs > MAX_CPU_MS) throw new Error(`${describe(input)} (seed ${random.seed}) took ${cpuMs} ms`);
   }
   await target.flush?.();
-  if (warm !== undefined) expect(collectGarbage() - warm, 'growth of the heap').toBeLessThan(MAX_GROWTH);
-  if (seconds > 0) console.log(`${target.name}: ${count} inputs, seed ${random.seed}`);
+  if (warm !== undefined) {
+    const grown = collectGarbage() - warm;
+    const mb = (bytes: number): string => `${(bytes / 2 ** 20).toFixed(1)} MB`;
+    console.log(
+      `${target.name}: ${count} inputs in ${seconds} s, seed ${random.seed}; heap ${mb(warm)} at half time, ` +
+        `${mb(warm + grown)} at the end; resident ${mb(process.memoryUsage().rss)}`,
+    );
+    expect(grown, 'growth of the heap').toBeLessThan(MAX_GROWTH);
+  }
 }
 
 function isDefect(thrown: unknown): boolean {

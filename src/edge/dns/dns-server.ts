@@ -14,6 +14,7 @@ import {
   type Request,
   readRequest,
   replySize,
+  withCookie,
   writeReply,
 } from './packet.ts';
 import type { Recursors } from './recursors.ts';
@@ -229,8 +230,10 @@ class DnsService implements DnsServer {
         return writeReply(request, { rcode: RCODE.refused, authoritative: false, answers: [] }, options);
       }
       this.#count(transport, 'recursed');
-      const answer = await recursors.ask(message, transport, this.#tasks.signal);
-      if (answer === undefined) return writeReply(request, SERVER_FAILURE, options);
+      const asked = request.cookie === undefined ? message : withCookie(message);
+      const given = await recursors.ask(asked, transport, this.#tasks.signal);
+      if (given === undefined) return writeReply(request, SERVER_FAILURE, options);
+      const answer = withCookie(given, options.cookie);
       return answer.length <= replySize(request.ednsSize, options) ? answer : writeReply(request, TRUNCATED, options);
     } catch (error) {
       return this.#failure(error, request, options);

@@ -2,7 +2,8 @@ import packet, { type Answer } from 'dns-packet';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { question } from '../../../test/fakes/dns.ts';
-import { addressBytes, encodeMessage } from './encode.ts';
+import { addressBytes } from '../../lib/address.ts';
+import { encodeMessage } from './encode.ts';
 import { v6Text } from './names.ts';
 import type { DnsRecord } from './types.ts';
 

@@ -1,4 +1,4 @@
-import { isIPv4 } from 'node:net';
+import { addressBytes } from '../../lib/address.ts';
 import { IsthmusError } from '../../lib/errors.ts';
 import type { DnsRecord } from './types.ts';
 
@@ -228,21 +228,4 @@ function writeV4(address: string, into: Buffer, at: number): number {
   }
   into[to] = value;
   return to + 1;
-}
-
-/** The 4 or 16 bytes of a literal address. */
-export function addressBytes(address: string): Buffer {
-  if (isIPv4(address)) return Buffer.from(address.split('.').map(Number));
-  let text = address.split('%')[0] as string;
-  const tail = /:(\d+\.\d+\.\d+\.\d+)$/.exec(text)?.[1];
-  if (tail !== undefined) {
-    const [a, b, c, d] = tail.split('.').map(Number) as [number, number, number, number];
-    text = `${text.slice(0, -tail.length)}${((a << 8) | b).toString(16)}:${((c << 8) | d).toString(16)}`;
-  }
-  const [head = '', rear] = text.split('::') as [string, string | undefined];
-  const groups = (part: string): number[] => (part === '' ? [] : part.split(':').map((g) => Number.parseInt(g, 16)));
-  const first = groups(head);
-  const last = rear === undefined ? [] : groups(rear);
-  const all = [...first, ...new Array<number>(Math.max(0, 8 - first.length - last.length)).fill(0), ...last];
-  return Buffer.from(all.flatMap((group) => [group >> 8, group & 0xff]));
 }

@@ -44,6 +44,11 @@ const MAX_LABEL = 63;
 /** Fewest bytes of a record with its address. */
 const MIN_RECORD: Readonly<Record<string, number>> = { SRV: 48, AAAA: 28 };
 const MIN_ANY_RECORD = 13;
+/** Type, class, time to live and length of a record, after its name. */
+const RECORD_HEAD = 10;
+const TYPE_AND_CLASS = 4;
+const OPT = 41;
+const OPTION_HEAD = 4;
 const FLAG_RESPONSE = 0x8000;
 const FLAG_AUTHORITATIVE = 0x0400;
 const FLAG_TRUNCATED = 0x0200;
@@ -106,6 +111,58 @@ export function writeQuestion(name: string, type: string): Buffer {
     flags: FLAG_RECURSION_DESIRED,
     questions: [{ name, type: (type === 'ANY' ? 'A' : type) as packet.RecordType }],
   });
+}
+
+/**
+ * A message whose OPT record has this COOKIE option, or none: a cookie is between two sides, and goes no further (RFC
+ * 7873, 5). As it was when it has no OPT record.
+ */
+export function withCookie(message: Buffer, cookie?: Buffer): Buffer {
+  const opt = optOf(message);
+  if (opt === undefined) return message;
+  const options: Buffer[] = [];
+  for (let at = opt.data; at + OPTION_HEAD <= opt.end; ) {
+    const end = at + OPTION_HEAD + message.readUInt16BE(at + 2);
+    if (end > opt.end) return message;
+    if (message.readUInt16BE(at) !== COOKIE) options.push(message.subarray(at, end));
+    at = end;
+  }
+  if (cookie !== undefined) {
+    const head = Buffer.alloc(OPTION_HEAD);
+    head.writeUInt16BE(COOKIE, 0);
+    head.writeUInt16BE(cookie.length, 2);
+    options.push(head, cookie);
+  }
+  const data = Buffer.concat(options);
+  const length = Buffer.alloc(2);
+  length.writeUInt16BE(data.length, 0);
+  return Buffer.concat([message.subarray(0, opt.data - 2), length, data, message.subarray(opt.end)]);
+}
+
+/** Where the options of a message's OPT record begin and end. */
+function optOf(message: Buffer): { readonly data: number; readonly end: number } | undefined {
+  const afterName = (from: number): number => {
+    let at = from;
+    for (let length = message[at] ?? 0; length !== 0; length = message[at] ?? 0) {
+      if (length > MAX_LABEL) return at + 2; // a pointer ends a name
+      at += length + 1;
+    }
+    return at + 1;
+  };
+  if (message.length < HEADER) return undefined;
+  let at = HEADER;
+  for (let left = message.readUInt16BE(4); left > 0; left -= 1) at = afterName(at) + TYPE_AND_CLASS;
+  const records = message.readUInt16BE(6) + message.readUInt16BE(8) + message.readUInt16BE(10);
+  for (let left = records; left > 0; left -= 1) {
+    const head = afterName(at);
+    const data = head + RECORD_HEAD;
+    if (data > message.length) return undefined;
+    const end = data + message.readUInt16BE(data - 2);
+    if (end > message.length) return undefined;
+    if (message.readUInt16BE(head) === OPT) return { data, end };
+    at = end;
+  }
+  return undefined;
 }
 
 /** Whether an answer that may have come from anywhere says that it is not whole. */

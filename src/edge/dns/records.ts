@@ -1,8 +1,9 @@
 import { isIP, isIPv4 } from 'node:net';
+import { addressBytes } from '../../lib/address.ts';
 import { type Family, nodeAddress, serviceAt } from '../../model/address.ts';
 import type { CatalogNode } from '../../model/catalog.ts';
 import type { QueryInstance } from '../../model/prepared-query.ts';
-import { addressBytes, isEncodable } from './encode.ts';
+import { isEncodable } from './encode.ts';
 import type { DnsRecord } from './types.ts';
 
 /** How records are written for one question. */

@@ -1,5 +1,6 @@
 import { createSocket, type Socket } from 'node:dgram';
 import { once } from 'node:events';
+import packet from 'dns-packet';
 import { afterEach, describe, expect, it } from 'vitest';
 import { DnsBed, edns, question, read, tcp, udp } from '../../../test/fakes/dns.ts';
 import { systemClock } from '../../lib/clock.ts';
@@ -45,6 +46,39 @@ describe('recursors', () => {
     const [overTcp] = await tcp(near.port, question('example.com', 'A'));
     for (const bytes of [await udp(near.port, question('example.com', 'A')), overTcp as Buffer])
       expect(read(bytes)).toMatchObject({ id: 4_711, rcode: 'NOERROR', answers: [{ data: '192.0.2.1' }] });
+  });
+
+  it('get no cookie of the asker, who gets the own one with the answer', async () => {
+    const optionsOf = (bytes: Buffer) =>
+      (read(bytes).additionals ?? []).flatMap((record) =>
+        record.type === 'OPT' ? record.options.map(({ code, data }) => [Number(code), Buffer.from(data ?? '')]) : [],
+      );
+    const asked: Buffer[] = [];
+    const far = await peculiar((message) => {
+      asked.push(message);
+      // It answers with a cookie of its own, as if it had been asked with one, and with another option.
+      const cookie = { code: 10, data: Buffer.alloc(24, 7) };
+      const answer = packet.encode({
+        ...(packet.decode(message) as packet.Packet),
+        type: 'response',
+        answers: [{ type: 'A', name: 'example.com', ttl: 60, data: '192.0.2.1' }],
+        additionals: [{ ...edns(1_232).additionals?.[0], options: [cookie, { code: 3, data: Buffer.from('x') }] }],
+      } as packet.Packet);
+      return [answer];
+    });
+    const near = await bed.serve(() => undefined, { recursors: [at(far.port)] });
+    const client = Buffer.from('0102030405060708', 'hex');
+    const given = await udp(near.port, question('example.com', 'A', edns(1_232, client)));
+    expect(read(given)).toMatchObject({ rcode: 'NOERROR', answers: [{ data: '192.0.2.1' }] });
+    const cookie = optionsOf(given).find(([code]) => code === 10)?.[1] as Buffer;
+    expect([cookie.length, cookie.subarray(0, 8)]).toEqual([24, client]);
+    expect(optionsOf(given).map(([code]) => code)).toEqual([3, 10]);
+    expect(asked.map((message) => optionsOf(message))).toEqual([[]]);
+    expect(read(asked[0] as Buffer).additionals).toMatchObject([{ type: 'OPT', udpPayloadSize: 1_232 }]);
+    await udp(near.port, question('example.com', 'A', edns(1_232)));
+    expect(optionsOf(await udp(near.port, question('example.com', 'A', edns(1_232)))).map(([code]) => code)).toEqual([
+      3,
+    ]);
   });
 
   it('that were silent come last for a while', async () => {

@@ -1,6 +1,5 @@
-import { isLoopback } from '../../lib/address.ts';
+import { addressBytes, isLoopback } from '../../lib/address.ts';
 import type { Clock } from '../../lib/clock.ts';
-import { addressBytes } from './encode.ts';
 
 const WINDOW_MS = 1_000;
 /** Networks counted one by one in a second; all others share what one of them has. */

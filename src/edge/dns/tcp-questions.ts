@@ -1,4 +1,5 @@
 import type { Socket } from 'node:net';
+import { bucketOf } from '../../lib/address.ts';
 import type { Clock, Timer } from '../../lib/clock.ts';
 import { PerKeyLimit, type Slot } from '../../lib/per-key-limit.ts';
 import type { TaskGroup } from '../../lib/task.ts';
@@ -79,7 +80,7 @@ export class TcpQuestions {
   }
 
   #admit(source: string, giveUp: () => void): Slot | undefined {
-    const slot = this.#limit.admit(source, giveUp);
+    const slot = this.#limit.admit(bucketOf(source), giveUp);
     if (slot === undefined) giveUp();
     return slot;
   }

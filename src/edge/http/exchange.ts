@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { bucketOf } from '../../lib/address.ts';
 import { IsthmusError } from '../../lib/errors.ts';
 import type { BodyIntake } from './body.ts';
 import { PassedOver } from './passed-over.ts';
@@ -106,7 +107,7 @@ export class HttpApiRequest implements ApiRequest {
    */
   async receive(bodies: BodyIntake, limit?: BodyLimit): Promise<void> {
     try {
-      const { bytes, release } = await bodies.receive(this.#incoming, this.remoteAddress, limit);
+      const { bytes, release } = await bodies.receive(this.#incoming, bucketOf(this.remoteAddress) ?? '', limit);
       this.#body = bytes;
       if (this.#response.closed) release();
       else this.#response.once('close', release);

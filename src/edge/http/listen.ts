@@ -2,6 +2,7 @@ import { createServer, type RequestListener, type Server, type ServerOptions } f
 import { createServer as createTlsServer } from 'node:https';
 import type { Socket } from 'node:net';
 import type { SecureContextOptions, TLSSocket } from 'node:tls';
+import { bucketOf } from '../../lib/address.ts';
 import type { Clock } from '../../lib/clock.ts';
 import { IsthmusError } from '../../lib/errors.ts';
 import { type Failure, watchListening } from '../../lib/failure.ts';
@@ -117,7 +118,7 @@ export async function openListener(
       deps.onRefused('connections', client ?? '');
       socket.destroy();
     };
-    const slot = limiter.admit(client, giveUp);
+    const slot = limiter.admit(bucketOf(client), giveUp);
     if (slot === undefined) {
       deps.onRefused('connections', client ?? '');
       refuse(socket, secure === undefined ? TOO_MANY_CONNECTIONS : undefined, deps.clock);

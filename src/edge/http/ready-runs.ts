@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { bucketOf } from '../../lib/address.ts';
 import { type Admission, TOO_MANY_REQUESTS, TOO_MANY_WATCHERS } from './admission.ts';
 import type { Answers } from './answers.ts';
 import type { ReadyCall } from './calls.ts';
@@ -28,7 +29,7 @@ export class ReadyRuns {
   /** True when the client may have one more open request that waits; otherwise it is answered so. */
   mayWatch(response: ServerResponse): boolean {
     const client = response.socket?.remoteAddress;
-    const slot = this.#deps.admission.watchers.admit(client);
+    const slot = this.#deps.admission.watchers.admit(bucketOf(client));
     if (slot === undefined) {
       this.#deps.onRefused('watchers', client ?? '');
       this.#deps.answers.send(response, TOO_MANY_WATCHERS);
@@ -66,7 +67,7 @@ export class ReadyRuns {
   async #runWaiting(ready: ReadyCall, token: string | undefined, waiting: Waiting): Promise<CompiledResponse> {
     const { answers, admission, exchanges, onRefused } = this.#deps;
     const { client, controller } = waiting;
-    const slot = admission.watchers.admit(client);
+    const slot = admission.watchers.admit(bucketOf(client));
     if (slot === undefined) {
       onRefused('watchers', client ?? '');
       return answers.compile(TOO_MANY_WATCHERS);

@@ -1,3 +1,4 @@
+import { bucketOf } from '../../lib/address.ts';
 import type { Logger } from '../../telemetry/types.ts';
 import { HttpApiRequest } from './exchange.ts';
 import type { PassedOver } from './passed-over.ts';
@@ -56,7 +57,8 @@ export function reportUnknownFields(routes: readonly Route[], log: UnknownFieldL
           return named(await route.handle(request), request.passedOver);
         } finally {
           const { passedOver, remoteAddress } = request;
-          if (passedOver !== undefined) log.report(remoteAddress, `${route.method} ${route.path}`, passedOver.paths);
+          if (passedOver !== undefined)
+            log.report(bucketOf(remoteAddress) ?? '', `${route.method} ${route.path}`, passedOver.paths);
         }
       },
     };

@@ -7,60 +7,22 @@ import { makeRoots } from '../../../test/fakes/ca-roots.ts';
 import { grpcMessage } from '../../../test/fakes/http2-frames.ts';
 import { proxySnapshot } from '../../../test/fakes/proxy-snapshot.ts';
 import { type DeltaClient, deltaClient, wholeClient } from '../../../test/fakes/xds-client.ts';
-import type { ProxyFeeds } from '../../agent/proxycfg/proxy-configs.ts';
-import type { ProxyRequest } from '../../agent/proxycfg/request.ts';
-import type { ProxySnapshot } from '../../agent/proxycfg/snapshot.ts';
+import { FakeFeeds, PROXY } from '../../../test/fakes/xds-feeds.ts';
 import { type Clock, createSystemClock, systemClock } from '../../lib/clock.ts';
 import { IsthmusError } from '../../lib/errors.ts';
 import { Failure } from '../../lib/failure.ts';
-import { AsyncQueue } from '../../lib/queue.ts';
 import { type LogFields, noLog, noMetrics } from '../../telemetry/types.ts';
 import type { XdsLimits } from './limits.ts';
 import { createXdsMeters } from './meters.ts';
 import { createXdsServer, type XdsServer } from './server.ts';
 import type { XdsType } from './types.ts';
 
-const PROXY = 'web-1-sidecar-proxy';
 const DELTA = '/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources';
 const stops: (() => unknown)[] = [];
 
 afterEach(async () => {
   for (const stop of stops.splice(0).reverse()) await stop();
 });
-
-/** Feeds that a test fills. */
-class FakeFeeds implements ProxyFeeds {
-  readonly opened: ProxyRequest[] = [];
-  readonly holds: (readonly string[])[] = [];
-  readonly #queues = new Set<AsyncQueue<ProxySnapshot>>();
-  current: ProxySnapshot = proxySnapshot();
-  refusal: IsthmusError | undefined;
-
-  async open(request: ProxyRequest, signal: AbortSignal) {
-    if (this.refusal !== undefined) throw this.refusal;
-    this.opened.push(request);
-    const snapshots = new AsyncQueue<ProxySnapshot>();
-    this.#queues.add(snapshots);
-    snapshots.push(this.current);
-    snapshots.endOn(signal);
-    signal.addEventListener('abort', () => this.#queues.delete(snapshots), { once: true });
-    return {
-      proxyId: PROXY,
-      snapshots,
-      serves: () => undefined,
-      holds: (ids: readonly string[]) => this.holds.push(ids),
-    };
-  }
-
-  push(snapshot: ProxySnapshot): void {
-    this.current = snapshot;
-    for (const queue of this.#queues) queue.push(snapshot);
-  }
-
-  get followed(): number {
-    return this.#queues.size;
-  }
-}
 
 async function start(limits: Partial<XdsLimits> = {}, clock: Clock = systemClock) {
   const feeds = new FakeFeeds();

@@ -1,7 +1,7 @@
 import type { IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2';
 import type { Socket } from 'node:net';
 import type { ProxyFeeds } from '../../agent/proxycfg/proxy-configs.ts';
-import { formatAddress } from '../../lib/address.ts';
+import { bucketOf, formatAddress } from '../../lib/address.ts';
 import type { Clock } from '../../lib/clock.ts';
 import { IsthmusError } from '../../lib/errors.ts';
 import { type Failure, watchListening } from '../../lib/failure.ts';
@@ -171,7 +171,7 @@ class Server implements XdsServer {
     const client = socket.remoteAddress; // undefined on a Unix socket
     const full = `its address holds ${this.#limits.perAddress} connections, the limit`;
     const place = placeOf(socket);
-    const slot = this.#connectionLimit.admit(client, () => {
+    const slot = this.#connectionLimit.admit(bucketOf(client), () => {
       this.#refuse('connections', client ?? '', `${full}, and nothing was served on this one yet`);
       socket.destroy();
     });
@@ -200,7 +200,7 @@ class Server implements XdsServer {
     }
     const full = `its address holds ${this.#limits.perAddress} streams, the limit`;
     const tooMany = new IsthmusError('rate_limited', 'too many streams of this address');
-    const slot = this.#streamLimit.admit(client, () => {
+    const slot = this.#streamLimit.admit(bucketOf(client), () => {
       this.#refuse('streams', client ?? '', full);
       call.end(tooMany);
     });

@@ -1,5 +1,6 @@
 import { createServer, type Server as NetServer, type Socket } from 'node:net';
 import { type Server as GrpcServer, ServerCredentials } from '@grpc/grpc-js';
+import { bucketOf } from '../../lib/address.ts';
 import type { Clock } from '../../lib/clock.ts';
 import { IsthmusError } from '../../lib/errors.ts';
 import { Failure, watchListening } from '../../lib/failure.ts';
@@ -227,7 +228,7 @@ class Listener implements RpcListener {
       this.#refusals.note(listener, client ?? '', 'too_many', TOO_MANY);
       raw.destroy();
     };
-    const slot = this.#connections.admit(client, refuse);
+    const slot = this.#connections.admit(bucketOf(client), refuse);
     if (slot === undefined) {
       refuse();
       return;

@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net';
 import { createServer, type Server, type TLSSocket } from 'node:tls';
+import { bucketOf } from '../../lib/address.ts';
 import { IsthmusError } from '../../lib/errors.ts';
 import { PerKeyLimit, type Slot } from '../../lib/per-key-limit.ts';
 import type { RequestProtocol } from '../../model/layer7/route-table.ts';
@@ -114,7 +115,7 @@ export class Inbound {
     raw.once('close', () => this.#sockets.delete(raw));
     raw.allowHalfOpen = false; // until the handshake is over: a TCP check that ends is gone, and need not wait for the time-out
     const from = raw.remoteAddress;
-    const slot = this.#handshakes.admit(from, () => {
+    const slot = this.#handshakes.admit(bucketOf(from), () => {
       this.#refuse('limit', from ?? '', { limit: 'handshakes', from });
       raw.destroy();
     });
