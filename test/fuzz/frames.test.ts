@@ -127,7 +127,7 @@ it(
   async () => {
     const bench = new SidecarBench();
     stops.push(() => bench.close());
-    const db = await bench.db(await bench.echo(), { limits: { handshakeTimeoutMs: 2_000 } });
+    const db = await bench.db(await bench.echo(), { limits: { pingIntervalMs: 300, pingTimeoutMs: 1_000 } });
     const web = await bench.web([db.address]);
     expect(String(await echo(web.address, 'good'))).toBe('good');
     const leaf = bench.ca.leaf('web', 'dc1');
