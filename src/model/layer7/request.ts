@@ -56,3 +56,11 @@ export function queryValue(request: HttpRequest, name: string): string | undefin
 export function foldAscii(text: string): string {
   return text.replace(/[A-Z]+/g, (letters) => letters.toLowerCase());
 }
+
+/**
+ * Whether an application may take one name of a header for the other: gateways in front of many (WSGI, CGI, PHP) make one
+ * variable of dashes and underscores.
+ */
+export function isReadAs(name: string, other: string): boolean {
+  return name === other || (name.length === other.length && name.replaceAll('_', '-') === other.replaceAll('_', '-'));
+}

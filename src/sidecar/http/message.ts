@@ -79,6 +79,15 @@ export function endToEnd(lines: readonly HeaderLine[]): readonly HeaderLine[] {
   );
 }
 
+/** What would mean something else if a receiver took it for a header (RFC 9110, 6.5.1), and what only proxies say. */
+const NO_TRAILER = new Set(['host', 'content-length', 'authorization', 'cookie', 'te', 'trailer']);
+const OF_PROXIES = /^x[-_]forwarded[-_]/;
+
+/** Lines after a request's body, from Node's flat list. */
+export function trailersOf(raw: readonly string[]): readonly HeaderLine[] {
+  return endToEnd(linesOf(raw)).filter(([name]) => !NO_TRAILER.has(name) && !OF_PROXIES.test(name));
+}
+
 /** What a request means, from what HTTP/1.1 or HTTP/2 said. Throws {@link BadRequest}. */
 export function requestHead(
   method: string,

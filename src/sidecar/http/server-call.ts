@@ -3,7 +3,7 @@ import { constants, type ServerHttp2Stream } from 'node:http2';
 import type { Duplex, Readable } from 'node:stream';
 import type { HeaderLine, HttpRequest } from '../../model/layer7/request.ts';
 import { ignoreError } from '../wire/sockets.ts';
-import { type BodySink, flatten, grouped, linesOf, type ResponseHead } from './message.ts';
+import { type BodySink, flatten, grouped, type ResponseHead, trailersOf } from './message.ts';
 
 /** One request that came in, to be answered once. */
 export interface ServerCall {
@@ -66,7 +66,7 @@ export class Http1Call implements ServerCall {
   }
 
   trailers(): readonly HeaderLine[] {
-    return linesOf(this.#request.rawTrailers);
+    return trailersOf(this.#request.rawTrailers);
   }
 
   respond({ status, headers }: ResponseHead): BodySink {
@@ -113,7 +113,7 @@ export class Http2Call implements ServerCall {
     this.hasBody = hasBody;
     this.#stream = stream;
     stream.on('trailers', (_headers: unknown, _flags: unknown, raw: readonly string[] = []) => {
-      this.#trailers = linesOf(raw);
+      this.#trailers = trailersOf(raw);
     });
   }
 

@@ -2,7 +2,7 @@ import { errors, type JWTPayload, jwtVerify } from 'jose';
 import type { Clock } from '../../lib/clock.ts';
 import { IsthmusError } from '../../lib/errors.ts';
 import type { JwtProvider, TokenLocation } from '../../model/layer7/jwt-provider.ts';
-import { type HttpRequest, headerValue, queryValue } from '../../model/layer7/request.ts';
+import { type HttpRequest, headerValue, isReadAs, queryValue } from '../../model/layer7/request.ts';
 import type { Logger } from '../../telemetry/types.ts';
 import { cookieOf } from '../http/message.ts';
 import { KeySource } from './key-source.ts';
@@ -51,7 +51,7 @@ export class TokenVerifier {
     let headers = request.headers;
     for (const issuer of this.#deps.providers().values()) {
       const { payloadHeader } = issuer;
-      if (payloadHeader !== undefined) headers = headers.filter(([name]) => name !== payloadHeader.name); // only ours is believed
+      if (payloadHeader !== undefined) headers = headers.filter(([name]) => !isReadAs(name, payloadHeader.name)); // only ours is believed
       for (const location of issuer.locations) {
         const token = tokenAt(location, request);
         if (token === undefined || token.length > MAX_TOKEN) continue;

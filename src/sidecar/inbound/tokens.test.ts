@@ -96,6 +96,33 @@ describe('a request that needs a token', () => {
     expect(await status(address, `${none}.${body}.`)).toBe(403);
   });
 
+  it('is not let through with a forged one: the key as a secret, a key of its own, an unknown mark', async () => {
+    const address = await start(entry());
+    const claims = { iss: 'https://issuer.example', aud: 'db', role: 'admin' };
+    const own = await generateKeyPair('ES256', { extractable: true });
+    const ownJwk = await exportJWK(own.publicKey);
+    const sign = (header: Record<string, unknown>, secret: Parameters<SignJWT['sign']>[0]): Promise<string> =>
+      new SignJWT(claims)
+        .setProtectedHeader({ alg: 'ES256', kid: 'one', ...header })
+        .setExpirationTime('1h')
+        .sign(secret, { crit: { x: true } });
+    for (const secret of [JSON.stringify(jwk), jwk.x as string, JSON.stringify({ keys: [jwk] })])
+      for (const alg of ['HS256', 'HS512'])
+        expect(await status(address, await sign({ alg }, Buffer.from(secret)))).toBe(403);
+    expect(await status(address, await sign({ jwk: ownJwk }, own.privateKey))).toBe(403);
+    expect(await status(address, await sign({ jku: 'http://127.0.0.1:1/keys' }, own.privateKey))).toBe(403);
+    expect(await status(address, await sign({ kid: '../../dev/null' }, own.privateKey))).toBe(403);
+    expect(await status(address, await sign({ crit: ['x'], x: 1 }, key))).toBe(403);
+    const [head, , signature] = (await token({ role: 'admin' })).split('.') as [string, string, string];
+    for (const alg of ['none', 'None', 'NONE', 'nOnE', '', 'ES256K']) {
+      const other = Buffer.from(JSON.stringify({ alg, kid: 'one' })).toString('base64url');
+      const body = Buffer.from(JSON.stringify(claims)).toString('base64url');
+      for (const end of ['', signature]) expect(await status(address, `${other}.${body}.${end}`)).toBe(403);
+      expect(await status(address, `${head}.${body}.${signature}`)).toBe(403);
+    }
+    expect(await status(address, await token({ role: 'admin' }))).toBe(200);
+  });
+
   it('may have it in a query or a cookie; claims go to the application, and no caller can set them', async () => {
     const address = await start(
       entry({
@@ -106,11 +133,12 @@ describe('a request that needs a token', () => {
     const good = await token({ role: 'admin' });
     expect((await ask(address, `/?jwt=${good}`)).status).toBe(200);
     expect((await ask(address, '/', { headers: { cookie: `a=b; session=${good}` } })).status).toBe(200);
-    const answer = await ask(address, '/', { headers: { 'x-token': good, 'x-claims': 'forged' } });
+    const answer = await ask(address, '/', { headers: { 'x-token': good, 'x-claims': 'forged', x_claims: 'forged' } });
     const headers = JSON.parse(answer.body) as Record<string, string>;
     expect(headers).not.toHaveProperty('x-token');
     const claims = JSON.parse(Buffer.from(headers['x-claims'] as string, 'base64url').toString()) as object;
     expect(claims).toMatchObject({ role: 'admin' });
+    expect(answer.body).not.toContain('forged');
   });
 
   it('is verified with keys that are fetched, kept, and fetched again for one that is not known', async () => {

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import type { HeaderLine } from '../../model/layer7/request.ts';
+import { type HeaderLine, isReadAs } from '../../model/layer7/request.ts';
 import type { Peer } from './peer.ts';
 
 /** Who calls, for the application: the header and the words that Envoy uses. */
@@ -13,7 +13,7 @@ export function withCaller(headers: readonly HeaderLine[], own: string, peer: Pe
 }
 
 export function withoutCaller(headers: readonly HeaderLine[]): readonly HeaderLine[] {
-  return headers.filter(([name]) => name !== CALLER);
+  return headers.filter(([name]) => !isReadAs(name, CALLER));
 }
 
 function hashOf(peer: Peer): string {
