@@ -200,7 +200,7 @@ const ROWS = [
     'A caller names itself as another one to the application',
     'the header of callers, with underscores, in trailers, over HTTP/2',
     'src/sidecar/inbound/smuggling.test.ts',
-    'a request names its caller once',
+    'names its caller once',
   ],
   [
     SERVICE,
