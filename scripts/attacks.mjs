@@ -98,6 +98,13 @@ const ROWS = [
     'with access control ',
   ],
   [
+    LAN,
+    'The same, at a running server with its own files of certificates',
+    'every method by each of them, without access control',
+    'test/e2e/role-matrix.test.ts',
+    'gets from a running server what its role allows',
+  ],
+  [
     AGENT,
     "A client agent's certificate takes the keys of the mesh",
     'a snapshot, invitations, the CA, an intermediate, a link',
