@@ -4,7 +4,6 @@ import { type ConnectionOptions, connect as connectTls } from 'node:tls';
 import { create, toBinary } from '@bufbuild/protobuf';
 import { Client, credentials } from '@grpc/grpc-js';
 import { afterEach, expect, it } from 'vitest';
-import { adsService } from '../../src/edge/xds/ads-service.ts';
 import {
   DeltaDiscoveryRequestSchema,
   DiscoveryRequestSchema,
@@ -18,6 +17,7 @@ import { ReadRequestSchema } from '../../src/rpc/gen/isthmus/v1/isthmus_pb.ts';
 import { createRpcListener } from '../../src/rpc/transport/listener.ts';
 import { TUNNEL_PROTOCOL } from '../../src/sidecar/wire/tunnel.ts';
 import { noLog, noMetrics } from '../../src/telemetry/types.ts';
+import { adsService } from '../fakes/ads-service.ts';
 import {
   END_HEADERS,
   END_STREAM,
