@@ -6,18 +6,22 @@ import type { FlagSpec, Flags } from './flags.ts';
 /** The outside world of a command, so that tests can stand in for it. */
 export interface Io {
   /** Writes to standard output, as it is. */
-  out(text: string): void;
+  out(content: string | Uint8Array): void;
   /** Writes to standard error, as it is. */
   err(text: string): void;
   readonly env: Readonly<Record<string, string | undefined>>;
   /** Throws as node:fs does. */
   readFile(path: string): string;
+  readBytes(path: string): Uint8Array;
   /** Paths of the files in a directory, sorted. Throws as node:fs does. */
   listFiles(path: string): readonly string[];
   exists(path: string): boolean;
   /** Writes a file that must not be there yet (else EEXIST); only its owner may read it with mode 0600. */
   createFile(path: string, content: string | Uint8Array, mode: number): void;
   readStdin(): Promise<string>;
+  readStdinBytes(): Promise<Uint8Array>;
+  /** Starts a program that shares standard output and error, in a process group of its own. */
+  startChild(command: readonly string[], options: ChildOptions): Child;
   /** Whether a person watches standard output and error. */
   readonly outIsTerminal: boolean;
   readonly errIsTerminal: boolean;
@@ -26,6 +30,20 @@ export interface Io {
   readonly clock: Clock;
   /** From the first call on, SIGINT and SIGTERM abort the signal instead of ending the process. */
   stopSignal(): AbortSignal;
+}
+
+export interface ChildOptions {
+  /** Beside the environment of this process. */
+  readonly env: Readonly<Record<string, string>>;
+  /** It reads standard input of this process; else it has none. */
+  readonly passStdin: boolean;
+}
+
+export interface Child {
+  /** The exit code, or the signal that ended it. Rejects when it can't be started. */
+  readonly ended: Promise<{ readonly code: number | undefined; readonly signal: string | undefined }>;
+  /** To all of its process group. */
+  kill(signal: 'SIGTERM' | 'SIGKILL' | 'SIGINT'): void;
 }
 
 export interface CommandContext {

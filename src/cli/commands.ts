@@ -37,7 +37,13 @@ import { intentionList } from './commands/intention-list.ts';
 import { intentionMatch } from './commands/intention-match.ts';
 import { join } from './commands/join.ts';
 import { keygen } from './commands/keygen.ts';
+import { kvDelete } from './commands/kv-delete.ts';
+import { kvExport } from './commands/kv-export.ts';
+import { kvGet } from './commands/kv-get.ts';
+import { kvImport } from './commands/kv-import.ts';
+import { kvPut } from './commands/kv-put.ts';
 import { leave } from './commands/leave.ts';
+import { lock } from './commands/lock.ts';
 import { maint } from './commands/maint.ts';
 import { members } from './commands/members.ts';
 import { monitor } from './commands/monitor.ts';
@@ -105,7 +111,13 @@ export const COMMANDS: readonly Command[] = [
   intentionMatch,
   join,
   keygen,
+  kvDelete,
+  kvExport,
+  kvGet,
+  kvImport,
+  kvPut,
   leave,
+  lock,
   maint,
   members,
   monitor,

@@ -58,6 +58,7 @@ export const GROUP_ABOUT: Readonly<Record<string, string>> = {
   connect: 'Certificates and sidecars of the mesh.',
   'connect ca': 'The certificate authority of the mesh.',
   federation: 'Links to other datacenters, and invitations.',
+  kv: 'The key/value store.',
   query: 'Prepared queries: who would be chosen, and why.',
   intention: 'Decide which services may talk to which.',
   operator: 'For those who run the servers.',

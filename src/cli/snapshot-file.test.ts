@@ -6,6 +6,7 @@ import { recordings } from '../../test/fakes/golden.ts';
 import { systemClock } from '../lib/clock.ts';
 import { FORMAT, type SnapshotMetadata, type StateRow } from '../snapshot/format.ts';
 import { writeArchive } from '../snapshot/write.ts';
+import { startChild } from './child.ts';
 import { COMMANDS } from './commands.ts';
 import { runCli } from './run.ts';
 import { removeOld, snapshotName, writeSnapshot } from './snapshot-file.ts';
@@ -49,6 +50,9 @@ async function inspect(...args: string[]): Promise<{ status: number; out: string
     err: (text) => (err += text),
     env: {},
     readFile: () => '',
+    readBytes: () => Buffer.alloc(0),
+    readStdinBytes: async () => Buffer.alloc(0),
+    startChild,
     listFiles: () => [],
     exists: () => false,
     createFile: () => undefined,

@@ -1,16 +1,17 @@
 import { existsSync, readdirSync, readFileSync, statSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
-import { text } from 'node:stream/consumers';
+import { buffer, text } from 'node:stream/consumers';
 import { systemClock } from '../lib/clock.ts';
 import { IsthmusError } from '../lib/errors.ts';
+import { startChild } from './child.ts';
 import type { Io } from './command.ts';
 
 const STDOUT = 1;
 const STDERR = 2;
 
 /** Written at once and in order, so that nothing is lost when the process ends. */
-function write(descriptor: number, content: string): void {
-  let rest = Buffer.from(content);
+function write(descriptor: number, content: string | Uint8Array): void {
+  let rest: Uint8Array = typeof content === 'string' ? Buffer.from(content) : content;
   while (rest.length > 0) {
     try {
       rest = rest.subarray(writeSync(descriptor, rest));
@@ -36,6 +37,7 @@ export function systemIo(): Io {
     },
     env: process.env,
     readFile: (path) => readFileSync(path, 'utf8'),
+    readBytes: (path) => readFileSync(path),
     listFiles: (path) =>
       readdirSync(path)
         .sort()
@@ -44,6 +46,8 @@ export function systemIo(): Io {
     exists: existsSync,
     createFile: (path, content, mode) => writeFileSync(path, content, { mode, flag: 'wx' }),
     readStdin: () => text(process.stdin),
+    readStdinBytes: () => buffer(process.stdin),
+    startChild,
     outIsTerminal: process.stdout.isTTY === true,
     errIsTerminal: process.stderr.isTTY === true,
     outWidth: () => process.stdout.columns || 80,

@@ -5,9 +5,11 @@ import { type CatalogApi, createCatalogApi, createHealthApi, type HealthApi } fr
 import { type ConfigEntriesApi, createConfigEntriesApi } from './config-entries.ts';
 import { type CoordinatesApi, createCoordinatesApi } from './coordinates.ts';
 import { createIntentionsApi, type IntentionsApi } from './intentions.ts';
+import { createKvApi, type KvApi } from './kv.ts';
 import { createOperatorApi, type OperatorApi } from './operator.ts';
 import type { ClientOptions } from './options.ts';
 import { createQueriesApi, type QueriesApi } from './queries.ts';
+import { createSessionsApi, type SessionsApi } from './sessions.ts';
 import { createSnapshotsApi, type SnapshotsApi } from './snapshots.ts';
 import { createTransport, type Transport } from './transport.ts';
 
@@ -24,6 +26,8 @@ export interface Client {
   readonly coordinates: CoordinatesApi;
   readonly acl: AclApi;
   readonly snapshots: SnapshotsApi;
+  readonly kv: KvApi;
+  readonly sessions: SessionsApi;
   /** For endpoints without a method of their own. */
   readonly transport: Transport;
   /** Drops idle connections; calls under way fail. */
@@ -44,6 +48,8 @@ export function createClient(options: ClientOptions): Client {
     coordinates: createCoordinatesApi(transport),
     acl: createAclApi(transport),
     snapshots: createSnapshotsApi(transport),
+    kv: createKvApi(transport),
+    sessions: createSessionsApi(transport),
     transport,
     close: transport.close,
   };

@@ -21,7 +21,7 @@ export interface RawRequest {
   readonly method: 'GET' | 'PUT' | 'POST' | 'DELETE';
   readonly path: string;
   readonly query?: Query;
-  /** Sent as JSON; a string as it is. */
+  /** Sent as JSON; a string, and bytes, as they are. */
   readonly body?: unknown;
   /** Sent piece by piece instead of a body; when it fails, so does the request. */
   readonly upload?: AsyncIterable<Uint8Array>;
@@ -45,8 +45,8 @@ export interface Transport {
   json<T>(request: RawRequest, accept?: readonly number[]): Promise<Answer<T>>;
   /** A status of 200, its body as text. */
   text(request: RawRequest): Promise<string>;
-  /** The whole answer, when it is 200. */
-  answer(request: RawRequest): Promise<RawAnswer>;
+  /** The whole answer, when it is 200 or one of `accept`. */
+  answer(request: RawRequest, accept?: readonly number[]): Promise<RawAnswer>;
   /** Drops idle connections. */
   close(): void;
 }
@@ -72,7 +72,9 @@ export function createTransport(options: ClientOptions): Transport {
     const query = { ...callQuery({ ...defaults(options), ...call }), ...request.query };
     const path = request.path + encodeQuery(query);
     const body =
-      request.body === undefined || typeof request.body === 'string' ? request.body : JSON.stringify(request.body);
+      request.body === undefined || typeof request.body === 'string' || request.body instanceof Uint8Array
+        ? request.body
+        : JSON.stringify(request.body);
     const token = call.token ?? options.token;
     return new Promise((resolve, reject) => {
       const outgoing = open(
@@ -128,7 +130,7 @@ export function createTransport(options: ClientOptions): Transport {
       const answer = await expect(request, accept);
       return { value: parseBody<T>(answer.text), index: Number(answer.headers['x-consul-index'] ?? 0) };
     },
-    answer: (request) => expect(request),
+    answer: (request, accept) => expect(request, accept),
     async text(request) {
       return (await expect(request)).text;
     },

@@ -39,6 +39,7 @@ function plain(text: string): string {
     .replace(/(?<=\s)[0-9a-f]{8}(?=\s)/g, '<short id>')
     .replace(/[A-Z][a-z]+, \d\d-[A-Z][a-z]{2}-\d\d \d\d:\d\d:\d\d UTC/g, '<date>')
     .replace(/"(Create|Modify)Index": [1-9]\d*/g, '"$1Index": <index>')
+    .replace(/\b(Create|Modify)Index +[1-9]\d*/g, '$1Index <index>')
     .replace(/(?<=\b(?:port|wan_join_port)=)\d+/g, '<port>')
     .replace(/(?<=rtt: )\d+\.\d{3}(?= ms)/g, '<time>')
     .replace(/ {2,}/g, '  ');

@@ -15,6 +15,8 @@ export interface Recording {
 
 export interface CommandRecording {
   readonly args: readonly string[];
+  /** What it reads from standard input. */
+  readonly stdin?: string;
   readonly status: number;
   readonly stdout: string;
   readonly stderr: string;
@@ -57,8 +59,8 @@ export function loadQuestions(): readonly DnsRecording[] {
   return load<{ readonly answers: readonly DnsRecording[] }>('dns').answers;
 }
 
-export function loadCommands(): readonly CommandRecording[] {
-  return load('cli');
+export function loadCommands(file: 'cli' | 'cli-kv' = 'cli'): readonly CommandRecording[] {
+  return load(file);
 }
 
 function load<T>(file: string): T {

@@ -1,5 +1,6 @@
 import { createServer, type RequestListener, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { startChild } from '../../src/cli/child.ts';
 import type { Io } from '../../src/cli/command.ts';
 import { COMMANDS } from '../../src/cli/commands.ts';
 import { runCli } from '../../src/cli/run.ts';
@@ -65,8 +66,8 @@ export async function runCommand(
   let stdout = '';
   let stderr = '';
   const status = await runCli(args, COMMANDS, {
-    out: (text) => {
-      stdout += text;
+    out: (content) => {
+      stdout += typeof content === 'string' ? content : Buffer.from(content).toString('latin1');
     },
     err: (text) => {
       stderr += text;
@@ -77,6 +78,9 @@ export async function runCommand(
       if (text === undefined) throw Object.assign(new Error('gone'), { code: 'ENOENT' });
       return text;
     },
+    readBytes: (path) => Buffer.from(io.files?.[path] ?? ''),
+    readStdinBytes: async () => Buffer.from(io.files?.['-'] ?? ''),
+    startChild,
     listFiles: () => [],
     exists: (path) => io.files?.[path] !== undefined,
     createFile: () => undefined,

@@ -1,5 +1,6 @@
 import { IsthmusError } from '../../../lib/errors.ts';
 import type { KvEntry, KvOperation } from '../../../model/kv.ts';
+import { withFlags } from '../../../model/kv-json.ts';
 import type { ReadResult } from '../../../rpc/contract/contract.ts';
 import { parseUnsigned } from '../consistency.ts';
 import type { Query } from '../query.ts';
@@ -7,7 +8,6 @@ import { type ReadRouteSpec, readRoute } from '../read-route.ts';
 import type { ApiRequest, ApiResponse, Route } from '../route.ts';
 import { writeRoute } from '../write-route.ts';
 import type { CatalogRouteDeps } from './catalog.ts';
-import { withFlags } from './kv-json.ts';
 import { required } from './list-args.ts';
 
 export interface KvLimits {

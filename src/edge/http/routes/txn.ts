@@ -1,6 +1,7 @@
 import { BY_SERVERS } from '../../../agent/access/rules.ts';
 import { IsthmusError } from '../../../lib/errors.ts';
 import { MAX_TXN_OPERATIONS, onlyReads, type TxnAnswer, type TxnOperation, type TxnResult } from '../../../model/kv.ts';
+import { flagsAsTexts, jsonWithFlags } from '../../../model/kv-json.ts';
 import { NODE_SERVICE } from '../../../model/registration/fields.ts';
 import { parseConsistency } from '../consistency.ts';
 import { asInt, asList, asString, asStruct, type Decoder, decodeBody } from '../decode.ts';
@@ -8,7 +9,6 @@ import type { ApiRequest, ApiResponse, Route } from '../route.ts';
 import { callOptions } from '../write-route.ts';
 import { CHECK, STRING_MAP } from './catalog.ts';
 import type { KvLimits, KvRouteDeps } from './kv.ts';
-import { flagsAsTexts, jsonWithFlags } from './kv-json.ts';
 
 /** /v1/txn */
 export function txnRoutes(deps: KvRouteDeps): readonly Route[] {
