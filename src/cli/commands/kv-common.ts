@@ -30,7 +30,7 @@ export async function dataArgument(text: string, io: Io): Promise<Uint8Array> {
   return Buffer.from(text);
 }
 
-export function valueOf({ Value }: Pick<KvEntry, 'Value'>): Buffer {
+export function bytesOf({ Value }: Pick<KvEntry, 'Value'>): Buffer {
   return Buffer.from(Value ?? '', 'base64');
 }
 

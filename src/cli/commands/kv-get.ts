@@ -1,7 +1,7 @@
 import type { KvEntry } from '../../model/kv.ts';
 import { type Command, type CommandContext, doing } from '../command.ts';
 import { UsageError } from '../flags.ts';
-import { keyArgument, printable, requireArguments, valueOf } from './kv-common.ts';
+import { bytesOf, keyArgument, printable, requireArguments } from './kv-common.ts';
 
 const FAILED = 'Error querying Consul agent';
 
@@ -71,7 +71,7 @@ function printOne({ flags, io }: CommandContext, entry: KvEntry, more: boolean):
 }
 
 function shown(entry: KvEntry, base64: boolean): string | Uint8Array {
-  return base64 ? (entry.Value ?? '') : printable(valueOf(entry));
+  return base64 ? (entry.Value ?? '') : printable(bytesOf(entry));
 }
 
 /** Width of the first column, as Consul's. */
