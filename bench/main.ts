@@ -4,6 +4,7 @@ import { buildRelease } from '../test/harness/previous-release.ts';
 import { access, tokens } from './access.ts';
 import { consul, isthmus } from './bed.ts';
 import { dns, queries } from './discovery-rows.ts';
+import { kv } from './kv-rows.ts';
 import { measureRows } from './rounds.ts';
 import { bulkIntentions, idleMemory, intentionDelay, leaves, type Row, reads, rotation, starting } from './rows.ts';
 import { sidecars } from './sidecar-rows.ts';
@@ -24,6 +25,7 @@ const MAIN: Readonly<Record<string, Row>> = {
   reads,
   dns,
   queries,
+  kv,
   watchers,
   sidecars,
 };

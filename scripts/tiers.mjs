@@ -41,6 +41,11 @@ export const TIERS = {
     about: 'the demo with real Envoys',
     steps: [{ script: ['scripts/demo.mjs', '--envoy'] }],
   },
+  locks: {
+    about: 'keys and locks while servers are killed, paused and cut off, for long',
+    env: { ISTHMUS_TEST_HISTORY_STEPS: '300', ISTHMUS_TEST_LOCK_HOLDS: '8' },
+    steps: [{ tests: ['--no-file-parallelism', 'test/faults/kv-history'] }],
+  },
   node24: { about: 'the same as smoke on Node 24', node: '24', steps: SMOKE },
   node26: { about: 'the same as smoke on Node 26', node: '26', steps: SMOKE },
 };
