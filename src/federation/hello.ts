@@ -39,7 +39,7 @@ export function ownAddress(hello: Hello): NamedServer | undefined {
   return named(hello);
 }
 
-/** The others that it names: hearsay, and no more of it than a mesh has servers. */
+/** The others that it names, which proves nothing; no more of them than a mesh has servers. */
 export function othersNamed({ servers }: Hello): readonly NamedServer[] {
   return servers.slice(0, MAX_SERVERS).flatMap((server) => named(server) ?? []);
 }

@@ -121,7 +121,11 @@ export const ACCESS_ROWS: Readonly<Record<string, AccessRow>> = {
     rules: 'event "deploy" { policy = "write" }',
     shown: /"deploy"/,
   },
-  'GET /v1/event/list': { path: '/v1/event/list' },
+  'GET /v1/event/list': {
+    path: '/v1/event/list',
+    rules: 'event_prefix "" { policy = "read" }',
+    hidden: EMPTY_LIST,
+  },
   'GET /v1/agent/monitor': { path: '/v1/agent/monitor?recent', rules: AGENT_READ, shown: /agent is ready/ },
   'PUT /v1/agent/reload': { path: '/v1/agent/reload', rules: AGENT_WRITE },
   'GET /v1/agent/self': { path: '/v1/agent/self', rules: AGENT_READ, shown: /DebugConfig/ },

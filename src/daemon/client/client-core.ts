@@ -184,7 +184,7 @@ export function createClientCore(deps: ClientCoreDeps): Core {
   };
 }
 
-/** The peer's text. */
+/** Consul's text. */
 function joinFailure(address: string, reason: string): string {
   const host = address.slice(0, address.lastIndexOf(':'));
   return `1 error occurred:\n\t* Failed to join ${host}: ${reason}\n\n`;

@@ -20,7 +20,7 @@ export interface SelfFacts {
   readonly xds: readonly XdsAddress[];
 }
 
-/** The peer names processors as Go does. */
+/** Consul names processors as Go does. */
 const GO_ARCH: Readonly<Record<string, string>> = { x64: 'amd64', ia32: '386' };
 
 /** The answer of /v1/agent/self. Statistics of consensus and gossip, which don't exist here, are left out. */
