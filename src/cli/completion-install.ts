@@ -15,6 +15,12 @@ export interface CompletionPlace {
 const BEGIN = '# completion of isthmus: begin';
 const END = '# completion of isthmus: end';
 
+/** A plain start file of zsh has no completion yet. */
+const ZSH = [
+  '(( $+functions[compdef] )) || { autoload -U +X compinit && compinit -i }',
+  'autoload -U +X bashcompinit && bashcompinit',
+];
+
 interface StartFile {
   readonly path: string;
   readonly lines: readonly string[];
@@ -25,7 +31,7 @@ function startFiles({ home, binary, name }: CompletionPlace): readonly StartFile
   const ask = `complete -o nospace -C ${quoted(binary)} ${name}`;
   return [
     { path: join(home, '.bashrc'), lines: [ask] },
-    { path: join(home, '.zshrc'), lines: ['autoload -U +X bashcompinit && bashcompinit', ask] },
+    { path: join(home, '.zshrc'), lines: [...ZSH, ask] },
   ];
 }
 

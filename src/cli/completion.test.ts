@@ -1,4 +1,4 @@
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -64,6 +64,25 @@ describe('installing', () => {
 
   it('does nothing where no shell is', () => {
     expect(installCompletion(place())).toEqual([]);
+  });
+
+  const has = (shell: string): boolean => spawnSync(shell, ['-c', 'exit 0']).error === undefined;
+  const ask = (): { readonly HOME: string; readonly PATH: string } => {
+    writeFileSync(join(home, 'isthmus'), '#!/bin/sh\necho "said to $COMP_LINE"\n', { mode: 0o755 });
+    mkdirSync(join(home, '.config', 'fish'), { recursive: true });
+    for (const name of ['.zshrc', '.config/fish/config.fish']) writeFileSync(join(home, name), '');
+    installCompletion({ home, binary: join(home, 'isthmus'), name: 'isthmus' });
+    return { HOME: home, PATH: `${home}:${process.env.PATH}` };
+  };
+
+  it.skipIf(!has('fish'))('makes fish ask the program (needs fish)', () => {
+    const said = execFileSync('fish', ['-c', 'complete -C "isthmus s"'], { env: ask(), encoding: 'utf8' });
+    expect(said).toContain('said to isthmus s');
+  });
+
+  it.skipIf(!has('zsh'))('is known to zsh, with a plain start file (needs zsh)', () => {
+    const said = execFileSync('zsh', ['-ic', '(( $+_comps[isthmus] )) && echo isthmus'], { env: ask(), encoding: 'utf8' });
+    expect(said).toBe('isthmus\n');
   });
 
   it('makes bash ask the program', () => {
