@@ -81,7 +81,10 @@ describe('installing', () => {
   });
 
   it.skipIf(!has('zsh'))('is known to zsh, with a plain start file (needs zsh)', () => {
-    const said = execFileSync('zsh', ['-ic', '(( $+_comps[isthmus] )) && echo isthmus'], { env: ask(), encoding: 'utf8' });
+    const said = execFileSync('zsh', ['-ic', '(( $+_comps[isthmus] )) && echo isthmus'], {
+      env: ask(),
+      encoding: 'utf8',
+    });
     expect(said).toBe('isthmus\n');
   });
 
