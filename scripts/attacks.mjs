@@ -224,6 +224,13 @@ const ROWS = [
     'any sequence of',
   ],
   [
+    SERVICE,
+    'The same, at a running sidecar',
+    '520 silent connections, opened again at once; tunnels of a denied identity',
+    'test/faults/sidecar-floods.test.ts',
+    'serves the others while',
+  ],
+  [
     MACHINE,
     'The disk is full, broken, read-only or beyond a quota',
     'writes, reads, leaves and DNS meanwhile, and after it healed',
