@@ -94,7 +94,7 @@ export async function startTestEdge(options: TestEdgeOptions = {}): Promise<Test
     ...edgeOptions
   } = options;
   const contract = fakeContract();
-  const parts = { nodeName: 'dc1-s1', sidecars: {}, ...agent } as AgentParts;
+  const parts = { nodeName: 'dc1-s1', sidecars: {}, access: {}, ...agent } as AgentParts;
   const edge = createHttpEdge(
     {
       routes: [

@@ -37,6 +37,7 @@ import { createRouter } from './router.ts';
 import { sendStream } from './send.ts';
 import { type PathEntry, pathTable } from './table.ts';
 import { reportUnknownFields, UnknownFieldLog } from './unknown-fields.ts';
+import { WholePaths } from './whole-paths.ts';
 
 export interface HttpEdgeDeps {
   readonly routes: readonly Route[];
@@ -70,6 +71,8 @@ export function createHttpEdge(deps: HttpEdgeDeps, options: HttpEdgeOptions): Ht
   return new Edge(deps, options);
 }
 
+const NO_PARAMS: Readonly<Record<string, string>> = Object.freeze({});
+
 class Edge implements HttpEdge {
   readonly name = 'http';
   readonly #deps: HttpEdgeDeps;
@@ -83,6 +86,7 @@ class Edge implements HttpEdge {
   readonly #bodies: BodyIntake;
   readonly #table: readonly PathEntry[];
   readonly #calls: ReadyCalls;
+  readonly #wholePaths: WholePaths;
   readonly #bytePaths: BytePaths;
   readonly #direct: DirectConnections;
   readonly #open: OpenListener[] = [];
@@ -123,6 +127,7 @@ class Edge implements HttpEdge {
     });
     const open = this.#table.filter((entry) => !this.#isBlocked(entry));
     this.#calls = new ReadyCalls(open, this.#limits.keptUrls);
+    this.#wholePaths = new WholePaths(this.#table);
     this.#bytePaths = new BytePaths(this.#table);
     this.#direct = new DirectConnections({
       limits: this.#limits,
@@ -207,6 +212,11 @@ class Edge implements HttpEdge {
     const kept = incoming.method === 'GET' ? this.#calls.kept(incoming.url as string) : undefined;
     if (kept !== undefined) {
       this.#runs.parsed(kept, incoming, response);
+      return;
+    }
+    const whole = this.#wholePaths.find(incoming.url as string, incoming.method);
+    if (whole !== undefined) {
+      this.#serve(whole, incoming, response, NO_PARAMS);
       return;
     }
     const found = this.#bytePaths.find(incoming.url as string, incoming.method);
