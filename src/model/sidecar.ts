@@ -1,6 +1,7 @@
 import type { AccessLogs } from './access-logs.ts';
 import type { Verdicts } from './intention.ts';
 import type { MeshSettings } from './layer7/mesh-settings.ts';
+import type { RateLimits } from './layer7/rate-limits.ts';
 import type { RouteTable } from './layer7/route-table.ts';
 
 /** What a sidecar needs to know, as its agent streams it. Own format; not part of Consul's API. */
@@ -71,6 +72,8 @@ export interface SidecarInbound {
   /** What the service speaks: `tcp` when its requests are not told apart. */
   readonly protocol: string;
   readonly mesh: MeshSettings;
+  /** How many requests are taken. Absent: as many as come. */
+  readonly limits?: RateLimits;
 }
 
 /** Where the requests to an upstream go, for one whose protocol has requests. */

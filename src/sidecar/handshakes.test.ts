@@ -13,6 +13,7 @@ import {
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { denying, FakeAuthority, type LeafOptions } from '../../test/fakes/fake-mesh.ts';
 import { dial, ending, exchange, holdOpen, listening, portOf, SidecarBench } from '../../test/fakes/sidecar-bench.ts';
+import { compileMesh } from '../model/layer7/mesh-settings.ts';
 import type { SidecarLeaf } from '../model/sidecar.ts';
 
 let bench: SidecarBench;
@@ -66,6 +67,26 @@ describe('inbound, one connection each', () => {
       socket.end('hello');
       expect(await read(socket)).toBe('hello');
     }
+  });
+
+  it('speaks the versions of TLS and the ciphers of the mesh entry, from its change on', async () => {
+    const cipher = 'TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384';
+    const mesh = (Incoming: object) => ({ protocol: 'tcp', mesh: compileMesh({ Kind: 'mesh', TLS: { Incoming } }) });
+    const db = await bench.db(await bench.echo(), { parts: { inbound: mesh({ TLSMinVersion: 'TLSv1_3' }) } });
+    const agreed = async (tls12: boolean): Promise<string> => {
+      const socket = proxy(db.address, bench.ca.leaf('web', 'dc1'), { tls12 });
+      const told = await Promise.race([
+        once(socket, 'secureConnect').then(() => `${socket.getProtocol()} ${socket.getCipher().standardName}`),
+        once(socket, 'close').then(() => 'refused'),
+      ]).catch(() => 'refused');
+      socket.destroy();
+      return told;
+    };
+    expect(await agreed(true)).toBe('refused');
+    expect(await agreed(false)).toContain('TLSv1.3');
+    await db.source.put({ inbound: mesh({ TLSMaxVersion: 'TLSv1_2', CipherSuites: [cipher] }) });
+    expect(await agreed(true)).toBe(`TLSv1.2 ${cipher}`);
+    expect(await agreed(false)).toBe(`TLSv1.2 ${cipher}`);
   });
 
   it('agrees on a protocol with peers that insist on one', async () => {

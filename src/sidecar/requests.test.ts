@@ -42,6 +42,15 @@ const said = (
 ): { name: string; method: string; url: string; headers: Record<string, string>; body: string } => JSON.parse(body);
 
 describe('requests', () => {
+  it('above the limit of the service are answered by 429, as Envoy does', async () => {
+    const limits = { perSecond: 0.001, burst: 2, routes: [] };
+    const one = await db('db', { inbound: { ...HTTP, limits } });
+    const { address } = await web(requestsTo({ db: [one.address] }));
+    const answers = [await ask(address, '/'), await ask(address, '/'), await ask(address, '/')];
+    expect(answers.map((each) => each.status)).toEqual([200, 200, 429]);
+    expect(answers[2]).toMatchObject({ body: 'local_rate_limited', headers: { 'x-envoy-ratelimited': 'true' } });
+  });
+
   it('go through with their body, and name the caller to the application', async () => {
     const one = await db();
     const { address } = await web(requestsTo({ db: [one.address] }));

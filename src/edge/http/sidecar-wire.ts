@@ -3,8 +3,10 @@ import type { ProxySnapshot } from '../../agent/proxycfg/snapshot.ts';
 import type { UpstreamState } from '../../agent/proxycfg/upstream-resolver.ts';
 import { IsthmusError } from '../../lib/errors.ts';
 import type { CaRoots, LeafCert } from '../../model/ca.ts';
+import { rateLimits } from '../../model/layer7/rate-limits.ts';
 import type {
   SidecarEndpoint,
+  SidecarInbound,
   SidecarLeaf,
   SidecarRequests,
   SidecarRoots,
@@ -55,9 +57,11 @@ export class SidecarWire {
       ...(snapshot.leaf === before?.leaf ? {} : { leaf: sidecarLeaf(snapshot.leaf) }),
       ...(snapshot.verdicts === before?.verdicts ? {} : { verdicts: snapshot.verdicts }),
       ...refusedPart(snapshot.refused, before?.refused),
-      ...(snapshot.protocol === before?.protocol && snapshot.entries.mesh === before.entries.mesh
+      ...(snapshot.protocol === before?.protocol &&
+      snapshot.entries.mesh === before.entries.mesh &&
+      snapshot.entries.service === before.entries.service
         ? {}
-        : { inbound: { protocol: snapshot.protocol, mesh: snapshot.entries.mesh } }),
+        : { inbound: inboundPart(snapshot) }),
       ...upstreamParts(snapshot.upstreams, before?.upstreams),
     };
     this.#sent = snapshot;
@@ -69,6 +73,12 @@ export class SidecarWire {
     }
     return { version: this.#version, ...parts };
   }
+}
+
+function inboundPart({ protocol, entries }: ProxySnapshot): SidecarInbound {
+  const limits = rateLimits(entries.service);
+  const none = limits.perSecond === 0 && limits.routes.length === 0;
+  return { protocol, mesh: entries.mesh, ...(none ? {} : { limits }) };
 }
 
 /** Absent when there is nothing new; the first update has it only when something is refused. */

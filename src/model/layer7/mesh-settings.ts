@@ -93,3 +93,16 @@ function normalisationOf(fields: NormalizationFields): RequestNormalisation {
     underscores: UNDERSCORES[fields.HeadersWithUnderscoresAction ?? ''] ?? underscores,
   };
 }
+
+/**
+ * Of a suite that the entry names by IANA: `TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256` is `ECDHE-RSA-AES128-GCM-SHA256`.
+ */
+export function opensslName(iana: string): string {
+  return iana
+    .replace(/^TLS_/, '')
+    .replace('_WITH_', '-')
+    .replace(/AES_(128|256)_(CBC_)?/, 'AES$1-')
+    .replace(/(CHACHA20_POLY1305)_SHA256$/, '$1')
+    .replace('CHACHA20_POLY1305', 'CHACHA20-POLY1305')
+    .replaceAll('_', '-');
+}

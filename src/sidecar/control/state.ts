@@ -2,6 +2,8 @@ import type { Clock } from '../../lib/clock.ts';
 import { IsthmusError, invariant } from '../../lib/errors.ts';
 import { sleep } from '../../lib/signals.ts';
 import type { TaskGroup } from '../../lib/task.ts';
+import type { MeshSettings } from '../../model/layer7/mesh-settings.ts';
+import type { RateLimits } from '../../model/layer7/rate-limits.ts';
 import { isRequestProtocol } from '../../model/layer7/route-table.ts';
 import { localOptions } from '../../model/proxy-options.ts';
 import type {
@@ -18,6 +20,7 @@ import type { BodyBudget } from '../http/request-body.ts';
 import { Authorizer } from '../inbound/authorizer.ts';
 import type { InboundProtocol, LocalApp } from '../inbound/deps.ts';
 import { Inbound } from '../inbound/inbound.ts';
+import { RateLimiter } from '../inbound/rate-limiter.ts';
 import type { SidecarLimits } from '../limits.ts';
 import { createMeters, type SidecarMeters } from '../meters.ts';
 import { Dialer } from '../outbound/dialer.ts';
@@ -59,6 +62,7 @@ export class SidecarState {
   readonly #endpoints = new Map<string, readonly SidecarEndpoint[]>();
   readonly #requests = new Map<string, SidecarRequests>();
   #inboundRequests: InboundProtocol | undefined;
+  #mesh: MeshSettings | undefined;
   /** Listeners that close while their connections go on. */
   readonly #closing = new Set<Promise<void>>();
   readonly #closingUpstreams = new Set<Upstream>();
@@ -118,8 +122,10 @@ export class SidecarState {
     const first = !this.ready;
     try {
       if (update.inbound !== undefined) {
-        const { protocol, mesh } = update.inbound;
-        this.#inboundRequests = isRequestProtocol(protocol) ? { protocol, mesh } : undefined;
+        const { protocol, mesh, limits } = update.inbound;
+        this.#mesh = mesh;
+        const limiter = this.#limiterFor(limits);
+        this.#inboundRequests = isRequestProtocol(protocol) ? { protocol, mesh, limiter } : undefined;
         this.#authorizer.setByRequest(this.#inboundRequests !== undefined);
       }
       if (update.verdicts !== undefined) this.#authorizer.set(update.verdicts);
@@ -194,12 +200,20 @@ export class SidecarState {
   }
 
   #applyTrust(update: SidecarUpdate): void {
-    if (update.roots === undefined && update.leaf === undefined) return;
+    if (update.roots === undefined && update.leaf === undefined && update.inbound === undefined) return;
     const roots = update.roots ?? this.#roots;
     const leaf = update.leaf ?? this.#leaf;
-    if (roots !== undefined && leaf !== undefined) this.#trust = createTrust(roots, leaf);
+    if (roots !== undefined && leaf !== undefined) this.#trust = createTrust(roots, leaf, this.#mesh);
     this.#roots = roots;
     this.#leaf = leaf;
+  }
+
+  /** The same one while nothing changed: what was taken counts on. */
+  #limiterFor(limits: RateLimits | undefined): RateLimiter | undefined {
+    if (limits === undefined) return undefined;
+    const before = this.#inboundRequests?.limiter;
+    if (before !== undefined && JSON.stringify(before.limits) === JSON.stringify(limits)) return before;
+    return new RateLimiter(limits, this.#deps.clock);
   }
 
   #renew(before: Trust): void {

@@ -13,6 +13,11 @@ export interface LocalReply {
 export const DENIED: LocalReply = { status: 403, text: 'RBAC: access denied' };
 export const NO_INSTANCE: LocalReply = { status: 503, text: 'no healthy upstream' };
 export const TOO_SLOW: LocalReply = { status: 504, text: 'upstream request timeout' };
+export const TOO_MANY: LocalReply = {
+  status: 429,
+  text: 'local_rate_limited',
+  headers: [['x-envoy-ratelimited', 'true']],
+};
 export const OVERLOADED: LocalReply = {
   status: 503,
   text: 'upstream connect error or disconnect/reset before headers. reset reason: overflow',

@@ -11,6 +11,7 @@ import type { OpenConnections } from '../wire/open-connections.ts';
 import type { PeerReader } from '../wire/peer.ts';
 import type { Trust } from '../wire/trust.ts';
 import type { Authorizer } from './authorizer.ts';
+import type { RateLimiter } from './rate-limiter.ts';
 
 export interface InboundDeps {
   readonly clock: Clock;
@@ -35,6 +36,7 @@ export interface InboundDeps {
 export interface InboundProtocol {
   readonly protocol: RequestProtocol;
   readonly mesh: MeshSettings;
+  readonly limiter: RateLimiter | undefined;
 }
 
 /** The application behind the sidecar. */

@@ -2,7 +2,7 @@ import { NORMALISED_BY_DEFAULT, normaliseRequest } from '../../model/layer7/norm
 import type { HttpRequest } from '../../model/layer7/request.ts';
 import { HttpAcceptor } from '../http/acceptor.ts';
 import { forward, type Place } from '../http/forward.ts';
-import { answerLocally, DENIED, disconnected } from '../http/local-reply.ts';
+import { answerLocally, DENIED, disconnected, TOO_MANY } from '../http/local-reply.ts';
 import { Origin, type OriginConnection } from '../http/origin.ts';
 import { RequestMeter } from '../http/request-meter.ts';
 import type { ServerCall } from '../http/server-call.ts';
@@ -82,6 +82,10 @@ export class InboundRequests {
       const details = { method: request.method, ...authorizer.explainRequest(verdict) };
       this.#refuse('denied', peer, details);
       this.#answer(call, DENIED);
+      return;
+    }
+    if (requests()?.limiter?.admits(request) === false) {
+      this.#answer(call, TOO_MANY);
       return;
     }
     const hidden = requests()?.mesh.sanitizeClientCert === true;

@@ -1,6 +1,7 @@
 import { constants } from 'node:crypto';
 import { createSecureContext, type SecureContext, type SecureContextOptions } from 'node:tls';
 import { invariant } from '../../lib/errors.ts';
+import { type MeshSettings, opensslName, type TlsLimits } from '../../model/layer7/mesh-settings.ts';
 import type { SidecarLeaf, SidecarRoots } from '../../model/sidecar.ts';
 import { type Certificate, parseCertificate } from '../../pki/certificate.ts';
 
@@ -8,9 +9,9 @@ import { type Certificate, parseCertificate } from '../../pki/certificate.ts';
 export interface Trust {
   readonly trustDomain: string;
   readonly roots: readonly Certificate[];
-  /** Certificate and key to present, roots to verify against. For both directions. */
+  /** Certificate and key to present, roots to verify against, of connections that come in. */
   readonly options: SecureContextOptions;
-  /** `options` made ready for dialling. */
+  /** The same, made ready for dialling. */
   readonly dialling: SecureContext;
   readonly leafPem: string;
   readonly leafNotAfter: number;
@@ -27,23 +28,38 @@ const SECURE_OPTIONS = constants.SSL_OP_NO_TICKET | constants.SSL_OP_NO_RENEGOTI
 /**
  * Throws `invalid_argument` (or OpenSSL's error) when a PEM cannot be used; the trust before it stays in effect then.
  */
-export function createTrust(roots: SidecarRoots, leaf: SidecarLeaf): Trust {
+export function createTrust(roots: SidecarRoots, leaf: SidecarLeaf, mesh?: MeshSettings): Trust {
   invariant(roots.roots.length > 0, 'no root is trusted');
-  const options: SecureContextOptions = {
+  const common: SecureContextOptions = {
     cert: leaf.certPem,
     key: leaf.keyPem,
     ca: roots.roots.map((root) => root.pem),
-    minVersion: 'TLSv1.2',
+    minVersion: LEAST,
     secureOptions: SECURE_OPTIONS,
   };
+  const options = { ...common, ...limited(mesh?.incoming) };
   return {
     trustDomain: roots.trustDomain,
     roots: roots.roots.map((root) => parseCertificate(root.pem)),
     options,
-    dialling: createSecureContext(options),
+    dialling: createSecureContext({ ...common, ...limited(mesh?.outgoing) }),
     leafPem: leaf.certPem,
     leafNotAfter: Date.parse(leaf.validBefore),
     leafUri: leaf.uri,
+  };
+}
+
+const LEAST = 'TLSv1.2';
+/** Suites of TLS 1.3, which no entry chooses among. */
+const SUITES_1_3 = 'TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_GCM_SHA256';
+
+/** As the `mesh` entry says; versions before 1.2 are not spoken. */
+function limited(limits: TlsLimits | undefined): SecureContextOptions {
+  const { minVersion, maxVersion, cipherSuites = [] } = limits ?? {};
+  return {
+    ...(minVersion === 'TLSv1_3' ? { minVersion: 'TLSv1.3' } : {}),
+    ...(maxVersion === undefined || maxVersion === 'TLSv1_3' ? {} : { maxVersion: LEAST }),
+    ...(cipherSuites.length === 0 ? {} : { ciphers: [...cipherSuites.map(opensslName), SUITES_1_3].join(':') }),
   };
 }
 

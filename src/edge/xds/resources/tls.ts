@@ -1,7 +1,7 @@
 import { isIP } from 'node:net';
 import { create, type MessageInitShape } from '@bufbuild/protobuf';
 import type { Any } from '@bufbuild/protobuf/wkt';
-import type { TlsLimits } from '../../../model/layer7/mesh-settings.ts';
+import { opensslName, type TlsLimits } from '../../../model/layer7/mesh-settings.ts';
 import {
   type DataSource,
   type DataSourceSchema,
@@ -80,19 +80,6 @@ function tlsParams({ minVersion, maxVersion, cipherSuites }: TlsLimits) {
     tlsMaximumProtocolVersion: maximum,
     cipherSuites: cipherSuites.map(opensslName),
   };
-}
-
-/**
- * Of a suite that the entry names by IANA: `TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256` is `ECDHE-RSA-AES128-GCM-SHA256`.
- */
-function opensslName(iana: string): string {
-  return iana
-    .replace(/^TLS_/, '')
-    .replace('_WITH_', '-')
-    .replace(/AES_(128|256)_(CBC_)?/, 'AES$1-')
-    .replace(/(CHACHA20_POLY1305)_SHA256$/, '$1')
-    .replace('CHACHA20_POLY1305', 'CHACHA20-POLY1305')
-    .replaceAll('_', '-');
 }
 
 /** TLS to a server of the web, which must prove that it has this name. */

@@ -1,5 +1,6 @@
 import { create } from '@bufbuild/protobuf';
 import type { RequestMatch } from '../../../../model/layer7/match.ts';
+import { type RouteLimit, rateLimits } from '../../../../model/layer7/rate-limits.ts';
 import { isRequestProtocol } from '../../../../model/layer7/route-table.ts';
 import { localOptions } from '../../../../model/proxy-options.ts';
 import {
@@ -14,7 +15,7 @@ import type { ResourceBuilder } from '../builder.ts';
 import { millis } from '../common.ts';
 import { INBOUND_ROUTES, LOCAL_APP } from '../names.ts';
 import { routeMatch } from './matchers.ts';
-import { type RouteLimit, rateLimit, rateLimits } from './rate-limits.ts';
+import { rateLimit } from './rate-limits.ts';
 
 /** How requests from others are sent to the application. */
 export const inboundRoutes: ResourceBuilder = {
