@@ -3,6 +3,7 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
+import { FakeClock } from '../../test/fakes/fake-clock.ts';
 import { systemClock } from './clock.ts';
 import { type ProgramEnd, type ProgramOptions, runProgram } from './program.ts';
 
@@ -60,33 +61,38 @@ it('says why a program could not be started', async () => {
   expect(await run(['a\0b'])).toMatchObject({ kind: 'failed' });
 });
 
+const LIMIT_MS = 60_000;
+
+/** Runs a line that writes process IDs into `pids`, and once they are there lets its time be up. */
+async function runTooLong(line: string, count: number): Promise<{ end: ProgramEnd; pids: readonly number[] }> {
+  const clock = new FakeClock();
+  const running = run(['sh', '-c', line], { timeoutMs: LIMIT_MS, clock });
+  const pids = await pidsIn('pids', count);
+  await clock.advance(LIMIT_MS);
+  const end = await running;
+  expect(end.kind).toBe('timeout');
+  await end.gone;
+  return { end, pids };
+}
+
 it('kills what a program has started with it, when its time is up', async () => {
-  const end = run(
-    ['sh', '-c', `echo $$ >> ${dir}/pids; (echo $PPID; sleep 600) & sleep 600 & echo $! >> ${dir}/pids; wait`],
-    {
-      timeoutMs: 3_000,
-    },
+  const { pids } = await runTooLong(
+    `echo $$ >> ${dir}/pids; (sleep 600) & sleep 600 & echo $! >> ${dir}/pids; wait`,
+    2,
   );
-  const pids = await pidsIn('pids', 2);
-  expect((await end).kind).toBe('timeout');
-  await (await end).gone;
   await expect.poll(() => pids.every(hasEnded), { timeout: 20_000 }).toBe(true);
 });
 
 it('kills what a program has left behind with its outputs open, when its time is up', async () => {
-  const end = run(['sh', '-c', `sleep 600 & echo $! >> ${dir}/pids; exit 0`], { timeoutMs: 2_000 });
-  const pids = await pidsIn('pids', 1);
-  expect(await end).toMatchObject({ kind: 'timeout' });
-  await (await end).gone;
+  const { pids } = await runTooLong(`sleep 600 & echo $! >> ${dir}/pids; exit 0`, 1);
   await expect.poll(() => pids.every(hasEnded), { timeout: 20_000 }).toBe(true);
 });
 
 it('does not wait for what has left its group with its outputs open', async () => {
-  const end = run(['sh', '-c', `setsid sleep 600 & echo $! >> ${dir}/pids; exit 0`], { timeoutMs: 2_000 });
-  const [pid = 0] = await pidsIn('pids', 1);
-  expect(await end).toMatchObject({ kind: 'timeout' });
-  await (await end).gone;
-  if (!hasEnded(pid)) process.kill(pid, 'SIGKILL');
+  const line = `setsid sh -c 'echo $$ >> ${dir}/pids; exec sleep 600' & exit 0`;
+  const { pids } = await runTooLong(line, 1);
+  expect(pids.map(hasEnded)).toEqual([false]);
+  for (const pid of pids) process.kill(pid, 'SIGKILL');
 });
 
 it('kills a program on abort', async () => {

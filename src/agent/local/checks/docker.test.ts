@@ -3,7 +3,8 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { systemClock } from '../../../lib/clock.ts';
+import { FakeClock } from '../../../../test/fakes/fake-clock.ts';
+import { type Clock, systemClock } from '../../../lib/clock.ts';
 import { type DockerProbe, dockerProber, dockerSocket } from './docker.ts';
 import type { CheckResult } from './runner.ts';
 
@@ -59,7 +60,10 @@ const CREATE = 'POST /containers/web/exec';
 const START = 'POST /exec/e1/start';
 const INSPECT = 'GET /exec/e1/json';
 
-function prober(options: Partial<DockerProbe> = {}): (signal?: AbortSignal) => Promise<CheckResult> {
+function prober(
+  options: Partial<DockerProbe> = {},
+  clock: Clock = systemClock,
+): (signal?: AbortSignal) => Promise<CheckResult> {
   const probe = {
     socketPath,
     container: 'web',
@@ -68,7 +72,7 @@ function prober(options: Partial<DockerProbe> = {}): (signal?: AbortSignal) => P
     maxOutput: 4_096,
     ...options,
   };
-  const run = dockerProber(systemClock, probe);
+  const run = dockerProber(clock, probe);
   return (signal = SIGNAL) => run(signal);
 }
 
@@ -135,8 +139,12 @@ describe('a Docker check', () => {
       [START]: { status: 200, body: [frame(1, 'begun')], hang: true },
       [INSPECT]: { status: 200, body: { Running: true, ExitCode: null } },
     };
-    const run = prober({ timeoutMs: 300 });
-    expect(await run()).toEqual({ status: 'critical', output: 'Timed out (300ms) running check' });
+    const clock = new FakeClock();
+    const run = prober({ timeoutMs: 300 }, clock);
+    const late = run();
+    await expect.poll(() => asked.some(({ call }) => call === START), { timeout: 20_000 }).toBe(true);
+    await clock.advance(300);
+    expect(await late).toEqual({ status: 'critical', output: 'Timed out (300ms) running check' });
     expect(await run()).toEqual({
       status: 'critical',
       output: 'the run of this check before goes on in the container',

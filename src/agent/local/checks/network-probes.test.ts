@@ -152,7 +152,7 @@ describe('HTTP/2 ping', () => {
       status: 'critical',
       output: expect.stringContaining('HTTP2 ping failed: '),
     });
-    expect(await probeH2Ping(systemClock, await silent(), 50, SIGNAL)).toEqual({
+    expect(await probeH2Ping(systemClock, await silent(), 3_000, SIGNAL)).toEqual({
       status: 'critical',
       output: 'HTTP2 ping failed: context deadline exceeded',
     });
