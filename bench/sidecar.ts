@@ -1,7 +1,7 @@
 /**
  * Two built-in sidecars as processes of their own, with an application and a client in a third one: new connections a
  * second, round trip, throughput, all over tunnels.
- * Run: node --experimental-strip-types bench/sidecar.ts [seconds], or by `npm run bench`.
+ * Run: `npx tsc -p tsconfig.tools.json`, then node .tmp/tools/bench/sidecar.js [seconds].
  */
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
@@ -20,7 +20,7 @@ import {
 } from '../test/fakes/fake-mesh.ts';
 import { openFor, ROUND_TRIPS, roundTrip, startApplication, TRANSFER_BYTES, transfer } from './application.ts';
 
-export interface SidecarFigures {
+interface SidecarFigures {
   readonly connectionsPerSecond: number;
   readonly connections: number;
   /** CPU of the inbound and the outbound sidecar for one connection, milliseconds. */
@@ -64,7 +64,7 @@ async function ask<T>(child: ChildProcess, message: object): Promise<T> {
   return (await answer)[0] as T;
 }
 
-export async function measureSidecars(seconds = 3): Promise<SidecarFigures> {
+async function measureSidecars(seconds = 3): Promise<SidecarFigures> {
   const ca = new FakeAuthority();
   const app = await startApplication();
   const children: ChildProcess[] = [];

@@ -166,15 +166,6 @@ describe('routing', () => {
     }
   });
 
-  it('says of what Consul has and this program has not that nothing was done', async () => {
-    const edge = await start();
-    for (const [method, path] of [['GET', '/v1/event/list']] as const)
-      expect(await edge.send(method, path)).toMatchObject({
-        status: 501,
-        body: expect.stringMatching(/^Isthmus does not have .* yet: nothing was read or written$/),
-      });
-  });
-
   it('decodes what a path names, and takes the rest of it with slashes', async () => {
     const edge = await start();
     await edge.get('/v1/health/service/a%2Fb%20c');
