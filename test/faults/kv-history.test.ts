@@ -47,7 +47,7 @@ function keysAt(agent: AgentProcess, index: { newest: number }, random: Random):
     try {
       return await agent.http(...args);
     } catch (error) {
-      await pause(100); // it is gone: its clients' steps must not all be refused meanwhile
+      await answering(agent); // it is gone: its clients' steps must not all be refused meanwhile
       throw error;
     }
   };
@@ -76,6 +76,18 @@ function keysAt(agent: AgentProcess, index: { newest: number }, random: Random):
       return answer.json<boolean>();
     },
   };
+}
+
+/** Resolves once the agent answers, or after a while. */
+async function answering(agent: AgentProcess): Promise<void> {
+  for (const end = performance.now() + 10_000; performance.now() < end; ) {
+    const answers = await agent.http('GET', '/v1/status/leader').then(
+      ({ status }) => status === 200,
+      () => false,
+    );
+    if (answers) return;
+    await pause(50);
+  }
 }
 
 interface Disturbed {
@@ -149,7 +161,7 @@ describe('one server with the embedded store that is killed and paused', () => {
     'has keys with one history',
     async () => {
       const random = seeded();
-      alone = await startAgent({ name: 'n1', datacenter: 'dc1', config: SHORT_TTLS });
+      alone = await startAgent({ name: 'n1', datacenter: 'dc1', config: SHORT_TTLS, readyWithinMs: 60_000 });
       await keysUnder(disturbed(alone, random), random);
     },
     KEYS_MS,
@@ -159,7 +171,7 @@ describe('one server with the embedded store that is killed and paused', () => {
     'never has two holders of a lock, nor one within the delay',
     async () => {
       const random = seeded();
-      alone = await startAgent({ name: 'n1', datacenter: 'dc1', config: SHORT_TTLS });
+      alone = await startAgent({ name: 'n1', datacenter: 'dc1', config: SHORT_TTLS, readyWithinMs: 60_000 });
       await locksUnder(disturbed(alone, random), random);
     },
     LOCKS_MS,
