@@ -51,6 +51,9 @@ const SIDECAR_PORTS = [
   { sidecar_min_port: 22_200, sidecar_max_port: 22_299 },
 ] as const;
 
+/** How long a server may take to be ready, and another datacenter to be joined. */
+const START_MS = 60_000;
+
 /** Bulk registrations and watchers from one client must not meet the limit per client. */
 const LIMITS = { http_max_conns_per_client: 10_000 };
 /** Consul limits CSRs; all are measured without that limit. */
@@ -77,6 +80,7 @@ async function startIsthmus(binary: string, own: boolean): Promise<Bed> {
       datacenter,
       binary,
       dataDir: join(dir, datacenter),
+      readyWithinMs: START_MS,
       config: {
         primary_datacenter: 'dc1',
         retry_join_wan: join_,
@@ -99,7 +103,7 @@ async function startIsthmus(binary: string, own: boolean): Promise<Bed> {
     const readyMs = Date.now() - begun;
     const second = Date.now();
     const other = await start(1, [first.ready.serf_wan]);
-    await until('federation', 30_000, () => roots(other.ready.http), Boolean);
+    await until('federation', START_MS, () => roots(other.ready.http), Boolean);
     return {
       ...{ kind: 'isthmus', binary, own, readyMs },
       dc1: first.ready.http,
@@ -163,11 +167,11 @@ async function startConsul(binary: string): Promise<Bed> {
   try {
     const begun = Date.now();
     const first = await start(0, []);
-    await until('the first server', 60_000, () => roots(first.http), Boolean);
+    await until('the first server', START_MS, () => roots(first.http), Boolean);
     const readyMs = Date.now() - begun;
     const second = Date.now();
     const other = await start(1, [first.wan]);
-    await until('federation', 60_000, () => roots(other.http), Boolean);
+    await until('federation', START_MS, () => roots(other.http), Boolean);
     const proxies: number[] = [];
     return {
       ...{ kind: 'consul', binary, own: false, readyMs },

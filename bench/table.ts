@@ -38,7 +38,7 @@ function change(of: Measured, first: string, other: string): string {
   const b = of.values.get(other) ?? [];
   if (a.length === 0 || b.length === 0) return '';
   const ratio = quantile(a, 0.5) / quantile(b, 0.5);
-  if (!Number.isFinite(ratio)) return '';
+  if (!Number.isFinite(ratio) || ratio <= 0) return ''; // a memory that shrank has no ratio
   const percent = Math.round((ratio - 1) * 100);
   const words = `${ratio.toFixed(2)}×`;
   if (percent === 0) return `${words} same`;
