@@ -72,9 +72,14 @@ export function createAgentApi(transport: Transport): AgentApi {
   };
   return {
     recentLog: (level, call = {}) =>
-      transport.text({ method: 'GET', path: '/v1/agent/monitor', query: { loglevel: level, recent: 1 }, call }),
+      transport.text({
+        method: 'GET',
+        path: '/v1/agent/monitor',
+        query: { loglevel: level, logjson: 'true', recent: 1 },
+        call,
+      }),
     monitor: (level, call = {}) =>
-      transport.stream({ method: 'GET', path: '/v1/agent/monitor', query: { loglevel: level }, call }),
+      transport.stream({ method: 'GET', path: '/v1/agent/monitor', query: { loglevel: level, logjson: 'true' }, call }),
     self: (call) => get('self', call),
     members: (query = {}, call) =>
       get('members', call, { wan: query.wan === true ? 1 : undefined, segment: query.segment }),

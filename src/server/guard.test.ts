@@ -100,6 +100,13 @@ const READS: Readonly<Record<string, ReadCase>> = {
   'members.lan': { value: [{ Name: 'n1' }], hidden: [], rules: SEES_WEB },
   'operator.raftConfiguration': { value: {}, rules: OPERATOR },
   'operator.autopilotHealth': { value: {}, rules: OPERATOR },
+  'operator.autopilotState': { value: {}, rules: OPERATOR },
+  'operator.autopilotConfiguration': { value: {}, rules: OPERATOR },
+  'operator.usage': { value: {}, rules: OPERATOR },
+  'internal.uiCatalogOverview': {
+    value: {},
+    rules: 'node_prefix "" { policy = "read" } service_prefix "" { policy = "read" }',
+  },
   'coordinate.datacenters': { value: [], hidden: 'same' },
   'coordinate.nodes': { value: [{ Node: 'n1' }], hidden: [], rules: SEES_WEB },
   'coordinate.node': { args: { node: 'n1' }, value: [{ Node: 'n1' }], rules: SEES_WEB },
@@ -181,6 +188,9 @@ const WRITES: Readonly<Record<WriteName, { readonly args: unknown; readonly rule
   // Each operation is refused or not: the answer of the transaction says so.
   'txn.apply': { args: { operations: [] } },
   'events.fire': { args: { Name: 'deploy' }, rules: 'event "deploy" { policy = "write" }' },
+  'operator.setAutopilot': { args: { config: {} }, rules: OPERATES },
+  'operator.removeServer': { args: { id: 'x' }, rules: OPERATES },
+  'operator.transferLeader': { args: {}, rules: OPERATES },
   'acl.bootstrap': { args: {} },
   'acl.setPolicy': { args: {}, rules: MANAGES },
   'acl.deletePolicy': { args: {}, rules: MANAGES },

@@ -108,6 +108,26 @@ describe('leadership', () => {
     expect(two.duty).toEqual({ begun: 1, running: true });
   });
 
+  it('is handed over when it is asked to, to another server, and comes back when there is no other', async () => {
+    const one = await start('one');
+    const two = await start('two');
+    const handedOver = one.leadership.handOver();
+    await settle();
+    await handedOver;
+    expect(leaders()).toEqual(['two']);
+    expect(one.duty.running).toBe(false);
+    await expect(one.leadership.handOver()).rejects.toMatchObject({ code: 'unavailable' });
+    await one.stop();
+    servers.splice(0, 1);
+    const alone = two.leadership.handOver();
+    await settle();
+    await alone;
+    expect(leaders()).toEqual([]);
+    await clock.advance(TTL_MS);
+    expect(leaders()).toEqual(['two']);
+    await two.add();
+  });
+
   it('writes nothing while it is held', async () => {
     const one = await start('one');
     const before = one.store.revision;

@@ -69,6 +69,11 @@ export interface Leadership {
    * Returns what ends it for good.
    */
   duty(name: string, run: (tasks: TaskGroup) => void, onError?: TaskGroupDeps['onError']): () => Promise<void>;
+  /**
+   * Gives the lead up and lets others try first; resolves once this server leads no longer. Throws `unavailable` when
+   * it does not lead.
+   */
+  handOver(): Promise<void>;
 }
 
 interface Term {
@@ -105,6 +110,8 @@ class LeadershipService implements Leadership {
   #term: Term | undefined;
   readonly #terms: Counter;
   readonly #changed = new Trigger();
+  /** Called once this server has handed the lead over. */
+  #handedOver: (() => void) | undefined;
   #unhook = (): void => undefined;
 
   constructor(deps: LeadershipDeps, ttlMs: number) {
@@ -161,6 +168,18 @@ class LeadershipService implements Leadership {
     };
   }
 
+  handOver(): Promise<void> {
+    if (!this.leading) return Promise.reject(notLeading());
+    return new Promise((resolve) => {
+      const before = this.#handedOver;
+      this.#handedOver = () => {
+        before?.();
+        resolve();
+      };
+      this.#changed.fire();
+    });
+  }
+
   async #start(): Promise<void> {
     this.#unhook = this.#deps.store.onCommit((commit) => {
       if (!commit.changes.some((change) => change.table === this.#table.spec.name)) return;
@@ -179,6 +198,7 @@ class LeadershipService implements Leadership {
   async #stop(): Promise<void> {
     await this.#tasks.stop();
     await this.#resign();
+    this.#handedOver?.();
     this.#unhook();
     this.#become('idle');
   }
@@ -191,9 +211,23 @@ class LeadershipService implements Leadership {
     }
     const { lease, revision } = this.#term as Term;
     lease.lost.addEventListener('abort', () => this.#changed.fire(), { once: true });
-    await this.#until(() => lease.lost.aborted || this.#table.get(LEADER)?.modRevision !== revision, signal);
-    this.#deps.log.warn('this server leads no longer', { reason: reasonOf(lease) });
+    const lost = (): boolean => lease.lost.aborted || this.#table.get(LEADER)?.modRevision !== revision;
+    await this.#until(() => lost() || this.#handedOver !== undefined, signal);
+    const handedOver = this.#handedOver;
+    this.#handedOver = undefined;
+    const asked = handedOver !== undefined && !lost();
+    this.#deps.log.warn('this server leads no longer', { reason: asked ? 'it was asked to' : reasonOf(lease) });
     await this.#resign();
+    handedOver?.();
+    if (asked) await this.#letOthersLead(signal);
+  }
+
+  /** Waits for another leader, though not for ever: there may be none. */
+  async #letOthersLead(signal: AbortSignal): Promise<void> {
+    const { clock } = this.#deps;
+    const until = clock.now() + this.#ttlMs;
+    while (this.leader() === undefined && clock.now() < until)
+      await this.#changed.wait(clock, until - clock.now(), signal);
   }
 
   /** Puts this server's row in the place of the one that its view shows, if that one is still there. */

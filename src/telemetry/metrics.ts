@@ -152,7 +152,7 @@ export function createMetrics(options: MetricsOptions): MetricsRegistry {
         if (counters.has(metric.name) || histograms.has(metric.name)) continue;
         if ((metric.type as unknown) === 'histogram') continue;
         for (const { value, labels } of metric.values) {
-          gauges.push({ Name: metric.name, Value: value, Labels: labels as Labels });
+          gauges.push({ Name: metric.name, Value: value, Labels: textLabels(labels) });
         }
       }
       const samples = (of: ReadonlyMap<string, Aggregates>): MetricSample[] =>
@@ -180,4 +180,9 @@ export function createMetrics(options: MetricsOptions): MetricsRegistry {
 
     list: () => [...declared].sort((a, b) => (a.name < b.name ? -1 : 1)),
   };
+}
+
+/** The process's own gauges have numbers among their labels; clients read text. */
+function textLabels(labels: Readonly<Record<string, string | number | undefined>>): Labels {
+  return Object.fromEntries(Object.entries(labels).map(([name, value]) => [name, String(value)]));
 }

@@ -79,6 +79,79 @@ export const ACCESS_ROWS: Readonly<Record<string, AccessRow>> = {
   },
   'GET /v1/acl/tokens': { path: '/v1/acl/tokens', rules: ACL_READ, shown: /"kept"/ },
 
+  'GET /v1/agent/host': { path: '/v1/agent/host', rules: OPERATOR_READ, shown: /"CPU"/ },
+  'GET /v1/agent/version': { path: '/v1/agent/version', rules: AGENT_READ, shown: /HumanVersion/ },
+  'GET /v1/agent/metrics/stream': { path: '/v1/agent/metrics/stream', rules: AGENT_READ },
+  'DELETE /v1/operator/raft/peer': {
+    path: '/v1/operator/raft/peer?id=none',
+    rules: OPERATOR_WRITE,
+    status: 500,
+    shown: /was not found in the Raft configuration/,
+  },
+  'POST /v1/operator/raft/transfer-leader': {
+    path: '/v1/operator/raft/transfer-leader',
+    rules: OPERATOR_WRITE,
+    status: 500,
+    shown: /no other server/,
+  },
+  'GET /v1/operator/autopilot/configuration': {
+    path: '/v1/operator/autopilot/configuration',
+    rules: OPERATOR_READ,
+    shown: /CleanupDeadServers/,
+  },
+  'PUT /v1/operator/autopilot/configuration': {
+    path: '/v1/operator/autopilot/configuration',
+    body: { CleanupDeadServers: true },
+    rules: OPERATOR_WRITE,
+    shown: /true/,
+  },
+  'GET /v1/operator/autopilot/state': {
+    path: '/v1/operator/autopilot/state',
+    rules: OPERATOR_READ,
+    shown: /FailureTolerance/,
+  },
+  'GET /v1/operator/usage': { path: '/v1/operator/usage', rules: OPERATOR_READ, shown: /ServiceInstances/ },
+  'GET /v1/operator/keyring': { path: '/v1/operator/keyring', rules: OPERATOR_READ, shown: EMPTY_LIST },
+  'POST /v1/operator/keyring': { path: '/v1/operator/keyring', rules: OPERATOR_WRITE, status: 400 },
+  'PUT /v1/operator/keyring': { path: '/v1/operator/keyring', rules: OPERATOR_WRITE, status: 400 },
+  'DELETE /v1/operator/keyring': { path: '/v1/operator/keyring', rules: OPERATOR_WRITE, status: 400 },
+  'GET /v1/internal/ui/catalog-overview': {
+    path: '/v1/internal/ui/catalog-overview',
+    rules: 'node_prefix "" { policy = "read" } service_prefix "" { policy = "read" }',
+    shown: /"Nodes"/,
+  },
+  'GET /v1/internal/ui/node/*node': { path: '/v1/internal/ui/node/n1', rules: NODES, hidden: /^null$/, shown: /"n1"/ },
+  'GET /v1/internal/ui/exported-services': {
+    path: '/v1/internal/ui/exported-services',
+    unchecked: 'there is nothing to be seen',
+  },
+  'GET /v1/internal/ui/gateway-services-nodes/*gateway': {
+    path: '/v1/internal/ui/gateway-services-nodes/g',
+    unchecked: 'there is nothing to be seen',
+  },
+  'GET /v1/internal/ui/gateway-intentions/*gateway': {
+    path: '/v1/internal/ui/gateway-intentions/g',
+    unchecked: 'there is nothing to be seen',
+  },
+  'GET /v1/health/ingress/*service': { path: '/v1/health/ingress/web', unchecked: 'there is nothing to be seen' },
+  'GET /v1/catalog/gateway-services/*gateway': {
+    path: '/v1/catalog/gateway-services/g',
+    unchecked: 'there is nothing to be seen',
+  },
+  'GET /v1/exported-services': { path: '/v1/exported-services', unchecked: 'there is nothing to be seen' },
+  'GET /v1/imported-services': { path: '/v1/imported-services', unchecked: 'there is nothing to be seen' },
+  'GET /v1/peerings': { path: '/v1/peerings', unchecked: 'there is nothing to be seen' },
+  'POST /v1/internal/acl/authorize': {
+    path: '/v1/internal/acl/authorize',
+    body: [{ Resource: 'operator', Access: 'read' }],
+    shown: /"Allow"/,
+  },
+  'PUT /v1/internal/service-virtual-ip': {
+    path: '/v1/internal/service-virtual-ip',
+    body: { Service: 'web' },
+    rules: OPERATOR_WRITE,
+  },
+
   'GET /v1/agent/checks': { path: '/v1/agent/checks', rules: WEB, hidden: EMPTY_OBJECT, shown: /web-ttl/ },
   'PUT /v1/agent/check/register': {
     path: '/v1/agent/check/register',

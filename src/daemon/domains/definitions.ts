@@ -2,6 +2,7 @@ import type { RuntimeConfig } from '../../config/types.ts';
 import type { TransportAuthority } from '../../domain/enrolment/authority.ts';
 import type { Federation } from '../../federation/federation.ts';
 import type { Replicator } from '../../federation/replication/replicator.ts';
+import { IsthmusError } from '../../lib/errors.ts';
 import { autonomyOf } from '../../server/autonomy.ts';
 import {
   ASKED,
@@ -11,9 +12,10 @@ import {
   type WriteDefinitions,
 } from '../../server/definitions.ts';
 import type { Resolver } from '../../server/resolve/resolver.ts';
+import type { Leadership } from '../../store/leadership.ts';
 import type { Store } from '../../store/store.ts';
 import { aclReads } from '../access/access.ts';
-import { forceLeave } from '../server/force-leave.ts';
+import { forceLeave, removeServer } from '../server/force-leave.ts';
 import type { Domains } from './domains.ts';
 import type { createOperatorReads } from './operator-reads.ts';
 
@@ -83,6 +85,7 @@ export function writeDefinitions(
   transport: TransportAuthority,
   replicator: Pick<Replicator, 'writes'>,
   federation: Pick<Federation, 'forceLeave'>,
+  leadership: Pick<Leadership, 'handOver'>,
 ): WriteDefinitions {
   return {
     ...acl.writes,
@@ -98,6 +101,17 @@ export function writeDefinitions(
     ...transport.invitations.writes,
     async 'nodes.forceLeave'(args) {
       await forceLeave(nodes, federation, args);
+      return null;
+    },
+    'operator.setAutopilot': (args) => nodes.autopilot.set(args),
+    async 'operator.removeServer'(args) {
+      await removeServer(nodes, args);
+      return null;
+    },
+    async 'operator.transferLeader'() {
+      if (nodes.servers().length < 2)
+        throw new IsthmusError('rejected', 'cannot find peer: no other server of this datacenter lives');
+      await leadership.handOver();
       return null;
     },
   };

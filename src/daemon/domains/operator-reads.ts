@@ -87,6 +87,30 @@ export function createOperatorReads(deps: OperatorDeps) {
         Servers: servers,
       };
     }),
+    'operator.autopilotState': liveRead(() => {
+      const servers = deps.servers().map((server) => {
+        const { SerfStatus, Leader: leads, Voter, ...rest } = health(server);
+        return {
+          ...rest,
+          NodeStatus: SerfStatus,
+          ReadReplica: false,
+          Status: leads ? 'leader' : Voter ? 'voter' : 'none',
+          Meta: { 'consul-network-segment': '' },
+          NodeType: 'voter',
+        };
+      });
+      const healthy = servers.filter(({ Healthy }) => Healthy);
+      const leader = servers.find(({ Status }) => Status === 'leader');
+      const tolerance = Math.max(0, healthy.length - 1);
+      return {
+        Healthy: healthy.length === servers.length && leader !== undefined,
+        FailureTolerance: tolerance,
+        OptimisticFailureTolerance: tolerance,
+        Servers: Object.fromEntries(servers.map((server) => [server.ID, server])),
+        Leader: leader?.ID ?? '',
+        Voters: healthy.map(({ ID }) => ID),
+      };
+    }),
     'coordinate.datacenters': liveRead(() => {
       const byDatacenter = new Map<string, string[]>();
       for (const member of deps.wanMembers()) {

@@ -8,6 +8,7 @@ import { IsthmusError } from '../../lib/errors.ts';
 import type { MetricsRegistry } from '../../telemetry/metrics.ts';
 import type { Core } from '../core.ts';
 import { agentSelf } from '../node/agent-self.ts';
+import { agentVersion, machine } from '../node/machine.ts';
 import type { NodeAgent } from '../node/node-agent.ts';
 import type { Reload } from '../reload.ts';
 import type { Certificates } from '../security/certificates.ts';
@@ -55,6 +56,8 @@ export function createEdgeParts(deps: EdgePartsDeps): AgentParts {
         certificates: deps.certificates.expiries(),
         xds: deps.xdsAddresses(),
       }),
+    host: () => machine(config.dataDir),
+    version: agentVersion,
     members: (options) => core.members(options),
     reload: deps.reload.run,
     async leave() {

@@ -56,7 +56,7 @@ export function createContracts(deps: ContractDeps): Contracts {
     ...routing,
     store,
     reads,
-    writes: writeDefinitions(domains, authority, replicator, federation),
+    writes: writeDefinitions(domains, authority, replicator, federation, leadership),
     asked: askedReads(deps.resolver, replicator, store),
     leader,
     remote: (datacenter) => federation.contract(datacenter),

@@ -1,4 +1,5 @@
 import type { Nodes } from '../../domain/nodes/nodes.ts';
+import { formatAddress } from '../../federation/address.ts';
 import type { Federation } from '../../federation/federation.ts';
 import { IsthmusError } from '../../lib/errors.ts';
 
@@ -19,3 +20,27 @@ export async function forceLeave(
   if (prune) await nodes.forget(node);
   else if (member.Status === 'failed') await nodes.left(node);
 }
+
+/**
+ * Takes a server that has failed off the list, by its node ID or its address. Throws `rejected` with Consul's text for
+ * one that is not there, and for one that lives: it holds no vote, and would be back at once.
+ */
+export async function removeServer(
+  nodes: Pick<Nodes, 'members' | 'forget'>,
+  { id, address }: { readonly id?: string; readonly address?: string },
+): Promise<void> {
+  const server = nodes.members().find(({ Addr, Tags }) => {
+    if (Tags.role !== 'consul') return false;
+    return id === undefined ? formatAddress({ address: Addr, port: Number(Tags.port) }) === address : Tags.id === id;
+  });
+  if (server === undefined) {
+    const named = id === undefined ? `address ${JSON.stringify(address)}` : `id ${JSON.stringify(id)}`;
+    throw new IsthmusError('rejected', `${named} was not found in the Raft configuration`);
+  }
+  if (server.Status === ALIVE)
+    throw new IsthmusError('rejected', `server ${server.Name} lives: stop it first, or let it leave`);
+  await nodes.forget(server.Name);
+}
+
+/** By a member's status. */
+const ALIVE = 1;

@@ -52,7 +52,7 @@ export function createCatalog({ store, datacenter }: CatalogOptions): Catalog {
 
   const catalog: Catalog = {
     tables,
-    reads: { ...createReads(tables, distance), ...coordinates.reads },
+    reads: { ...createReads(tables, distance, datacenter), ...coordinates.reads },
     distance,
     async register(request, signal) {
       validateRegister(request);

@@ -57,7 +57,7 @@ interface Instance {
   readonly service: Stored<ServiceEntity>;
 }
 
-export function createReads(tables: CatalogTables, distance: Distance): CatalogReads {
+export function createReads(tables: CatalogTables, distance: Distance, datacenter: string): CatalogReads {
   const { nodes, services, checks } = tables;
 
   const sortNear = <T>(near: string | undefined, items: readonly T[], nodeOf: (item: T) => string): readonly T[] => {
@@ -108,7 +108,7 @@ export function createReads(tables: CatalogTables, distance: Distance): CatalogR
   };
 
   return {
-    ...createUiReads(tables, (instance) => instanceChecks(instance)),
+    ...createUiReads(tables, (instance) => instanceChecks(instance), datacenter),
 
     'catalog.nodes': {
       topics: () => ['nodes'],

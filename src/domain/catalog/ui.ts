@@ -4,7 +4,15 @@ import type { ListArgs } from '../../model/requests.ts';
 import type { Read } from '../../store/read.ts';
 import type { Stored } from '../../store/table.ts';
 import { nodeForm, rawCheckForm, rawServiceForm } from './shapes.ts';
-import { type CatalogTables, fold, type NodeEntity, nodeKey, type ServiceEntity } from './tables.ts';
+import {
+  type CatalogTables,
+  type CheckEntity,
+  fold,
+  instanceKey,
+  type NodeEntity,
+  nodeKey,
+  type ServiceEntity,
+} from './tables.ts';
 
 /** One line of /v1/internal/ui/services. */
 export interface ServiceSummary {
@@ -34,11 +42,29 @@ export interface NodeDump {
   readonly Checks: readonly HealthCheck[];
 }
 
+/** How many of a name are in which state. */
+export interface HealthSummary {
+  readonly Name: string;
+  readonly Total: number;
+  readonly Passing: number;
+  readonly Warning: number;
+  readonly Critical: number;
+}
+
+/** /v1/internal/ui/catalog-overview */
+export interface CatalogOverview {
+  readonly Nodes: readonly HealthSummary[];
+  readonly Services: readonly HealthSummary[];
+  readonly Checks: readonly HealthSummary[];
+}
+
 type FilterArgs = Pick<ListArgs, 'filter'>;
 
 export interface UiReads {
   readonly 'internal.uiServices': Read<FilterArgs, readonly ServiceSummary[]>;
   readonly 'internal.uiNodes': Read<FilterArgs, readonly NodeDump[]>;
+  readonly 'internal.uiCatalogOverview': Read<Record<never, never>, CatalogOverview>;
+  readonly 'operator.usage': Read<Record<never, never>, unknown>;
 }
 
 type InstanceChecks = (instance: {
@@ -46,7 +72,7 @@ type InstanceChecks = (instance: {
   readonly service: Stored<ServiceEntity>;
 }) => readonly HealthCheck[];
 
-export function createUiReads(tables: CatalogTables, instanceChecks: InstanceChecks): UiReads {
+export function createUiReads(tables: CatalogTables, instanceChecks: InstanceChecks, datacenter: string): UiReads {
   const { nodes, services, checks } = tables;
   return {
     'internal.uiServices': {
@@ -91,8 +117,87 @@ export function createUiReads(tables: CatalogTables, instanceChecks: InstanceChe
         return nodeDumpFilter.apply(args.filter, dumps) as readonly NodeDump[];
       },
     },
+    'internal.uiCatalogOverview': {
+      topics: () => ['nodes', 'services', 'checks'],
+      produce: () => overview(tables),
+    },
+    'operator.usage': {
+      topics: () => ['nodes', 'services'],
+      produce: () => ({ Usage: { [datacenter]: usage(tables) } }),
+    },
   };
 }
+
+function overview({ nodes, services, checks }: CatalogTables): CatalogOverview {
+  const ofNode = (node: string): string => worst(checks.by('instance', instanceKey(node, '')));
+  const nodeStates = nodes.list().map(({ value }): [string, string] => [value.Node, ofNode(value.Node)]);
+  const byNode = new Map(nodeStates.map(([node, state]) => [fold(node), state]));
+  const instances = services.list().map(({ value }): [string, string] => {
+    const own = worst(checks.by('instance', instanceKey(value.Node, value.ID)));
+    return [value.Service, worse(own, byNode.get(fold(value.Node)) ?? 'passing')];
+  });
+  return {
+    Nodes: [...summaries(nodeStates.map(([, state]) => ['Nodes', state]))],
+    Services: summaries(instances),
+    Checks: summaries(checks.list().map(({ value }) => [value.Name, value.Status])),
+  };
+}
+
+const STATES = ['passing', 'warning', 'critical'];
+
+function worse(a: string, b: string): string {
+  return STATES.indexOf(a) >= STATES.indexOf(b) ? a : b;
+}
+
+function worst(rows: readonly Stored<CheckEntity>[]): string {
+  return rows.reduce((state, { value }) => worse(state, value.Status), 'passing');
+}
+
+function summaries(states: readonly (readonly [name: string, state: string])[]): readonly HealthSummary[] {
+  const counts = new Map<string, Record<string, number>>();
+  for (const [name, state] of states) {
+    const count = counts.get(name) ?? {};
+    count[state] = (count[state] ?? 0) + 1;
+    counts.set(name, count);
+  }
+  return [...counts]
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([Name, { passing = 0, warning = 0, critical = 0 }]) => ({
+      Name,
+      Total: passing + warning + critical,
+      Passing: passing,
+      Warning: warning,
+      Critical: critical,
+    }));
+}
+
+function usage({ nodes, services }: CatalogTables) {
+  const kinds: Record<string, number> = Object.fromEntries(MESH_KINDS.map((kind) => [kind, 0]));
+  const names = new Set<string>();
+  let billable = 0;
+  for (const { value } of services.list()) {
+    names.add(fold(value.Service));
+    const kind = value.Connect.Native === true ? 'connect-native' : (value.Kind ?? '');
+    if (Object.hasOwn(kinds, kind)) kinds[kind] = (kinds[kind] as number) + 1;
+    if ((value.Kind ?? '') === '' && fold(value.Service) !== 'consul') billable += 1;
+  }
+  return {
+    Nodes: nodes.size,
+    Services: names.size,
+    ServiceInstances: services.size,
+    ConnectServiceInstances: kinds,
+    BillableServiceInstances: billable,
+  };
+}
+
+const MESH_KINDS = [
+  'connect-native',
+  'connect-proxy',
+  'ingress-gateway',
+  'mesh-gateway',
+  'terminating-gateway',
+  'api-gateway',
+];
 
 function hasProxy(tables: CatalogTables, service: string): boolean {
   return tables.services.by('connect', fold(service)).some((row) => row.value.Kind === 'connect-proxy');

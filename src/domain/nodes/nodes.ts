@@ -3,6 +3,7 @@ import type { Clock } from '../../lib/clock.ts';
 import { LAN_PROTOCOL, type Member } from '../../model/member.ts';
 import type { Read } from '../../store/read.ts';
 import type { AppliedCommit, Store, Tx } from '../../store/store.ts';
+import { type Autopilot, createAutopilot } from './autopilot.ts';
 import { checkClaim, type NodeClaimant } from './claim.ts';
 import { createNodeTables, type MemberRow, type MemberStatus, memberKey, type NodeTables } from './tables.ts';
 
@@ -43,7 +44,8 @@ export interface LivingServer {
 /** Which nodes have a living agent, and which had one. */
 export interface Nodes {
   readonly tables: NodeTables;
-  readonly reads: { readonly 'members.lan': Read<Record<never, never>, readonly Member[]> };
+  readonly reads: { readonly 'members.lan': Read<Record<never, never>, readonly Member[]> } & Autopilot['reads'];
+  readonly autopilot: Autopilot;
   /**
    * The node has a session with this server from here on, and is bound to the key that was proved. Throws `rejected`,
    * with what to do, when the node belongs to another one.
@@ -71,6 +73,7 @@ const STATUS: Readonly<Record<MemberStatus, number>> = { alive: 1, left: 3, fail
 export function createNodes({ store, catalog, server, clock }: NodesDeps): Nodes {
   const tables = createNodeTables(store);
   const { members, nodeSessions } = tables;
+  const autopilot = createAutopilot(store);
 
   const setStatus = (tx: Tx, node: string, status: MemberStatus): void => {
     const row = tx.get(members, memberKey(node));
@@ -91,7 +94,8 @@ export function createNodes({ store, catalog, server, clock }: NodesDeps): Nodes
 
   return {
     tables,
-    reads: { 'members.lan': { topics: () => ['members'], produce: shown } },
+    reads: { 'members.lan': { topics: () => ['members'], produce: shown }, ...autopilot.reads },
+    autopilot,
 
     async begin(info, session, lease, proved = {}) {
       const key = memberKey(info.Node);

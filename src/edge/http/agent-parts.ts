@@ -10,6 +10,10 @@ export interface AgentParts {
   readonly access: AgentAccess;
   /** The answer of /v1/agent/self. */
   self(): Promise<unknown>;
+  /** The answer of /v1/agent/host. */
+  host(): Promise<unknown>;
+  /** The answer of /v1/agent/version. */
+  version(): unknown;
   members(options: MembersOptions): Promise<readonly Member[]>;
   /**
    * Reads the configuration again; resolves with the changed keys that need a restart. One that is not valid changes

@@ -8,6 +8,7 @@ import { intentionReads } from './methods/intentions.ts';
 import { kvReads } from './methods/kv.ts';
 import type { ReadMethod } from './methods/method.ts';
 import { nodeReads } from './methods/nodes.ts';
+import { operatorReads } from './methods/operator.ts';
 import { queryReads } from './methods/queries.ts';
 import { replicationReads } from './methods/replication.ts';
 import { sessionReads } from './methods/sessions.ts';
@@ -15,6 +16,7 @@ import { txnReads } from './methods/txn.ts';
 
 const ALL = {
   ...nodeReads,
+  ...operatorReads,
   ...catalogReads,
   ...configReads,
   ...intentionReads,

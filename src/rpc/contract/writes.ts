@@ -8,6 +8,7 @@ import { intentionWrites } from './methods/intentions.ts';
 import { kvWrites } from './methods/kv.ts';
 import type { WriteMethod } from './methods/method.ts';
 import { nodeWrites } from './methods/nodes.ts';
+import { operatorWrites } from './methods/operator.ts';
 import { queryWrites } from './methods/queries.ts';
 import { replicationWrites } from './methods/replication.ts';
 import { sessionWrites } from './methods/sessions.ts';
@@ -24,6 +25,7 @@ const ALL = {
   ...txnWrites,
   ...aclWrites,
   ...nodeWrites,
+  ...operatorWrites,
   ...enrolmentWrites,
   ...replicationWrites,
   ...eventWrites,

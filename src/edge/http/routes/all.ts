@@ -8,6 +8,7 @@ import type { Route } from '../route.ts';
 import { aclRoutes } from './acl.ts';
 import { addressRoutes } from './addresses.ts';
 import { agentRoutes } from './agent.ts';
+import { agentHostRoutes } from './agent-host.ts';
 import { catalogRoutes } from './catalog.ts';
 import { configRoutes } from './config.ts';
 import { connectCaRoutes } from './connect-ca.ts';
@@ -20,6 +21,7 @@ import { internalRoutes } from './internal.ts';
 import { invitationRoutes } from './invitations.ts';
 import { type KvLimits, kvRoutes } from './kv.ts';
 import { monitorRoutes } from './monitor.ts';
+import { operatorRoutes } from './operator.ts';
 import { queryRoutes } from './query.ts';
 import { sessionRoutes } from './session.ts';
 import { sidecarRoutes } from './sidecar.ts';
@@ -49,6 +51,7 @@ export function apiRoutes(deps: ApiRouteDeps): readonly Route[] {
   const shared = { ...deps, kvLimits, nodeName: agent.nodeName };
   return [
     ...statusRoutes(shared),
+    ...operatorRoutes(shared),
     ...snapshotRoutes(shared),
     ...aclRoutes(shared),
     ...catalogRoutes(shared),
@@ -66,7 +69,8 @@ export function apiRoutes(deps: ApiRouteDeps): readonly Route[] {
     ...eventRoutes({ ...shared, events: agent.events, rights: agent.access.rights }),
     ...addressRoutes(shared),
     ...agentRoutes(shared),
-    ...monitorRoutes(agent.log),
+    ...agentHostRoutes({ agent, clock }),
+    ...monitorRoutes(agent.log, clock),
     ...internalRoutes(shared),
     ...sidecarRoutes({
       proxies: agent.proxies,

@@ -1,7 +1,7 @@
 import { type ReadRouteDeps, readRoute } from '../read-route.ts';
 import type { Route } from '../route.ts';
 
-/** /v1/status, and what operators' tools ask about the servers. */
+/** /v1/status, and how this datacenter does beside the others. */
 export function statusRoutes(deps: ReadRouteDeps): readonly Route[] {
   const args = (): Record<never, never> => NO_ARGS;
   return [
@@ -18,22 +18,6 @@ export function statusRoutes(deps: ReadRouteDeps): readonly Route[] {
       about: 'Addresses of the datacenter’s servers.',
       acl: 'none',
       read: 'status.peers',
-      args,
-      meta: 'none',
-    }),
-    readRoute(deps, {
-      path: '/v1/operator/raft/configuration',
-      about: 'The datacenter’s servers in the form of Consul’s Raft configuration.',
-      acl: 'operator:read',
-      read: 'operator.raftConfiguration',
-      args,
-      meta: 'none',
-    }),
-    readRoute(deps, {
-      path: '/v1/operator/autopilot/health',
-      about: 'Health of the datacenter’s servers.',
-      acl: 'operator:read',
-      read: 'operator.autopilotHealth',
       args,
       meta: 'none',
     }),

@@ -151,6 +151,13 @@ export const catalogReads = {
     callers: EVERYONE,
     rights: list<{ readonly Name: string }>((rights, { Name }) => seesService(rights, Name)),
   }),
+  /** Counts of what cannot be seen one by one: only who may read all of it is answered. */
+  'internal.uiCatalogOverview': read<NoArgs, unknown>({
+    ...OWN_DATA,
+    needs: {},
+    callers: EVERYONE,
+    rights: { allow: (rights) => rights.mayAll('node', 'read') && rights.mayAll('service', 'read') },
+  }),
   'internal.uiNodes': read<ListArgs, unknown>({
     ...OWN_DATA,
     needs: {},

@@ -1,6 +1,6 @@
 import type { Member } from '../../../model/member.ts';
 import { type NoArgs, OWN_DATA, read, write } from './method.ts';
-import { list, OPEN, readNeeds, seesNode, writeNeeds } from './rights.ts';
+import { list, OPEN, seesNode, writeNeeds } from './rights.ts';
 import { EVERYONE, THIS_DATACENTER } from './roles.ts';
 
 const members = list<Member>((rights, { Name }) => seesNode(rights, Name));
@@ -11,18 +11,6 @@ export const nodeReads = {
   /** The agents of the datacenter, servers and clients. */
   'members.lan': read<NoArgs, readonly Member[]>({ ...OWN_DATA, needs: {}, callers: EVERYONE, rights: members }),
   'members.wan': read<NoArgs, readonly Member[]>({ ...OWN_DATA, needs: {}, callers: EVERYONE, rights: members }),
-  'operator.raftConfiguration': read<NoArgs, unknown>({
-    ...OWN_DATA,
-    needs: {},
-    callers: EVERYONE,
-    rights: readNeeds('operator', 'read'),
-  }),
-  'operator.autopilotHealth': read<NoArgs, unknown>({
-    ...OWN_DATA,
-    needs: {},
-    callers: EVERYONE,
-    rights: readNeeds('operator', 'read'),
-  }),
 };
 
 export const nodeWrites = {
