@@ -1,6 +1,6 @@
 /**
  * Consul's own clients, that the tests use as people do. `node scripts/clients.mjs [name…]` brings them into the user's
- * cache (ISTHMUS_CACHE, else ~/.cache/isthmus) and prints where they are; without names those of every run.
+ * cache (ISTHMUS_CACHE, else ~/.cache/isthmus) and prints where they are; without names all.
  */
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -16,7 +16,6 @@ const CACHE = process.env.ISTHMUS_CACHE ?? join(homedir(), '.cache', 'isthmus');
  * @typedef {object} Client
  * @property {string} version part of the folder's name
  * @property {string} file what is there once it is installed, within the folder
- * @property {boolean} always for every run of the tests; the others belong to the tier `clients`
  * @property {(folder: string) => void} install
  */
 
@@ -26,27 +25,23 @@ const CLIENTS = {
   go: {
     version: goVersion(),
     file: 'exercise',
-    always: true,
     install: (folder) => run('go', ['build', '-trimpath', '-o', `${folder}/`, './exercise', './fields'], GO_SOURCES),
   },
   python: {
     version: '1.8.0',
     file: 'consul',
-    always: true,
     install: (folder) =>
       run('python3', ['-m', 'pip', 'install', '--quiet', '--no-input', '--target', folder, 'py-consul==1.8.0']),
   },
   node: {
     version: '2.0.1',
     file: 'node_modules/consul',
-    always: true,
     install: (folder) =>
       run('npm', ['install', '--prefix', folder, '--no-save', '--no-audit', '--no-fund', '--silent', 'consul@2.0.1']),
   },
   'consul-template': {
     version: 'v0.41.1',
     file: 'consul-template',
-    always: false,
     install: (folder) =>
       run('go', ['install', '-trimpath', 'github.com/hashicorp/consul-template@v0.41.1'], undefined, { GOBIN: folder }),
   },
@@ -65,7 +60,7 @@ export function findClient(name) {
 }
 
 /** Brings a client into the cache. Throws with what went wrong. */
-export function installClient(/** @type {string} */ name) {
+function installClient(/** @type {string} */ name) {
   const found = findClient(name);
   if (found.present) return found;
   mkdirSync(CACHE, { recursive: true });
@@ -78,11 +73,6 @@ export function installClient(/** @type {string} */ name) {
     rmSync(work, { recursive: true, force: true });
   }
   return findClient(name);
-}
-
-/** Names of all clients, or of those of every run. */
-export function clientNames(always = false) {
-  return Object.keys(CLIENTS).filter((name) => !always || CLIENTS[name]?.always === true);
 }
 
 function clientOf(/** @type {string} */ name) {
@@ -115,5 +105,6 @@ function run(command, args, cwd = ROOT, env = {}) {
 
 if (process.argv[1] === import.meta.filename) {
   const named = process.argv.slice(2);
-  for (const name of named.length > 0 ? named : clientNames(true)) console.log(`${name} ${installClient(name).path}`);
+  for (const name of named.length > 0 ? named : Object.keys(CLIENTS))
+    console.log(`${name} ${installClient(name).path}`);
 }

@@ -34,19 +34,10 @@ function filled(held: string): unknown {
 const RECURSIVE = new Set(['AgentServiceConnect']);
 
 const AI = 'AI'; // agents, models and tools as services: of an edition after 1.22
-/** How a check is done: the kinds of check that are offered have these. */
-const CHECKS = ['FailuresBeforeWarning', 'H2PING', 'H2PingUseTLS', 'TCPUseTLS', 'UDP'];
-const below = (path: string, names: readonly string[]): readonly string[] => names.map((name) => `${path}${name}`);
-
 const BODIES: readonly (readonly [type: string, method: string, path: string, unknown: readonly string[]])[] = [
-  [
-    'AgentServiceRegistration',
-    'PUT',
-    '/v1/agent/service/register',
-    [AI, ...below('Check.', CHECKS), ...below('Checks.', CHECKS)],
-  ],
-  ['AgentCheckRegistration', 'PUT', '/v1/agent/check/register', CHECKS],
-  ['CatalogRegistration', 'PUT', '/v1/catalog/register', [below('Service.', [AI])].flat()],
+  ['AgentServiceRegistration', 'PUT', '/v1/agent/service/register', [AI]],
+  ['AgentCheckRegistration', 'PUT', '/v1/agent/check/register', []],
+  ['CatalogRegistration', 'PUT', '/v1/catalog/register', [`Service.${AI}`]],
   ['CatalogDeregistration', 'PUT', '/v1/catalog/deregister', []],
   ['PreparedQueryDefinition', 'POST', '/v1/query', []],
   ['ACLToken', 'PUT', '/v1/acl/token', ['Name']],

@@ -39,7 +39,7 @@ export function internalRoutes(deps: CatalogRouteDeps & { readonly agent: AgentP
     readRoute(deps, {
       path: '/v1/internal/ui/catalog-overview',
       about: 'How many nodes, instances and checks are in which state.',
-      acl: 'service:read',
+      acl: 'node:read,service:read',
       read: 'internal.uiCatalogOverview',
       args: () => ({}),
       meta: 'index',

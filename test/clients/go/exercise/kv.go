@@ -143,8 +143,7 @@ func lock(client *api.Client) error {
 // Stands for election until it is killed; says when it leads and when no longer.
 func elect(client *api.Client) error {
 	held, err := client.LockOpts(&api.LockOptions{Key: "election/leader", Value: []byte(os.Getenv("NAME")),
-		SessionTTL: "10s", LockDelay: time.Millisecond, MonitorRetries: 60, MonitorRetryTime: time.Second,
-		LockWaitTime: 2 * time.Second})
+		SessionTTL: "10s", LockDelay: time.Millisecond, LockWaitTime: 2 * time.Second})
 	if err != nil {
 		return err
 	}

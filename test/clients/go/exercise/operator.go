@@ -93,9 +93,14 @@ func operator(client *api.Client) error {
 			return client.Snapshot().Restore(nil, bytes.NewReader(archive))
 		}),
 		named("leader, peers, datacenters, coordinates", func() error {
-			leader, err := client.Status().Leader()
-			if err != nil {
-				return err
+			// A restored store has no leader for a moment.
+			leader := ""
+			for tries := 0; leader == "" && tries < 100; tries++ {
+				var err error
+				if leader, err = client.Status().Leader(); err != nil {
+					return err
+				}
+				time.Sleep(50 * time.Millisecond)
 			}
 			peers, err := client.Status().Peers()
 			if err != nil {
