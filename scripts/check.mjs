@@ -22,6 +22,7 @@ const STEPS = [
   ['configuration page', 'node scripts/config-docs.mjs check'],
   ['API page', 'node scripts/api-docs.mjs check'],
   ['page of Envoy keys', 'node scripts/envoy-keys-docs.mjs check'],
+  ['compatibility page', 'node scripts/compatibility-docs.mjs check'],
   ['imports', 'node scripts/check-imports.mjs'],
 ];
 

@@ -7,6 +7,8 @@ const KINDS = new Map([
   ['master', 'agent_master'],
   ['recovery', 'agent_master'], // its later name in Consul
   ['replication', 'replication'],
+  ['dns', 'dns'],
+  ['config_file_service_registration', 'config_file_service_registration'],
 ]);
 
 export const aclSetAgentToken: Command = {
@@ -14,7 +16,7 @@ export const aclSetAgentToken: Command = {
   synopsis: 'Set one of the tokens that an agent itself uses',
   argsUsage: 'KIND TOKEN',
   about:
-    'KIND is default (requests without a token), agent (what the agent does on its own), master (this agent while no server can be reached) or replication.\n\n' +
+    'KIND is default (requests without a token), agent (what the agent does on its own), recovery (this agent while no server can be reached), replication, dns or config_file_service_registration (what configuration files define).\n\n' +
     'The token is forgotten when the agent stops, unless acl.enable_token_persistence is set.',
   flags: [],
   api: 'agent',
