@@ -33,8 +33,6 @@ export const ABSENT: Reasons = {
     [/^connect (expose|redirect-traffic)/, NO_GATEWAYS],
     [/^exec/, 'left out on purpose: it runs any command on every machine'],
     [/^(keygen|keyring)/, NO_GOSSIP],
-    [/^operator (autopilot|raft|usage)/, 'the HTTP API has it'],
-    [/^(event|kv|lock|watch|maint|troubleshoot|snapshot decode)/, 'not there yet'],
   ],
   kinds: [
     [/gateway|http-route|tcp-route|certificate/, NO_GATEWAYS],
