@@ -144,7 +144,7 @@ async function http(tags: Tags, where: Where, path: string): Promise<unknown> {
       read: async (name: string) => makeResult({ index: 1, value: read(name) }),
     } as unknown as ServerContract,
     snapshots: {} as never,
-    agent: { nodeName: 'a', sidecars: {} } as never,
+    agent: { nodeName: 'a', sidecars: {}, access: {} } as never,
     datacenter: 'dc1',
     translateWanAddrs: true,
     clock: systemClock,
