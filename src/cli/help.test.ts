@@ -77,7 +77,7 @@ describe('help', () => {
       text?.replaceAll(/\s+/g, ' ').includes('May be repeated') === true ? [name] : [],
     );
     const lists = KEY_FLAGS.filter(({ key }) => key.kind.merge !== undefined).map(({ name }) => name);
-    expect(repeated.sort()).toEqual(['config-dir', 'config-file', ...lists].sort());
+    expect(repeated.sort()).toEqual(['config-dir', 'config-file', 'hcl', ...lists].sort());
     expect(lists).toContain('retry-join');
     expect(lists).not.toContain('node');
   });

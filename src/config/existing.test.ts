@@ -19,7 +19,7 @@ function load(text: string, name: string): LoadedConfig {
 const SERVER = `{
   "datacenter": "EU-West", "primary_datacenter": "eu-west", "data_dir": "/opt/consul", "log_level": "INFO", "server": true,
   "bootstrap_expect": 1, "ui": false, "encrypt": "x", "client_addr": "0.0.0.0", "bind_addr": "{{ GetPrivateIP }}",
-  "retry_join": ["10.0.0.2", "provider=aws tag_key=a tag_value=b"], "retry_join_wan": ["192.0.2.1"],
+  "retry_join": ["10.0.0.2", "exec=discover addrs provider=aws"], "retry_join_wan": ["192.0.2.1"],
   "ca_file": "ca.pem", "cert_file": "c.pem", "key_file": "k.pem", "verify_incoming": true, "verify_outgoing": true,
   "verify_server_hostname": true, "auto_encrypt": {"allow_tls": true}, "ports": {"https": 8501, "grpc": 8502},
   "acl": {"enabled": true, "default_policy": "deny", "down_policy": "extend-cache", "tokens": {"agent": "a", "default": "b"}},
@@ -112,8 +112,12 @@ describe('existing configurations of Consul', () => {
       expect.stringMatching(/^server.json:3: "encrypt" has no effect here: gossip keys protect nothing, .*TLS/),
       expect.stringMatching(/^server.json:10: "telemetry.disable_hostname" has no effect here: /),
       expect.stringMatching(/^server.json:12: "enable_syslog" has no effect here: .* use logrotate/),
-      '"retry_join" names a cloud provider, which is not supported: use addresses or a DNS name',
     ]);
+  });
+
+  it('are refused with what to do when they count on a provider that is not built in', () => {
+    const text = SERVER.replace('exec=discover addrs provider=aws', 'provider=aws tag_key=a tag_value=b');
+    expect(() => load(text, 'server.json')).toThrow(/^server.json:4: "retry_join" names the provider "aws", .*exec=/);
   });
 
   it("load: an agent's", () => {

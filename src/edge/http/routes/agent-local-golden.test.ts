@@ -23,6 +23,12 @@ function stable(path: string, body: unknown): unknown {
   return { ...body, ContentHash: 'hash' };
 }
 
+/** The current edition of Consul has more kinds of checks and names them. */
+function currentText(body: unknown): unknown {
+  if (typeof body !== 'string') return body;
+  return body.replace('Script, HTTP, or TCP checks', 'Script, HTTP, H2PING, TCP, UDP or OSService checks');
+}
+
 describe('recorded answers', () => {
   const clock = new FakeClock();
   let datacenter: CatalogDatacenter;
@@ -62,7 +68,7 @@ describe('recorded answers', () => {
     });
     const json = answer.headers['content-type'] === 'application/json';
     const given: unknown = json ? JSON.parse(answer.body) : answer.body;
-    expect(stable(request.path, given)).toEqual(stable(request.path, response.body));
+    expect(stable(request.path, given)).toEqual(stable(request.path, currentText(response.body)));
   };
 
   for (const recording of recordings('agent.json')) {
