@@ -70,7 +70,7 @@ that the program itself is made of, so it can not promise what is not there. **W
 **Differs**: it is there, and does something else or less. **Absent**: it is not there.
 
 A request with a field that is not known is not refused: the answer names it in \`X-Isthmus-Unknown-Fields\`
-([decision 25](adr/0025-unknown-fields.md)). What is kept and has no effect is named in \`X-Isthmus-Warning\`. Real
+([decision 29](adr/0029-unknown-fields.md)). What is kept and has no effect is named in \`X-Isthmus-Warning\`. Real
 clients (the Go API client, py-consul, npm \`consul\`, consul-template, dnsmasq, HAProxy, nginx, dig, Envoy) run against
 it in every test run.
 
