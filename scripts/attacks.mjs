@@ -134,6 +134,13 @@ const ROWS = [
   ],
   [
     TOKEN,
+    'A jwt-provider entry makes sidecars fetch what only their machines may read',
+    'link-local addresses and a cloud’s metadata, in every spelling, and as the address of a name',
+    'src/sidecar/inbound/key-source.test.ts',
+    'are not fetched from a link-local address or the metadata of a cloud',
+  ],
+  [
+    TOKEN,
     'A proxy is registered for a service without the right to it',
     'at the agent and in the catalog',
     'test/faults/attacks.test.ts',

@@ -4,6 +4,7 @@ import { request as requestHttps } from 'node:https';
 import { createLocalJWKSet, type JSONWebKeySet, type JWTVerifyGetKey } from 'jose';
 import type { Clock } from '../../lib/clock.ts';
 import { IsthmusError } from '../../lib/errors.ts';
+import { isLinkLocal, lookupOutside } from '../../lib/link-local.ts';
 import type { JwtKeys } from '../../model/layer7/jwt-provider.ts';
 
 /** Bytes of a key set. */
@@ -80,14 +81,28 @@ async function authorities(trusted: NonNullable<Remote['trusted']>): Promise<str
   throw new IsthmusError('invalid_argument', 'the built-in sidecar takes no authorities from an environment variable');
 }
 
+/** A text for the log of the sidecar: who may write entries must not make it ask what only its machine may. */
+function refused(host: string): Error {
+  return new IsthmusError(
+    'permission_denied',
+    `${host} is a link-local address or one of a cloud's metadata, from which no keys are fetched: give the keys in the` +
+      ' entry (JSONWebKeySet.Local), or serve them elsewhere',
+  );
+}
+
+const lookup = lookupOutside(refused);
+
 /** No redirects: they could lead anywhere. */
 async function download({ uri, timeoutMs, trusted }: Remote, clock: Clock): Promise<string> {
   const ca = trusted === undefined ? undefined : await authorities(trusted);
+  const { protocol, hostname } = new URL(uri);
+  const host = hostname.replace(/^\[(.*)\]$/, '$1');
+  if (isLinkLocal(host)) throw refused(host);
   return await new Promise((resolve, reject) => {
-    const begin = new URL(uri).protocol === 'https:' ? requestHttps : requestHttp;
+    const begin = protocol === 'https:' ? requestHttps : requestHttp;
     const request = begin(
       uri,
-      { headers: { accept: 'application/json' }, ...(ca === undefined ? {} : { ca }) },
+      { headers: { accept: 'application/json' }, lookup, ...(ca === undefined ? {} : { ca }) },
       (response: IncomingMessage) => {
         if (response.statusCode !== 200) {
           request.destroy(new Error(`${uri} answered ${response.statusCode}`));

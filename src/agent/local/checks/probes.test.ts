@@ -4,7 +4,6 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { FakeClock, settle } from '../../../../test/fakes/fake-clock.ts';
 import { systemClock } from '../../../lib/clock.ts';
 import { probeHttp } from './http.ts';
-import { isLinkLocal } from './reach.ts';
 import { probeTcp } from './tcp.ts';
 
 const SIGNAL = new AbortController().signal;
@@ -67,22 +66,6 @@ describe('what checks connect to', () => {
     const tcp = await probeTcp(systemClock, `${host}:80`, 2_000, SIGNAL);
     const http = await probeHttp(systemClock, { url: `http://${host}/latest/meta-data/`, timeoutMs: 2_000 }, SIGNAL);
     expect([tcp, http]).toMatchObject([refused, refused]);
-  });
-
-  it('knows link-local addresses from others', () => {
-    for (const address of ['169.254.0.0', '169.254.255.255', 'fe80::', 'febf::1%eth0', 'FD00:EC2::254'])
-      expect(isLinkLocal(address), address).toBe(true);
-    for (const address of [
-      '169.253.0.1',
-      '169.255.0.1',
-      '10.0.0.1',
-      'fec0::1',
-      'fd00:ec2::253',
-      '::1',
-      'localhost',
-      '',
-    ])
-      expect(isLinkLocal(address), address).toBe(false);
   });
 
   it('is not another host that the one asked redirects to, unless that is wanted', async () => {
