@@ -14,7 +14,6 @@ interface Field {
 
 const NO_GATEWAYS = 'gateways and transparent proxies are not offered yet';
 const NO_LOCALITY = 'nodes have no locality yet';
-const NO_HEADER_LIMIT = 'the limit of Envoy and of the sidecar holds';
 
 const FIELDS: readonly Field[] = [
   {
@@ -29,14 +28,10 @@ const FIELDS: readonly Field[] = [
   { path: 'MeshGateway.Mode', why: NO_GATEWAYS, idle: ['', 'none'] },
   { path: 'UpstreamConfig.Defaults.MeshGateway.Mode', why: NO_GATEWAYS, idle: ['', 'none'] },
   { path: 'UpstreamConfig.Overrides.MeshGateway.Mode', why: NO_GATEWAYS, idle: ['', 'none'] },
-  { path: 'MaxRequestHeadersKB', why: NO_HEADER_LIMIT },
-  ...['Defaults', 'Overrides'].flatMap((part) => [
-    { path: `UpstreamConfig.${part}.Limits.PassiveHealthCheck`, why: 'give PassiveHealthCheck beside Limits' },
-    ...['Consecutive5xx', 'ConsecutiveGatewayFailure', 'EnforcingConsecutiveGatewayFailure'].map((field) => ({
-      path: `UpstreamConfig.${part}.PassiveHealthCheck.${field}`,
-      why: 'MaxFailures alone counts',
-    })),
-  ]),
+  ...['Defaults', 'Overrides'].map((part) => ({
+    path: `UpstreamConfig.${part}.Limits.PassiveHealthCheck`,
+    why: 'give PassiveHealthCheck beside Limits',
+  })),
   { path: 'PrioritizeByLocality', why: NO_LOCALITY },
   { path: 'FailoverPolicy', why: NO_LOCALITY },
 ];

@@ -39,6 +39,8 @@ export const PROXY_KEYS = {
   local_request_timeout_ms: 'Longest answer of the application to a request; 0, as without it: as long as it takes.',
   local_idle_timeout_ms: 'How long a request may be without a byte either way; 0: for ever. 5 minutes unless given.',
   max_inbound_connections: 'Connections to the application at the same time.',
+  max_request_headers_kb:
+    'Longest headers of a request to the application, KiB: up to 8,192; 60 unless given. The built-in sidecar has its own limit.',
   balance_inbound_connections: '`exact_balance` spreads the connections of other sidecars over the threads of Envoy.',
 } as const satisfies Keys;
 
@@ -60,8 +62,9 @@ export const UPSTREAM_KEYS = {
   balance_outbound_connections: '`exact_balance` spreads the connections of the application over the threads of Envoy.',
   max_connections: 'The older spelling of `limits.max_connections`.',
   passive_health_check:
-    '`max_failures`, `interval`, `base_ejection_time`, `enforcing_consecutive_5xx`, `max_ejection_percent` (100 unless given): ' +
-    'instances that fail are left out.',
+    '`max_failures`, `interval`, `base_ejection_time`, `max_ejection_percent` (100 unless given): instances that fail ' +
+    'are left out. For Envoys alone: `consecutive_5xx` (else `max_failures`), `enforcing_consecutive_5xx`, ' +
+    '`consecutive_gateway_failure` with `enforcing_consecutive_gateway_failure` (0 unless given: none is left out for it).',
 } as const satisfies Keys;
 
 /** Of an upstream: Envoy's own JSON in place of what the Envoy is given. */

@@ -30,6 +30,12 @@ export interface PassiveHealthCheck {
   readonly intervalMs: number | undefined;
   /** `base_ejection_time`, milliseconds */
   readonly baseEjectionMs: number | undefined;
+  /** `consecutive_5xx`: consecutive answers of 500 and more; before `max_failures`. Envoys alone. */
+  readonly consecutive5xx: number | undefined;
+  /** `consecutive_gateway_failure`: of 502, 503 and 504. Envoys alone. */
+  readonly consecutiveGatewayFailure: number | undefined;
+  /** `enforcing_consecutive_gateway_failure`, percent; Envoy leaves no instance out unless it is given. */
+  readonly enforcingGatewayFailure: number | undefined;
   /** `enforcing_consecutive_5xx`, percent */
   readonly enforcing: number | undefined;
   /** `max_ejection_percent` */
@@ -45,6 +51,8 @@ export interface LocalOptions {
   readonly requestTimeoutMs: number | undefined;
   /** `balance_inbound_connections` is `exact_balance`. */
   readonly balanced: boolean;
+  /** `max_request_headers_kb`, KiB; Envoys alone, whose own limit is 60. */
+  readonly maxRequestHeadersKb: number | undefined;
   /** `local_idle_timeout_ms`: without a byte either way; 0: for ever */
   readonly idleTimeoutMs: number | undefined;
 }
@@ -63,6 +71,9 @@ export function upstreamOptions(config: Options): UpstreamOptions {
       maxFailures: positive(check, 'max_failures'),
       intervalMs: durationOf(check.interval),
       baseEjectionMs: durationOf(check.base_ejection_time),
+      consecutive5xx: positive(check, 'consecutive_5xx'),
+      consecutiveGatewayFailure: positive(check, 'consecutive_gateway_failure'),
+      enforcingGatewayFailure: percent(check, 'enforcing_consecutive_gateway_failure'),
       enforcing: percent(check, 'enforcing_consecutive_5xx'),
       maxEjectionPercent: percent(check, 'max_ejection_percent'),
     },
@@ -75,6 +86,7 @@ export function localOptions(config: Options): LocalOptions {
     maxConnections: positive(config, 'max_inbound_connections'),
     requestTimeoutMs: atLeastZero(config, 'local_request_timeout_ms'),
     balanced: config.balance_inbound_connections === 'exact_balance',
+    maxRequestHeadersKb: positive(config, 'max_request_headers_kb'),
     idleTimeoutMs: atLeastZero(config, 'local_idle_timeout_ms'),
   };
 }

@@ -50,6 +50,11 @@ interface RouteLimitFields extends RateLimitFields {
   readonly PathRegex?: string;
 }
 
+const CHECK_COUNTS = ['MaxFailures', 'Consecutive5xx', 'ConsecutiveGatewayFailure'] as const;
+const CHECK_PERCENTS = ['MaxEjectionPercent', 'EnforcingConsecutive5xx', 'EnforcingConsecutiveGatewayFailure'] as const;
+type CheckCount = (typeof CHECK_COUNTS)[number];
+type CheckPercent = (typeof CHECK_PERCENTS)[number];
+
 interface UpstreamFields {
   readonly Name?: string;
   readonly EnvoyListenerJSON?: string;
@@ -58,7 +63,7 @@ interface UpstreamFields {
   readonly MeshGateway?: { readonly Mode?: string };
   readonly BalanceOutboundConnections?: string;
   readonly Limits?: Readonly<Record<string, unknown>>;
-  readonly PassiveHealthCheck?: { readonly MaxEjectionPercent?: number; readonly EnforcingConsecutive5xx?: number };
+  readonly PassiveHealthCheck?: { readonly [Name in CheckCount | CheckPercent]?: number };
 }
 
 export interface ServiceDefaults extends ConfigEntry, ProxyFields {
@@ -139,7 +144,9 @@ function validateUpstream(fields: UpstreamFields, where: string): void {
   validateGatewayMode(fields.MeshGateway?.Mode);
   oneOf(`${where}: BalanceOutboundConnections`, fields.BalanceOutboundConnections, ['', 'exact_balance']);
   for (const [name, limit] of Object.entries(fields.Limits ?? {})) notNegative(`${where}: Limits.${name}`, limit);
-  for (const name of ['MaxEjectionPercent', 'EnforcingConsecutive5xx'] as const) {
+  for (const name of CHECK_COUNTS)
+    notNegative(`${where}: PassiveHealthCheck.${name}`, fields.PassiveHealthCheck?.[name]);
+  for (const name of CHECK_PERCENTS) {
     const percent = fields.PassiveHealthCheck?.[name] ?? 0;
     if (percent < 0 || percent > 100)
       throw rejected(`error in ${where}: PassiveHealthCheck.${name} is from 0 to 100, not ${percent}`);

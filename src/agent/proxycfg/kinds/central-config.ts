@@ -38,6 +38,7 @@ export function centralConfig({ proxies, service }: Partial<CentralEntries> = {}
         local_connect_timeout_ms: fields.LocalConnectTimeoutMs,
         local_request_timeout_ms: fields.LocalRequestTimeoutMs,
         balance_inbound_connections: fields.BalanceInboundConnections,
+        max_request_headers_kb: fields.MaxRequestHeadersKB,
       }),
     },
     upstream(name) {
@@ -70,7 +71,10 @@ function upstreamOptions(fields: Fields | undefined): Options {
         interval: check.Interval,
         max_failures: check.MaxFailures,
         base_ejection_time: check.BaseEjectionTime,
+        consecutive_5xx: check.Consecutive5xx,
         enforcing_consecutive_5xx: check.EnforcingConsecutive5xx,
+        consecutive_gateway_failure: check.ConsecutiveGatewayFailure,
+        enforcing_consecutive_gateway_failure: check.EnforcingConsecutiveGatewayFailure,
         max_ejection_percent: check.MaxEjectionPercent,
       }),
   });

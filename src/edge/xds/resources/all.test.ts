@@ -2,12 +2,14 @@ import { fromBinary } from '@bufbuild/protobuf';
 import { describe, expect, it } from 'vitest';
 import { makeRoots, TRUST_DOMAIN } from '../../../../test/fakes/ca-roots.ts';
 import { proxySnapshot } from '../../../../test/fakes/proxy-snapshot.ts';
+import { centralConfig } from '../../../agent/proxycfg/kinds/central-config.ts';
 import type { ConnectProxySnapshot } from '../../../agent/proxycfg/snapshot.ts';
 import type { UpstreamState } from '../../../agent/proxycfg/upstream-resolver.ts';
 import type { SidecarEndpoint, SidecarUpstream } from '../../../model/sidecar.ts';
 import { ClusterSchema } from '../gen/envoy/config/cluster/v3/cluster_pb.ts';
 import { ClusterLoadAssignmentSchema } from '../gen/envoy/config/endpoint/v3/endpoint_pb.ts';
 import { ListenerSchema } from '../gen/envoy/config/listener/v3/listener_pb.ts';
+import { HttpConnectionManagerSchema } from '../gen/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.ts';
 import { UpstreamTlsContextSchema } from '../gen/envoy/extensions/transport_sockets/tls/v3/tls_pb.ts';
 import type { ResourceSet } from '../resource.ts';
 import { XDS_TYPES } from '../types.ts';
@@ -227,6 +229,37 @@ describe('the resources of a sidecar', () => {
       connectTimeout: { nanos: 250_000_000 },
       circuitBreakers: { thresholds: [{ maxConnections: 9 }] },
     });
+  });
+
+  it('take the counts of passive checks and the limit of headers from service-defaults, within what Envoy takes', () => {
+    const check = {
+      MaxFailures: 7,
+      Consecutive5xx: 4,
+      ConsecutiveGatewayFailure: 3,
+      EnforcingConsecutiveGatewayFailure: 80,
+    };
+    const resources = (service: Readonly<Record<string, unknown>>, protocol: string) => {
+      const central = centralConfig({ service } as unknown as Parameters<typeof centralConfig>[0]);
+      const base = withUpstreams([[upstream({ config: central.upstream('db') }), [endpoint('a')]]], { protocol });
+      return new ResourceMaker().make({ ...base, config: { ...base.config, config: central.proxy } });
+    };
+    const checked = resources({ UpstreamConfig: { Defaults: { PassiveHealthCheck: check } } }, 'tcp');
+    const [ofUpstream] = [...checked.cluster.values()].map(({ body }) => fromBinary(ClusterSchema, body.value));
+    expect(ofUpstream?.outlierDetection).toMatchObject({
+      consecutive5xx: 4,
+      consecutiveLocalOriginFailure: 7,
+      consecutiveGatewayFailure: 3,
+      enforcingConsecutiveGatewayFailure: 80,
+    });
+    const headersKb = (made: ResourceSet): number | undefined => {
+      const body = made.listener.get('public_listener:127.0.0.1:21000')?.body.value ?? new Uint8Array();
+      const config = fromBinary(ListenerSchema, body).filterChains[0]?.filters[0]?.configType;
+      if (config?.case !== 'typedConfig') throw new Error('no filter that takes requests');
+      return fromBinary(HttpConnectionManagerSchema, config.value.value).maxRequestHeadersKb;
+    };
+    expect(headersKb(resources({ MaxRequestHeadersKB: 99 }, 'http'))).toBe(99);
+    expect(headersKb(resources({ MaxRequestHeadersKB: 100_000 }, 'http'))).toBe(8_192);
+    expect(headersKb(resources({}, 'http'))).toBeUndefined();
   });
 
   it('an instance with a name for an address is resolved by Envoy itself', () => {

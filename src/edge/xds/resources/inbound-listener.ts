@@ -8,10 +8,7 @@ import { type Filter, FilterSchema } from '../gen/envoy/config/listener/v3/liste
 import { ListenerSchema } from '../gen/envoy/config/listener/v3/listener_pb.ts';
 import { JwtAuthenticationSchema } from '../gen/envoy/extensions/filters/http/jwt_authn/v3/config_pb.ts';
 import { RBACSchema as RequestRbacSchema } from '../gen/envoy/extensions/filters/http/rbac/v3/rbac_pb.ts';
-import type {
-  HttpConnectionManager_Tracing,
-  HttpFilter,
-} from '../gen/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.ts';
+import type { HttpFilter } from '../gen/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.ts';
 import { RBACSchema } from '../gen/envoy/extensions/filters/network/rbac/v3/rbac_pb.ts';
 import {
   TcpProxy_ConnectMode as ConnectMode,
@@ -24,7 +21,12 @@ import { noteCaller, separatesCallers } from './callers.ts';
 import { balance, millis, networkFilter, overThisStream, socketAddress } from './common.ts';
 import { ownPublicListener, tracingOf } from './escape-hatches.ts';
 import { alpnOf } from './http/cluster-options.ts';
-import { changedManager, connectionManager, discoveredFilter } from './http/connection-manager.ts';
+import {
+  changedManager,
+  connectionManager,
+  discoveredFilter,
+  type RequestsOptions,
+} from './http/connection-manager.ts';
 import { rateLimitFilter } from './http/rate-limits.ts';
 import {
   CALLERS,
@@ -70,7 +72,11 @@ export const inboundListener: ResourceBuilder = {
           name: 'inbound',
           transportSocket,
           filters: requests
-            ? takesRequests(entries.mesh, config.accessLogs, tracingOf(config.config, report))
+            ? takesRequests(entries.mesh, {
+                logs: config.accessLogs,
+                tracing: tracingOf(config.config, report),
+                maxRequestHeadersKb: localOptions(config.config).maxRequestHeadersKb,
+              })
             : takesConnections(config.accessLogs, separatesCallers(snapshot)),
         },
       ],
@@ -142,16 +148,14 @@ function requestGuards(): HttpFilter[] {
 /** Each request is asked about anew: a new deny counts on connections that are open, too. */
 function takesRequests(
   { sanitizeClientCert, normalisation }: MeshSettings,
-  logs: AccessLogs | undefined,
-  tracing: HttpConnectionManager_Tracing | undefined,
+  options: Pick<RequestsOptions, 'logs' | 'tracing' | 'maxRequestHeadersKb'>,
 ): Filter[] {
   return [
     connectionManager({
+      ...options,
       statPrefix: PUBLIC_LISTENER,
       routes: INBOUND_ROUTES,
-      logs,
       filters: [...requestGuards(), rateLimitFilter()],
-      tracing,
       clientCert: sanitizeClientCert ? 'remove' : 'set',
       normalisation,
     }),

@@ -33,6 +33,7 @@ export function circuitBreakers(
  */
 export function outlierDetection({ passiveHealthCheck }: UpstreamOptions): Pick<ClusterInit, 'outlierDetection'> {
   const { maxFailures, intervalMs, baseEjectionMs, enforcing, maxEjectionPercent } = passiveHealthCheck;
+  const { consecutive5xx = maxFailures, consecutiveGatewayFailure, enforcingGatewayFailure } = passiveHealthCheck;
   return {
     outlierDetection: {
       interval: millis(intervalMs ?? EJECTION_SWEEP_MS),
@@ -43,9 +44,22 @@ export function outlierDetection({ passiveHealthCheck }: UpstreamOptions): Pick<
       consecutiveLocalOriginFailure: maxFailures ?? 1,
       enforcingConsecutiveLocalOriginFailure: 100,
       enforcingLocalOriginSuccessRate: 0,
-      ...(maxFailures === undefined ? {} : { consecutive5xx: maxFailures }),
-      ...(enforcing === undefined ? {} : { enforcingConsecutive5xx: enforcing }),
+      ...(consecutive5xx === undefined ? {} : { consecutive5xx: uint32(consecutive5xx) }),
+      ...(enforcing === undefined ? {} : { enforcingConsecutive5xx: Math.trunc(enforcing) }),
+      ...(consecutiveGatewayFailure === undefined
+        ? {}
+        : { consecutiveGatewayFailure: uint32(consecutiveGatewayFailure) }),
+      ...(enforcingGatewayFailure === undefined
+        ? {}
+        : { enforcingConsecutiveGatewayFailure: Math.trunc(enforcingGatewayFailure) }),
       enforcingSuccessRate: 0,
     },
   };
+}
+
+/** The greatest number that a field of Envoy holds. */
+const UINT32_MAX = 4_294_967_295;
+
+function uint32(count: number): number {
+  return Math.min(Math.max(1, Math.trunc(count)), UINT32_MAX);
 }

@@ -28,17 +28,23 @@ export interface RequestsOptions {
   readonly filters: readonly HttpFilter[];
   /** What becomes of `x-forwarded-client-cert`: removed, or set to who called. */
   readonly clientCert: 'remove' | 'set';
+  /** KiB; absent: Envoy's own limit. */
+  readonly maxRequestHeadersKb?: number | undefined;
   /** Absent: nothing is traced. */
   readonly tracing?: HttpConnectionManager_Tracing | undefined;
   /** Absent: requests are taken as they come. */
   readonly normalisation?: RequestNormalisation;
 }
 
+/** The greatest that Envoy takes, KiB. */
+const HEADERS_KB_MAX = 8_192;
+
 const MANAGER = 'envoy.filters.network.http_connection_manager';
 
 /** The filter of a listener that takes requests, HTTP/1.1 and HTTP/2 alike. */
 export function connectionManager(options: RequestsOptions): Filter {
   const { statPrefix, routes, logs, filters, clientCert, tracing, normalisation } = options;
+  const { maxRequestHeadersKb: headersKb } = options;
   return networkFilter(
     MANAGER,
     HttpConnectionManagerSchema,
@@ -49,6 +55,7 @@ export function connectionManager(options: RequestsOptions): Filter {
       routeSpecifier: { case: 'rds', value: { routeConfigName: routes, configSource: overThisStream() } },
       httpFilters: [...filters, ROUTER],
       upgradeConfigs: [{ upgradeType: 'websocket' }],
+      ...(headersKb === undefined ? {} : { maxRequestHeadersKb: Math.min(Math.ceil(headersKb), HEADERS_KB_MAX) }),
       ...(tracing === undefined ? {} : { tracing }),
       ...FORWARDED[clientCert],
       ...(normalisation === undefined ? {} : normalised(normalisation)),
