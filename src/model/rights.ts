@@ -7,8 +7,10 @@ export type Resource =
   | 'intention'
   | 'key'
   | 'keyring'
+  | 'mesh'
   | 'node'
   | 'operator'
+  | 'peering'
   | 'query'
   | 'service'
   | 'session';
@@ -22,7 +24,7 @@ export interface Rights {
   /** May follow the primary's tables and get a datacenter's CA certificate signed, whatever else it may. */
   readonly replication: boolean;
   /**
-   * @param name ignored for acl, keyring and operator. An intention is named by its destination; '*' asks for any
+   * @param name ignored for acl, keyring, mesh, operator and peering. An intention is named by its destination; '*' asks for any
    * (read) or all (write).
    */
   may(resource: Resource, name: string, access: Access): boolean;
@@ -46,7 +48,7 @@ export interface Grants {
 
 export interface GrantRule {
   readonly resource: Resource;
-  /** '' for acl, keyring and operator. */
+  /** '' for acl, keyring, mesh, operator and peering. */
   readonly name: string;
   readonly prefix: boolean;
   readonly level: 'deny' | 'read' | 'list' | 'write';

@@ -43,7 +43,7 @@ export class CompiledRights implements Rights {
   }
 
   may(resource: Resource, name: string, access: Access): boolean {
-    const rules = this.#rules.get(resource);
+    const rules = this.#deciding(resource);
     const fallback = this.#fallback(resource);
     if (rules === undefined) return fallback;
     if (resource === 'intention' && name === '*')
@@ -53,7 +53,7 @@ export class CompiledRights implements Rights {
   }
 
   mayBelow(resource: Resource, prefix: string, access: Access): boolean {
-    const rules = this.#rules.get(resource);
+    const rules = this.#deciding(resource);
     const fallback = this.#fallback(resource);
     if (rules === undefined) return fallback;
     const below = nameOf(resource, prefix);
@@ -63,7 +63,7 @@ export class CompiledRights implements Rights {
   }
 
   mayAny(resource: Resource, prefix: string, access: Access): boolean {
-    const rules = this.#rules.get(resource);
+    const rules = this.#deciding(resource);
     const fallback = this.#fallback(resource);
     if (rules === undefined) return fallback;
     const below = nameOf(resource, prefix);
@@ -73,7 +73,7 @@ export class CompiledRights implements Rights {
   }
 
   mayAll(resource: Resource, access: Access): boolean {
-    const rules = this.#rules.get(resource);
+    const rules = this.#deciding(resource);
     const fallback = this.#fallback(resource);
     if (rules === undefined) return fallback;
     const whole = rules.prefixes.get('');
@@ -81,6 +81,12 @@ export class CompiledRights implements Rights {
     for (const table of [rules.exact, rules.prefixes])
       for (const strength of table.values()) if (!allows(strength, access)) return false;
     return true;
+  }
+
+  /** Where there is no rule for the mesh or for peers, the one for operators decides, as in Consul. */
+  #deciding(resource: Resource): Compiled | undefined {
+    const own = this.#rules.get(resource);
+    return own === undefined && (resource === 'mesh' || resource === 'peering') ? this.#rules.get('operator') : own;
   }
 
   /** No one may manage tokens by default. */

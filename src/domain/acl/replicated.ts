@@ -14,7 +14,7 @@ export function checkPolicy(value: unknown): StoredPolicy {
   if (policy.ID === GLOBAL_MANAGEMENT_ID || policy.ID === GLOBAL_READ_ONLY_ID)
     throw rejected('built-in policies are not replicated');
   requireTexts(policy.ID, policy.Name, policy.Rules);
-  parseRules(policy.Rules);
+  parseRules(policy.Rules, { kept: true });
   return policy;
 }
 

@@ -25,6 +25,8 @@ describe('parseRules', () => {
 
   it.each([
     ['acl = "list"', 'Invalid acl policy: "list"'],
+    ['mesh = "list"', 'Invalid mesh policy: "list"'],
+    ['peering = "fly"', 'Invalid peering policy: "fly"'],
     ['agent "a" { policy = "fly" }', 'Invalid agent policy: &acl.AgentRule{Node:"a", Policy:"fly"}'],
     [
       'node_prefix "a" { policy = "list" }',
@@ -38,6 +40,14 @@ describe('parseRules', () => {
     ['service "a" {', 'Failed to parse ACL rules: rules:1: the block is not closed by "}"'],
   ])('refuses %s', (text, message) => {
     expect(() => parseRules(text)).toThrow(new IsthmusError('rejected', message));
+  });
+
+  it('reads a kept rule that was once passed over as one that refuses', () => {
+    for (const resource of ['mesh', 'peering'])
+      expect(parseRules(`${resource} = "fly"`, { kept: true })).toEqual([
+        { resource, name: '', prefix: true, level: 'deny' },
+      ]);
+    expect(() => parseRules('operator = "fly"', { kept: true })).toThrow('Invalid operator policy');
   });
 
   it('reads or refuses any text', () => {

@@ -1,13 +1,14 @@
 import { IsthmusError } from '../../lib/errors.ts';
 import { toPlain } from '../../lib/hcl/node.ts';
 import { parseHcl } from '../../lib/hcl/parser.ts';
-import type { GrantRule, Resource } from '../../model/rights.ts';
+import { NAMED_RULES, SCALAR_RULES } from '../../model/acl-rule-kinds.ts';
+import type { GrantRule } from '../../model/rights.ts';
 
 export type Rule = GrantRule;
 /** How much a rule grants, or that it refuses. */
 export type Level = Rule['level'];
 
-type NamedResource = Exclude<Resource, 'acl' | 'keyring' | 'operator' | 'intention'>;
+type NamedResource = (typeof NAMED_RULES)[number];
 
 /**
  * Consul's Go types, as its error texts print them: type, field of the name, and whether an enterprise part follows.
@@ -22,25 +23,32 @@ const GO_TYPES: Readonly<Record<NamedResource, readonly [type: string, field: st
   session: ['SessionRule', 'Node', true],
 };
 
-const SCALARS = ['acl', 'keyring', 'operator'] as const;
 const LEVELS = new Set(['deny', 'read', 'write']);
 
+/** Rules that earlier versions passed over: a level that is none was kept, and now refuses. */
+const ONCE_PASSED_OVER: ReadonlySet<string> = new Set(['mesh', 'peering']);
+
 /**
- * Reads the rules of a policy, HCL or JSON. What it does not know is ignored, as by Consul. Throws `rejected` with its
- * texts.
+ * Reads the rules of a policy, HCL or JSON. What it does not know is passed over, as by Consul: `ruleWarnings` names it.
+ * Throws `rejected` with its texts.
  */
-export function parseRules(text: string): readonly Rule[] {
+export function parseRules(text: string, options: { readonly kept?: boolean } = {}): readonly Rule[] {
   if (text.trim() === '') return [];
   const root = readText(text);
   const rules: Rule[] = [];
-  for (const resource of SCALARS) {
+  for (const resource of SCALAR_RULES) {
     const level = root[resource];
     if (level === undefined || level === '') continue;
-    if (typeof level !== 'string' || !LEVELS.has(level))
+    if (typeof level !== 'string' || !LEVELS.has(level)) {
+      if (options.kept === true && ONCE_PASSED_OVER.has(resource)) {
+        rules.push({ resource, name: '', prefix: true, level: 'deny' });
+        continue;
+      }
       throw rejected(`Invalid ${resource} policy: ${JSON.stringify(level)}`);
+    }
     rules.push({ resource, name: '', prefix: true, level: level as Level });
   }
-  for (const resource of Object.keys(GO_TYPES) as NamedResource[]) {
+  for (const resource of NAMED_RULES) {
     for (const prefix of [false, true]) {
       const block = prefix ? `${resource}_prefix` : resource;
       for (const [name, body] of blocks(root[block], block)) addRules(rules, resource, prefix, name, body);

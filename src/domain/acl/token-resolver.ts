@@ -236,7 +236,7 @@ export class TokenResolver {
       ...[...policies.values()].flatMap((policy) => this.#rulesOf(policy)),
       ...ownServices.flatMap(serviceIdentityRules),
       ...ownNodes.flatMap(nodeIdentityRules),
-      ...ownTemplated.flatMap(parseRules),
+      ...ownTemplated.flatMap((text) => parseRules(text)),
       ...(replication ? REPLICATION_RULES : []),
     ];
     return this.#compile(key, rules, replication);
@@ -252,7 +252,7 @@ export class TokenResolver {
   #rulesOf(policy: StoredPolicy): readonly Rule[] {
     let rules = this.#rules.get(policy);
     if (rules === undefined) {
-      rules = parseRules(policy.Rules);
+      rules = parseRules(policy.Rules, { kept: true });
       this.#rules.set(policy, rules);
     }
     return rules;

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { aclRead } from '../../../agent/access/rules.ts';
 import { IsthmusError } from '../../../lib/errors.ts';
 import type { AclPolicyInput, AclRoleInput, AclTokenInput } from '../../../model/acl.ts';
+import { ruleWarnings } from '../../../model/acl-rule-kinds.ts';
 import {
   checkTemplatedPolicy,
   renderTemplate,
@@ -22,6 +23,7 @@ import {
 import type { Query } from '../query.ts';
 import { type ReadRouteDeps, readRoute } from '../read-route.ts';
 import { type ApiRequest, jsonResponse, type QueryParameter, type Route } from '../route.ts';
+import { withWarnings } from '../warnings.ts';
 import { writeRoute } from '../write-route.ts';
 
 const OF_POLICY: QueryParameter = { name: 'policy', about: 'Only those that name the policy with this ID.' };
@@ -207,6 +209,7 @@ function policyRoutes(deps: ReadRouteDeps): readonly Route[] {
       acl: 'acl:write',
       write: 'acl.setPolicy',
       args: (request) => ({ policy: created(decodeBody(request, POLICY, POLICY_FAULT), 'policy') as AclPolicyInput }),
+      render: (done, { policy }) => withWarnings(jsonResponse(done), ruleWarnings(policy.Rules ?? '')),
     }),
     readRoute(deps, {
       path: '/v1/acl/policy/:id',
@@ -235,6 +238,7 @@ function policyRoutes(deps: ReadRouteDeps): readonly Route[] {
       args: (request) => ({
         policy: identified(decodeBody(request, POLICY, POLICY_FAULT), request, 'Policy') as AclPolicyInput,
       }),
+      render: (done, { policy }) => withWarnings(jsonResponse(done), ruleWarnings(policy.Rules ?? '')),
     }),
     writeRoute(deps, {
       method: 'DELETE',

@@ -10,7 +10,7 @@ import { writeRoute } from '../write-route.ts';
 import { FILTER, filterArgs } from './list-args.ts';
 
 const OTHER_KINDS =
-  '`proxy-defaults`, `mesh` and `jwt-provider` need `operator:write` instead, `service-intentions` `intentions:write`.';
+  '`proxy-defaults`, `mesh` and `jwt-provider` need `mesh:write` instead, `service-intentions` `intentions:write`.';
 
 /** /v1/config */
 export function configRoutes(deps: ReadRouteDeps): readonly Route[] {

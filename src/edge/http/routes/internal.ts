@@ -1,5 +1,6 @@
 import { OPEN, operatorRead, operatorWrite } from '../../../agent/access/rules.ts';
 import { IsthmusError } from '../../../lib/errors.ts';
+import { RESOURCES } from '../../../model/acl-rule-kinds.ts';
 import type { Resource, Rights } from '../../../model/rights.ts';
 import type { AgentParts } from '../agent-parts.ts';
 import { asList, asString, asStruct, decodeBody } from '../decode.ts';
@@ -152,26 +153,12 @@ const VIRTUAL_IPS = asStruct('structs.AssignServiceManualVIPsRequest', {
   ManualVIPs: asList(asString),
 });
 
-const RESOURCES: ReadonlySet<string> = new Set<Resource>([
-  'acl',
-  'agent',
-  'event',
-  'intention',
-  'key',
-  'keyring',
-  'node',
-  'operator',
-  'query',
-  'service',
-  'session',
-]);
-
-/** Throws for a resource or access that is none; `mesh` and `peering` are decided by operator here. */
+/** Throws for a resource or access that is none. */
 function allows(rights: Rights, { Resource = '', Segment = '', Access = '' }: Question): boolean {
-  const resource = Resource === 'mesh' || Resource === 'peering' ? 'operator' : Resource;
+  const resource = Resource as Resource;
   if (!RESOURCES.has(resource))
     throw new IsthmusError('invalid_argument', `Invalid ACL resource: ${JSON.stringify(Resource)}`);
   if (Access !== 'read' && Access !== 'write' && !(Access === 'list' && resource === 'key'))
     throw new IsthmusError('invalid_argument', `Invalid access level for ${resource}: ${JSON.stringify(Access)}`);
-  return rights.may(resource as Resource, Segment, Access);
+  return rights.may(resource, Segment, Access);
 }

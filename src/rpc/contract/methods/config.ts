@@ -7,14 +7,14 @@ import { EVERYONE } from './roles.ts';
 
 function seesEntry(rights: Rights, { Kind, Name }: { readonly Kind: string; readonly Name: string }): boolean {
   if (Kind === 'proxy-defaults' || Kind === 'mesh') return true;
-  if (Kind === 'jwt-provider') return rights.may('operator', '', 'read');
+  if (Kind === 'jwt-provider') return rights.may('mesh', '', 'read');
   return rights.may(Kind === 'service-intentions' ? 'intention' : 'service', Name, 'read');
 }
 
 function mayWriteEntry(rights: Rights, kind: string, name: string): boolean {
   if (kind === 'service-intentions') return rights.may('intention', name, 'write');
   if (/^service-(?:defaults|router|splitter|resolver)$/.test(kind)) return rights.may('service', name, 'write');
-  return rights.may('operator', '', 'write');
+  return rights.may('mesh', '', 'write');
 }
 
 const COPIED = { answered: 'here', leader: false, madeFrom: 'config-entries' } as const;
