@@ -18,6 +18,8 @@ export type SidecarTarget =
       readonly service: string;
       /** `name[.datacenter]:port` each. */
       readonly upstreams: readonly string[];
+      /** UUID of this process, where several have the identity of the service. */
+      readonly instance?: string;
       readonly listen?: SidecarConfig['listen'];
       readonly local?: SidecarConfig['local'];
     };
@@ -104,7 +106,7 @@ function queryOf(target: SidecarTarget): Query {
     case 'sidecar-for':
       return { 'sidecar-for': target.serviceId };
     case 'standalone':
-      return { service: target.service, upstream: target.upstreams };
+      return { service: target.service, upstream: target.upstreams, instance: target.instance };
   }
 }
 

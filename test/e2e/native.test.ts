@@ -243,6 +243,31 @@ describe('applications linked natively', () => {
     expect(await shownBy(far)).not.toBe(shownBefore);
   }, 90_000);
 
+  it('a rotation waits for an application that has not got the new root, and goes on once it has', async () => {
+    const rotation = (): Promise<RotationStatus> => callAgent(bed.dc1, 'GET', '/v1/connect/ca/rotation');
+    near.process.signal('SIGSTOP');
+    try {
+      await callAgent(bed.dc1, 'PUT', '/v1/connect/ca/rotate');
+      const { Phase } = await waitFor(
+        async () => {
+          const status = await rotation();
+          return (
+            status.Holds.some((text) => /verifiers without the new root: near-[0-9a-f-]{36}$/.test(text)) && status
+          );
+        },
+        { what: 'the application alone to be waited for' },
+      );
+      expect(Phase).toBe('distributing');
+    } finally {
+      near.process.signal('SIGCONT');
+    }
+    await waitFor(async () => (await rotation()).Phase === 'idle', {
+      what: 'the end of the rotation',
+      timeout: 60_000,
+    });
+    await waitFor(() => ask(pairs['native to native, within'] ?? 0, 'hello'), { what: 'an answer after it' });
+  }, 90_000);
+
   it('agents that are killed cost no connection; a deny holds at once when they are back', async () => {
     const port = pairs['native to native, across'] ?? 0;
     const open = await LongLived.open(port);

@@ -72,8 +72,9 @@ export function createProxyConfigs(deps: ProxyConfigsDeps): ProxyConfigs {
   });
   const callers = new ListedCallers();
   let sessions = 0;
-  deps.metrics.gauge({ name: 'isthmus_agent_sidecars', help: 'Sidecars that follow this agent' }, (set) =>
-    set(sessions),
+  deps.metrics.gauge(
+    { name: 'isthmus_agent_sidecars', help: 'Sidecars and native applications that follow this agent' },
+    (set) => set(sessions),
   );
 
   return {

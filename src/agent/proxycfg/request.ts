@@ -18,13 +18,15 @@ export type ProxyRequest =
       readonly service: string;
       /** `name[.datacenter]:port`, as on the command line. */
       readonly upstreams: readonly string[];
+      /** UUID of one of several processes with the identity of the service. */
+      readonly instance?: string;
       readonly token?: string;
     };
 
 /** The registration that a request means, read anew each time. Throws with what to do when there is none. */
 export function registrationOf(request: ProxyRequest, local: LocalServices): () => NodeService {
   if (request.kind === 'standalone') {
-    const registration = standalone(request.service, request.upstreams);
+    const registration = standalone(request.service, request.upstreams, request.instance);
     return () => registration;
   }
   const proxyId = request.kind === 'registered' ? request.proxyId : sidecarOf(request.serviceId, local);
@@ -52,12 +54,16 @@ function sidecarOf(serviceId: string, local: LocalServices): string {
   return id;
 }
 
+const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+
 /** A sidecar that is not registered, as its registration would be. */
-function standalone(service: string, upstreams: readonly string[]): NodeService {
+function standalone(service: string, upstreams: readonly string[], instance = 'standalone'): NodeService {
   if (service === '') throw new IsthmusError('invalid_argument', 'a standalone proxy must name its service');
+  if (instance !== 'standalone' && !UUID.test(instance))
+    throw new IsthmusError('invalid_argument', 'the instance of a service must be a UUID');
   return {
     Kind: 'connect-proxy',
-    ID: `${service}-standalone`,
+    ID: `${service}-${instance}`,
     Service: `${service}-standalone`,
     Tags: null,
     Address: '',

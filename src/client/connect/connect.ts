@@ -9,6 +9,7 @@ import { PeerReader } from '../../sidecar/wire/peer.ts';
 import { createTransport } from '../transport.ts';
 import { Callees } from './callees.ts';
 import { Callers } from './callers.ts';
+import { confirmRoots } from './confirm-roots.ts';
 import { Identity } from './identity.ts';
 import { callerFrom, callerOf, protectServer } from './protect.ts';
 import type { Connect, ConnectOptions, Problem, UpstreamOptions } from './types.ts';
@@ -61,6 +62,7 @@ export function createConnect(options: ConnectOptions, clock: Clock = systemCloc
         await abortable(identity.start(), limit.signal);
         callers.start();
         callees.start();
+        confirmRoots({ transport, clock, tasks, service, identity });
       } catch (error) {
         await stop();
         const { code, message } = IsthmusError.from(error);

@@ -87,6 +87,11 @@ export class Identity {
     return this.#trust;
   };
 
+  /** Roots that it verifies with. */
+  get rootIds(): readonly string[] {
+    return this.#trust === undefined ? [] : (this.#roots?.Roots.map(({ ID }) => ID) ?? []);
+  }
+
   get expires(): number {
     return this.#trust?.leafNotAfter ?? 0;
   }

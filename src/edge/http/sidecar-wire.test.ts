@@ -738,6 +738,27 @@ describe('verifiers', () => {
   });
 });
 
+describe('processes of one service', () => {
+  it('each hold what they acknowledged: one that comes stands for no other that is away', async () => {
+    const all = start();
+    answerAll(all);
+    const { verifiers } = all.configs;
+    const ids = ['00000000-0000-4000-8000-000000000001', '00000000-0000-4000-8000-000000000002'];
+    const request = (instance = ''): ProxyRequest => ({ kind: 'standalone', service: 'web', upstreams: [], instance });
+    const gone = await open(all.configs, request(ids[0]));
+    await settle();
+    gone.session.acknowledge(1);
+    gone.controller.abort();
+    await open(all.configs, request(ids[1]));
+    expect(verifiers.verifiers()).toEqual([
+      { name: `web-${ids[0]}`, rootIds: ['r1'] },
+      { name: `web-${ids[1]}`, rootIds: undefined },
+    ]);
+    for (const wrong of ['x', `${ids[0]}0`, '../web'])
+      await expect(open(all.configs, request(wrong))).rejects.toMatchObject({ code: 'invalid_argument' });
+  });
+});
+
 describe('a proxy that is away and still takes connections', () => {
   it('holds the roots that it has confirmed until its check says that it has ended', async () => {
     const clock = new FakeClock();

@@ -110,7 +110,7 @@ describe('the stream of a sidecar', () => {
     });
     const abort = new AbortController();
     const answer = await fetch(
-      `http://127.0.0.1:${edge.port}/v1/internal/sidecar?service=web&upstream=db.dc2:1&upstream=c:2`,
+      `http://127.0.0.1:${edge.port}/v1/internal/sidecar?service=web&upstream=db.dc2:1&upstream=c:2&instance=i`,
       {
         signal: abort.signal,
       },
@@ -118,7 +118,7 @@ describe('the stream of a sidecar', () => {
     expect(answer.headers.get('content-type')).toBe('application/x-ndjson');
     const lines = linesOf(answer);
     const { session } = JSON.parse((await lines.next()).value as string) as { session: string };
-    expect(opened).toEqual([{ kind: 'standalone', service: 'web', upstreams: ['db.dc2:1', 'c:2'] }]);
+    expect(opened).toEqual([{ kind: 'standalone', service: 'web', upstreams: ['db.dc2:1', 'c:2'], instance: 'i' }]);
     snapshots.push(proxySnapshot());
     expect(JSON.parse((await lines.next()).value as string)).toMatchObject({
       version: 1,

@@ -34,6 +34,7 @@ export function sidecarRoutes(deps: SidecarRouteDeps): readonly Route[] {
         { name: 'sidecar-for', about: 'Instead of proxy: ID of a service; its sidecar is meant.' },
         { name: 'service', about: 'Instead of proxy: identity of a proxy that is not registered.' },
         { name: 'upstream', about: 'With service: name[.datacenter]:port; may be repeated.' },
+        { name: 'instance', about: 'With service: UUID that tells several processes of one service apart.' },
       ],
       async handle(request) {
         const id = newUuid();
@@ -86,5 +87,7 @@ function proxyRequest({ query, token }: ApiRequest): ProxyRequest {
   if (serviceId !== '') return { kind: 'sidecar-for', serviceId, ...secret };
   const service = query.text('service');
   if (service === '') throw new IsthmusError('invalid_argument', 'One of proxy, sidecar-for and service must be given');
-  return { kind: 'standalone', service, upstreams: query.all('upstream'), ...secret };
+  const instance = query.text('instance');
+  const which = instance === '' ? {} : { instance };
+  return { kind: 'standalone', service, upstreams: query.all('upstream'), ...which, ...secret };
 }
