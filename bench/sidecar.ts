@@ -133,6 +133,7 @@ else if (process.argv[1] === fileURLToPath(import.meta.url)) {
   );
   console.log(`round trip p50   ${roundTripP50Us.toFixed(0)} µs (${ROUND_TRIPS})`);
   console.log(
-    `throughput       ${megabytesPerSecond.toFixed(0)} MB/s (${TRANSFER_BYTES / 1e6} MB; CPU s/GB ${bulkIn} in, ${bulkOut} out)`,
+    `throughput       ${megabytesPerSecond.toFixed(0)} MB/s (${TRANSFER_BYTES / 1e6} MB; CPU s/GB ${bulkIn} in, ` +
+      `${bulkOut} out)`,
   );
 }

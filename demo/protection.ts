@@ -102,12 +102,16 @@ export class Protection {
     return [
       `export CONSUL_HTTP_TOKEN=${this.#management}`,
       `export CONSUL_CACERT=${this.#file('consul-agent-ca.pem')}`,
-      `export CONSUL_CLIENT_CERT=${this.#file('dc1-cli-consul-0.pem')} CONSUL_CLIENT_KEY=${this.#file('dc1-cli-consul-0-key.pem')}`,
+      `export CONSUL_CLIENT_CERT=${this.#file('dc1-cli-consul-0.pem')} ` +
+        `CONSUL_CLIENT_KEY=${this.#file('dc1-cli-consul-0-key.pem')}`,
     ];
   }
 
   curlFlags(): string {
-    return '--cacert $CONSUL_CACERT --cert $CONSUL_CLIENT_CERT --key $CONSUL_CLIENT_KEY -H "X-Consul-Token: $CONSUL_HTTP_TOKEN" ';
+    return (
+      '--cacert $CONSUL_CACERT --cert $CONSUL_CLIENT_CERT --key $CONSUL_CLIENT_KEY -H "X-Consul-Token: ' +
+      '$CONSUL_HTTP_TOKEN" '
+    );
   }
 
   /** Certificates, without a token. */

@@ -24,6 +24,7 @@ const STEPS = [
   ['page of Envoy keys', 'node scripts/envoy-keys-docs.mjs check'],
   ['compatibility page', 'node scripts/compatibility-docs.mjs check'],
   ['imports', 'node scripts/check-imports.mjs'],
+  ['columns', 'node scripts/check-columns.mjs'],
 ];
 
 /**

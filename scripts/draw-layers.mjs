@@ -23,10 +23,12 @@ export function draw(layers) {
     y += BOX.height + FLOOR_GAP;
   }
   const legend =
-    'An import goes down, along what a box lists after the arrow. Not listed because all may: lib; from floor 2 up also ' +
+    'An import goes down, along what a box lists after the arrow. Not listed because all may: lib; from floor 2 up ' +
+    'also ' +
     'model and the types of telemetry.';
   return [
-    `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${y + MARGIN + 8}" role="img" aria-label="The floors of the code and what each may import">`,
+    `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${y + MARGIN + 8}" role="img" aria-label="The ` +
+      `floors of the code and what each may import">`,
     '<style>',
     'rect{fill:#f6f8fa;stroke:#57606a;rx:6}.name{font:600 14px ui-monospace,monospace;fill:#0550ae}',
     '.small{font:11px system-ui,sans-serif;fill:#24292f}.may{font:11px system-ui,sans-serif;fill:#57606a}',

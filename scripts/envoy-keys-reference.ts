@@ -11,13 +11,15 @@ const INTRO = `# Keys of proxies
 
 <!-- Generated from the table of keys by \`npm run docs:envoy\`; do not edit. -->
 
-What each of the opaque options of Consul's proxies (\`config\` of a proxy and of its upstreams) does here. Those of a proxy may stand
-in \`proxy-defaults\` (\`Config\`) too, for all proxies; the registration of a proxy goes before that. Other keys are kept and not looked at,
-as in Consul.
+What each of the opaque options of Consul's proxies (\`config\` of a proxy and of its upstreams) does here. Those of a
+proxy may be set in \`proxy-defaults\` (\`Config\`) too, for all proxies; the registration of a proxy takes precedence.
+Other keys are kept and ignored, as in Consul.
 `;
 
 const HATCHES =
-  "JSON of Envoy's API, with or without `@type`. One that is wrong is named by `isthmus connect envoy -status` and in the agent's log, and does nothing; with one of listeners, denies end no TCP connections by themselves. The built-in sidecar does not look at them.";
+  "JSON of Envoy's API, with or without `@type`. One that is wrong is named by `isthmus connect envoy -status` and " +
+  "in the agent's log, and does nothing; with one of listeners, denies end no TCP connections by themselves. The " +
+  'built-in sidecar does not look at them.';
 
 const PARTS = [
   ['Of an upstream', 'Running Envoys, and the built-in sidecar where it can, take them over at once.', UPSTREAM_KEYS],

@@ -8,14 +8,14 @@ const INTRO = `# Metrics
 
 <!-- Generated from what the programs declare by \`npm run docs:metrics\`; do not edit. -->
 
-An agent shows them at \`/v1/agent/metrics\`, as JSON in the shape of Consul's or with \`?format=prometheus\`; a sidecar at the
-\`metrics\` address of its ready line, path \`/metrics\`. Both add figures of the process and of Node (\`process_*\`, \`nodejs_*\`).
-Counters start at zero with the process. Times are seconds.
+An agent shows them at \`/v1/agent/metrics\`, as JSON in the shape of Consul's or with \`?format=prometheus\`; a sidecar at
+the \`metrics\` address of its ready line, path \`/metrics\`. Both add figures of the process and of Node
+(\`process_*\`, \`nodejs_*\`). Counters start at zero with the process. Times are seconds.
 
 Worth an alert:
 
-- \`isthmus_ca_root_expiry_seconds\`, \`isthmus_ca_intermediate_expiry_seconds\` and \`isthmus_sidecar_leaf_expiry_seconds\` below what
-  you need to act: each is renewed long before.
+- \`isthmus_ca_root_expiry_seconds\`, \`isthmus_ca_intermediate_expiry_seconds\` and
+  \`isthmus_sidecar_leaf_expiry_seconds\` below what you need to act: each is renewed long before.
 - \`isthmus_replication_lag_seconds\` above a minute: rules written in the primary don't arrive.
 - \`isthmus_replication_quarantined_entries\` above zero: \`isthmus replication status\` names them.
 - \`isthmus_federation_link_up\` at zero: \`isthmus federation status\` says why.

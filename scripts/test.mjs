@@ -1,7 +1,7 @@
 /**
  * `npm test`: installs what is missing, checks, builds, runs all tests, and ends with the line `<N> passed, <N>
- * failed`. Works on a fresh clone with nothing but Node and npm. `--tier NAME` runs that tier (scripts/tiers.mjs) instead
- * of the tests, `--and-tier NAME` after them; both may be repeated. Other arguments go to vitest.
+ * failed`. Works on a fresh clone with nothing but Node and npm. `--tier NAME` runs that tier (scripts/tiers.mjs)
+ * instead of the tests, `--and-tier NAME` after them; both may be repeated. Other arguments go to vitest.
  */
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';

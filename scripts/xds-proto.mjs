@@ -141,7 +141,10 @@ function generateInto(/** @type {string} */ out, /** @type {(cwd: string, ...arg
 /** What all messages are like, for those that users write as JSON: only read when there are such. */
 function apiModule(/** @type {Buffer} */ descriptors) {
   const text = brotliCompressSync(descriptors).toString('base64');
-  return `// A google.protobuf.FileDescriptorSet, compressed by Brotli, in base64.\nexport const ENVOY_API =\n  '${text}';\n`;
+  return (
+    `// A google.protobuf.FileDescriptorSet, compressed by Brotli, in base64.\nexport const ENVOY_API =\n  ` +
+    `'${text}';\n`
+  );
 }
 
 function insert(/** @type {string} */ file, /** @type {string} */ after, /** @type {string} */ line) {

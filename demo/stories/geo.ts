@@ -97,7 +97,8 @@ export async function failOver(bed: Bed, screen: Screen): Promise<Outcome> {
     const lost = failed(connections).length;
     return {
       facts:
-        `dc2 serves all again ${backMs} ms after it was started; of ${connections.length} new connections ${lost} failed` +
+        `dc2 serves all again ${backMs} ms after it was started; of ${connections.length} new connections ${lost} ` +
+        `failed` +
         (lost > 0 ? ', begun before dc1 knew that dc2 was lost' : ''),
       brief: `dc3 after ${detectedAt - killedAt} ms, ${lost} failed; dc2 again in ${(backMs / 1_000).toFixed(1)} s`,
     };

@@ -115,5 +115,8 @@ function reasonOf(rule: VerdictRule): string {
   const detail =
     rule.permissions === undefined ? `Action: ${rule.action.toUpperCase()}` : `Permissions: ${rule.permissions}`;
   const layer = rule.permissions === undefined ? 'L4' : 'L7';
-  return `Matched ${layer} intention: default/${rule.source} => default/${rule.destination} (${id}Precedence: ${rule.precedence}, ${detail})`;
+  return (
+    `Matched ${layer} intention: default/${rule.source} => default/${rule.destination} (${id}Precedence: ` +
+    `${rule.precedence}, ${detail})`
+  );
 }

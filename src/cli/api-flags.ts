@@ -9,7 +9,8 @@ const AGENT_FLAGS: readonly FlagSpec[] = [
     kind: 'text',
     placeholder: 'address',
     about:
-      'Address of the agent: host:port, http(s)://host:port or unix:///path. Else ISTHMUS_HTTP_ADDR, CONSUL_HTTP_ADDR or 127.0.0.1:8500.',
+      'Address of the agent: host:port, http(s)://host:port or unix:///path. Else ISTHMUS_HTTP_ADDR, ' +
+      'CONSUL_HTTP_ADDR or 127.0.0.1:8500.',
   },
   {
     name: 'token',

@@ -270,7 +270,8 @@ describe('commands print what was recorded', () => {
     expect({ args: recorded.args, status, stdout, stderr }).toEqual(recorded);
     const forPeople = await run(recorded.args, { errIsTerminal: true });
     expect(forPeople.stderr).toBe(
-      `${recorded.stderr}\nNo agent listens there. Start one with "isthmus agent -dev", or name its address with -http-addr.\n`,
+      `${recorded.stderr}\nNo agent listens there. Start one with "isthmus agent -dev", or name its address with ` +
+        `-http-addr.\n`,
     );
   });
 

@@ -94,7 +94,8 @@ describe('installing', () => {
     writeFileSync(join(home, '.bashrc'), '');
     installCompletion({ home, binary, name: 'isthmus' });
     // What readline does at a TAB, said by bash itself.
-    const script = `. ~/.bashrc; complete -p isthmus; COMP_LINE="isthmus mem" COMP_POINT=11 ${binary} isthmus mem isthmus`;
+    const script =
+      `. ~/.bashrc; complete -p isthmus; COMP_LINE="isthmus mem" COMP_POINT=11 ${binary} isthmus mem ` + 'isthmus';
     const said = execFileSync('bash', ['-c', script], { env: { ...process.env, HOME: home }, encoding: 'utf8' });
     expect(said).toBe(`complete -o nospace -C '${binary}' isthmus\nmembers\n`);
     expect(readFileSync(`${binary}.log`, 'utf8')).toBe('isthmus mem|11|isthmus\n');

@@ -5,6 +5,7 @@ export const LEFT_OUT: Readonly<Record<string, string>> = {
     'manages your machines (ssh, Ansible); to make agents do one thing that you have set, fire an event and let ' +
     '"watches" in their configuration run it (docs/events-and-watches.md).',
   'services export':
-    'it writes for which peers a service is visible, and there are no peers: datacenters are joined, and every service ' +
+    'it writes for which peers a service is visible, and there are no peers: datacenters are joined, and every ' +
+    'service ' +
     'of the mesh is known in all of them. Who may connect is said by intentions (docs/two-datacenters.md).',
 };

@@ -30,7 +30,8 @@ async function main(args: readonly string[]): Promise<number> {
   if (files.length > 0) return 0;
   io.err(
     install
-      ? 'Did not find any shells to install\nThere is no ~/.bashrc, no ~/.zshrc and no config.fish: make one and try again.\n'
+      ? 'Did not find any shells to install\nThere is no ~/.bashrc, no ~/.zshrc and no config.fish: make one and ' +
+          'try again.\n'
       : 'It was not installed\n',
   );
   return 1;

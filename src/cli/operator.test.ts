@@ -25,7 +25,8 @@ describe('operator autopilot', () => {
       status: 0,
       stdout:
         'CleanupDeadServers = false\nLastContactThreshold = 300ms\nMaxTrailingLogs = 300\nMinQuorum = 0\n' +
-        'ServerStabilizationTime = 11s\nRedundancyZoneTag = ""\nDisableUpgradeMigration = false\nUpgradeVersionTag = ""\n',
+        'ServerStabilizationTime = 11s\nRedundancyZoneTag = ""\nDisableUpgradeMigration = false\nUpgradeVersionTag ' +
+        '= ""\n',
     });
   });
 
@@ -76,7 +77,8 @@ describe('operator raft', () => {
     expect(await command(['remove-peer', '-address=127.0.0.1:9'], { [path]: refusal })).toMatchObject({
       status: 1,
       stderr:
-        'Error removing peer: Unexpected response code: 500 (address "127.0.0.1:9" was not found in the Raft configuration)\n',
+        'Error removing peer: Unexpected response code: 500 (address "127.0.0.1:9" was not found in the Raft ' +
+        'configuration)\n',
     });
     expect(await command(['remove-peer', '-id=x'], { 'DELETE /v1/operator/raft/peer?id=x': '' })).toMatchObject({
       status: 0,

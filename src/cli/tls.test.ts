@@ -45,7 +45,8 @@ describe('isthmus tls', () => {
     });
     const server = await tls('cert', 'create', '-server', '-node', 'n1', '-additional-ipaddress', '::1');
     expect(server.out).toBe(
-      '==> Using consul-agent-ca.pem and consul-agent-ca-key.pem\n==> Saved dc1-server-consul-0.pem\n==> Saved dc1-server-consul-0-key.pem\n',
+      '==> Using consul-agent-ca.pem and consul-agent-ca-key.pem\n==> Saved dc1-server-consul-0.pem\n==> Saved ' +
+        'dc1-server-consul-0-key.pem\n',
     );
     expect(server.err).toMatch(/^==> WARNING: Server Certificates grants authority to become a\n {4}server/);
     await tls('cert', 'create', '-server');
@@ -66,7 +67,8 @@ describe('isthmus tls', () => {
     for (const name of readdirSync(folder))
       expect([name, statSync(join(folder, name)).mode & 0o077]).toEqual([name, name.includes('-key') ? 0 : 0o044]);
     expect(certificate('dc1-server-consul-0.pem').subjectAltName).toBe(
-      'DNS:server.dc1.consul, DNS:n1.server.dc1.consul, DNS:localhost, IP Address:0:0:0:0:0:0:0:1, IP Address:127.0.0.1',
+      'DNS:server.dc1.consul, DNS:n1.server.dc1.consul, DNS:localhost, IP Address:0:0:0:0:0:0:0:1, IP ' +
+        'Address:127.0.0.1',
     );
     expect(certificate('dc2-client-consul-0.pem').subjectAltName).toBe(
       'DNS:client.dc2.consul, DNS:web.example.com, DNS:localhost, IP Address:127.0.0.1',

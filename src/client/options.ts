@@ -81,7 +81,8 @@ export function parseAddress(address: string, ssl = false): Target {
   const host = match?.[1];
   const port = Number(match?.[2] ?? (scheme === undefined ? DEFAULT_PORT : secure ? 443 : 80));
   if (host === undefined || port > 65_535) throw badAddress(address);
-  const base = `${secure ? 'https' : 'http'}://${match?.[2] === undefined && scheme !== undefined ? host : `${host}:${port}`}`;
+  const authority = match?.[2] === undefined && scheme !== undefined ? host : `${host}:${port}`;
+  const base = `${secure ? 'https' : 'http'}://${authority}`;
   return { secure, host: host.replace(/^\[|\]$/g, ''), port, base };
 }
 

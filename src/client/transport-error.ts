@@ -53,7 +53,10 @@ function describeTls(code: string, { message, reason }: SystemError, { host }: T
     case 'CERT_NOT_YET_VALID':
       return 'x509: certificate has expired or is not yet valid';
     case 'ERR_TLS_CERT_ALTNAME_INVALID':
-      return `x509: certificate is not valid for ${host} (${reason ?? message}); name the right one with -tls-server-name`;
+      return (
+        `x509: certificate is not valid for ${host} (${reason ?? message}); name the right one with ` +
+        `-tls-server-name`
+      );
     case 'ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED':
       return 'remote error: tls: certificate required; give one with -client-cert and -client-key';
     case 'ERR_SSL_TLSV1_ALERT_UNKNOWN_CA':

@@ -51,7 +51,8 @@ export function buildConfig(input: BuildInput): RuntimeConfig {
   const ports = buildPorts(values);
   if (values['acl.enabled'] && values['acl.tokens.replication'] === '' && isSecondary(values, datacenter)) {
     warnings.push(
-      'acl.tokens.replication is empty: this secondary cannot replicate with access control on, unless it joined by an invitation',
+      'acl.tokens.replication is empty: this secondary cannot replicate with access control on, unless it joined by ' +
+        'an invitation',
     );
   }
   if (values.join_invite !== '' && values.server && !isSecondary(values, datacenter))

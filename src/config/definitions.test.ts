@@ -123,7 +123,8 @@ check { ttl = "1s"  status = "fine" }
     'c.hcl:10: "service.check.interval" must be a duration such as "30s" or "1h15m", not the text "x"',
     'c.hcl:12: "service.port" must be a whole number from 0 to 65535, not 70000',
     'c.hcl:13: service "cache": Invalid Weights: Passing must be greater than 0',
-    'c.hcl:13: service "cache": Invalid check: Interval must be > 0 for Script, HTTP, H2PING, TCP, UDP or OSService checks',
+    'c.hcl:13: service "cache": Invalid check: Interval must be > 0 for Script, HTTP, H2PING, TCP, UDP or OSService ' +
+      'checks',
     'c.hcl:14: service "api": sidecar_service: upstream destination name cannot be empty',
     'c.hcl:14: service "api": sidecar_service: upstream local bind port cannot be zero',
     'c.hcl:18: a service without "name": Missing service name',
@@ -163,7 +164,8 @@ it.each(['namespace', 'partition'])('anything but the default %s is refused', (f
   expect(problems(`check { name = "a" ttl = "1s" ${field} = "team" }`)).toHaveLength(1);
   expect(
     problems(
-      `service { name = "a" proxy { upstreams { destination_name = "b" local_bind_port = 1 destination_${field} = "team" } } }`,
+      `service { name = "a" proxy { upstreams { destination_name = "b" local_bind_port = 1 destination_${field} = ` +
+        `"team" } } }`,
     ),
   ).toEqual([expect.stringMatching(/^c.hcl:1: .*destination_.* "team" here: a datacenter has one, "default"$/)]);
 });
@@ -208,7 +210,8 @@ service { name = "b" connect { sidecar_service {} } }`;
 
   it('a check of a service that no file defines is refused where the files are all there is', () => {
     const text =
-      'service { name = "a" }\ncheck { name = "c" service_id = "a" ttl = "1s" }\ncheck { name = "d" service_id = "b" ttl = "1s" }';
+      'service { name = "a" }\ncheck { name = "c" service_id = "a" ttl = "1s" }\ncheck { name = "d" service_id = ' +
+      '"b" ttl = "1s" }';
     expect(problems(text)).toEqual([]);
     expect(problems(text, 'c.hcl', true)).toEqual([
       'c.hcl:3: check "d": ServiceID "b" does not exist: no file defines that service',

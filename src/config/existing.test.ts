@@ -17,15 +17,19 @@ function load(text: string, name: string): LoadedConfig {
 
 /** Written as operators of Consul write theirs. */
 const SERVER = `{
-  "datacenter": "EU-West", "primary_datacenter": "eu-west", "data_dir": "/opt/consul", "log_level": "INFO", "server": true,
+  "datacenter": "EU-West", "primary_datacenter": "eu-west", "data_dir": "/opt/consul",
+  "log_level": "INFO", "server": true,
   "bootstrap_expect": 1, "ui": false, "encrypt": "x", "client_addr": "0.0.0.0", "bind_addr": "{{ GetPrivateIP }}",
   "retry_join": ["10.0.0.2", "exec=discover addrs provider=aws"], "retry_join_wan": ["192.0.2.1"],
   "ca_file": "ca.pem", "cert_file": "c.pem", "key_file": "k.pem", "verify_incoming": true, "verify_outgoing": true,
   "verify_server_hostname": true, "auto_encrypt": {"allow_tls": true}, "ports": {"https": 8501, "grpc": 8502},
-  "acl": {"enabled": true, "default_policy": "deny", "down_policy": "extend-cache", "tokens": {"agent": "a", "default": "b"}},
-  "connect": {"enabled": true, "ca_provider": "consul", "ca_config": {"leaf_cert_ttl": "24h", "rotation_period": "2160h"}},
+  "acl": {"enabled": true, "default_policy": "deny", "down_policy": "extend-cache",
+    "tokens": {"agent": "a", "default": "b"}},
+  "connect": {"enabled": true, "ca_provider": "consul",
+    "ca_config": {"leaf_cert_ttl": "24h", "rotation_period": "2160h"}},
   "performance": {"raft_multiplier": 1}, "autopilot": {"min_quorum": 3}, "gossip_lan": {"gossip_nodes": 3},
-  "telemetry": {"prometheus_retention_time": "24h", "disable_hostname": true, "statsd_address": "", "disable_compat_1.9": true},
+  "telemetry": {"prometheus_retention_time": "24h", "disable_hostname": true, "statsd_address": "",
+    "disable_compat_1.9": true},
   "dns_config": {"service_ttl": {"*": "5s"}, "node_ttl": "30s"}, "limits": {"http_max_conns_per_client": 500},
   "watches": [], "enable_syslog": true,
   "config_entries": {"bootstrap": [{"kind": "proxy-defaults", "name": "global"}]}, "leave_on_terminate": true
@@ -80,7 +84,8 @@ check { name = "disk" args = ["/bin/df"] interval = "10s" }`;
 
   it('are run when an operator has said so, and refused otherwise, each with its line', () => {
     const why =
-      "Scripts are disabled on this agent; to enable, configure 'enable_script_checks' or 'enable_local_script_checks' to true";
+      "Scripts are disabled on this agent; to enable, configure 'enable_script_checks' or " +
+      "'enable_local_script_checks' to true";
     expect(() => load(at(''), 'c.hcl')).toThrow(
       [
         '4 problems:',
@@ -146,12 +151,14 @@ service {
     [
       '6 problems:',
       'c.hcl:4: "watches": Must specify a single prefix to watch',
-      'c.hcl:11: service "web": Invalid check: Script is no longer taken: give Args, for a line of a shell ["sh", "-c", "…"]',
+      'c.hcl:11: service "web": Invalid check: Script is no longer taken: give Args, for a line of a shell ["sh", ' +
+        '"-c", "…"]',
       'c.hcl:3: "ui" is refused: there is no browser interface yet; leave it out',
 
       ...['statsd_address', 'dogstatsd_tags'].map(
         (key) =>
-          `c.hcl:5: "telemetry.${key}" is refused: metrics are sent nowhere; let Prometheus collect /v1/agent/metrics?format=prometheus (docs/metrics.md)`,
+          `c.hcl:5: "telemetry.${key}" is refused: metrics are sent nowhere; let Prometheus collect ` +
+          `/v1/agent/metrics?format=prometheus (docs/metrics.md)`,
       ),
       'c.hcl:6: "connect.ca_provider" can only be "consul", not "vault"',
     ].join('\n  '),
@@ -182,8 +189,9 @@ describe('any configuration', () => {
           expect(error).toBeInstanceOf(IsthmusError);
           expect((error as IsthmusError).code).toBe('invalid_argument');
           const { message, details } = error as IsthmusError;
+          // what is missing has no line
           for (const problem of (details.problems ?? [message]) as string[])
-            expect(problem).toMatch(/^(c\.json:[1-9][0-9]*: |data_dir cannot be empty$)/); // what is missing has no line
+            expect(problem).toMatch(/^(c\.json:[1-9][0-9]*: |data_dir cannot be empty$)/);
         }
       }),
       { numRuns: 1500 },

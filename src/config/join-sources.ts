@@ -22,8 +22,10 @@ export function parseJoinSource(text: string): JoinSource | undefined {
   if (provider === undefined) return undefined;
   if (provider !== 'dns')
     throw refused(
-      `names the provider ${JSON.stringify(provider)}, which is not built in: let a program find the servers, such as ` +
-        `"exec=discover -q addrs ${trimmed.replaceAll('"', "'")}" with the discover command of hashicorp/go-discover, ` +
+      `names the provider ${JSON.stringify(provider)}, which is not built in: let a program find the servers, such ` +
+        `as ` +
+        `"exec=discover -q addrs ${trimmed.replaceAll('"', "'")}" with the discover command of ` +
+        `hashicorp/go-discover, ` +
         'or give them a name: "provider=dns name=servers.example.com"',
     );
   return dnsSource(trimmed);

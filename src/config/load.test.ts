@@ -179,7 +179,9 @@ describe('loadConfig', () => {
 service {
   name = "web" id = "web-1" port = 80 tags = ["a"] meta { v = "1" }
   checks = [{ id = "c", ttl = "10s" }, { http = "http://x", interval = "5s", header { h = ["1"] } }]
-  connect { sidecar_service { port = 2 proxy { upstreams { destination_name = "db" datacenter = "dc2" local_bind_port = 9 config { connect_timeout_ms = 5 } } } } }
+  connect { sidecar_service { port = 2 proxy { upstreams {
+    destination_name = "db" datacenter = "dc2" local_bind_port = 9 config { connect_timeout_ms = 5 }
+  } } } }
   tagged_addresses { wan { address = "1.2.3.4" port = 5 } }
 }
 services = [{ Name = "db", weights { passing = 2 } }]
@@ -245,7 +247,8 @@ describe('addresses', () => {
 
   it('binds each edge to each of its addresses', () => {
     const { listeners } = pick(
-      'client_addr = "127.0.0.1 {{ GetPrivateIP }}"\naddresses { http = "unix:///run/i.sock [::1]" }\nports { dns = -1 }',
+      'client_addr = "127.0.0.1 {{ GetPrivateIP }}"\naddresses { http = "unix:///run/i.sock [::1]" }\n' +
+        'ports { dns = -1 }',
     );
     expect(listeners.http).toEqual([
       { kind: 'unix', path: '/run/i.sock' },
@@ -279,7 +282,8 @@ describe('debugConfig', () => {
     const key = generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey.export({ type: 'pkcs8', format: 'pem' });
     const shown = debugConfig(
       load(
-        `acl { tokens { agent = "s3cret" } }\nconnect { ca_config { private_key = ${JSON.stringify(key)} } }\nservice { name = "a" token = "s3cret" }\nacl_token = "s3cret"`,
+        `acl { tokens { agent = "s3cret" } }\nconnect { ca_config { private_key = ${JSON.stringify(key)} } ` +
+          `}\nservice { name = "a" token = "s3cret" }\nacl_token = "s3cret"`,
       ),
     );
     expect(JSON.stringify(shown)).not.toContain('PRIVATE KEY');

@@ -9,7 +9,13 @@ const list = (all: readonly string[]): string => all.map((name) => `\`${name}\``
 const names = (pattern: RegExp): string => list(Object.keys(FUNCTIONS).filter((name) => pattern.test(name)));
 
 const TEMPLATES = wrap(
-  `Addresses are IPs or templates in the language of go-sockaddr: \`{{ GetPrivateIP }}\`, \`{{ GetInterfaceIP "eth0" }}\` or a pipeline such as \`{{ GetPrivateInterfaces | include "network" "10.0.0.0/8" | attr "address" }}\`. Lists come from ${names(/^Get.*Interfaces$/)}; they go through ${names(/^(sort|include|exclude|unique|limit|offset|math)$/)}; a text comes from ${names(/^(attr|join|Get.*IPs?)$/)}. Selectors are ${list(SELECTOR_NAMES)}, attributes ${list(Object.keys(ATTRIBUTES))}. \`with\`, \`range\`, \`if\` and variables are not offered. The default route and the flags of interfaces are known on Linux.`,
+  `Addresses are IPs or templates in the language of go-sockaddr: \`{{ GetPrivateIP }}\`, \`{{ GetInterfaceIP ` +
+    `"eth0" }}\` or a pipeline such as \`{{ GetPrivateInterfaces | include "network" "10.0.0.0/8" | attr "address" ` +
+    `}}\`. Lists come from ${names(/^Get.*Interfaces$/)}; they go through ` +
+    `${names(/^(sort|include|exclude|unique|limit|offset|math)$/)}; a text comes from ` +
+    `${names(/^(attr|join|Get.*IPs?)$/)}. Selectors are ${list(SELECTOR_NAMES)}, attributes ` +
+    `${list(Object.keys(ATTRIBUTES))}. \`with\`, \`range\`, \`if\` and variables are not offered. The default route ` +
+    `and the flags of interfaces are known on Linux.`,
 );
 
 const INTRO = `# Configuration
@@ -49,8 +55,10 @@ export function renderReference(): string {
     '\n## Older names\n\nAccepted, with a warning.\n\n| key | use instead |\n| --- | --- |\n',
     ...older.map(([path, key]) => `| \`${path}\` | \`${key.aliasOf}\` |\n`),
     "\n## Keys of Consul's that are not read\n\n",
-    'What comes of giving one: **harmless**, you lose nothing, and the log lists it once. **You lose this**: the agent starts, and ',
-    'warns. **Refused**: the agent does not start, because you would count on something that does not happen; `false`, `0` and ',
+    'What comes of giving one: **harmless**, you lose nothing, and the log lists it once. **You lose this**: the ' +
+      'agent starts, and ',
+    'warns. **Refused**: the agent does not start, because you would count on something that does not happen; ' +
+      '`false`, `0` and ',
     'empty values are taken.\n\n',
     '| what comes of it | why | keys |\n| --- | --- | --- |\n',
     ...NO_EFFECT_ROWS.map(unreadRow),

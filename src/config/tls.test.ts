@@ -19,7 +19,8 @@ const FILES = 'ca_file = "ca" cert_file = "c" key_file = "k"';
 describe('the configuration of TLS', () => {
   it('has the names of Consul 1.9, for both uses or one', () => {
     const { config, warnings, noEffect } = load(
-      `${FILES} verify_incoming_rpc = true verify_outgoing = true verify_server_hostname = true tls_min_version = "tls13"`,
+      `${FILES} verify_incoming_rpc = true verify_outgoing = true verify_server_hostname = true tls_min_version = ` +
+        `"tls13"`,
     );
     const files = { caFile: 'ca', certFile: 'c', keyFile: 'k', caPath: '', minVersion: 'TLSv1.3' };
     expect(config.tls.rpc).toMatchObject({

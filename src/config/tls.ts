@@ -55,7 +55,8 @@ function buildRpc(input: TlsInput): RpcTls {
   if (section.verifyIncoming && (!hasCa || section.certFile === ''))
     reject(
       INCOMING.find((path) => origins.has(path)) ?? 'verify_incoming',
-      `to verify who comes in, the server ports need ${hasCa ? 'cert_file and key_file' : 'ca_file (or ca_path), cert_file and key_file'}${OR_MANAGED}`,
+      `to verify who comes in, the server ports need ` +
+        `${hasCa ? 'cert_file and key_file' : 'ca_file (or ca_path), cert_file and key_file'}${OR_MANAGED}`,
     );
   if (verifyOutgoing && !hasCa)
     reject(

@@ -51,13 +51,15 @@ export function checkTogether(given: Together, { problems, warnings }: Findings)
         if (address === undefined) continue;
         if (address.port !== form.Port)
           warnings.push(
-            `${at}: the proxy ${JSON.stringify(id)} listens on its "bind_port" ${address.port}, but others are sent to its port ${form.Port}`,
+            `${at}: the proxy ${JSON.stringify(id)} listens on its "bind_port" ${address.port}, but others are sent ` +
+              `to its port ${form.Port}`,
           );
         const key = `${address.host}:${address.port}`;
         const other = proxies.get(key);
         if (other !== undefined && before === undefined)
           problems.add(
-            `${at}: the proxy ${JSON.stringify(id)} has port ${address.port}, as ${JSON.stringify(other.id)} in ${other.at} has; give each a port`,
+            `${at}: the proxy ${JSON.stringify(id)} has port ${address.port}, as ${JSON.stringify(other.id)} in ` +
+              `${other.at} has; give each a port`,
           );
         proxies.set(key, { id, at });
       }
@@ -75,7 +77,8 @@ export function checkTogether(given: Together, { problems, warnings }: Findings)
     checkIds.set(id, at);
     if (onlyFiles && serviceId && !ids.has(serviceId))
       problems.add(
-        `${at}: check ${JSON.stringify(Name)}: ServiceID ${JSON.stringify(serviceId)} does not exist: no file defines that service`,
+        `${at}: check ${JSON.stringify(Name)}: ServiceID ${JSON.stringify(serviceId)} does not exist: no file ` +
+          `defines that service`,
       );
   }
 }

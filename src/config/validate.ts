@@ -28,7 +28,8 @@ export function checkValues(values: Values, dev: boolean, report: Report): void 
   if (!CA_PROVIDERS.some((known) => known === provider))
     report(
       'connect.ca_provider',
-      `"connect.ca_provider" can only be ${CA_PROVIDERS.map((name) => JSON.stringify(name)).join(' or ')}, not ${JSON.stringify(provider)}`,
+      `"connect.ca_provider" can only be ${CA_PROVIDERS.map((name) => JSON.stringify(name)).join(' or ')}, not ` +
+        `${JSON.stringify(provider)}`,
     );
 }
 
@@ -38,8 +39,10 @@ function checkServers(values: Values, report: Report): void {
   if (!values.server || count < 2 || values['storage.engine'] !== 'embedded') return;
   report(
     'bootstrap_expect',
-    `"bootstrap_expect" is ${count}, and with storage.engine = "embedded" a datacenter has one server: give the servers a store ` +
-      'that they share, storage { engine = "etcd", etcd { endpoints = [...] } }, or start one server with bootstrap_expect = 1',
+    `"bootstrap_expect" is ${count}, and with storage.engine = "embedded" a datacenter has one server: give the ` +
+      `servers a store ` +
+      'that they share, storage { engine = "etcd", etcd { endpoints = [...] } }, or start one server with ' +
+      'bootstrap_expect = 1',
   );
 }
 

@@ -120,9 +120,11 @@ describe('entries of config_entries.bootstrap', () => {
     ].join('\n');
     expect(problems(text)).toEqual([
       'c.hcl:5: unknown key "config_entries.bootstrap[0].conect_timeout"; did you mean "connect_timeout"?',
-      `c.hcl:8: "config_entries.bootstrap[0]": 'Subsets[v1].OnlyPassing' expected type 'bool', got unconvertible type 'string'`,
+      `c.hcl:8: "config_entries.bootstrap[0]": 'Subsets[v1].OnlyPassing' expected type 'bool', got unconvertible ` +
+        `type 'string'`,
       expect.stringContaining('c.hcl:11: "config_entries.bootstrap[1]": Sources[1].Action must be'),
-      'c.hcl:17: "config_entries.bootstrap[2]": Bad request: Request decoding failed: invalid config entry kind: service-teapot',
+      'c.hcl:17: "config_entries.bootstrap[2]": Bad request: Request decoding failed: invalid config entry kind: ' +
+        'service-teapot',
       expect.stringContaining('c.hcl:18: "config_entries.bootstrap[3]": "namespace", '),
       'c.hcl:19: unknown key "config_entries.bootstrap[4].Nme"; did you mean "name"?',
     ]);

@@ -280,7 +280,8 @@ describe('what does not belong together', () => {
       { datacenter: 'dc2', overrides: { primaryDatacenter: 'dc2', ...identity({ isPrimary: true }) } },
     );
     expect(reasons).toEqual([
-      'primary: datacenters "dc1" and "dc2" both claim to be the primary: set primary_datacenter to the same name in both',
+      'primary: datacenters "dc1" and "dc2" both claim to be the primary: set primary_datacenter to the same name ' +
+        'in both',
     ]);
   });
 

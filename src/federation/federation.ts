@@ -359,7 +359,8 @@ class FederationService implements Federation {
         backSoon: () => this.#backSoon(datacenter),
         linked: (signal) => this.#whenLinked(datacenter, signal),
       });
-      if (this.#known().has(datacenter)) this.#remotes.set(datacenter, remote); // names come from requests: keep real ones
+      // names come from requests: keep real ones
+      if (this.#known().has(datacenter)) this.#remotes.set(datacenter, remote);
     }
     return remote;
   }

@@ -47,7 +47,8 @@ export function refusalBetween(
   if (own.datacenter !== other.datacenter && own.isPrimary && other.isPrimary) {
     return refuse(
       'primary',
-      `datacenters "${first.datacenter}" and "${second.datacenter}" both claim to be the primary: set primary_datacenter to the same name in both`,
+      `datacenters "${first.datacenter}" and "${second.datacenter}" both claim to be the primary: set ` +
+        `primary_datacenter to the same name in both`,
     );
   }
   if (own.primaryDatacenter !== other.primaryDatacenter) {
@@ -100,7 +101,8 @@ function sameName(one: Party, other: Party): LinkRefusal {
   return refuse(
     'datacenter',
     `nodes "${first.node}" and "${second.node}" both say that they serve datacenter "${other.datacenter}", but their ` +
-      'stores are not the same: give one datacenter another name; if they are to be servers of one datacenter, give them one ' +
+      'stores are not the same: give one datacenter another name; if they are to be servers of one datacenter, give ' +
+      'them one ' +
       'store (storage { engine = "etcd" })',
   );
 }

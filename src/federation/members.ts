@@ -52,7 +52,8 @@ export function listMembers(own: Hello, siblings: readonly Sibling[], peers: Ite
       ),
     );
   for (const peer of peers) {
-    if (peer.hello.datacenter === own.datacenter && near.has(peer.hello.nodeId)) continue; // in the configuration they may be named like those of others
+    // in the configuration they may be named like those of others
+    if (peer.hello.datacenter === own.datacenter && near.has(peer.hello.nodeId)) continue;
     members.push(toMember(peer.hello, peer.left ? LEFT : peer.links > 0 ? ALIVE : FAILED));
   }
   return members.sort((a, b) => (a.Name < b.Name ? -1 : a.Name > b.Name ? 1 : 0));

@@ -356,7 +356,8 @@ export class OutgoingLink {
   async #pause(ms: number, signal: AbortSignal): Promise<void> {
     const linked = linkSignals(signal);
     this.#wake = () => linked.abort();
-    await sleep(this.#deps.clock, ms, linked.signal).catch(() => undefined); // hurried, or the caller looks at its signal
+    // hurried, or the caller looks at its signal
+    await sleep(this.#deps.clock, ms, linked.signal).catch(() => undefined);
     this.#wake = undefined;
     linked.release();
   }

@@ -56,14 +56,16 @@ describe('refusalBetween', () => {
   ])('finds %s', (code, hello) => {
     const refusal = refusalBetween(own, hello, []);
     expect(refusal?.code).toBe(code);
-    if (code === 'trust_domain' || code === 'primary') expect(refusalBetween(hello, own, [])?.code).toBe(code); // both sides do
+    // both sides do
+    if (code === 'trust_domain' || code === 'primary') expect(refusalBetween(hello, own, [])?.code).toBe(code);
   });
 
   it('knows a datacenter by the first that came', () => {
     const first = { ...other, nodeId: 'n9', epoch: 'e9' };
     expect(refusalBetween(own, other, [first])?.code).toBe('datacenter');
     expect(refusalBetween(own, other, [{ ...first, epoch: 'e2' }])).toBeUndefined(); // a second server of it
-    expect(refusalBetween(own, { ...other, epoch: 'restored' }, [other])).toBeUndefined(); // the same server with a restored store
+    // the same server with a restored store
+    expect(refusalBetween(own, { ...other, epoch: 'restored' }, [other])).toBeUndefined();
     // Servers of one store hear of its restore one after the other, in either order.
     const [old, restored] = [
       { ...first, epoch: 'e2' },

@@ -87,7 +87,8 @@ function readShared(config: Config, report: Report): CaSettings {
   if (intermediateTtlMs < INTERMEDIATE_LEAVES * leafTtlMs)
     report(
       'IntermediateCertTTL',
-      `intermediate cert TTL must be greater or equal than ${INTERMEDIATE_LEAVES} * LeafCertTTL (>=${formatDuration(INTERMEDIATE_LEAVES * leafTtlMs)})`,
+      `intermediate cert TTL must be greater or equal than ${INTERMEDIATE_LEAVES} * LeafCertTTL ` +
+        `(>=${formatDuration(INTERMEDIATE_LEAVES * leafTtlMs)})`,
     );
   const rootTtlMs = duration(config, 'RootCertTTL', report);
   if (isGiven(config.RootCertTTL) && rootTtlMs <= intermediateTtlMs)

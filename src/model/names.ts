@@ -60,7 +60,9 @@ export function tryName(name: string): string | undefined {
 /** Nearly every name: it is its own canonical form. */
 const SIMPLE = /^[a-z0-9_-]+$/;
 
-const NAME_RULE = `1 to ${MAX_NAME} characters, without / \\ % * ? # | quotes, angle brackets, control characters, or spaces at its ends`;
+const NAME_RULE =
+  `1 to ${MAX_NAME} characters, without / \\ % * ? # | quotes, angle brackets, control characters, ` +
+  `or spaces at its ends`;
 
 function canonical(what: string, name: string, found: string | undefined, rule: string): string {
   if (found !== undefined) return found;

@@ -55,7 +55,8 @@ function upstreamFaults(upstreams: readonly Partial<Upstream>[]): string[] {
     const address = socket || `${upstream.LocalBindAddress || '127.0.0.1'}:${upstream.LocalBindPort ?? 0}`;
     if (bound.has(address))
       faults.push(
-        `upstreams cannot contain duplicates by local bind address and port; ${JSON.stringify(address)} is specified twice`,
+        `upstreams cannot contain duplicates by local bind address and port; ${JSON.stringify(address)} is ` +
+          `specified twice`,
       );
     bound.add(address);
   }

@@ -102,8 +102,10 @@ function path(identity: SpiffeIdentity): string {
       const service = encodeURIComponent(canonicalServiceName(identity.service));
       return `/ns/${namespace}/dc/${canonicalDatacenter(identity.datacenter)}/svc/${service}`;
     }
-    case 'agent':
-      return `/agent/client/dc/${canonicalDatacenter(identity.datacenter)}/id/${encodeURIComponent(canonicalNodeName(identity.node))}`;
+    case 'agent': {
+      const node = encodeURIComponent(canonicalNodeName(identity.node));
+      return `/agent/client/dc/${canonicalDatacenter(identity.datacenter)}/id/${node}`;
+    }
     case 'signing':
       return identity.datacenter === undefined ? '' : `/ca/dc/${canonicalDatacenter(identity.datacenter)}`;
   }

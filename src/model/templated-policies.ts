@@ -127,7 +127,8 @@ export function checkTemplatedPolicy(given: Partial<TemplatedPolicy>, owner: str
   const { named } = templateOf(TemplateName);
   if (named && !VARIABLE.test(Name))
     throw rejected(
-      `templated policy ${JSON.stringify(TemplateName)} has an invalid name variable. Only lowercase alphanumeric characters, '-' and '_' are allowed`,
+      `templated policy ${JSON.stringify(TemplateName)} has an invalid name variable. Only lowercase alphanumeric ` +
+        `characters, '-' and '_' are allowed`,
     );
   return {
     TemplateName,

@@ -151,7 +151,8 @@ export function readNameConstraints(value: Buffer): NameConstraints {
 function ipBytes(ip: string): Buffer {
   if (isIPv4(ip)) return Buffer.from(ip.split('.').map(Number));
   if (!isIPv6(ip)) throw malformed(`no IP address: ${JSON.stringify(ip)}`);
-  const [head = '', tail] = new URL(`http://[${ip}]`).hostname.slice(1, -1).split('::'); // without zones and dotted parts
+  // without zones and dotted parts
+  const [head = '', tail] = new URL(`http://[${ip}]`).hostname.slice(1, -1).split('::');
   const words = (text: string | undefined): string[] => (text ? text.split(':') : []);
   const [first, last] = [words(head), words(tail)];
   const all = [...first, ...Array<string>(8 - first.length - last.length).fill('0'), ...last];

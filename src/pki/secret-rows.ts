@@ -48,7 +48,8 @@ export function secretRows({ prefix, field, encryptionKey, protect }: SecretRows
 }
 
 const WHERE =
-  "set connect.ca_key_encryption_file to the key of the server that wrote it or, where it had none, copy that server's " +
+  'set connect.ca_key_encryption_file to the key of the server that wrote it or, where it had none, copy that ' +
+  "server's " +
   'snapshot.key into data_dir';
 
 function openWith(keys: readonly Buffer[], sealed: string, id: string): { readonly secret: string; key: Buffer } {

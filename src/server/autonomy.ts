@@ -49,7 +49,8 @@ function intermediate({ IntermediateExpiresIn, State, Reason }: CaStatus): Auton
     Name: 'intermediate',
     Seconds: IntermediateExpiresIn,
     About:
-      'no certificate can be issued any more, and those that were end with it; the primary renews it at half of its life',
+      'no certificate can be issued any more, and those that were end with it; the primary renews it at half of its ' +
+      'life',
   };
 }
 
@@ -64,7 +65,8 @@ function tokens({ access }: AutonomyFacts): AutonomyLimit {
   if (access.downPolicy === 'deny')
     return limit(
       Math.floor(access.tokenTtlMs / 1_000),
-      'tokens are the primary’s and forgotten after acl.token_ttl (acl.down_policy is "deny"): set acl.enable_token_replication',
+      'tokens are the primary’s and forgotten after acl.token_ttl (acl.down_policy is "deny"): set ' +
+        'acl.enable_token_replication',
     );
   return limit(
     null,

@@ -390,7 +390,7 @@ describe('the guard', () => {
     expect(await read('acl.token', READS['acl.token'] as ReadCase, SecretID)).toEqual({ SecretID: '<hidden>' });
   });
 
-  it('refuses a registration that would rename or overwrite another node, and takes a rule in any spelling', async () => {
+  it('refuses a registration that would rename or overwrite another node; a rule may have any spelling', async () => {
     const { SecretID } = await tokenWith('node "Mine" { policy = "write" } node "n2" { policy = "write" }');
     const register = (args: object) =>
       refusal(() => guard.write('catalog.register', args as never, { signal, token: SecretID }));
@@ -398,7 +398,7 @@ describe('the guard', () => {
     expect(await register({ Node: 'mine', Address: '1.1.1.1', ID: 'id-of-n1' })).toBe('Permission denied');
   });
 
-  it('refuses to overwrite, deregister or check an instance of another service under another spelling of its ID', async () => {
+  it('refuses to overwrite, deregister or check another service’s instance by another spelling of its ID', async () => {
     const { SecretID } = await tokenWith('service "mine" { policy = "write" } service "web" { policy = "read" }');
     const write = (name: WriteName, args: object) =>
       refusal(() => guard.write(name, args as never, { signal, token: SecretID }));

@@ -106,7 +106,9 @@ function faultOf(hello: AgentHello, own: string): SessionRefusal | undefined {
   if (datacenter !== own)
     return {
       reason: 'datacenter',
-      message: `this server is of the datacenter ${own}, the agent of ${datacenter}: correct its "datacenter" or "retry_join"`,
+      message:
+        `this server is of the datacenter ${own}, the agent of ${datacenter}: correct its "datacenter" or ` +
+        `"retry_join"`,
     };
   const name = (message: string): SessionRefusal => ({ reason: 'name', message });
   if (tryName(node) === undefined) return name(`the agent's node has no name that can be used: set node_name`);
@@ -124,7 +126,9 @@ function certificateFault({ node }: AgentHello, own: string, { identity }: Sessi
   if (of.length > 0 && !of.includes(own))
     return {
       reason: 'certificate',
-      message: `by its certificate (${identity.name}) the agent is of datacenter ${of.join(', ')}, and this server of ${own}`,
+      message:
+        `by its certificate (${identity.name}) the agent is of datacenter ${of.join(', ')}, and this server ` +
+        `of ${own}`,
     };
   if (identity.node !== undefined && identity.node !== tryName(node))
     return {

@@ -135,7 +135,7 @@ describe('saving', () => {
 });
 
 describe('restoring', () => {
-  it('gives a new server the certificates of the old one, above every revision that the old one can have told', async () => {
+  it('gives a new server the certificates of the old one, above every revision the old one can have sent', async () => {
     const old = await primary();
     const archive = await saved(old.snapshots);
     const { metadata } = await opened(archive);
@@ -154,12 +154,13 @@ describe('restoring', () => {
     expect(again.RootID).toBe(leaf.RootID);
   });
 
-  it('seals the keys of a snapshot that has them in the clear, and needs the key for those that are sealed', async () => {
+  it('seals the keys of a snapshot that has them in the clear, and needs the key for sealed ones', async () => {
     const open = await primary();
     const clear = await changed(await saved(open.snapshots), { PrivateKeys: 'clear' }, (rows) =>
       rows.map((row) => open.dc.ca.keys.rows.arriving(row, open.key.present())),
     );
-    expect((await opened(clear)).rows.map(({ value }) => value).join()).toContain('PRIVATE KEY'); // as versions before wrote it
+    // as versions before wrote it
+    expect((await opened(clear)).rows.map(({ value }) => value).join()).toContain('PRIVATE KEY');
     const sealed = await primary({ sealing: KEY });
     await sealed.snapshots.restore(once(clear), { signal: never });
     expect(sealed.dc.ca.keys.atRest()).toBe('sealed');

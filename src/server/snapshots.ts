@@ -154,7 +154,8 @@ export class Snapshots implements SnapshotContract {
     const own = ca.trustDomain() ?? '';
     if (TrustDomain !== '' && own !== '' && TrustDomain !== own && !isNew())
       return (
-        `the snapshot's trust domain is ${TrustDomain} and that of this datacenter is ${own}: the certificates of all ` +
+        `the snapshot's trust domain is ${TrustDomain} and that of this datacenter is ${own}: the certificates of ` +
+        `all ` +
         'services registered here would be worth nothing'
       );
     return undefined;

@@ -150,7 +150,8 @@ describe('an upgrade', () => {
       (_request, response) => response.end(),
       (incoming, socket) => {
         socket.write(
-          `HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: websocket\r\nx-path: ${incoming.url}\r\n\r\n`,
+          `HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: websocket\r\nx-path: ` +
+            `${incoming.url}\r\n\r\n`,
         );
         socket.pipe(socket);
       },

@@ -127,7 +127,7 @@ describe('requests', () => {
     ],
   };
 
-  it('are refused by permissions with the reason; a change counts for the next one on the same connection', async () => {
+  it('are refused by permissions with the reason; a change counts for the next on the same connection', async () => {
     const one = await db('db', { verdicts: permitting });
     const { address } = await web(requestsTo({ db: [one.address] }));
     const agent = new Agent({ keepAlive: true, maxSockets: 1 });

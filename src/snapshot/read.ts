@@ -71,7 +71,8 @@ function readMetadata({ name, data }: TarFile): SnapshotMetadata {
   if (metadata.Format !== FORMAT)
     throw new IsthmusError(
       'rejected',
-      `the snapshot has format ${JSON.stringify(metadata.Format)}, written by version ${metadata.ProgramVersion ?? 'unknown'}; ` +
+      `the snapshot has format ${JSON.stringify(metadata.Format)}, written by version ` +
+        `${metadata.ProgramVersion ?? 'unknown'}; ` +
         `this version reads format ${FORMAT}`,
     );
   const texts = ['ID', 'Datacenter', 'PrimaryDatacenter', 'TrustDomain', 'Epoch', 'Created', 'PrivateKeys'] as const;

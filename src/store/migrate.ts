@@ -60,7 +60,8 @@ export async function migrate(options: MigrateOptions): Promise<Migration> {
   if (target.digest !== source.digest || to.epoch !== epoch) {
     throw new IsthmusError(
       'internal',
-      `the target holds ${target.rows} rows that are not the ${source.rows} of the source: don't use it; the source is as it was`,
+      `the target holds ${target.rows} rows that are not the ${source.rows} of the source: don't use it; the source ` +
+        `is as it was`,
     );
   }
   return {
@@ -86,7 +87,8 @@ async function refuseUsed(engine: Engine, which: string): Promise<void> {
   const { node } = JSON.parse(row.value) as { readonly node?: string };
   throw new IsthmusError(
     'unavailable',
-    `the ${which} is in use by server "${node}": stop every server of the datacenter, then try again (one that was killed ` +
+    `the ${which} is in use by server "${node}": stop every server of the datacenter, then try again (one that was ` +
+      `killed ` +
       'counts for ten seconds)',
   );
 }

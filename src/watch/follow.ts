@@ -32,7 +32,8 @@ const UNCHANGED_PAUSE_MS = 250;
 
 /**
  * Follows a question: calls `handle` with the first answer and then with each that is another one, one call after the
- * other, until it returns false or `signal` aborts. While a call lasts the answers go on; the next call gets the newest.
+ * other, until it returns false or `signal` aborts. While a call lasts the answers go on; the next call gets the
+ * newest.
  */
 export async function followWatch(
   plan: WatchPlan,

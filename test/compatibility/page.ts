@@ -111,7 +111,8 @@ function keys(): string {
   });
   return [
     '\n## Configuration keys\n\n',
-    'Keys that are read, with their meaning, are listed in [configuration.md](configuration.md). The others are known and do ',
+    'Keys that are read, with their meaning, are listed in [configuration.md](configuration.md). The others are ' +
+      'known and do ',
     'nothing here; a key that is in neither list is an error.\n\n',
     `| keys | what comes of it | why |\n| --- | --- | --- |\n${lines.join('')}`,
   ].join('');

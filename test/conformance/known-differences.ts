@@ -2,7 +2,8 @@ import type { KnownDifference } from './replay.ts';
 
 const OWN_VERSION = 'tells this program’s own version beside the one it is compatible with';
 const TWO_PHASES =
-  'a rotation has two phases here: a root is published first and becomes active later, and the old one goes with its last leaf';
+  'a rotation has two phases here: a root is published first and becomes active later, and the old one goes with ' +
+  'its last leaf';
 const CROSS_SIGNED =
   'while a rotation is under way, chains carry the cross-signed root; the peer had not moved this leaf yet';
 

@@ -84,7 +84,8 @@ describe('access control', () => {
     await cli(dc2, root.SecretID, 'acl', 'set-agent-token', 'replication', weak.SecretID);
     await waitFor(async () => told().length > 1, { what: 'what the other token lacks' });
     expect(told()[1]).toContain(
-      'the replication token lacks acl read for acl-policies; acl read for acl-roles; acl write for acl-tokens; operator write for certificates',
+      'the replication token lacks acl read for acl-policies; acl read for acl-roles; acl write for acl-tokens; ' +
+        'operator write for certificates',
     );
     const before = await dc2.http('GET', '/v1/acl/replication');
     expect(before.json()).toMatchObject({ Enabled: true, ReplicatedIndex: 0 });

@@ -32,7 +32,7 @@ describe('intentions and the sidecars of two datacenters', () => {
     await assertNoneLeft();
   });
 
-  it('a deny closes what is open in the other datacenter and refuses new connections, an allow lets them in', async () => {
+  it('a deny closes open connections in the other datacenter and refuses new ones, an allow lets them in', async () => {
     const { dc1, dc2 } = bed;
     const open = await Promise.all(Array.from({ length: 20 }, () => LongLived.open(web.upstreamPort)));
     const deniedAt = performance.now();

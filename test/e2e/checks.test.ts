@@ -160,7 +160,9 @@ describe('checks of every kind', () => {
       scr: { ...common, CheckID: 'scr', Name: 'scr', Status: 'warning', Output: 'hi\n', Type: 'script' },
       grpc: {
         ...{ ...common, CheckID: 'grpc', Name: 'grpc', Status: 'critical', Type: 'grpc' },
-        Output: `rpc error: code = Unavailable desc = connection error: desc = "transport: Error while dialing: ${refused}"`,
+        Output:
+          `rpc error: code = Unavailable desc = connection error: desc = "transport: Error while dialing: ` +
+          `${refused}"`,
       },
       dock: {
         ...{ ...common, CheckID: 'dock', Name: 'dock', Status: 'critical', Type: 'docker' },

@@ -78,7 +78,7 @@ describe.skipIf(envoy.missing)(envoy.title('failover through Envoys'), () => {
     await waitFor(async () => (await query()) === 'near: hello', { what: 'the way back' });
   });
 
-  it('an instance that is silent fails no connection: each waits for at most one attempt, later ones for none', async () => {
+  it('a silent instance fails no connection: each waits for at most one attempt, later ones for none', async () => {
     await near.envoy.pause();
     const startedAt = performance.now();
     expect(await db()).toBe('far: hello');

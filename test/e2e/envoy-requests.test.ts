@@ -121,7 +121,7 @@ describe.skipIf(envoy.missing)(envoy.title('requests through Envoys'), () => {
     expect(seen.headers['x-forwarded-client-cert']).not.toContain('made-up');
   });
 
-  it('go by path, header, query and method, with a rewritten path, within their time, and again after a failure', async () => {
+  it('go by path, header, query and method, with a rewritten path, a timeout and retries', async () => {
     await router(
       { Match: { HTTP: { PathPrefix: '/v2/' } }, Destination: { Service: 'canary', PrefixRewrite: '/' } },
       { Match: { HTTP: { PathRegex: '/[0-9]+' } }, Destination: { Service: 'canary' } },

@@ -70,7 +70,7 @@ describe.skipIf(envoy.missing)(envoy.title('Envoys as sidecars, over two datacen
     expect(await ask(old.upstreamPort, 'hello')).toBe('db: hello');
   });
 
-  it('a deny written in the primary refuses what is new and ends what is open within a second, and nothing else', async () => {
+  it('a deny in the primary refuses new connections and ends open ones within a second, and no others', async () => {
     const denied = await Promise.all(Array.from({ length: 5 }, () => LongLived.open(port('db'))));
     const others = await Promise.all([
       ...Array.from({ length: 5 }, () => LongLived.open(port('api'))),

@@ -68,7 +68,7 @@ it('goes on where only one connection could not be taken', async () => {
   expect((await one.http('GET', '/v1/status/leader')).status).toBe(200);
 });
 
-it('a client agent that finds no server in as many tries as it may make stops with that cause and exit code 1', async () => {
+it('a client agent that finds no server within its tries stops with that cause and exit code 1', async () => {
   agent = await startAgent({
     name: 'n1',
     datacenter: 'dc1',

@@ -120,7 +120,7 @@ describe('requests between two datacenters', () => {
     expect(flaky).toBe(3);
   });
 
-  it('are refused by permission, with the reason; a token lets them through; a change counts within a second', async () => {
+  it('are refused by permission, with the reason; a token is let in; a change counts within a second', async () => {
     expect(await get('/admin/x')).toEqual({ status: 403, body: 'RBAC: access denied' });
     expect(await get('/x/%2e%2e/admin')).toEqual({ status: 403, body: 'RBAC: access denied' });
     expect((await get('/private')).status).toBe(403);

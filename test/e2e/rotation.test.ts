@@ -88,7 +88,8 @@ describe('a root rotation under load', () => {
     }
     console.log(
       `rotation: all certificates moved after ${movedAfter} ms, the old root gone after ${took} ms; ` +
-        `${counts.opened} new connections (${Math.round(rate)}/s), ${counts.longLivedAnswers} answers on ${KEPT} kept ones, 0 failed`,
+        `${counts.opened} new connections (${Math.round(rate)}/s), ${counts.longLivedAnswers} answers on ${KEPT} ` +
+        `kept ones, 0 failed`,
     );
   }, 90_000);
 });

@@ -26,7 +26,9 @@ describe('isthmus maint', () => {
     expect(await run('-enable', '-service=absent')).toEqual({
       code: 1,
       out: '',
-      err: 'Error enabling service maintenance: Unexpected response code: 404 (No service registered with ID "absent")\n',
+      err:
+        'Error enabling service maintenance: Unexpected response code: 404 (No service registered with ID ' +
+        '"absent")\n',
     });
     await callAgent(agent, 'PUT', '/v1/agent/service/register', { Name: 'web' });
     expect(await run('-enable', '-service=web')).toMatchObject({ code: 0 });

@@ -275,7 +275,7 @@ describe('a restore while everything runs', () => {
     ).toBeDefined();
   }, 90_000);
 
-  it('to a state that lacks most of what the other datacenter has is followed only when that is confirmed there', async () => {
+  it('to a state without most of the other datacenter’s rows is followed only when confirmed there', async () => {
     const bed = await startBed();
     running.push(bed);
     const { dc1, dc2 } = bed;

@@ -109,7 +109,8 @@ describe.skipIf(BEFORE.missing !== '')(title('two datacenters, one of them not u
     await dc2.restart(undefined, BINARY);
     await worksTogether(bed, 'secondary');
     expect(await denies(dc2, SPELLINGS)).toBe(true);
-    await dc2.restart(undefined, previous); // and back: the newest release can be left again while nothing asks for more
+    // and back: the newest release can be left again while nothing asks for more
+    await dc2.restart(undefined, previous);
     await worksTogether(bed, 'back');
     expect(await denies(dc2, SPELLINGS.slice(0, 1))).toBe(true); // both are as the primary has them
     expect(await denies(dc2, SPELLINGS.slice(1, 2))).toBe(false);

@@ -183,7 +183,8 @@ describe('isthmus watch', () => {
     await callAgent(agent, 'PUT', '/v1/kv/imp/a?flags=1', 'x');
     const key = await isthmus(['watch', http, '-type=key', '-key=imp/a']);
     expect(key.out.replaceAll(/Index": [1-9]\d*/g, 'Index": 116')).toBe(
-      '{\n    "Key": "imp/a",\n    "CreateIndex": 116,\n    "ModifyIndex": 116,\n    "LockIndex": 0,\n    "Flags": 1,\n' +
+      '{\n    "Key": "imp/a",\n    "CreateIndex": 116,\n    "ModifyIndex": 116,\n    "LockIndex": 0,\n    "Flags": ' +
+        '1,\n' +
         '    "Value": "eA==",\n    "Session": ""\n}\n',
     );
     const bogus = await isthmus(['watch', http, '-type=bogus']);

@@ -1,7 +1,7 @@
 /*
- * Preloaded into a process, it lets writes to files below BROKEN_DISK fail as a bad disk does. What fails is in the file
- * BROKEN_DISK_SWITCH: a number of an error, and "all", "sync" or "meta" (LMDB's two first pages, which name the newest
- * state).
+ * Preloaded into a process, it lets writes to files below BROKEN_DISK fail as a bad disk does. What fails is in the
+ * file BROKEN_DISK_SWITCH: a number of an error, and "all", "sync" or "meta" (LMDB's two first pages, which name the
+ * newest state).
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>

@@ -53,7 +53,8 @@ export class IntentionWriters {
         return true;
       }
       if (body.includes('non-existent intention')) {
-        pair.id = undefined; // a write of a neighbour by its pair took the IDs of the whole entry away, as with the peer
+        // a write of a neighbour by its pair took the IDs of the whole entry away, as with the peer
+        pair.id = undefined;
         this.counts.refused += 1;
         this.#free.push(pair);
         return false;

@@ -88,7 +88,8 @@ describe("the primary's server killed at random moments", () => {
     expect(counts).toMatchObject({ failed: 0, longLivedFailed: 0 });
     const { acknowledged, inDoubt } = writers.counts;
     console.log(
-      `${told}: ${acknowledged} writes acknowledged, ${inDoubt} in doubt; the primary was killed ${KILLS_WHILE_WRITING} ` +
+      `${told}: ${acknowledged} writes acknowledged, ${inDoubt} in doubt; the primary was killed ` +
+        `${KILLS_WHILE_WRITING} ` +
         `times while writing and in the phases ${killedIn.join(', ')}; ${counts.opened} new connections, 0 failed`,
     );
   }, 180_000);

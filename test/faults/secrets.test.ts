@@ -93,7 +93,8 @@ describe("each datacenter's private keys", () => {
     // Leaf keys live in memory only.
     for (const store of stores) expect(foundIn(store, leafForms)).toEqual([]);
     console.log(
-      `${all.length} forms of keys looked for in ${onWan.length} bytes of the WAN and ${logs.length} of logs: none found`,
+      `${all.length} forms of keys looked for in ${onWan.length} bytes of the WAN and ${logs.length} of logs: none ` +
+        `found`,
     );
   }, 60_000);
 });

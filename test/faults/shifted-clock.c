@@ -1,4 +1,7 @@
-/* Preloaded into a process, it adds the seconds in the file CLOCK_SHIFT to the time of day, and leaves the monotonic clock. */
+/*
+ * Preloaded into a process, it adds the seconds in the file CLOCK_SHIFT to the time of day, and leaves the monotonic
+ * clock.
+ */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <fcntl.h>

@@ -24,7 +24,7 @@ afterEach(async () => {
 });
 
 describe.each<{ how: Cut }>([{ how: 'black hole' }, { how: 'reset' }])('a WAN cut by $how', ({ how }) => {
-  it('while a snapshot comes, and while changes are followed, leaves the same state in both once it is healed', async () => {
+  it('during a snapshot and while changes are followed, leaves the same state in both once it is healed', async () => {
     bed = await startBed();
     const { dc1, dc2 } = bed;
 
@@ -65,7 +65,8 @@ describe.each<{ how: Cut }>([{ how: 'black hole' }, { how: 'reset' }])('a WAN cu
     );
     expect(status).toMatchObject({ LagSeconds: 0, Quarantined: [], Reason: '' });
     expect((await dc2.http('PUT', '/v1/config', entryOf(1, 'healed'))).status).toBe(200);
-    expect((await list(dc2)).find(({ Name }) => Name === 's1')?.Meta?.round).toBe('healed'); // read where it was written
+    // read where it was written
+    expect((await list(dc2)).find(({ Name }) => Name === 's1')?.Meta?.round).toBe('healed');
   }, 180_000);
 });
 

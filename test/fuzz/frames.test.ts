@@ -200,11 +200,12 @@ it(
     await listener.start(never);
     stops.push(() => listener.stop());
     const port = listener.addresses.server?.port as number;
+    const methods = ['Read', 'Write', 'Watch', 'Changes', 'Link', 'Session', 'Restore', 'x'];
     const open = (detail: number): Buffer =>
       http2Headers({
         ':method': 'POST',
         ':scheme': 'http',
-        ':path': `/isthmus.v1.Server/${pick(['Read', 'Write', 'Watch', 'Changes', 'Link', 'Session', 'Restore', 'x'], detail)}`,
+        ':path': `/isthmus.v1.Server/${pick(methods, detail)}`,
         ':authority': 'x',
         'content-type': pick(
           ['application/grpc', 'application/grpc', 'application/grpc+json', 'text/plain'],

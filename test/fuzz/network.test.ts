@@ -248,7 +248,8 @@ const ARGS = [
   '{"kind":"service-defaults","name":"web"}',
   '{"id":"q","query":"q","agent":"n1"}',
   '{"accessor":"a","policy":"kept","role":"kept","kinds":["acl-tokens"]}',
-  '{"Node":"n9","Address":"10.0.0.1","Service":{"Service":"x","ID":"x","Port":1},"Check":{"CheckID":"c","Status":"passing"}}',
+  '{"Node":"n9","Address":"10.0.0.1","Service":{"Service":"x","ID":"x","Port":1},' +
+    '"Check":{"CheckID":"c","Status":"passing"}}',
   '{"entry":{"Kind":"service-intentions","Name":"web","Sources":[{"Name":"a","Action":"allow"}]}}',
   '{"intention":{"SourceName":"a","DestinationName":"web","Action":"deny","SourceType":"consul"}}',
   '{"query":{"Name":"q2","Service":{"Service":"web","Failover":{"NearestN":2,"Datacenters":["dc2"]}}}}',

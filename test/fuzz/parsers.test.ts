@@ -31,7 +31,8 @@ ports { http = 8500, dns = -1 }
 retry_join_wan = ["10.0.0.1", "10.0.0.2:8302"]
 acl = { enabled = true default_policy = "deny" tokens { agent = "b1a7c0de-0000-4000-8000-000000000001" } }
 audit { enabled = true sink "a" { type = "file" path = "/tmp/a.json" rotate_bytes = 1000 } }
-service { name = "web" port = 80 check { id = "c" http = "http://localhost" interval = "10s" } connect { sidecar_service {} } }
+service { name = "web" port = 80 check { id = "c" http = "http://localhost" interval = "10s" }
+  connect { sidecar_service {} } }
 node_meta { a = "b" }
 domain = <<TEXT
 several

@@ -23,7 +23,8 @@ console.error('started with ' + args.join(' '));
 if (args.includes('-fail')) { console.error('no such datacenter'); process.exitCode = 3; }
 else if (args.includes('-silent')) setInterval(() => {}, 1000);
 else if (args[0] === 'connect') {
-  process.stdout.write('==> Isthmus sidecar ready: ' + JSON.stringify({ proxy: args[3], listen: 'a:1', upstreams: {}, metrics: args[5] }) + '\\n');
+  const ready = { proxy: args[3], listen: 'a:1', upstreams: {}, metrics: args[5] };
+  process.stdout.write('==> Isthmus sidecar ready: ' + JSON.stringify(ready) + '\\n');
   setInterval(() => {}, 1000);
 } else {
   const config = JSON.parse(readFileSync(args[args.indexOf('-config-file') + 1], 'utf8'));
@@ -31,12 +32,18 @@ else if (args[0] === 'connect') {
   const server = http.createServer((request, response) => {
     let body = '';
     request.on('data', (chunk) => { body += chunk; });
-    request.on('end', () => response.end(JSON.stringify({ method: request.method, url: request.url, body, type: request.headers['content-type'], config, env: process.env.CONSUL_HTTP_ADDR ?? null })));
+    request.on('end', () => {
+      const { method, url, headers } = request;
+      const env = process.env.CONSUL_HTTP_ADDR ?? null;
+      response.end(JSON.stringify({ method, url, body, type: headers['content-type'], config, env }));
+    });
   });
   server.listen(config.ports.http, '127.0.0.1', () => {
     const http = '127.0.0.1:' + server.address().port;
     process.stdout.write('some other line\\n==> Isthmus agent rea');
-    setImmediate(() => process.stdout.write('dy: ' + JSON.stringify({ node: config.node_name, datacenter: config.datacenter, http, server: 'x:1', serf_lan: 'x:2', serf_wan: 'x:3', pid: process.pid }) + '\\nlater\\n'));
+    const { node_name: node, datacenter } = config;
+    const ready = { node, datacenter, http, server: 'x:1', serf_lan: 'x:2', serf_wan: 'x:3', pid: process.pid };
+    setImmediate(() => process.stdout.write('dy: ' + JSON.stringify(ready) + '\\nlater\\n'));
   });
 }
 `;

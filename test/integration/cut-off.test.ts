@@ -74,7 +74,7 @@ describe('a secondary that is cut off for a day', () => {
     expect(ageOf(answer)).toBe(0);
   });
 
-  it('goes on: registrations, known tokens, intention checks, leaves for new instances, and tells how old answers are', async () => {
+  it('goes on: registrations, known tokens, intention checks, leaves of new instances, age of answers', async () => {
     await dc1.stop();
     for (let step = 0; step < 144; step += 1) {
       clock.advance(HOUR / 6);

@@ -27,7 +27,10 @@ import {
 } from './role-callers.ts';
 import { ROLE_ROWS } from './role-rows.ts';
 
-/** Every method of the server port, over real TLS, by everyone who can reach it; on a real server: test/e2e/role-matrix.test.ts. */
+/**
+ * Every method of the server port, over real TLS, by everyone who can reach it; on a real server:
+ * test/e2e/role-matrix.test.ts.
+ */
 
 const never = new AbortController().signal;
 
@@ -122,7 +125,7 @@ describe.each(CALLERS)('%s', (who, material, letter) => {
   );
 });
 
-it('lets a server of another datacenter speak for that one alone, and an own server pass on what it was asked', async () => {
+it('lets a server of another datacenter speak for that one alone, and an own server forward calls', async () => {
   const { port } = served.on as Served;
   const ask = (caller: number, of: string): Promise<string> => {
     const [who, material] = CALLERS[caller] as (typeof CALLERS)[number];

@@ -1,6 +1,7 @@
 #!/bin/sh
-# Makes what the example keeps secret, in ./tls: an authority for the servers' certificates, a certificate for the servers of each
-# datacenter, and each datacenter's key for the private keys of its mesh authority. Usage: make-secrets.sh [DIRECTORY]
+# Makes what the example keeps secret, in ./tls: an authority for the servers' certificates, a certificate for the
+# servers of each datacenter, and each datacenter's key for the private keys of its mesh authority. Usage:
+# make-secrets.sh [DIRECTORY]
 set -eu
 umask 077
 mkdir -p "${1:-tls}"

@@ -112,7 +112,7 @@ it.each([-86_400_000, 86_400_000])('a clock that is set by %i ms changes nothing
   expect(await mayWrite(callers)).toBe(false);
 });
 
-it('while no server is reached, a token that is not known may nothing; with "allow" all but managing tokens', async () => {
+it('while no server is reached, an unknown token may nothing; with "allow" all but managing tokens', async () => {
   servers.cut();
   const denying = mayWrite(callersWith());
   await clock.advance(3_000);

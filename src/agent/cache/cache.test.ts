@@ -315,7 +315,7 @@ describe('leaf manager', () => {
     expect(leaves.counts.root_changed).toBe(5);
   });
 
-  it('comes back at its slot when the authority is busy: those who wait get their leaf, moves say what life is left', async () => {
+  it('comes back at its slot when the authority is busy: who waits gets a leaf, moves show the time left', async () => {
     const { clock, server, leaves, signal } = await start({ concurrency: 2 });
     const asked: string[] = [];
     const slots = new Map<string, number>();

@@ -162,7 +162,8 @@ function notKept(kind: Kind, id: string, cause: unknown): IsthmusError {
   const why = diskReason(cause) ?? (cause as NodeJS.ErrnoException).code ?? String(cause);
   return new IsthmusError(
     'unavailable',
-    `${id} is in effect and not on disk (${kind} in data_dir: ${why}), so that a restart forgets the change; try it again`,
+    `${id} is in effect and not on disk (${kind} in data_dir: ${why}), so that a restart forgets the change; try it ` +
+      `again`,
     { cause },
   );
 }

@@ -69,7 +69,7 @@ describe('TTL checks', () => {
   });
 });
 
-it('warns of a second sidecar with the same port, and of one that listens on another port than it is registered with', async () => {
+it('warns of a second sidecar with the same port, and of one that listens elsewhere than registered', async () => {
   const warnings: unknown[] = [];
   const log = { ...noLog, warn: (message: string, fields?: object) => void warnings.push({ message, ...fields }) };
   const state = createLocalState(
@@ -102,7 +102,7 @@ it('warns of a second sidecar with the same port, and of one that listens on ano
 });
 
 describe('alias checks', () => {
-  it('of another node are critical while the node or its service is not there, and turn when that changes', async () => {
+  it('of another node are critical while the node or its service is absent, and turn when that changes', async () => {
     await local.registerCheck({ Name: 'service', AliasNode: 'n2', AliasService: 'db' });
     await local.registerCheck({ Name: 'node', AliasNode: 'n2' });
     const turns = async (id: string, status: string, output: string): Promise<void> => {
@@ -191,7 +191,8 @@ describe('services', () => {
     await expect(small.registerService({ Name: 'b', Connect: { SidecarService: {} } })).rejects.toMatchObject({
       code: 'invalid_argument',
       message:
-        'Invalid SidecarService: no port provided for sidecar_service and none left to allocate in the configured range [21000, 21000]',
+        'Invalid SidecarService: no port provided for sidecar_service and none left to allocate in the configured ' +
+        'range [21000, 21000]',
     });
     expect(small.services().map((service) => service.ID)).toEqual(['a', 'a-sidecar-proxy']);
   });
@@ -211,7 +212,8 @@ describe('services', () => {
     ],
     [
       { Name: 'x', Connect: { SidecarService: { ID: 'y', Connect: { SidecarService: {} } } } },
-      '2 errors occurred:\n\t* A SidecarService cannot specify an ID as this is managed by the agent\n\t* A SidecarService cannot have a nested SidecarService\n\n',
+      '2 errors occurred:\n\t* A SidecarService cannot specify an ID as this is managed by the agent\n\t* A ' +
+        'SidecarService cannot have a nested SidecarService\n\n',
     ],
   ])('are refused: %j', async (definition, message) => {
     await expect(local.registerService(definition)).rejects.toMatchObject({ code: 'invalid_argument', message });

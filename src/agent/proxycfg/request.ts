@@ -47,7 +47,8 @@ function sidecarOf(serviceId: string, local: LocalServices): string {
   if (ids.length > 1)
     throw new IsthmusError(
       'rejected',
-      `More than one sidecar proxy registered for ${serviceId}. Start proxy with -proxy-id and one of the following IDs: ${ids.sort().join(', ')}`,
+      `More than one sidecar proxy registered for ${serviceId}. Start proxy with -proxy-id and one of the following ` +
+        `IDs: ${ids.sort().join(', ')}`,
     );
   const [id] = ids;
   if (id === undefined) throw new IsthmusError('not_found', `No sidecar proxy registered for ${serviceId}`);

@@ -310,7 +310,7 @@ describe('a session', () => {
     expect(catalog.reads['catalog.node'].produce({ node: 'n1' })).toBeNull();
   });
 
-  it('is refused to an agent of another datacenter and to one that has a living node’s name, with what to do', async () => {
+  it('is refused to an agent of another datacenter or with a living node’s name, with what to do', async () => {
     const a = await server('s1');
     await agent('n1', [a.address]);
     const stranger = await agent('n2', [a.address], { datacenter: 'dc9', startMs: LONG_MS, holdMs: 20 });
@@ -450,7 +450,7 @@ describe('a node belongs to the key that first held it', () => {
     await one.sessions.connected(never);
   });
 
-  it('is followed by the clock where only the primary knows its token, and stays what it is while that is away', async () => {
+  it('is asked again in time where only the primary knows its token, and stays as it is meanwhile', async () => {
     const { callers, set, asked } = tokens({ secret: ['n1'] }, { elsewhere: true });
     const a = await server('s1', {}, { nodeTimeoutMs: LOST_MS, callers });
     const key = newKey();

@@ -50,7 +50,8 @@ const update: Command = {
   path: ['acl', 'policy', 'update'],
   synopsis: 'Change a policy',
   about:
-    'Changes what is given and keeps the rest; with -no-merge, what is not given is emptied. With -id, -name renames it.',
+    'Changes what is given and keeps the rest; with -no-merge, what is not given is emptied. With -id, -name ' +
+    'renames it.',
   flags: [ID, NAME, ...CONTENT, { name: 'no-merge', kind: 'bool', about: 'Empty what is not given.' }, META],
   api: 'server',
   async run(context) {

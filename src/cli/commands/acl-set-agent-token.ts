@@ -16,7 +16,9 @@ export const aclSetAgentToken: Command = {
   synopsis: 'Set one of the tokens that an agent itself uses',
   argsUsage: 'KIND TOKEN',
   about:
-    'KIND is default (requests without a token), agent (what the agent does on its own), recovery (this agent while no server can be reached), replication, dns or config_file_service_registration (what configuration files define).\n\n' +
+    'KIND is default (requests without a token), agent (what the agent does on its own), recovery (this agent while ' +
+    'no server can be reached), replication, dns or config_file_service_registration (what configuration files ' +
+    'define).\n\n' +
     'The token is forgotten when the agent stops, unless acl.enable_token_persistence is set.',
   flags: [],
   api: 'agent',

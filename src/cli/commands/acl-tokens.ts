@@ -43,7 +43,8 @@ const create: Command = {
     const grants = await grantsOf(flags, acl);
     if (Object.values(grants).every((list) => list.length === 0))
       throw new UsageError(
-        'Cannot create a token without specifying -policy-name, -policy-id, -role-name, -role-id, -service-identity, or -node-identity at least once',
+        'Cannot create a token without specifying -policy-name, -policy-id, -role-name, -role-id, ' +
+          '-service-identity, or -node-identity at least once',
       );
     const token = await doing(
       'Failed to create new token',

@@ -5,7 +5,8 @@ export const aclTranslateRules: Command = {
   synopsis: 'Refused: there are no rules of the older system here',
   argsUsage: '[RULES]',
   about:
-    'Consul had another system of access control before its version 1.4, and this command translated its rules. Isthmus never had that system. Translate with Consul, then give the result to "isthmus acl policy create".',
+    'Consul had another system of access control before its version 1.4, and this command translated its rules. ' +
+    'Isthmus never had that system. Translate with Consul, then give the result to "isthmus acl policy create".',
   flags: [
     { name: 'token-secret', kind: 'bool', about: 'As in Consul; no effect.' },
     { name: 'token-accessor', kind: 'bool', about: 'As in Consul; no effect.' },
@@ -13,7 +14,8 @@ export const aclTranslateRules: Command = {
   api: 'server',
   async run({ complain }) {
     complain(
-      'Rules of the access control before Consul 1.4 are not supported. Translate them with Consul, or write them again: a rule for all names that begin with a text is now "service_prefix" instead of "service".',
+      'Rules of the access control before Consul 1.4 are not supported. Translate them with Consul, or write them ' +
+        'again: a rule for all names that begin with a text is now "service_prefix" instead of "service".',
     );
     return 1;
   },

@@ -14,7 +14,8 @@ export const catalogAddress: Command = {
   synopsis: 'Show which address of a service a datacenter gets, and why',
   argsUsage: 'SERVICE',
   about:
-    'Sidecars in another datacenter always dial this address; HTTP and DNS hand it out where translate_wan_addrs is on. ' +
+    'Sidecars in another datacenter always dial this address; HTTP and DNS hand it out where translate_wan_addrs is ' +
+    'on. ' +
     'Use -datacenter for the datacenter that the service is in.',
   flags: [
     { name: 'from', kind: 'text', placeholder: 'datacenter', about: "Who asks. Default the agent's own datacenter." },

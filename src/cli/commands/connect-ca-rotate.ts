@@ -14,7 +14,8 @@ export const connectCaRotate: Command = {
   path: ['connect', 'ca', 'rotate'],
   synopsis: 'Move the mesh to a new root certificate',
   about:
-    'Makes a new root with a new key in the primary. Every verifier gets it first, then certificates move to it, and no ' +
+    'Makes a new root with a new key in the primary. Every verifier gets it first, then certificates move to it, ' +
+    'and no ' +
     'connection fails meanwhile. With -watch, shows the progress until the last certificate has moved.',
   flags: [
     { name: 'watch', kind: 'bool', about: 'Stay and show the progress. Interrupting stops the watching only.' },

@@ -9,7 +9,8 @@ export const connectCaSetConfig: Command = {
   path: ['connect', 'ca', 'set-config'],
   synopsis: 'Change the configuration of the certificate authority',
   about:
-    'Reads a JSON file with Provider and Config. A change of the provider or of its key starts a rotation; follow it with ' +
+    'Reads a JSON file with Provider and Config. A change of the provider or of its key starts a rotation; follow ' +
+    'it with ' +
     '"isthmus connect ca rotate -status".',
   flags: [
     { name: 'config-file', kind: 'text', placeholder: 'file', about: 'The file; - is standard input.' },

@@ -16,7 +16,8 @@ export const connectEnvoy: Command = {
   synopsis: 'Run an Envoy as the proxy of a service',
   argsUsage: '[-- ENVOY-OPTION…]',
   about:
-    'Writes the bootstrap of an Envoy for a proxy that is registered with the agent, and becomes that Envoy. Everything ' +
+    'Writes the bootstrap of an Envoy for a proxy that is registered with the agent, and becomes that Envoy. ' +
+    'Everything ' +
     'else it gets from the agent over xDS (ports.grpc), and it goes on with what it has while the agent is away. The ' +
     'token stands in no argument, environment or file. What stands behind -- goes to Envoy as it is.',
   flags: ENVOY_FLAGS,

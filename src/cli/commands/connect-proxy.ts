@@ -11,9 +11,12 @@ export const connectProxy: Command = {
   path: ['connect', 'proxy'],
   synopsis: 'Run the built-in sidecar of a service',
   about:
-    'Accepts the connections of the mesh for a service, and opens connections to its upstreams, with mutual TLS. Its configuration ' +
-    'comes from the agent; while the agent is away, it continues with what it has. SIGTERM or SIGINT stop it; open connections get ' +
-    'time to end.\n\nWhen it is ready, it prints one line: ==> Isthmus sidecar ready: {"proxy": …, "listen": …, "upstreams": …, "metrics": …}.',
+    'Accepts the connections of the mesh for a service, and opens connections to its upstreams, with mutual TLS. ' +
+    'Its configuration ' +
+    'comes from the agent; while the agent is away, it continues with what it has. SIGTERM or SIGINT stop it; open ' +
+    'connections get ' +
+    'time to end.\n\nWhen it is ready, it prints one line: ==> Isthmus sidecar ready: {"proxy": …, "listen": …, ' +
+    '"upstreams": …, "metrics": …}.',
   flags: PROXY_FLAGS,
   api: 'agent',
   async run(context) {
@@ -22,7 +25,8 @@ export const connectProxy: Command = {
     const target = proxyTarget(flags);
     if (target === undefined) {
       complain(
-        '==> Error preparing configuration: -service or -proxy-id must be specified so that proxy can configure itself.',
+        '==> Error preparing configuration: -service or -proxy-id must be specified so that proxy can configure ' +
+          'itself.',
       );
       return 1;
     }

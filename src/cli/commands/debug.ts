@@ -39,7 +39,9 @@ export const debug: Command = {
   path: ['debug'],
   synopsis: 'Collect what helps to find a fault, in one archive without secrets',
   about:
-    'Asks the agent for its configuration (secrets hidden), members, links, replication, the state of the authority, its newest log lines, and its metrics now and once every interval. What cannot be read is listed in errors.json and does not stop the rest.',
+    'Asks the agent for its configuration (secrets hidden), members, links, replication, the state of the ' +
+    'authority, its newest log lines, and its metrics now and once every interval. What cannot be read is listed in ' +
+    'errors.json and does not stop the rest.',
   flags: [
     {
       name: 'output',

@@ -8,7 +8,8 @@ export const federationAutonomy: Command = {
   path: ['federation', 'autonomy'],
   synopsis: 'Show how long each datacenter could run alone',
   about:
-    'For each datacenter: if it were cut off from all others now, how long until something ends, and what ends first. With ' +
+    'For each datacenter: if it were cut off from all others now, how long until something ends, and what ends ' +
+    'first. With ' +
     '-datacenter, all limits of that one. Exit code 1 when one would end within a day, or can’t be asked.',
   flags: [],
   api: 'server',

@@ -8,8 +8,11 @@ export const federationInvite: Command = {
   path: ['federation', 'invite'],
   synopsis: 'Invite a new datacenter, or an agent of this one',
   about:
-    'Prints an invitation: one line with a secret that is good once and for a limited time. The new datacenter starts its first server with "isthmus agent -join-invite FILE" and gets its certificates, its replication token and its link with it.\n\n' +
-    'Ask a server of the primary, whose certificates Isthmus manages (tls { internal_rpc { managed = true } }). An ACL token needs operator = "write".',
+    'Prints an invitation: one line with a secret that is good once and for a limited time. The new datacenter ' +
+    'starts its first server with "isthmus agent -join-invite FILE" and gets its certificates, its replication ' +
+    'token and its link with it.\n\n' +
+    'Ask a server of the primary, whose certificates Isthmus manages (tls { internal_rpc { managed = true } }). An ' +
+    'ACL token needs operator = "write".',
   flags: [
     {
       name: 'joining',

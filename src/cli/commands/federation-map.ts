@@ -10,7 +10,8 @@ export const federationMap: Command = {
   path: ['federation', 'map'],
   synopsis: 'Show how far the datacenters are from each other',
   about:
-    'Each row is what the servers of one datacenter have measured. -svg draws a picture: isthmus federation map -svg > map.svg. ' +
+    'Each row is what the servers of one datacenter have measured. -svg draws a picture: isthmus federation map ' +
+    '-svg > map.svg. ' +
     'Exit code 1 when a datacenter could not be asked.',
   flags: [{ name: 'svg', kind: 'bool', about: 'Draw an SVG picture.' }],
   api: 'agent',

@@ -30,7 +30,8 @@ export function drawMap({ Datacenters }: FederationMap): string {
   );
   const nearest = Math.min(...pairs.flatMap(({ ms }) => (ms === undefined ? [] : [ms])));
   return [
-    `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${SIZE} ${SIZE}" font-family="sans-serif" font-size="16" text-anchor="middle">`,
+    `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${SIZE} ${SIZE}" font-family="sans-serif" font-size="16" ` +
+      `text-anchor="middle">`,
     '<rect width="100%" height="100%" fill="#ffffff"/>',
     ...pairs.map(({ from, to, ms }) => line(at.get(from) as Point, at.get(to) as Point, ms, nearest)),
     ...names.map((name) => circle(name, at.get(name) as Point, reached.get(name) === true)),

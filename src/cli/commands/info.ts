@@ -4,7 +4,8 @@ export const info: Command = {
   path: ['info'],
   synopsis: 'Show figures of the agent',
   about:
-    'With access control, it needs a token with agent:read. With -alive it needs no token and prints nothing: the exit code says ' +
+    'With access control, it needs a token with agent:read. With -alive it needs no token and prints nothing: the ' +
+    'exit code says ' +
     'whether the agent answers. That is for health checks of containers.',
   flags: [{ name: 'alive', kind: 'bool', about: 'Only check whether the agent answers.' }],
   api: 'agent',

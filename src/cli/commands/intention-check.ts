@@ -10,7 +10,8 @@ export const intentionCheck: Command = {
   synopsis: 'Check whether a service may connect to another one',
   argsUsage: 'SRC DST',
   about:
-    'Prints Allowed (exit code 0) or Denied (exit code 1); exit code 2 is a failure. "isthmus intention explain" says why.',
+    'Prints Allowed (exit code 0) or Denied (exit code 1); exit code 2 is a failure. "isthmus intention explain" ' +
+    'says why.',
   failureCode: FAILED,
   flags: DATACENTER_FLAGS,
   api: 'server',

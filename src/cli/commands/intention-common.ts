@@ -23,8 +23,10 @@ function splitName(text: string): { name: string; datacenter?: string } {
   const name = given.slice(slash + 1);
   if (slash >= 0 && given.slice(0, slash) !== 'default')
     throw new UsageError(
-      `${JSON.stringify(text)} would be ${JSON.stringify(name)} in the namespace ${JSON.stringify(given.slice(0, slash))}, ` +
-        `and there is only the namespace "default". A service of one datacenter is written ${JSON.stringify(`${name}@dc2`)}.`,
+      `${JSON.stringify(text)} would be ${JSON.stringify(name)} in the namespace ` +
+        `${JSON.stringify(given.slice(0, slash))}, ` +
+        `and there is only the namespace "default". A service of one datacenter is written ` +
+        `${JSON.stringify(`${name}@dc2`)}.`,
     );
   return at < 1 ? { name } : { name, datacenter: text.slice(at + 1) };
 }

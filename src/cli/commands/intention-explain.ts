@@ -11,7 +11,8 @@ export const intentionExplain: Command = {
   synopsis: 'Show why a service may, or may not, connect to another one',
   argsUsage: 'SRC DST',
   about:
-    'Shows the rule that decides with its precedence and revision, the rules that would decide without it, and what would allow the ' +
+    'Shows the rule that decides with its precedence and revision, the rules that would decide without it, and what ' +
+    'would allow the ' +
     'connection. Exit code: 0 allowed, 1 denied, 2 an error.',
   failureCode: FAILED,
   flags: [

@@ -10,7 +10,8 @@ export const kvGet: Command = {
   synopsis: 'Read a value of the key/value store, or list keys',
   argsUsage: 'KEY_OR_PREFIX',
   about:
-    'Prints the value of a key. With -recurse, all keys that begin with the argument and their values; with -keys, only their names.',
+    'Prints the value of a key. With -recurse, all keys that begin with the argument and their values; with -keys, ' +
+    'only their names.',
   flags: [
     { name: 'base64', kind: 'bool', about: 'Print values in base64.' },
     { name: 'detailed', kind: 'bool', about: 'Also print indexes, flags and the session that holds the lock.' },

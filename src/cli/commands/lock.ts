@@ -15,8 +15,10 @@ export const lock: Command = {
   synopsis: 'Run a program while holding a lock',
   argsUsage: 'PREFIX COMMAND [ARGUMENT…]',
   about:
-    'Waits for the lock below the prefix, runs the program, and lets go of the lock when it has ended. When the lock is lost, the ' +
-    'program gets SIGTERM, and SIGKILL five seconds later. With -n above 1 so many may hold it at once. The program sees ' +
+    'Waits for the lock below the prefix, runs the program, and lets go of the lock when it has ended. When the ' +
+    'lock is lost, the ' +
+    'program gets SIGTERM, and SIGKILL five seconds later. With -n above 1 so many may hold it at once. The program ' +
+    'sees ' +
     'CONSUL_LOCK_HELD=true.',
   flags: [
     { name: 'n', kind: 'number', placeholder: 'holders', about: 'How many may hold it at once; default 1.' },
@@ -115,7 +117,8 @@ async function runHeld(
     const result = await child.ended;
     if (result.code !== 0) {
       complain(
-        `Error running handler: ${result.code === undefined ? `signal: ${result.signal}` : `exit status ${result.code}`}`,
+        `Error running handler: ` +
+          `${result.code === undefined ? `signal: ${result.signal}` : `exit status ${result.code}`}`,
       );
       code = flags.bool('child-exit-code') ? 2 : 0;
     }

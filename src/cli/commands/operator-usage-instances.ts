@@ -13,7 +13,8 @@ export const operatorUsageInstances: Command = {
   path: ['operator', 'usage', 'instances'],
   synopsis: 'Count the instances of services',
   about:
-    'Instances of services, and those of the mesh by their kind: sidecars, gateways, native services. "Billable" is what ' +
+    'Instances of services, and those of the mesh by their kind: sidecars, gateways, native services. "Billable" is ' +
+    'what ' +
     'Consul Enterprise counts so: all but sidecars, gateways and the servers themselves.',
   flags: [
     { name: 'all-datacenters', kind: 'bool', about: 'Of every datacenter, each on its own line.' },

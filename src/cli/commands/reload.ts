@@ -4,7 +4,8 @@ export const reload: Command = {
   path: ['reload'],
   synopsis: "Read the agent's configuration files again",
   about:
-    'Reads the configuration files of the agent again and takes over what can change while it runs. Names changed keys that ' +
+    'Reads the configuration files of the agent again and takes over what can change while it runs. Names changed ' +
+    'keys that ' +
     'need a restart. A configuration with an error changes nothing.',
   flags: [],
   api: 'agent',

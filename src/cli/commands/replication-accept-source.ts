@@ -7,7 +7,8 @@ export const replicationAcceptSource: Command = {
   argsUsage: 'KIND',
   about:
     'A secondary refuses to follow a primary that went back in time, because that would delete what the newer state ' +
-    'held. When the primary was restored on purpose, this command says so: run it in each secondary, with the kind that ' +
+    'held. When the primary was restored on purpose, this command says so: run it in each secondary, with the kind ' +
+    'that ' +
     '"isthmus replication status" shows as refused.',
   flags: [],
   api: 'server',

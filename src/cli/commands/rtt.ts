@@ -8,7 +8,8 @@ export const rtt: Command = {
   synopsis: 'Estimate the round-trip time between two nodes',
   argsUsage: 'NODE1 [NODE2]',
   about:
-    'Without NODE2, it is the node of the agent that you ask. With -wan, nodes are servers, written NODE.DATACENTER; the times ' +
+    'Without NODE2, it is the node of the agent that you ask. With -wan, nodes are servers, written ' +
+    'NODE.DATACENTER; the times ' +
     'are those that the asked server measured on its links.',
   flags: [{ name: 'wan', kind: 'bool', about: 'Servers of different datacenters.' }],
   api: 'agent',

@@ -20,7 +20,8 @@ export const servicesRegister: Command = {
   synopsis: 'Register services with the agent',
   argsUsage: '[FILE…]',
   about:
-    'Registers the services of the files (HCL or JSON, `service { … }` as in a configuration), or the one that the flags describe. ' +
+    'Registers the services of the files (HCL or JSON, `service { … }` as in a configuration), or the one that the ' +
+    'flags describe. ' +
     'A file named - is standard input.',
   flags: SERVICE_FLAGS,
   api: 'agent',

@@ -7,8 +7,10 @@ export const snapshotAgent: Command = {
   path: ['snapshot', 'agent'],
   synopsis: 'Save snapshots again and again, and keep the newest',
   about:
-    'Writes files named by time into a directory until it is stopped, each read back before it counts; a failed one is ' +
-    'tried again within a minute. It is "snapshot save -every" under the name and with the flags of Consul Enterprise. ' +
+    'Writes files named by time into a directory until it is stopped, each read back before it counts; a failed one ' +
+    'is ' +
+    'tried again within a minute. It is "snapshot save -every" under the name and with the flags of Consul ' +
+    'Enterprise. ' +
     'Private keys in them are sealed (docs/snapshots.md).',
   flags: [
     { name: 'interval', kind: 'duration', placeholder: 'duration', about: 'Between two snapshots. Default 1h.' },

@@ -8,7 +8,8 @@ export const snapshotDecode: Command = {
   synopsis: 'Print everything that a snapshot file holds',
   argsUsage: 'FILE',
   about:
-    'One line of JSON for each row: its table, its key and its content. Secrets of tokens are among them; private keys ' +
+    'One line of JSON for each row: its table, its key and its content. Secrets of tokens are among them; private ' +
+    'keys ' +
     'are as the file has them, sealed unless an operator chose otherwise.',
   flags: [],
   api: 'none',

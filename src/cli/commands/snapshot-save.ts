@@ -16,9 +16,12 @@ export const snapshotSave: Command = {
   synopsis: "Save everything that a datacenter's store holds to a file",
   argsUsage: 'FILE_OR_DIRECTORY',
   about:
-    'Writes an archive of the store at one revision, readable by its owner only, and reads it back. Tokens in it are not ' +
-    'encrypted. Private keys are: with connect.ca_key_encryption_file, or with the file snapshot.key in the data_dir of the ' +
-    'server; a new machine needs that file to restore it. With -every it saves again and again until it is stopped: into ' +
+    'Writes an archive of the store at one revision, readable by its owner only, and reads it back. Tokens in it ' +
+    'are not ' +
+    'encrypted. Private keys are: with connect.ca_key_encryption_file, or with the file snapshot.key in the ' +
+    'data_dir of the ' +
+    'server; a new machine needs that file to restore it. With -every it saves again and again until it is stopped: ' +
+    'into ' +
     'files named by time in a directory, of which it keeps the newest.',
   flags: [
     { name: 'every', kind: 'duration', placeholder: 'duration', about: 'Save again and again, this often.' },
@@ -45,7 +48,8 @@ export const snapshotSave: Command = {
 function warnOfKey({ complain }: CommandContext, { SealedWith, Node }: SnapshotMetadata): void {
   if (SealedWith === 'snapshot.key')
     complain(
-      `The private keys in it open with the file snapshot.key in the data directory of ${Node} alone: keep a copy of that ` +
+      `The private keys in it open with the file snapshot.key in the data directory of ${Node} alone: keep a copy ` +
+        `of that ` +
         'file elsewhere, not beside the snapshots.',
     );
 }

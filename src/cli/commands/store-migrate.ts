@@ -13,9 +13,12 @@ export const storeMigrate: Command = {
   path: ['store', 'migrate'],
   synopsis: "Move a datacenter's state between the embedded store and etcd",
   about:
-    "Reads the servers' configuration for where both are: data_dir for the embedded store, storage.etcd for etcd. Stop every " +
-    'server of the datacenter first. Afterwards set storage.engine and start them again. Revisions are kept, so clients, ' +
-    'agents and other datacenters continue where they were. The target gets everything or nothing, and is compared with the ' +
+    "Reads the servers' configuration for where both are: data_dir for the embedded store, storage.etcd for etcd. " +
+    'Stop every ' +
+    'server of the datacenter first. Afterwards set storage.engine and start them again. Revisions are kept, so ' +
+    'clients, ' +
+    'agents and other datacenters continue where they were. The target gets everything or nothing, and is compared ' +
+    'with the ' +
     'source at the end. The source is not changed.',
   flags: [
     { name: 'from', kind: 'text', placeholder: 'embedded|etcd', about: 'Where the state is.' },

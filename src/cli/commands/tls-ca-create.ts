@@ -11,7 +11,8 @@ export const tlsCaCreate: Command = {
   path: ['tls', 'ca', 'create'],
   synopsis: 'Make an authority for certificates of agents',
   about:
-    'Writes DOMAIN-agent-ca.pem, which every agent needs (ca_file), and DOMAIN-agent-ca-key.pem, which makes certificates: keep it away from agents.',
+    'Writes DOMAIN-agent-ca.pem, which every agent needs (ca_file), and DOMAIN-agent-ca-key.pem, which makes ' +
+    'certificates: keep it away from agents.',
   flags: [
     { name: 'domain', kind: 'text', placeholder: 'name', about: 'Domain of the agents; default consul.' },
     { name: 'days', kind: 'number', placeholder: 'n', about: `Days that it is valid; default ${DEFAULT_DAYS}.` },

@@ -21,7 +21,8 @@ export const tlsCertCreate: Command = {
   path: ['tls', 'cert', 'create'],
   synopsis: 'Make a certificate for an agent',
   about:
-    'Writes DC-KIND-DOMAIN-N.pem and DC-KIND-DOMAIN-N-key.pem, N being the first number that is free. The authority is one that "isthmus tls ca create" made.',
+    'Writes DC-KIND-DOMAIN-N.pem and DC-KIND-DOMAIN-N-key.pem, N being the first number that is free. The authority ' +
+    'is one that "isthmus tls ca create" made.',
   flags: [
     { name: 'server', kind: 'bool', about: 'For a server.' },
     { name: 'client', kind: 'bool', about: 'For a client agent.' },

@@ -33,8 +33,10 @@ const upstreams: Command = {
   path: ['troubleshoot', 'upstreams'],
   synopsis: 'Show whether the upstreams of proxies may be reached, and what is there',
   about:
-    'For each upstream: the verdict of the intentions with its reason, and the healthy instances of everything that it ' +
-    'leads to, failover included. Without a proxy, those of all proxies of the agent. Exit code 1 when something is wrong.',
+    'For each upstream: the verdict of the intentions with its reason, and the healthy instances of everything that ' +
+    'it ' +
+    'leads to, failover included. Without a proxy, those of all proxies of the agent. Exit code 1 when something is ' +
+    'wrong.',
   flags: WHICH,
   api: 'agent',
   async run(context) {
@@ -52,7 +54,8 @@ const proxy: Command = {
   path: ['troubleshoot', 'proxy'],
   synopsis: 'Show what keeps a proxy from serving',
   about:
-    'Looks at its certificate and the roots, at what follows the agent for it and what that rejected, at its checks, and at ' +
+    'Looks at its certificate and the roots, at what follows the agent for it and what that rejected, at its ' +
+    'checks, and at ' +
     'its upstreams. Exit code 1 when something is wrong.',
   flags: WHICH,
   api: 'agent',

@@ -61,7 +61,8 @@ export function envoyVersion(binary: string, env: Env): string {
   if (version !== undefined) return version;
   throw new IsthmusError(
     'unavailable',
-    `${binary} does not say which Envoy it is (${error?.message ?? `exit code ${status}`}): name its version with -envoy-version`,
+    `${binary} does not say which Envoy it is (${error?.message ?? `exit code ${status}`}): name its version with ` +
+      `-envoy-version`,
   );
 }
 
@@ -70,7 +71,8 @@ export function requireSupported(version: string): void {
   const newest = SUPPORTED_ENVOYS.map((minor) => NEWEST_OF[minor]).join(', ');
   throw new IsthmusError(
     'rejected',
-    `Envoy version ${version} is not supported. Supported are ${SUPPORTED_ENVOYS.map((minor) => `${minor}.x`).join(', ')} ` +
+    `Envoy version ${version} is not supported. Supported are ` +
+      `${SUPPORTED_ENVOYS.map((minor) => `${minor}.x`).join(', ')} ` +
       `(tried with ${newest}); -ignore-envoy-compatibility starts it all the same`,
   );
 }

@@ -29,7 +29,8 @@ export const ENVOY_FLAGS: readonly FlagSpec[] = [
     name: 'status',
     kind: 'bool',
     about:
-      'Only print what the Envoys of this agent were sent, confirmed and rejected. With -proxy-id or -sidecar-for: that one.',
+      'Only print what the Envoys of this agent were sent, confirmed and rejected. With -proxy-id or -sidecar-for: ' +
+      'that one.',
   },
   text('admin-bind', 'host:port', `Where Envoy serves its own administration. Default ${DEFAULT_ADMIN}.`),
   text('admin-access-log-path', 'file', 'Where requests to it are logged. Default /dev/null.'),
@@ -39,7 +40,8 @@ export const ENVOY_FLAGS: readonly FlagSpec[] = [
   text(
     'grpc-addr',
     'address',
-    'Where the agent serves xDS: host:port, https://host:port or unix:///path. Else ISTHMUS_GRPC_ADDR, CONSUL_GRPC_ADDR or 127.0.0.1:8502.',
+    'Where the agent serves xDS: host:port, https://host:port or unix:///path. Else ISTHMUS_GRPC_ADDR, ' +
+      'CONSUL_GRPC_ADDR or 127.0.0.1:8502.',
   ),
   text(
     'grpc-ca-file',

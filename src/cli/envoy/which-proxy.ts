@@ -29,14 +29,14 @@ export async function proxyIdOf({ flags, io, client }: CommandContext): Promise<
   );
   const [sidecar] = sidecars;
   if (sidecar === undefined) throw new IsthmusError('not_found', `No sidecar proxy registered for ${serviceId}`);
-  if (sidecars.length > 1)
+  if (sidecars.length > 1) {
+    const ids = sidecars.map(({ ID }) => ID).sort();
     throw new IsthmusError(
       'rejected',
-      `More than one sidecar proxy registered for ${serviceId}. Start proxy with -proxy-id and one of the following IDs: ${sidecars
-        .map(({ ID }) => ID)
-        .sort()
-        .join(', ')}`,
+      `More than one sidecar proxy registered for ${serviceId}. Start proxy with -proxy-id and one of the following ` +
+        `IDs: ${ids.join(', ')}`,
     );
+  }
   return sidecar.ID;
 }
 

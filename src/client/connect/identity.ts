@@ -81,7 +81,9 @@ export class Identity {
       throw new IsthmusError('unavailable', `${service} has no certificate yet: await start() first`);
     if (clock.now() > this.#trust.leafNotAfter) {
       const why = this.#problem === undefined ? '' : `: ${this.#problem.message}`;
-      const text = `the certificate of ${service} has expired and its agent gives no newer one; see that the agent runs${why}`;
+      const text =
+        `the certificate of ${service} has expired and its agent gives no newer one; see that the agent ` +
+        `runs${why}`;
       throw new IsthmusError('unavailable', text);
     }
     return this.#trust;

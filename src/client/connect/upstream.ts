@@ -151,7 +151,8 @@ export class NativeUpstream implements Upstream {
     const problem = this.#problem === undefined ? '' : `; its instances can't be followed: ${this.#problem.message}`;
     const empty =
       this.#known && this.#instances.size === 0
-        ? '; see /v1/health/connect: is it registered with a sidecar or as native, do its checks pass, may the token read it?'
+        ? '; see /v1/health/connect: is it registered with a sidecar or as native, do its checks pass, may the ' +
+          'token read it?'
         : '';
     const { code } = isRefusal(this.#problem) ? (this.#problem ?? error) : error;
     return new IsthmusError(code, `${this.#name}: ${error.message}${empty}${problem}`, {

@@ -55,7 +55,8 @@ export const AGENT_KEYS = {
   enable_script_checks: used(
     toggle,
     false,
-    'Run the commands of script and Docker checks, also of those that the API registers: whoever may write to a service may then run commands on this machine as this agent.',
+    'Run the commands of script and Docker checks, also of those that the API registers: whoever may write to a ' +
+      'service may then run commands on this machine as this agent.',
     { flag: 'enable-script-checks' },
   ),
   enable_local_script_checks: used(toggle, false, 'Run the commands of script and Docker checks in files.', {
@@ -93,7 +94,8 @@ export const AGENT_KEYS = {
   'dns_config.rate_limit': used(
     integer(),
     1_000,
-    'UDP answers a second to one source network (/24 or /56, not loopback); above it clients are sent to TCP; 0 is any.',
+    'UDP answers a second to one source network (/24 or /56, not loopback); above it clients are sent to TCP; 0 is ' +
+      'any.',
     reload,
   ),
   'dns_config.a_record_limit': used(integer(), 0, 'Most address records in any answer; 0 is without limit.', reload),

@@ -82,13 +82,15 @@ export const NETWORK_KEYS = {
   bootstrap_expect: used(
     integer(),
     0,
-    'How many servers the datacenter has. They wait for none, but more than one need a store that they share: `storage.engine = "etcd"`.',
+    'How many servers the datacenter has. They wait for none, but more than one need a store that they share: ' +
+      '`storage.engine = "etcd"`.',
     { flag: 'bootstrap-expect' },
   ),
   retry_join: used(
     texts,
     [],
-    'Servers of this datacenter, tried until one answers: host or host:port; `exec=PROGRAM ARGS`, which prints them; or `provider=dns name=NAME`, with `port=` and `type=srv`.',
+    'Servers of this datacenter, tried until one answers: host or host:port; `exec=PROGRAM ARGS`, which prints ' +
+      'them; or `provider=dns name=NAME`, with `port=` and `type=srv`.',
     {
       flag: 'retry-join',
     },

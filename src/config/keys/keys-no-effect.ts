@@ -116,8 +116,9 @@ export const NO_EFFECT_ROWS: readonly NoEffectRow[] = [
      telemetry.prometheus_retention_time tls_prefer_server_cipher_suites use_streaming_backend server_name
      ui_content_path=ui-content-path
      ui_config.content_path ui_config.dashboard_url_templates ui_config.metrics_provider
-     ui_config.metrics_provider_files ui_config.metrics_provider_options_json ui_config.metrics_proxy auto_encrypt.allow_tls
-     auto_encrypt.dns_san auto_encrypt.ip_san auto_config.authorization auto_config.dns_sans auto_config.intro_token
+     ui_config.metrics_provider_files ui_config.metrics_provider_options_json ui_config.metrics_proxy
+     auto_encrypt.allow_tls auto_encrypt.dns_san auto_encrypt.ip_san auto_config.authorization auto_config.dns_sans
+     auto_config.intro_token
      auto_config.intro_token_file auto_config.ip_sans auto_config.server_addresses ports.expose_max_port
      ports.expose_min_port ports.proxy_min_port ports.proxy_max_port telemetry.disable_per_tenancy_usage_metrics
      telemetry.retry_failed_connection`,
@@ -155,7 +156,8 @@ export const NO_EFFECT_ROWS: readonly NoEffectRow[] = [
     'metrics of certificates are always there, and warnings come at fixed times (docs/metrics.md)',
     inside(
       'telemetry.certificate',
-      'enabled cache_duration critical_threshold_days warning_threshold_days info_threshold_days exclude_auto_renewable',
+      'enabled cache_duration critical_threshold_days warning_threshold_days info_threshold_days ' +
+        'exclude_auto_renewable',
     ),
   ),
   row('lost', 'metrics of the machine are not measured; use an exporter of its own', 'telemetry.enable_host_metrics'),

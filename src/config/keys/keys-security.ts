@@ -53,7 +53,8 @@ export const SECURITY_KEYS = {
   default_intention_policy: used(
     choice(['', 'allow', 'deny']),
     '',
-    'What happens to connections where no intention says otherwise. Empty takes `acl.default_policy` with access control on, else `allow`. The same in all datacenters.',
+    'What happens to connections where no intention says otherwise. Empty takes `acl.default_policy` with access ' +
+      'control on, else `allow`. The same in all datacenters.',
   ),
 
   'audit.enabled': used(toggle, false, 'Record every change: who, what, where, and whether it was allowed.'),

@@ -6,7 +6,8 @@ export const STORAGE_KEYS = {
   'storage.engine': used(
     choice(['embedded', 'etcd']),
     'embedded',
-    'Where a server keeps the state of its datacenter: `embedded` in its own data directory (one server), `etcd` in an etcd cluster (any number of servers).',
+    'Where a server keeps the state of its datacenter: `embedded` in its own data directory (one server), `etcd` in ' +
+      'an etcd cluster (any number of servers).',
   ),
   'storage.etcd.endpoints': used(
     texts,
@@ -26,6 +27,7 @@ export const STORAGE_KEYS = {
   'storage.etcd.compaction_interval': used(
     duration,
     300_000,
-    "How often etcd's history is compacted; the last interval and the 10,000 newest revisions stay. 0 leaves it to etcd.",
+    "How often etcd's history is compacted; the last interval and the 10,000 newest revisions stay. 0 leaves it to " +
+      'etcd.',
   ),
 } as const;

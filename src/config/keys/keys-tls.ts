@@ -40,7 +40,8 @@ export const TLS_KEYS = {
   allow_plaintext: used(
     toggle,
     false,
-    'Speak plain text with other machines too, where the `verify_` keys let it: what a trusted network says. Without it other machines need certificates or an invitation. Not in Consul.',
+    'Speak plain text with other machines too, where the `verify_` keys let it: what a trusted network says. ' +
+      'Without it other machines need certificates or an invitation. Not in Consul.',
   ),
   tls_min_version: used(minVersion, 'tls12', 'Oldest version of TLS; below 1.2 counts as 1.2.'),
   tls_cipher_suites: used(text, '', 'Cipher suites of TLS 1.2, separated by commas. Empty takes those of Node.'),
@@ -68,12 +69,14 @@ export const TLS_KEYS = {
   'tls.internal_rpc.managed': used(
     toggle,
     false,
-    "Take the certificates of the server ports from the primary's own authority instead of files; implies the three `verify_` keys. Not in Consul.",
+    "Take the certificates of the server ports from the primary's own authority instead of files; implies the three " +
+      '`verify_` keys. Not in Consul.',
   ),
   'tls.internal_rpc.managed_cert_ttl': used(
     duration,
     259_200_000,
-    'Life of certificates of servers and agents from that authority; that of a datacenter lives 30 times as long. Not in Consul.',
+    'Life of certificates of servers and agents from that authority; that of a datacenter lives 30 times as long. ' +
+      'Not in Consul.',
   ),
   join_invite: used(
     text,

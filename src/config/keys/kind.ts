@@ -70,7 +70,8 @@ function scalar<T>(
       // Of a value that a file gives twice the last counts, as in every reader of HCL; that is hardly what was meant.
       if (first !== undefined && second !== undefined)
         place.warnings.push(
-          `${place.file}:${second.at.line}: "${place.path}" was given in line ${first.at.line} already; the last one counts`,
+          `${place.file}:${second.at.line}: "${place.path}" was given in line ${first.at.line} already; the last ` +
+            `one counts`,
         );
       const value = node.kind === 'scalar' ? fromNode(node.value) : undefined;
       return value === undefined ? fail(place, node.at, `must be ${expected}, not ${describe(node)}`) : value;

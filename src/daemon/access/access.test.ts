@@ -83,7 +83,8 @@ const MORE = JSON.stringify({ type: 'progress', revision: 1 });
 describe('who may follow a table', () => {
   it('tells every right that is missing', async () => {
     expect((await follow(CONFIG_ENTRIES)).first).toBe(
-      'the replication token lacks service_prefix "" read and service_prefix "" intentions read, which config-entries take; the role builtin/replication has all rights',
+      'the replication token lacks service_prefix "" read and service_prefix "" intentions read, which ' +
+        'config-entries take; the role builtin/replication has all rights',
     );
     const reader = await secretWith('acl = "read"');
     expect((await follow(ACL_TOKENS, reader)).first).toContain('lacks acl write, which acl-tokens take');

@@ -133,7 +133,8 @@ export function guardChanges(source: ChangeSource, callers: TokenResolver): Chan
           life.abort(
             new IsthmusError(
               'permission_denied',
-              `the replication token lacks ${missing.join(' and ')}, which ${request.kind} take; the role ${REPLICATION_ROLE} has all rights`,
+              `the replication token lacks ${missing.join(' and ')}, which ${request.kind} take; the role ` +
+                `${REPLICATION_ROLE} has all rights`,
             ),
           );
       };

@@ -15,7 +15,8 @@ it('logs each entry, and starts although the store refuses', async () => {
   await canonicalNames({ canonicalise: async () => renamed }, log).start(never);
   await canonicalNames({ canonicalise: () => Promise.reject(new Error('disk full')) }, log).start(never);
   expect(lines).toEqual([
-    'names of a configuration entry brought into one form {"kind":"service-intentions","name":"bank","was":["Bank","bank"]}',
+    'names of a configuration entry brought into one form ' +
+      '{"kind":"service-intentions","name":"bank","was":["Bank","bank"]}',
     'names of configuration entries stay as an older version wrote them until the next start {"error":"disk full"}',
   ]);
 });

@@ -22,7 +22,8 @@ export function loadNodeKey(dataDir: string): NodeKey {
   } catch (cause) {
     throw new IsthmusError(
       'invalid_argument',
-      `${file} holds no key: restore it from a backup; or delete it, and let the servers forget the old one: isthmus force-leave`,
+      `${file} holds no key: restore it from a backup; or delete it, and let the servers forget the old one: ` +
+        `isthmus force-leave`,
       { cause },
     );
   }

@@ -97,7 +97,8 @@ class InvitedCertificate implements Service {
     else if (this.#material === undefined && options.rpc.managed)
       throw new IsthmusError(
         'rejected',
-        'this agent has no certificate yet: start it once with -join-invite FILE; "isthmus federation invite -agent" on a server makes the file',
+        'this agent has no certificate yet: start it once with -join-invite FILE; "isthmus federation invite ' +
+          '-agent" on a server makes the file',
       );
     else if (this.#material !== undefined && expired)
       log.error('the certificate of this agent has expired: invite it again and start it with -join-invite');

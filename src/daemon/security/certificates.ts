@@ -181,6 +181,7 @@ function readSections({ rpc, https, grpc }: TlsConfig): Record<CertificateUse, S
 }
 
 function readSection(config: TlsSection): Section {
-  const fingerprint = fingerprintOfFiles(config); // before the files are read: a change meanwhile is found by the next look
+  // before the files are read: a change meanwhile is found by the next look
+  const fingerprint = fingerprintOfFiles(config);
   return { config, material: readCertificates(config), fingerprint, broken: undefined, warnedAt: 0 };
 }

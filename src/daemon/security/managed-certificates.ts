@@ -30,7 +30,8 @@ export interface ManagedCertificatesDeps {
 }
 
 const EXPIRED =
-  'the authority of this datacenter has expired, or was made while a clock was ahead: invite it again (isthmus federation invite -joining) and start it with -join-invite';
+  'the authority of this datacenter has expired, or was made while a clock was ahead: invite it again (isthmus ' +
+  'federation invite -joining) and start it with -join-invite';
 
 /**
  * The certificate of this server where none comes from files: made by this datacenter's authority, renewed at half of
@@ -67,7 +68,8 @@ export class ManagedCertificates implements Service {
       }
       throw new IsthmusError(
         'rejected',
-        `datacenter "${options.datacenter}" has no certificates yet: start it once with -join-invite FILE; "isthmus federation invite" in "${options.primaryDatacenter}" makes the file`,
+        `datacenter "${options.datacenter}" has no certificates yet: start it once with -join-invite FILE; "isthmus ` +
+          `federation invite" in "${options.primaryDatacenter}" makes the file`,
       );
     }
     const expired = row !== undefined && this.#expired();

@@ -7,7 +7,8 @@ const STRICT: TlsPolicy = { verifyIncoming: true, verifyOutgoing: true, verifySe
 
 /**
  * What is asked of the other side. Plain text is for this machine, unless the configuration allows it to others.
- * @param joined whether certificates came with an invitation: then TLS is spoken whether the configuration says so or not
+ * @param joined whether certificates came with an invitation: then TLS is spoken whether the configuration says so or
+ * not
  */
 export function policyFor(rpc: RpcTls, joined: boolean, elsewhere: boolean): TlsPolicy {
   if (fromFiles(rpc)) return elsewhere ? rpc.elsewhere : rpc;

@@ -9,14 +9,18 @@ export interface PortProtection extends Protection {
 }
 
 const OPEN =
-  'allow_plaintext lets other machines in without a certificate, and anyone who reaches these ports may read and change ' +
+  'allow_plaintext lets other machines in without a certificate, and anyone who reaches these ports may read and ' +
+  'change ' +
   'all that no token guards: invite them (isthmus federation invite), then remove it';
 const CLOSED =
-  'this server has no certificate, so no other machine is let in: start it with -join-invite FILE ("isthmus federation ' +
-  'invite" in the primary makes one), with ca_file, cert_file and key_file, or with allow_plaintext = true if the network ' +
+  'this server has no certificate, so no other machine is let in: start it with -join-invite FILE ("isthmus ' +
+  'federation ' +
+  'invite" in the primary makes one), with ca_file, cert_file and key_file, or with allow_plaintext = true if the ' +
+  'network ' +
   'is trusted';
 const GUARDED =
-  'plain text is for this machine alone; other machines need an invitation ("isthmus federation invite" makes one) or a ' +
+  'plain text is for this machine alone; other machines need an invitation ("isthmus federation invite" makes one) ' +
+  'or a ' +
   'certificate, or allow_plaintext = true here and there if the network is trusted';
 
 /**

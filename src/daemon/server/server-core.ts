@@ -41,7 +41,8 @@ export function serverCore(node: ServerNode, { config, clock }: ServerCoreParts)
     },
     async leave() {
       federation.leave();
-      if (domains.nodes.servers().length > 1) await domains.nodes.left(config.nodeName); // else nobody would be left to know
+      // else nobody would be left to know
+      if (domains.nodes.servers().length > 1) await domains.nodes.left(config.nodeName);
     },
     stats() {
       const { leadership } = node;

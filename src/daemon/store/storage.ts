@@ -25,7 +25,9 @@ export async function openEngine(deps: StorageDeps): Promise<Engine> {
   metrics.gauge(
     {
       name: 'isthmus_store_connected',
-      help: '1 while the store can be read and written; 0 while etcd is out of reach and reads are answered from memory.',
+      help:
+        '1 while the store can be read and written; 0 while etcd is out of reach and reads are answered from ' +
+        'memory.',
     },
     (set) => set(engine.contact().connected ? 1 : 0),
   );

@@ -379,7 +379,7 @@ describe('a secondary', () => {
 });
 
 describe('templated policies', () => {
-  it('grant what their template says with the name filled in, from tokens and from roles, in their datacenters', async () => {
+  it('grant what their template says with the name filled in, by tokens and roles, in their datacenters', async () => {
     const { acl } = await start();
     const service = { TemplateName: 'builtin/service', TemplateVariables: { Name: 'web' } };
     const token = await acl.tokens.create({ TemplatedPolicies: [service] });

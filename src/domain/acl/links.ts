@@ -113,7 +113,8 @@ function serviceIdentity(
     throw rejected(`Service identity "${ServiceName}" cannot specify a list of datacenters on a local token`);
   if (!SERVICE_NAME.test(ServiceName))
     throw rejected(
-      `Service identity "${ServiceName}" has an invalid name. Only lowercase alphanumeric characters, '-' and '_' are allowed`,
+      `Service identity "${ServiceName}" has an invalid name. Only lowercase alphanumeric characters, '-' and '_' ` +
+        `are allowed`,
     );
   return Datacenters.length > 0 ? { ServiceName, Datacenters } : { ServiceName };
 }

@@ -34,7 +34,8 @@ describe('parseRules', () => {
     ],
     [
       'service "a" { policy = "read" intentions = "x" }',
-      'Invalid service intentions policy: &acl.ServiceRule{Name:"a", Policy:"read", Intentions:"x", EnterpriseRule:acl.EnterpriseRule{}}',
+      'Invalid service intentions policy: &acl.ServiceRule{Name:"a", Policy:"read", Intentions:"x", ' +
+        'EnterpriseRule:acl.EnterpriseRule{}}',
     ],
     ['service = "read"', 'Failed to parse ACL rules: service takes a name and a block'],
     ['service "a" {', 'Failed to parse ACL rules: rules:1: the block is not closed by "}"'],

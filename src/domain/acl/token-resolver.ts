@@ -122,7 +122,8 @@ export class TokenResolver {
     const kept = this.#fetched.get(secret);
     if (kept !== undefined && !isExpired(kept.token, clock.now())) {
       const fresh = clock.steady() - kept.at < ttlMs;
-      if (!fresh && downPolicy === 'async-cache') void this.#ask(primary, secret).catch(() => undefined); // the next one sees it
+      // the next one sees it
+      if (!fresh && downPolicy === 'async-cache') void this.#ask(primary, secret).catch(() => undefined);
       if (fresh || downPolicy === 'async-cache') return this.#kept(kept);
     }
     signal.throwIfAborted();

@@ -168,7 +168,7 @@ describe('a secondary', () => {
     await dc1.stop();
   });
 
-  it('that starts ten minutes before the primary says what it waits for, and is ready within 5 s of contact', async () => {
+  it('that starts ten minutes before the primary says what it awaits; it is ready within 5 s of contact', async () => {
     const clock = new FakeClock();
     const link = new FakeCaLink();
     const dc2 = await startCa('dc2', clock, { primary: link });
@@ -192,7 +192,7 @@ describe('a secondary', () => {
     await dc1.stop();
   });
 
-  it('has the only intermediate that names its datacenter: the primary signs for who asks, and not for itself', async () => {
+  it('has the only intermediate that names its datacenter: the primary signs for others, not for itself', async () => {
     const dc1 = await startCa('dc1', new FakeClock());
     const uri = `spiffe://${dc1.ca.trustDomain()}`;
     const sign = (asking: string, claim = '') =>
@@ -207,7 +207,7 @@ describe('a secondary', () => {
     await dc1.stop();
   });
 
-  it('asks again for an intermediate that names no datacenter, once for each contact, and takes none of another', async () => {
+  it('asks again for an intermediate without a datacenter, once per contact, and takes none of another', async () => {
     const clock = new FakeClock();
     const dc1 = await startCa('dc1', clock);
     /** A primary of an earlier version, or one that mixes datacenters up. */

@@ -79,7 +79,8 @@ export class PrimaryManager {
     const wanted = this.#deps.providers.find(initialConfig.provider).configure(initialConfig.config);
     const root = await makeRoot(initialConfig.provider, wanted, clusterId, clock.now());
     const { changed } = await store.transact((tx) => {
-      if (tx.get(tables.config, ONLY) !== undefined || activeRoot(tables) !== undefined) return; // another server was first
+      // another server was first
+      if (tx.get(tables.config, ONLY) !== undefined || activeRoot(tables) !== undefined) return;
       this.#putConfig(tx, initialConfig);
       this.#deps.keys.put(tx, root.row.keyId, root.secret);
       tx.put(tables.roots, { ...root.row, state: 'active', createdAt: clock.now() });

@@ -242,7 +242,8 @@ describe('a root rotation', () => {
       const { NewRootID } = world.status();
       expect(seen.has(NewRootID)).toBe(false);
       seen.add(NewRootID);
-      let done = false; // an RSA key is made on another thread, in real time: the fake clock alone does not bring it about
+      // an RSA key is made on another thread, in real time: the fake clock alone does not bring it about
+      let done = false;
       for (const begun = performance.now(); !done && performance.now() - begun < 20_000; ) {
         done = await world.run(2 * SECOND, settled(world, NewRootID));
         await new Promise((resolve) => setImmediate(resolve));

@@ -171,7 +171,8 @@ export class SecondaryManager {
     if (known !== undefined && roots.TrustDomain !== trustDomainOf(known))
       throw new IsthmusError(
         'rejected',
-        `the primary's trust domain is ${roots.TrustDomain}, this datacenter's is ${trustDomainOf(known)}: roots are not taken over`,
+        `the primary's trust domain is ${roots.TrustDomain}, this datacenter's is ${trustDomainOf(known)}: roots ` +
+          `are not taken over`,
       );
     if (roots.ActiveRootID === '') throw new IsthmusError('unavailable', "the primary's CA is not initialized yet");
     this.#target = roots.ActiveRootID;

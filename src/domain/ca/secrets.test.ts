@@ -55,7 +55,7 @@ describe('CA private keys', () => {
     await dc1.stop();
   });
 
-  it('are encrypted at rest with the key of the operator, also those that were written before it was given', async () => {
+  it('are encrypted at rest with the key of the operator, also those written before it was given', async () => {
     const clock = new FakeClock();
     const open = await startCa('dc1', clock);
     const { engine } = open;

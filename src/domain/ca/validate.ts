@@ -33,7 +33,8 @@ export function validateLeaf(pem: string, clusterId: string, datacenter: string,
   if (identity.datacenter !== datacenter)
     throw new IsthmusError(
       'rejected',
-      `SPIFFE ID in CSR from a different datacenter: ${JSON.stringify(identity.datacenter)}, we are ${JSON.stringify(datacenter)}`,
+      `SPIFFE ID in CSR from a different datacenter: ${JSON.stringify(identity.datacenter)}, we are ` +
+        `${JSON.stringify(datacenter)}`,
     );
   return { csr, identity };
 }
@@ -68,7 +69,8 @@ export function validateIntermediate(
   if (identity.datacenter !== undefined && identity.datacenter !== datacenter)
     throw new IsthmusError(
       'permission_denied',
-      `the signing request is for datacenter ${JSON.stringify(identity.datacenter)}, and ${JSON.stringify(datacenter)} asks`,
+      `the signing request is for datacenter ${JSON.stringify(identity.datacenter)}, and ` +
+        `${JSON.stringify(datacenter)} asks`,
     );
   return { csr, datacenter };
 }

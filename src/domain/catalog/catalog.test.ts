@@ -194,7 +194,9 @@ describe('registration', () => {
     await catalog.register({ Node: 'a', Address: '10.0.0.1', ID: holder, Check: alive });
     await expect(catalog.register({ Node: 'A', Address: '10.0.0.2', ID })).rejects.toMatchObject({
       code: 'rejected',
-      message: `failed inserting node: Error while renaming Node ID: "${ID}": Node name A is reserved by node ${holder} with name a (10.0.0.1)`,
+      message:
+        `failed inserting node: Error while renaming Node ID: "${ID}": Node name A is reserved by node ` +
+        `${holder} with name a (10.0.0.1)`,
     });
     await catalog.register({ Node: 'a', Address: '10.0.0.1', ID: holder, Check: { ...alive, Status: 'critical' } });
     await catalog.register({ Node: 'A', Address: '10.0.0.2', ID });

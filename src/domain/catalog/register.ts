@@ -77,7 +77,8 @@ function claimId(tables: CatalogTables, node: NodeEntity, sameName: NodeEntity |
     if (!gone && !unclaimed) {
       const subject = renaming ? `${JSON.stringify(node.ID)} (${node.Address})` : JSON.stringify(node.ID);
       throw rejected(
-        `failed inserting node: Error while renaming Node ID: ${subject}: Node name ${node.Node} is reserved by node ${sameName.ID} with name ${sameName.Node} (${sameName.Address})`,
+        `failed inserting node: Error while renaming Node ID: ${subject}: Node name ${node.Node} is reserved by ` +
+          `node ${sameName.ID} with name ${sameName.Node} (${sameName.Address})`,
       );
     }
   }

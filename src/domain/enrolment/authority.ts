@@ -177,7 +177,10 @@ export class TransportAuthority {
     if (row === undefined)
       throw new IsthmusError(
         'rejected',
-        `invitations need certificates that Isthmus manages, and ${this.#deps.managed ? 'this datacenter has not joined its primary by one' : 'those of this server come from files'}`,
+        'invitations need certificates that Isthmus manages, and ' +
+          (this.#deps.managed
+            ? 'this datacenter has not joined its primary by one'
+            : 'those of this server come from files'),
       );
     const made = await this.invitations.create({ kind, datacenter: joining, ttlMs: TTL });
     const invitation = formatInvitation({
@@ -216,7 +219,8 @@ export class TransportAuthority {
     if (proof === undefined || !this.#holds(datacenter, csr, proof))
       throw new IsthmusError(
         'permission_denied',
-        `only who has the authority of "${datacenter}" can renew it, and the request does not prove that: upgrade the servers there`,
+        `only who has the authority of "${datacenter}" can renew it, and the request does not prove that: upgrade ` +
+          `the servers there`,
       );
     return this.#signDatacenter(datacenter, spki);
   }
@@ -280,7 +284,8 @@ export class TransportAuthority {
     if (!isAuthorityOf(certificate, datacenter, domain))
       throw new IsthmusError(
         'rejected',
-        `the primary gave a certificate for another datacenter than "${datacenter}" (${certificate.commonName}): was the invitation used for that one?`,
+        `the primary gave a certificate for another datacenter than "${datacenter}" (${certificate.commonName}): ` +
+          `was the invitation used for that one?`,
       );
     const keyId = colonHex(keyIdOf(certificate.spki));
     const { notBefore, notAfter } = certificate;
@@ -371,7 +376,10 @@ export class TransportAuthority {
     const member = tx.get(this.#tables.members, joinKey(joining));
     const known = this.#deps.known().some((name) => tryDatacenter(name) === joining);
     if (promised === '' && (known || (member !== undefined && member.notAfter >= clock.now())))
-      return `there is a datacenter "${joining}" already: give the new one another name, or invite it by name (-joining ${joining})`;
+      return (
+        `there is a datacenter "${joining}" already: give the new one another name, or invite it by name ` +
+        `(-joining ${joining})`
+      );
     tx.put(this.#tables.members, { datacenter: joining, notAfter: clock.now() + ISSUER_LIVES * certMs });
     return undefined;
   }

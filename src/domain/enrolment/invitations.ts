@@ -57,7 +57,8 @@ export class Invitations {
     if (!(ttlMs >= MIN_TTL_MS && ttlMs <= MAX_TTL_MS))
       throw new IsthmusError(
         'invalid_argument',
-        `an invitation is good for ${formatDuration(MIN_TTL_MS)} to ${formatDuration(MAX_TTL_MS)}, not for ${formatDuration(ttlMs)}`,
+        `an invitation is good for ${formatDuration(MIN_TTL_MS)} to ${formatDuration(MAX_TTL_MS)}, not for ` +
+          `${formatDuration(ttlMs)}`,
       );
     const secret = randomBytes(32).toString('base64url');
     const now = this.#clock.now();

@@ -83,7 +83,8 @@ class ChainCompiler {
     const protocol = this.#protocol ?? 'tcp';
     if (this.#advanced && !isRequestProtocol(protocol))
       throw graphError(
-        `discovery chain ${quote(this.#service)} uses a protocol ${quote(protocol)} that does not permit advanced routing or splitting behavior`,
+        `discovery chain ${quote(this.#service)} uses a protocol ${quote(protocol)} that does not permit advanced ` +
+          `routing or splitting behavior`,
       );
     const wanted = this.#overrides.protocol ?? protocol;
     if (wanted !== protocol) this.#customized.protocol = wanted;
@@ -292,7 +293,8 @@ class ChainCompiler {
     if (this.#protocol === undefined) this.#protocol = protocol;
     if (this.#protocol !== protocol)
       throw graphError(
-        `discovery chain ${quote(this.#service)} uses inconsistent protocols; service ${quote(service)} has ${quote(protocol)} which is not ${quote(this.#protocol)}`,
+        `discovery chain ${quote(this.#service)} uses inconsistent protocols; service ${quote(service)} has ` +
+          `${quote(protocol)} which is not ${quote(this.#protocol)}`,
       );
   }
 }

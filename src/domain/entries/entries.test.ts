@@ -111,7 +111,8 @@ describe('configuration entries', () => {
     [{ Kind: 'service-resolver', Name: 'x', DefaultSubset: 'v' }, 'DefaultSubset "v" is not a valid subset'],
     [
       { Kind: 'service-resolver', Name: 'x', Subsets: { v: { Filter: 'Oops.ID == 1' } } },
-      'Filter for subset "v" is not a valid expression: Failed to create boolean expression evaluator: Selector "Oops" is not valid',
+      'Filter for subset "v" is not a valid expression: Failed to create boolean expression evaluator: Selector ' +
+        '"Oops" is not valid',
     ],
     [
       { Kind: 'service-router', Name: 'x', Routes: [{ Match: { HTTP: { PathExact: 'a' } } }] },
@@ -341,7 +342,7 @@ describe('discovery chain', () => {
     });
   });
 
-  it('leads requests where routers and splitters say, and is the same until an entry that was looked at changes', async () => {
+  it('leads requests where routers and splitters say, and is the same until an entry it read changes', async () => {
     const { entries, apply } = await start();
     await apply({ Kind: 'proxy-defaults', Name: 'global', Config: { protocol: 'http' } });
     const Routes = [{ Match: { HTTP: { PathPrefix: '/a' } }, Destination: { Service: 'admin' } }];

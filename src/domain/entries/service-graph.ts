@@ -52,7 +52,8 @@ export function checkServiceGraph(
       if (providerNames(lookup('service-intentions', value.Name)).includes(name))
         throw new IsthmusError(
           'rejected',
-          `cannot delete jwt provider config entry referenced by an intention. Provider name: ${name}, intention name: ${value.Name}`,
+          `cannot delete jwt provider config entry referenced by an intention. Provider name: ${name}, intention ` +
+            `name: ${value.Name}`,
         );
   if (kind === 'mesh' || kind === 'proxy-defaults' || kind === 'service-defaults')
     checkPermissive(lookup, table, kind, name);
@@ -86,7 +87,8 @@ function checkPermissive(lookup: EntryLookup, table: Table<ConfigEntry>, kind: C
   if (permissive !== undefined)
     throw new IsthmusError(
       'rejected',
-      `cannot set MutualTLSMode=permissive in ${permissive.Kind}/${permissive.Name} because AllowEnablingPermissiveMutualTLS=false in the mesh config entry`,
+      `cannot set MutualTLSMode=permissive in ${permissive.Kind}/${permissive.Name} because ` +
+        `AllowEnablingPermissiveMutualTLS=false in the mesh config entry`,
     );
 }
 
@@ -108,6 +110,7 @@ function checkPermissions(lookup: EntryLookup, service: string): void {
   if (!isRequestProtocol(protocol))
     throw new IsthmusError(
       'rejected',
-      `service ${JSON.stringify(service)} has protocol ${JSON.stringify(protocol)}, which is incompatible with L7 intentions permissions`,
+      `service ${JSON.stringify(service)} has protocol ${JSON.stringify(protocol)}, which is incompatible with L7 ` +
+        `intentions permissions`,
     );
 }

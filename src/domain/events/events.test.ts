@@ -38,7 +38,8 @@ describe('events', () => {
 
   const big = (bytes: number): string => Buffer.alloc(bytes).toString('base64');
   const tooBig =
-    '1 error occurred:\n\t* error broadcasting event to segment "": user event exceeds configured limit of 512 bytes before encoding\n\n';
+    '1 error occurred:\n\t* error broadcasting event to segment "": user event exceeds configured limit of 512 ' +
+    'bytes before encoding\n\n';
 
   it.each<[string, EventRequest]>([
     ['User event missing name', { Name: '' }],

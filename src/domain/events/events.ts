@@ -53,7 +53,8 @@ function checked(request: EventRequest): UserEvent {
   // Before the patterns: compiling a long one is work.
   if (bytes + Buffer.from(Payload, 'base64').length > MAX_EVENT_BYTES)
     throw rejected(
-      `1 error occurred:\n\t* error broadcasting event to segment "": user event exceeds configured limit of ${MAX_EVENT_BYTES} bytes before encoding\n\n`,
+      `1 error occurred:\n\t* error broadcasting event to segment "": user event exceeds configured limit of ` +
+        `${MAX_EVENT_BYTES} bytes before encoding\n\n`,
     );
   for (const [what, pattern] of [
     ['node', NodeFilter],

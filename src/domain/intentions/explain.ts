@@ -74,11 +74,17 @@ function requestReason(rule: VerdictRule, verdict: PermissionVerdict, verdicts: 
     : '';
   switch (verdict.by) {
     case 'permission':
-      return `${where} ${verdict.allowed ? 'allows' : 'denies'} it by its permission ${verdict.at + 1} ${behind}.${needs}`;
+      return (
+        `${where} ${verdict.allowed ? 'allows' : 'denies'} it by its permission ${verdict.at + 1} ` +
+        `${behind}.${needs}`
+      );
     case 'token':
       return `${where} needs a valid token, which is not looked at here ${behind}.`;
     default:
-      return `No permission of the intention ${describeRule(rule)} matches it; the default policy is ${verdicts.defaultAction} ${behind}.${needs}`;
+      return (
+        `No permission of the intention ${describeRule(rule)} matches it; the default policy is ` +
+        `${verdicts.defaultAction} ${behind}.${needs}`
+      );
   }
 }
 

@@ -36,7 +36,10 @@ async function start(defaultPolicy: IntentionAction = 'allow') {
 function describeIntention(intention: Intention): string {
   const at = (name: string, dc: string | undefined) => (dc === undefined ? name : `${name}@${dc}`);
   const source = at(intention.SourceName, intention.SourceDatacenter);
-  return `${intention.Precedence} ${source} => ${at(intention.DestinationName, intention.DestinationDatacenter)} ${intention.Action ?? 'L7'}`;
+  return (
+    `${intention.Precedence} ${source} => ${at(intention.DestinationName, intention.DestinationDatacenter)} ` +
+    `${intention.Action ?? 'L7'}`
+  );
 }
 
 afterEach(async () => {
@@ -102,7 +105,8 @@ describe('intentions by ID', () => {
   it.each([
     [
       {},
-      "3 errors occurred:\n\t* SourceName must be set\n\t* DestinationName must be set\n\t* Action must be set to 'allow' or 'deny'\n\n",
+      '3 errors occurred:\n\t* SourceName must be set\n\t* DestinationName must be set\n\t* Action must be set to ' +
+        "'allow' or 'deny'\n\n",
     ],
     [{ ...WEB_DB, Action: 'maybe' }, "1 error occurred:\n\t* Action must be set to 'allow' or 'deny'\n\n"],
     [

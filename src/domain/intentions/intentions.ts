@@ -190,6 +190,7 @@ function emptyEntry(destination: string): ServiceIntentionsEntry {
 function requireDestination(entry: ServiceIntentionsEntry, datacenter: string | undefined): void {
   if (entry.Datacenters !== undefined && !datacenter)
     throw rejected(
-      `the intentions of ${JSON.stringify(entry.Name)} are limited to ${entry.Datacenters.join(', ')}; name one of these as destination datacenter`,
+      `the intentions of ${JSON.stringify(entry.Name)} are limited to ${entry.Datacenters.join(', ')}; name one of ` +
+        `these as destination datacenter`,
     );
 }

@@ -28,7 +28,9 @@ export function requireSessionId(id: string): string {
   return id.toLowerCase();
 }
 
-/** The write operations, by their verbs. Throws `rejected` where Consul fails; what merely does not hold is not done. */
+/**
+ * The write operations, by their verbs. Throws `rejected` where Consul fails; what merely does not hold is not done.
+ */
 export const WRITES: Readonly<Record<string, (step: EntryStep, operation: KvOperation) => Applied>> = {
   set: (step, operation) => ({ done: true, entry: set(step, operation) }),
 
@@ -86,7 +88,8 @@ export const WRITES: Readonly<Record<string, (step: EntryStep, operation: KvOper
     const found = step.under(storedKey(operation.Key));
     if (found.length > MAX_TREE_KEYS)
       throw rejected(
-        `${found.length} keys begin with ${JSON.stringify(operation.Key)}: a transaction deletes ${MAX_TREE_KEYS} at most`,
+        `${found.length} keys begin with ${JSON.stringify(operation.Key)}: a transaction deletes ${MAX_TREE_KEYS} ` +
+          `at most`,
       );
     for (const { value } of found) step.delete(value.Key);
     return DONE;

@@ -42,7 +42,9 @@ export interface SessionWrites {
 export interface Sessions {
   readonly reads: SessionReads;
   readonly writes: SessionWrites;
-  /** Ends a session, if it is there, and lets go of its locks. @param store where it is written: a fenced one as leader */
+  /**
+   * Ends a session, if it is there, and lets go of its locks. @param store where it is written: a fenced one as leader
+   */
   end(store: Pick<Store, 'transact'>, id: string): Promise<void>;
   /** Ends it within a larger step. Throws `rejected` when it holds too much for one step. */
   endWithin(tx: Tx, id: string): void;

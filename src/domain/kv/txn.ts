@@ -193,7 +193,8 @@ const READS: Readonly<Record<string, (step: EntryStep, operation: KvOperation) =
     if (entry === undefined) throw rejected(`failed to check session, key ${quoted(operation)} doesn't exist`);
     if (entry.value.Session !== Session.toLowerCase())
       throw rejected(
-        `failed session check for key ${quoted(operation)}, current session ${JSON.stringify(entry.value.Session)} != ${JSON.stringify(Session)}`,
+        `failed session check for key ${quoted(operation)}, current session ${JSON.stringify(entry.value.Session)} ` +
+          `!= ${JSON.stringify(Session)}`,
       );
     return [pendingEntry(entry, false)];
   },

@@ -33,8 +33,10 @@ function checkName(known: MemberRow | undefined, held: NodeSessionRow | undefine
     );
   if (known === undefined || known.Status === 'left' || isHolder(known, claimant)) return;
   throw rejected(
-    `the name ${Node} belongs to a node with another key (ID ${known.ID}, now ${known.Status}); if this is the same node and ` +
-      `its data directory was lost, run "isthmus force-leave ${Node}"${ID === known.ID ? '' : ', else give it another name with -node'}`,
+    `the name ${Node} belongs to a node with another key (ID ${known.ID}, now ${known.Status}); if this is the same ` +
+      `node and ` +
+      `its data directory was lost, run "isthmus force-leave ` +
+      `${Node}"${ID === known.ID ? '' : ', else give it another name with -node'}`,
   );
 }
 
@@ -43,11 +45,13 @@ function checkId(other: MemberRow, alive: boolean, claimant: NodeClaimant): void
   if (other.Status === 'left') return;
   if (alive || (other.Role === 'server' && claimant.Role === 'client'))
     throw rejected(
-      `the node ID ${claimant.ID} belongs to ${other.Node}: was a data directory copied? Delete node-id and node-key.pem in this one`,
+      `the node ID ${claimant.ID} belongs to ${other.Node}: was a data directory copied? Delete node-id and ` +
+        `node-key.pem in this one`,
     );
   if (!isHolder(other, claimant))
     throw rejected(
-      `the node ID ${claimant.ID} belongs to ${other.Node}, which has another key: delete node-id in the data directory`,
+      `the node ID ${claimant.ID} belongs to ${other.Node}, which has another key: delete node-id in the data ` +
+        `directory`,
     );
 }
 

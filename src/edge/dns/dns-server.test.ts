@@ -65,7 +65,7 @@ describe('answers', () => {
     expect((await udp(port, question('db.service.consul', 'SRV', edns(65_535)))).length).toBeGreaterThan(3_500);
   });
 
-  it('counts addresses against the limit, not the names that lead to them, and says that some are left out', async () => {
+  it('counts addresses against the limit, not names that lead to them, and says that some are left out', async () => {
     const { port } = await bed.serve(
       () => ({
         rcode: 0,

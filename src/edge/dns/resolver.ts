@@ -184,7 +184,8 @@ export class Resolver {
 
   #queried(answer: Answer<ReadValue<'queries.execute'>>, asked: Asked): Promise<Reply> | Reply {
     const { value, problem } = answer;
-    if (problem === 'Query not found') return this.#nothing(asked.domain, RCODE.nxDomain); // it may have been known before
+    // it may have been known before
+    if (problem === 'Query not found') return this.#nothing(asked.domain, RCODE.nxDomain);
     if (value === undefined) return this.#unknown(asked);
     const { Nodes, Datacenter, DNS, Service, Near } = value;
     const ttl = seconds(DNS.TTL === '' ? this.#serviceTtlMs(Service) : (tryParseDuration(DNS.TTL) ?? 0));

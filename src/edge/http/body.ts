@@ -53,8 +53,8 @@ export class BodyIntake {
   }
 
   /**
-   * The whole body. @param name what the client's address counts as. @param limit another one than the intake's. Throws `too_large`, `unavailable` (no room now), or `cancelled`
-   * (cut off).
+   * The whole body. @param name what the client's address counts as. @param limit another one than the intake's. Throws
+   * `too_large`, `unavailable` (no room now), or `cancelled` (cut off).
    */
   async receive(incoming: IncomingMessage, name: string, limit = this.#limit): Promise<HeldBody> {
     const announced = Number(incoming.headers['content-length'] ?? 0);

@@ -101,7 +101,7 @@ describe('decoding a body', () => {
     expect(decode('{"__proto__":{"Node":"x"}}')).toEqual({});
   });
 
-  it('passes over unknown fields and names their paths, refuses them where it must, and ignores what is only shown', () => {
+  it('passes over unknown fields with their paths, refuses them where it must, ignores what is only shown', () => {
     const named: string[] = [];
     const request = (text: string) => ({ body: Buffer.from(text), passOver: (path: string) => void named.push(path) });
     expect(decodeBody(request('{"Bogus":1,"Inner":{"Port":1,"Odd":{}},"List":[{"Odd":1}]}'), OUTER)).toEqual({

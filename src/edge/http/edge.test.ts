@@ -240,7 +240,8 @@ describe('writes', () => {
       '/v1/config',
       '[]',
       400,
-      'Bad request: Request decoding failed: json: cannot unmarshal array into Go value of type map[string]interface {}',
+      'Bad request: Request decoding failed: json: cannot unmarshal array into Go value of type ' +
+        'map[string]interface {}',
     ],
     ['PUT', '/v1/config?cas=x', '{}', 500, 'strconv.ParseUint: parsing "x": invalid syntax'],
     ['PUT', '/v1/connect/intentions/exact?source=a', '{}', 500, "required query parameter 'destination' not set"],
@@ -295,7 +296,8 @@ describe('limits', () => {
     const text = 'Request body too large, max size: 1000 bytes';
     expect(await edge.send('PUT', '/v1/catalog/register', body)).toMatchObject({ status: 413, body: text });
     const chunked = await edge.raw(
-      `PUT /v1/catalog/register HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n3e9\r\n${body}\r\n0\r\n\r\n`,
+      `PUT /v1/catalog/register HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: ` +
+        `chunked\r\n\r\n3e9\r\n${body}\r\n0\r\n\r\n`,
     );
     expect(chunked).toMatch(/^HTTP\/1\.1 413 /);
     expect(chunked).toContain(text);
@@ -385,7 +387,7 @@ describe('a flood of silent connections', () => {
 });
 
 describe('watchers and requests in flight', () => {
-  it('answers 429 above the blocking queries of one client, on every way in, and takes more when one ends', async () => {
+  it('answers 429 above the limit of blocking queries of a client, on every way in, until one ends', async () => {
     const edge = await start({ limits: { maxWatchersPerClient: 1 } });
     const { asked, aborted } = blockReads(edge);
     const first = request({ port: edge.port, path: '/v1/catalog/nodes?index=5' });

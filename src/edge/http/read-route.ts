@@ -198,7 +198,8 @@ class PreparedReadCall<N extends ReadName> implements PreparedCall {
   }
 
   #failure(error: IsthmusError): ApiResponse {
-    if (error.code === 'internal' || error.code === 'cancelled') throw error; // the edge logs the one and knows what the other means
+    // the edge logs the one and knows what the other means
+    if (error.code === 'internal' || error.code === 'cancelled') throw error;
     const { index } = error.details;
     if (
       (error.code === 'not_found' || error.code === 'permission_denied') &&

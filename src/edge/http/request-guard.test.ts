@@ -171,7 +171,9 @@ describe('names of namespaces, partitions and peers', () => {
     const answer = await edge.get('/v1/catalog/nodes?ns=team');
     expect(answer).toMatchObject({
       status: 400,
-      body: 'Bad request: Invalid query parameter: "ns" - there is no namespace "team" here: a datacenter has one, "default"',
+      body:
+        'Bad request: Invalid query parameter: "ns" - there is no namespace "team" here: a datacenter has one, ' +
+        '"default"',
     });
   });
 

@@ -133,7 +133,8 @@ function unknownHost(host: string): ApiResponse {
   return {
     status: 403,
     text:
-      `the request is for ${shown(host)}, which is no name of this agent: ask by its address or one of its names, or add ` +
+      `the request is for ${shown(host)}, which is no name of this agent: ask by its address or one of its names, ` +
+      `or add ` +
       'this one to http_config.allow_hosts',
   };
 }
@@ -141,7 +142,9 @@ function unknownHost(host: string): ApiResponse {
 function foreign(why: string): ApiResponse {
   return {
     status: 403,
-    text: `a browser asks for a change that this agent's own pages did not ask for: ${why}; see http_config.allow_origins`,
+    text:
+      `a browser asks for a change that this agent's own pages did not ask for: ${why}; see ` +
+      `http_config.allow_origins`,
   };
 }
 

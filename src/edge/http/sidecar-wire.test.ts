@@ -375,7 +375,7 @@ describe('proxy configuration', () => {
     expect(seen.map((update) => update.version)).toEqual([1, 2, 3, 4]);
   });
 
-  it('sends where the requests to an upstream go, target by target, and that they go nowhere of their own any longer', async () => {
+  it('sends where requests to an upstream go, target by target, and when they no longer have routes', async () => {
     const started = start();
     answerAll(started);
     const chain = (timeout: string): DiscoveryChain => ({
@@ -604,7 +604,7 @@ describe('proxy configuration', () => {
     });
   });
 
-  it('lists what can be dialled target by target, and what was last known of those that can not be reached at the end', async () => {
+  it('lists what can be dialled by target, then the last known instances of targets out of reach', async () => {
     const all = start();
     answerAll(all);
     const { seen } = await open(all.configs);
@@ -646,7 +646,7 @@ describe('proxy configuration', () => {
     expect(addresses()).toEqual([]);
   });
 
-  it('tells a sidecar that was there before nothing of what it does not know after it started anew itself', async () => {
+  it('sends a known sidecar nothing that the agent has not yet learnt after its own restart', async () => {
     const all = start();
     answerAll(all);
     all.contract.answer(DB, { targets: [{ ...target('dc2', false), known: false }] } satisfies ResolvedUpstream);

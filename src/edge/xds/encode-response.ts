@@ -4,8 +4,8 @@ import { XDS_TYPE_INFO, type XdsType } from './types.ts';
 
 /**
  * Messages to Envoys, written around the bytes of their resources: a resource is encoded once, when it is made, and
- * goes to a thousand streams as a copy. The numbers of fields are those of `envoy/service/discovery/v3/discovery.proto`,
- * whose generated code reads these messages in the tests.
+ * goes to a thousand streams as a copy. The numbers of fields are those of
+ * `envoy/service/discovery/v3/discovery.proto`, whose generated code reads these messages in the tests.
  */
 
 /** A message, ready to be sent. */

@@ -231,7 +231,7 @@ describe('xDS as state of the world', () => {
 });
 
 describe('who is served', () => {
-  it('refuses a stream whose token may not write the service, one without a proxy, and one that says nothing', async () => {
+  it('refuses a stream whose token may not write the service, without a proxy, or that stays silent', async () => {
     const { feeds, delta } = await start({ firstMessageMs: 100 });
     feeds.refusal = new IsthmusError('permission_denied', 'Permission denied');
     const denied = delta('wrong');

@@ -25,7 +25,8 @@ function envoyApi(): FileRegistry {
 }
 
 /**
- * A message that a user wrote as JSON, by itself or with its type (`@type`). Throws `rejected`, with what is wrong in it.
+ * A message that a user wrote as JSON, by itself or with its type (`@type`). Throws `rejected`, with what is wrong in
+ * it.
  */
 export function messageFromJson<D extends DescMessage>(schema: D, text: string): MessageShape<D> {
   try {

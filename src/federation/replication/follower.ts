@@ -238,7 +238,8 @@ export class Follower {
       const newest = Math.max(this.#applied, this.#known);
       if (revision < newest) {
         this.#refuse(
-          `the store of datacenter "${source}" went back in time: it is at revision ${revision}, but revision ${newest} ` +
+          `the store of datacenter "${source}" went back in time: it is at revision ${revision}, but revision ` +
+            `${newest} ` +
             'was seen here; restore the right store there, or accept this one',
         );
         return false;
@@ -337,7 +338,8 @@ export class Follower {
   async #pause(ms: number, signal: AbortSignal): Promise<void> {
     const linked = linkSignals(signal);
     this.#hurry = () => linked.abort();
-    await sleep(this.#deps.clock, ms, linked.signal).catch(() => undefined); // hurried, or the caller looks at its signal
+    // hurried, or the caller looks at its signal
+    await sleep(this.#deps.clock, ms, linked.signal).catch(() => undefined);
     this.#hurry = undefined;
     linked.release();
   }

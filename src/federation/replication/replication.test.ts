@@ -265,7 +265,8 @@ describe('replication in process', () => {
       ['y', 'z must exist first'],
     ]);
     await replica.at(await primary.put(entry('z')));
-    await replica.at(await primary.put(entry('w'))); // the check looks at the view, which shows z, then y, a commit later
+    // the check looks at the view, which shows z, then y, a commit later
+    await replica.at(await primary.put(entry('w')));
     await replica.at(await primary.put(entry('v')));
     expect(replica.rows()).toMatchObject({ x: 'x', y: 'y', z: 'z' });
     expect(replica.status().Quarantined).toEqual([]);

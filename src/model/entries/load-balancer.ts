@@ -53,7 +53,8 @@ export function validateLoadBalancer(fields: LoadBalancerFields): void {
 
 function incompatible(field: string, policy: string): Error {
   return rejected(
-    `Bad LoadBalancer configuration. ${field} specified for incompatible load balancing policy ${JSON.stringify(policy)}`,
+    `Bad LoadBalancer configuration. ${field} specified for incompatible load balancing policy ` +
+      `${JSON.stringify(policy)}`,
   );
 }
 

@@ -68,7 +68,9 @@ export function decodeEntry(raw: unknown, options: DecodeOptions = {}): ConfigEn
   return normalised(kind, spec, decodeFields(fields, plain, options));
 }
 
-/** As a write would, but with everything that is wrong; the entry without its unknown fields, where the rest is good. */
+/**
+ * As a write would, but with everything that is wrong; the entry without its unknown fields, where the rest is good.
+ */
 export function checkEntry(raw: unknown): {
   readonly entry: ConfigEntry | undefined;
   readonly faults: readonly EntryFault[];

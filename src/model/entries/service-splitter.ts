@@ -50,7 +50,8 @@ export const serviceSplitter: KindSpec<ServiceSplitter> = {
       const key = JSON.stringify([Service, ServiceSubset]);
       if (seen.has(key))
         throw rejected(
-          `split destination occurs more than once: service=${JSON.stringify(Service)}, subset=${JSON.stringify(ServiceSubset)}`,
+          `split destination occurs more than once: service=${JSON.stringify(Service)}, ` +
+            `subset=${JSON.stringify(ServiceSubset)}`,
         );
       seen.add(key);
       sum += hundredths(Weight);

@@ -60,7 +60,8 @@ describe('the grammar', () => {
     ],
     [
       'x in foo or not ',
-      '1:17 (16): no match found, expected: "!=", "(", "-", "0", "==", "\\"", "`", "contains", "in", "is", "matches", "not", [ \\t\\r\\n], [1-9] or [a-zA-Z]',
+      '1:17 (16): no match found, expected: "!=", "(", "-", "0", "==", "\\"", "`", "contains", "in", "is", ' +
+        '"matches", "not", [ \\t\\r\\n], [1-9] or [a-zA-Z]',
     ],
     ['(foo == 4', '1:10 (9): rule "grouping": Unmatched parentheses'],
     ['foo ==\n"\\q"', '2:1 (7): rule "string": invalid syntax'],
@@ -111,7 +112,8 @@ describe('selectors and values', () => {
     ],
     [
       'Weights.Passing == 99999999999999999999',
-      'Failed to coerce value "99999999999999999999" for selector "Weights.Passing": strconv.ParseInt: parsing "99999999999999999999": value out of range',
+      'Failed to coerce value "99999999999999999999" for selector "Weights.Passing": strconv.ParseInt: parsing ' +
+        '"99999999999999999999": value out of range',
     ],
     [
       'Native == yes',

@@ -58,8 +58,8 @@ export function foldAscii(text: string): string {
 }
 
 /**
- * Whether an application may take one name of a header for the other: gateways in front of many (WSGI, CGI, PHP) make one
- * variable of dashes and underscores.
+ * Whether an application may take one name of a header for the other: gateways in front of many (WSGI, CGI, PHP) make
+ * one variable of dashes and underscores.
  */
 export function isReadAs(name: string, other: string): boolean {
   return name === other || (name.length === other.length && name.replaceAll('_', '-') === other.replaceAll('_', '-'));

@@ -57,7 +57,10 @@ export const NO_SCRIPTS: ScriptsAllowed = { local: false, remote: false };
 export function scriptRefusal(check: GivenCheck, source: Source, allowed: ScriptsAllowed): string | undefined {
   if (!runsCommand(check)) return undefined;
   if (source === 'file' && !allowed.local)
-    return "Scripts are disabled on this agent; to enable, configure 'enable_script_checks' or 'enable_local_script_checks' to true";
+    return (
+      "Scripts are disabled on this agent; to enable, configure 'enable_script_checks' or " +
+      "'enable_local_script_checks' to true"
+    );
   if (source === 'api' && !allowed.remote)
     return "Scripts are disabled on this agent from remote calls; to enable, configure 'enable_script_checks' to true";
   return undefined;

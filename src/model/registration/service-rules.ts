@@ -221,7 +221,8 @@ export function allocateSidecarPort(range: PortRange, inUse: Iterable<number>, k
     for (let port = range.min; port <= range.max; port += 1) if (!used.has(port)) return port;
   }
   throw badRequest(
-    `Invalid SidecarService: no port provided for sidecar_service and none left to allocate in the configured range [${range.min}, ${range.max}]`,
+    `Invalid SidecarService: no port provided for sidecar_service and none left to allocate in the configured range ` +
+      `[${range.min}, ${range.max}]`,
   );
 }
 

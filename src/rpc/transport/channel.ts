@@ -98,7 +98,8 @@ class GrpcChannel implements RpcChannel {
     const linked = linkSignals(signal, this.#closed.signal);
     const { path, requestSerialize, responseDeserialize } = method;
     const call = this.#client.makeServerStreamRequest(path, requestSerialize, responseDeserialize, request);
-    call.on('error', () => undefined); // the loop below sees it too; one that comes after the loop must not be unhandled
+    // the loop below sees it too; one that comes after the loop must not be unhandled
+    call.on('error', () => undefined);
     const cancel = (): void => call.cancel();
     linked.signal.addEventListener('abort', cancel, { once: true });
     try {

@@ -61,7 +61,8 @@ async function findRoot(target: EnrolTarget, fingerprint: string, clock: Clock):
   }
   throw new IsthmusError(
     'unauthenticated',
-    `${target.address} does not belong to the authority that the invitation names: is the address right, and does nobody stand between?`,
+    `${target.address} does not belong to the authority that the invitation names: is the address right, and does ` +
+      `nobody stand between?`,
   );
 }
 

@@ -54,7 +54,9 @@ const DRAIN_MS = 2_000;
 
 const WHY: Readonly<Record<Exclude<PrefaceVerdict, 'http2' | 'closed'>, string>> = {
   http1: 'it spoke HTTP/1; this port is for servers and agents, the HTTP API has a port of its own',
-  tls: 'it spoke TLS, and this server has no certificate: give it one (cert_file, key_file, ca_file) or unset verify_outgoing there',
+  tls:
+    'it spoke TLS, and this server has no certificate: give it one (cert_file, key_file, ca_file) or unset ' +
+    'verify_outgoing there',
   garbage: 'it did not speak HTTP/2',
   silent: 'it said nothing',
 };

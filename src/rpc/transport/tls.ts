@@ -107,7 +107,8 @@ class TlsSecurity implements TransportSecurity {
     if (verifyIncoming && verified === undefined) {
       const reason =
         certificate === undefined
-          ? 'it presented no certificate, and this port asks for one: invite it (isthmus federation invite), or give it cert_file and key_file'
+          ? 'it presented no certificate, and this port asks for one: invite it (isthmus federation invite), or ' +
+            'give it cert_file and key_file'
           : describeVerification(String(tls.authorizationError), certificate);
       await this.#refuse(tls, reason);
     }
@@ -115,7 +116,8 @@ class TlsSecurity implements TransportSecurity {
     if (peer !== undefined && roleOf(peer, this.#deps.datacenter) === undefined)
       await this.#refuse(
         tls,
-        `its certificate (${peer.name}) is neither that of a server nor that of a client agent of ${this.#deps.datacenter}`,
+        `its certificate (${peer.name}) is neither that of a server nor that of a client agent of ` +
+          `${this.#deps.datacenter}`,
       );
     return { socket: tls, http2: tls.alpnProtocol === HTTP2, ...(peer === undefined ? {} : { peer }) };
   }

@@ -299,7 +299,7 @@ describe('the contract over the network', () => {
     session.destroy();
   });
 
-  it('ends calls whose unfinished messages are more than a connection, or all, may hold; others are served', async () => {
+  it('ends calls whose unfinished messages exceed the limit of a connection or of all; others are served', async () => {
     const limits = { maxUnfinishedOfConnection: 300_000, maxUnfinished: 500_000 };
     const listener = await serve(
       { contract: contractOf({ read: async () => makeResult({ index: 1, value: 1 }) }) },

@@ -5,7 +5,10 @@ export function describeVerification(code: string, certificate: PeerCertificate 
   const whose = `its certificate (${nameOf(certificate)})`;
   switch (code) {
     case 'CERT_HAS_EXPIRED':
-      return `${whose}, or one above it, has expired (valid until ${certificate?.valid_to ?? 'unknown'}): renew it there`;
+      return (
+        `${whose}, or one above it, has expired (valid until ${certificate?.valid_to ?? 'unknown'}): renew it ` +
+        `there`
+      );
     case 'CERT_NOT_YET_VALID':
       return `${whose} is not valid yet (from ${certificate?.valid_from ?? 'unknown'}): do the clocks agree?`;
     case 'UNABLE_TO_GET_ISSUER_CERT':
@@ -14,9 +17,15 @@ export function describeVerification(code: string, certificate: PeerCertificate 
     case 'SELF_SIGNED_CERT_IN_CHAIN':
     case 'DEPTH_ZERO_SELF_SIGNED_CERT':
     case 'CERT_SIGNATURE_FAILURE':
-      return `${whose} was made by an authority that is not trusted here${issuerOf(certificate)}: both sides need the same authorities (ca_file)`;
+      return (
+        `${whose} was made by an authority that is not trusted here${issuerOf(certificate)}: both sides need ` +
+        `the same authorities (ca_file)`
+      );
     case 'UNSPECIFIED': // what Node has no word for, such as name constraints
-      return `${whose} breaks a rule of its authority: does it have a name that this authority may not give, that of another datacenter?`;
+      return (
+        `${whose} breaks a rule of its authority: does it have a name that this authority may not give, that ` +
+        `of another datacenter?`
+      );
     default:
       return `${whose} does not verify: ${code}`;
   }

@@ -113,7 +113,8 @@ export class Inbound {
     raw.on('error', ignoreError);
     this.#sockets.add(raw);
     raw.once('close', () => this.#sockets.delete(raw));
-    raw.allowHalfOpen = false; // until the handshake is over: a TCP check that ends is gone, and need not wait for the time-out
+    // until the handshake is over: a TCP check that ends is gone, and need not wait for the time-out
+    raw.allowHalfOpen = false;
     const from = raw.remoteAddress;
     const slot = this.#handshakes.admit(bucketOf(from), () => {
       this.#refuse('limit', from ?? '', { limit: 'handshakes', from });

@@ -3,7 +3,9 @@ import { matchesRequest } from '../../model/layer7/match.ts';
 import type { RateLimit, RateLimits, RouteLimit } from '../../model/layer7/rate-limits.ts';
 import type { HttpRequest } from '../../model/layer7/request.ts';
 
-/** Takes so many requests each second, as Envoy does by the same entry: a bucket for each path, and one for the rest. */
+/**
+ * Takes so many requests each second, as Envoy does by the same entry: a bucket for each path, and one for the rest.
+ */
 export class RateLimiter {
   readonly limits: RateLimits;
   readonly #rest: Bucket;

@@ -182,7 +182,8 @@ describe('a request', () => {
     ],
     [
       'two lengths',
-      'POST /public/a HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\nContent-Length: 5\r\n\r\nGET /admin HTTP/1.1\r\nHost: x\r\n\r\n',
+      'POST /public/a HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\nContent-Length: 5\r\n\r\nGET /admin ' +
+        'HTTP/1.1\r\nHost: x\r\n\r\n',
     ],
     ['a signed length', 'POST /public/a HTTP/1.1\r\nHost: x\r\nContent-Length: +5\r\n\r\nxxxxx'],
     ['another coding', 'POST /public/a HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\n'],
@@ -206,7 +207,8 @@ describe('a request', () => {
     ],
     [
       'a chunk longer than it says',
-      'POST /public/a HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nxGET /admin HTTP/1.1\r\n\r\n0\r\n\r\n',
+      'POST /public/a HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nxGET /admin ' +
+        'HTTP/1.1\r\n\r\n0\r\n\r\n',
     ],
     ['two hosts', 'GET /public/a HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n'],
     ['no host', 'GET /public/a HTTP/1.1\r\n\r\n'],
@@ -217,7 +219,8 @@ describe('a request', () => {
     ],
     [
       'an upgrade with a request after it',
-      'GET /public/a HTTP/1.1\r\nHost: x\r\nUpgrade: h2c\r\nConnection: Upgrade\r\n\r\nGET /admin HTTP/1.1\r\nHost: x\r\n\r\n',
+      'GET /public/a HTTP/1.1\r\nHost: x\r\nUpgrade: h2c\r\nConnection: Upgrade\r\n\r\nGET /admin HTTP/1.1\r\nHost: ' +
+        'x\r\n\r\n',
     ],
     ['a tunnel', 'CONNECT x:80 HTTP/1.1\r\nHost: x\r\n\r\nGET /admin HTTP/1.1\r\nHost: x\r\n\r\n'],
     [
@@ -237,7 +240,7 @@ describe('a request', () => {
     }
   });
 
-  it('names its caller once, whatever it says of itself, also in trailers and in the spelling of gateways', async () => {
+  it('names its caller once, whatever the caller sends, also in trailers and in the spelling of gateways', async () => {
     const { address, seen } = await start(HTTP);
     const lines = [
       'X-Forwarded-Client-Cert',
@@ -248,7 +251,8 @@ describe('a request', () => {
     const forged = lines.map((name) => `${name}: By=a;URI=spiffe://t/ns/default/dc/dc1/svc/boss\r\n`).join('');
     await send(
       address,
-      `POST /public/a HTTP/1.1\r\nHost: x\r\n${forged}Connection: x-forwarded-client-cert\r\nTransfer-Encoding: chunked\r\n` +
+      `POST /public/a HTTP/1.1\r\nHost: x\r\n${forged}Connection: x-forwarded-client-cert\r\nTransfer-Encoding: ` +
+        `chunked\r\n` +
         `Trailer: X-Forwarded-Client-Cert\r\n\r\n1\r\nx\r\n0\r\n${forged}Authorization: Basic x\r\nX-Sum: 1\r\n\r\n`,
     );
     const [first] = seen;

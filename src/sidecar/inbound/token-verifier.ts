@@ -51,7 +51,8 @@ export class TokenVerifier {
     let headers = request.headers;
     for (const issuer of this.#deps.providers().values()) {
       const { payloadHeader } = issuer;
-      if (payloadHeader !== undefined) headers = headers.filter(([name]) => !isReadAs(name, payloadHeader.name)); // only ours is believed
+      // only ours is believed
+      if (payloadHeader !== undefined) headers = headers.filter(([name]) => !isReadAs(name, payloadHeader.name));
       for (const location of issuer.locations) {
         const token = tokenAt(location, request);
         if (token === undefined || token.length > MAX_TOKEN) continue;

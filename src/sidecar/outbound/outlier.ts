@@ -62,7 +62,10 @@ export class Outlier {
     this.#deps = deps;
   }
 
-  /** Left out until then, by the steady clock: in the past when it is not. While it is being reached again, always in the future. */
+  /**
+   * Left out until then, by the steady clock: in the past when it is not. While it is being reached again, always in
+   * the future.
+   */
   get ejectedUntil(): number {
     return this.#away === undefined ? this.#retryAt : Math.max(this.#retryAt, this.#deps.clock.steady() + 1);
   }

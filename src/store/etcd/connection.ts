@@ -66,7 +66,8 @@ export class Connection {
   duplex<I, O>(method: MethodDefinition<I, O>, metadata: Metadata): ClientDuplexStream<I, O> {
     const { path, requestSerialize, responseDeserialize } = method;
     const call = this.#client.makeBidiStreamRequest(path, requestSerialize, responseDeserialize, metadata);
-    call.on('error', () => undefined); // whoever reads the stream sees it too; one that comes after must not be unhandled
+    // whoever reads the stream sees it too; one that comes after must not be unhandled
+    call.on('error', () => undefined);
     this.#calls.add(call);
     call.once('close', () => this.#calls.delete(call));
     if (this.#closed) call.cancel();

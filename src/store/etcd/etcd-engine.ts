@@ -113,7 +113,8 @@ class EtcdEngine implements Engine {
     this.#watches = new Watches(client, this.#current, this.#progress);
     this.#tasks = createTaskGroup({
       clock,
-      onError: (task, error) => log.debug('etcd task failed', { task, error: error.message }), // the client tells outages
+      // the client tells outages
+      onError: (task, error) => log.debug('etcd task failed', { task, error: error.message }),
     });
     this.#tasks.loop('etcd heartbeat', { pauseMs: HEARTBEAT_MS }, async () => {
       if (client.contact().lastMs >= HEARTBEAT_MS) await this.#current.newest();

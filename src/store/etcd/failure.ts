@@ -84,13 +84,16 @@ const EXPLAINED: readonly {
     pattern: /database space exceeded/,
     code: 'unavailable',
     text:
-      "its database is full (alarm NOSPACE), so that nothing can be written: compact and defragment it or raise each member's " +
+      'its database is full (alarm NOSPACE), so that nothing can be written: compact and defragment it or raise ' +
+      "each member's " +
       '--quota-backend-bytes, then run "etcdctl alarm disarm"',
   },
   {
     pattern: /request is too large|larger than max/,
     code: 'too_large',
-    text: 'the write is larger than it takes in one step (1.5 MiB unless its --max-request-bytes says otherwise); write less at once',
+    text:
+      'the write is larger than it takes in one step (1.5 MiB unless its --max-request-bytes says otherwise); ' +
+      'write less at once',
   },
   {
     pattern: /too many operations in txn request/,
@@ -111,7 +114,9 @@ const EXPLAINED: readonly {
   {
     pattern: /permission denied/,
     code: 'unavailable',
-    text: 'the user "storage.etcd.username" may not read and write below "storage.etcd.prefix"; grant it a role with that right',
+    text:
+      'the user "storage.etcd.username" may not read and write below "storage.etcd.prefix"; grant it a role ' +
+      'with that right',
   },
   {
     pattern: /corrupt cluster/,

@@ -69,7 +69,8 @@ export function parseHead(value: Uint8Array, where: string): HeadValue {
   if (head.format !== FORMAT) {
     throw new IsthmusError(
       'internal',
-      `the store below ${where} in etcd has format ${String(head.format)}; this version reads ${FORMAT}: it was written by a newer one`,
+      `the store below ${where} in etcd has format ${String(head.format)}; this version reads ${FORMAT}: it was ` +
+        `written by a newer one`,
     );
   }
   return head;

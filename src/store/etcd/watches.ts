@@ -97,7 +97,8 @@ export class Watches {
         if (newest >= seen) return;
         throw new IsthmusError(
           'internal',
-          `etcd went back in time, from revision ${seen} to ${newest}: restore the right data there, then start this server again`,
+          `etcd went back in time, from revision ${seen} to ${newest}: restore the right data there, then start ` +
+            `this server again`,
         );
       } catch (error) {
         if (!(error instanceof IsthmusError && error.code === 'unavailable')) throw error;

@@ -124,8 +124,9 @@ function fillUp(root: RootDatabase, path: string): void {
  * Gives the whole lock file its blocks: it is written through a memory map, where a block that can't be had ends the
  * process with SIGBUS. By the store's owner only, between its transactions.
  *
- * @returns the open file, to be closed after the environment: a process that closes any descriptor of a file loses its locks on
- * it, and the next process that opens the store would take it for unused, and make its mutexes anew under this one
+ * @returns the open file, to be closed after the environment: a process that closes any descriptor of a file loses its
+ * locks on it, and the next process that opens the store would take it for unused, and make its mutexes anew under this
+ * one
  */
 export function claimLockFile(path: string): number {
   const file = openSync(join(path, LOCK_FILE), 'r+');

@@ -350,8 +350,8 @@ class LmdbEngine implements Engine {
   }
 
   /**
-   * One transaction, of `cost` bytes at most; `write` may return what it really took at most. When it can't be written, what is on disk is taken up again. Throws
-   * IsthmusErrors only.
+   * One transaction, of `cost` bytes at most; `write` may return what it really took at most. When it can't be written,
+   * what is on disk is taken up again. Throws IsthmusErrors only.
    */
   async #transact(cost: number, write: () => number | undefined): Promise<void> {
     try {

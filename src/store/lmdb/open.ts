@@ -60,7 +60,8 @@ const MARK = 'A store was made here. While this file is there, no agent starts w
 function goneError(path: string, what: string, witness: string): IsthmusError {
   return new IsthmusError(
     'internal',
-    `the store in ${path} is gone: ${what}, although ${witness} says that there was one. Put its data.mdb back, or restore ` +
+    `the store in ${path} is gone: ${what}, although ${witness} says that there was one. Put its data.mdb back, or ` +
+      `restore ` +
       `a snapshot with an empty data_dir. To begin anew, with another certificate authority, remove ${witness}`,
   );
 }

@@ -250,7 +250,8 @@ function checkFormat(format: unknown, path: string): void {
   if (format === undefined || (typeof format === 'number' && format <= NEWEST_FORMAT)) return;
   throw new IsthmusError(
     'internal',
-    `the store in ${path} has format ${String(format)} and this version reads up to ${NEWEST_FORMAT}: it was written by a ` +
+    `the store in ${path} has format ${String(format)} and this version reads up to ${NEWEST_FORMAT}: it was ` +
+      `written by a ` +
       'newer version of isthmus; run that one, or restore a snapshot that this version can read into an empty data_dir',
   );
 }

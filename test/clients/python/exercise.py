@@ -1,5 +1,5 @@
-"""Does with py-consul what people use it for, against the agent of CONSUL_HTTP_ADDR. Each argument is a task; a line for
-each that is done, and status 1 at the first that fails."""
+"""Does with py-consul what people use it for, against the agent of CONSUL_HTTP_ADDR. Each argument is a task; a line
+for each that is done, and status 1 at the first that fails."""
 
 import sys
 import threading

@@ -43,7 +43,8 @@ export async function probeHttp(clock: Clock, probe: HttpProbe, signal: AbortSig
   const method = (probe.method || 'GET').toUpperCase();
   try {
     const answer = await follow(probe, method, controller.signal);
-    const output = `HTTP ${method} ${probe.url}: ${answer.status} ${answer.reason} Output: ${answer.body}${answer.note ?? ''}`;
+    const output =
+      `HTTP ${method} ${probe.url}: ${answer.status} ${answer.reason} Output: ` + `${answer.body}${answer.note ?? ''}`;
     const passing = answer.status >= 200 && answer.status <= 299;
     return { status: passing ? 'passing' : answer.status === 429 ? 'warning' : 'critical', output };
   } catch (error) {

@@ -237,7 +237,9 @@ describe('gRPC', () => {
     const gone = await closed();
     expect(await probeGrpc(systemClock, gone, 10_000, SIGNAL)).toEqual({
       status: 'critical',
-      output: `rpc error: code = Unavailable desc = connection error: desc = "transport: Error while dialing: dial tcp ${gone}: connect: connection refused"`,
+      output:
+        `rpc error: code = Unavailable desc = connection error: desc = "transport: Error while dialing: dial ` +
+        `tcp ${gone}: connect: connection refused"`,
     });
     const http2 = createHttp2Server((_request, response) => response.writeHead(404).end());
     expect(await probeGrpc(systemClock, await listen(http2), 10_000, SIGNAL)).toMatchObject({

@@ -48,7 +48,9 @@ export interface FollowCallersDeps {
   readonly changed: () => void;
 }
 
-/** Follows which services there are in all datacenters, while an intention or the default lets in whom it doesn't name. */
+/**
+ * Follows which services there are in all datacenters, while an intention or the default lets in whom it doesn't name.
+ */
 export class FollowedCallers {
   readonly #deps: FollowCallersDeps;
   readonly #endDatacenters: () => void;

@@ -112,7 +112,8 @@ export function agentRoutes(deps: AgentRouteDeps): readonly Route[] {
       method: 'PUT',
       path: '/v1/agent/token/:kind',
       about:
-        'Set one of the agent’s own tokens: default, agent, agent_recovery, replication, dns or config_file_service_registration.',
+        'Set one of the agent’s own tokens: default, agent, agent_recovery, replication, dns or ' +
+        'config_file_service_registration.',
       acl: 'agent:write',
       rule: agentWrite,
       handle(request) {

@@ -117,7 +117,8 @@ export function intentionRoutes(deps: ReadRouteDeps): readonly Route[] {
     readRoute(deps, {
       path: '/v1/internal/explain',
       about:
-        'Whether a source may connect to a destination, or send a request, which rule decides it, and what would allow it.',
+        'Whether a source may connect to a destination, or send a request, which rule decides it, and what would ' +
+        'allow it.',
       acl: 'intentions:read',
       read: 'intentions.explain',
       query: [...PAIR, ...REQUEST],

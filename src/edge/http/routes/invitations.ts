@@ -11,7 +11,8 @@ export function invitationRoutes(deps: ReadRouteDeps): readonly Route[] {
       method: 'PUT',
       path: '/v1/operator/federation/invitation',
       about:
-        'Invite a datacenter, in the primary, or an agent of this one. The answer holds the only copy of the invitation.',
+        'Invite a datacenter, in the primary, or an agent of this one. The answer holds the only copy of the ' +
+        'invitation.',
       acl: 'operator:write',
       write: 'transport.invite',
       args: (request) => (request.body.length === 0 ? {} : (decodeBody(request, INVITE) as InviteArgs)),

@@ -52,7 +52,8 @@ async function* following(
 /** Comes at once, so that clients know that they are connected. */
 function firstLine(level: string, clock: Clock): string {
   const time = new Date(clock.now()).toISOString();
-  return `${JSON.stringify({ level: 'info', time, component: 'monitor', msg: `the log follows from level ${level}` })}\n`;
+  const msg = `the log follows from level ${level}`;
+  return `${JSON.stringify({ level: 'info', time, component: 'monitor', msg })}\n`;
 }
 
 /** Every line begins with its level. */

@@ -18,7 +18,8 @@ export function txnRoutes(deps: KvRouteDeps): readonly Route[] {
       method: 'PUT',
       path: '/v1/txn',
       about:
-        'Carry out up to 128 operations on keys, nodes, services, checks and sessions, all of them or none; each takes the ' +
+        'Carry out up to 128 operations on keys, nodes, services, checks and sessions, all of them or none; each ' +
+        'takes the ' +
         'right of its own.',
       acl: 'key:read',
       rule: BY_SERVERS,

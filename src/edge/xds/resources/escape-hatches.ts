@@ -12,8 +12,8 @@ import { messageFromJson } from '../user-json.ts';
 import { attempt, type Report } from './problems.ts';
 
 /**
- * Options by which users replace what Envoys are given, as JSON of Envoy's. What keeps the mesh closed is put back: TLS,
- * and the rules of intentions. One that is wrong is reported, and what would be there without it is given.
+ * Options by which users replace what Envoys are given, as JSON of Envoy's. What keeps the mesh closed is put back:
+ * TLS, and the rules of intentions. One that is wrong is reported, and what would be there without it is given.
  */
 
 export type EscapeHatch =

@@ -174,7 +174,8 @@ describe.each(REGISTRATIONS)('registering %s', (_what, request, needs) => {
 describe.each(DEREGISTRATIONS)('deregistering %s', (_what, request, needs) => {
   it(`takes ${needs.join(' and ')}`, () => {
     expect(mayDeregister(writes(...needs), request, FACTS)).toBe(true);
-    const without = EVERY.filter((one) => !needs.includes(one) && one !== 'node:n1'); // who may write the node may clear it
+    // who may write the node may clear it
+    const without = EVERY.filter((one) => !needs.includes(one) && one !== 'node:n1');
     expect(mayDeregister(writes(...without), request, FACTS)).toBe(false);
   });
 });

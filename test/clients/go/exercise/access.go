@@ -22,12 +22,15 @@ func access(client *api.Client) error {
 			if err != nil {
 				return err
 			}
-			preview, _, err := acl.TemplatedPolicyPreview(&api.ACLTemplatedPolicy{TemplateName: api.ACLTemplatedPolicyServiceName,
-				TemplateVariables: &api.ACLTemplatedPolicyVariables{Name: "web"}}, nil)
+			preview, _, err := acl.TemplatedPolicyPreview(&api.ACLTemplatedPolicy{
+				TemplateName:      api.ACLTemplatedPolicyServiceName,
+				TemplateVariables: &api.ACLTemplatedPolicyVariables{Name: "web"},
+			}, nil)
 			if err != nil {
 				return err
 			}
-			return expect(len(all) == 7 && strings.Contains(preview.Rules, "web-sidecar-proxy"), "%d, %s", len(all), preview.Rules)
+			named := strings.Contains(preview.Rules, "web-sidecar-proxy")
+			return expect(len(all) == 7 && named, "%d, %s", len(all), preview.Rules)
 		}),
 		named("a role and a token of it", func() error {
 			role, _, err := acl.RoleCreate(&api.ACLRole{Name: "web", Policies: []*api.ACLRolePolicyLink{{Name: "web-read"}},

@@ -15,7 +15,9 @@ export interface About {
   readonly services: readonly string[];
 }
 
-/** Where an extension changes what an Envoy is given. Each changes the message that it gets; it throws what is wrong. */
+/**
+ * Where an extension changes what an Envoy is given. Each changes the message that it gets; it throws what is wrong.
+ */
 export interface ResourcePatch {
   listener?(listener: Listener, about: About): void;
   cluster?(cluster: Cluster, about: About): void;
