@@ -1,6 +1,7 @@
 /**
  * `node scripts/check-columns.mjs`: no line of code, and none of prose in Markdown, is longer than 120 columns. The
- * formatter breaks code, but neither strings nor comments nor titles of tests. Tables and code in Markdown may be longer.
+ * formatter breaks code, but neither strings nor comments nor titles of tests. Tables and code in Markdown may be
+ * longer.
  */
 import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
