@@ -24,8 +24,8 @@ export interface Rights {
   /** May follow the primary's tables and get a datacenter's CA certificate signed, whatever else it may. */
   readonly replication: boolean;
   /**
-   * @param name ignored for acl, keyring, mesh, operator and peering. An intention is named by its destination; '*' asks for any
-   * (read) or all (write).
+   * @param name ignored for acl, keyring, mesh, operator and peering. An intention is named by its destination; '*'
+   * asks for any (read) or all (write).
    */
   may(resource: Resource, name: string, access: Access): boolean;
   /** True when no name that begins with `prefix` is refused. */

@@ -19,7 +19,8 @@ it('autopilot: what was set is shown again, as Consul’s commands write it', as
   const first = await run('autopilot', 'get-config');
   expect(first.out).toBe(
     'CleanupDeadServers = true\nLastContactThreshold = 200ms\nMaxTrailingLogs = 250\nMinQuorum = 0\n' +
-      'ServerStabilizationTime = 10s\nRedundancyZoneTag = ""\nDisableUpgradeMigration = false\nUpgradeVersionTag = ""\n',
+      'ServerStabilizationTime = 10s\nRedundancyZoneTag = ""\nDisableUpgradeMigration = false\n' +
+      'UpgradeVersionTag = ""\n',
   );
   const set = await run('autopilot', 'set-config', '-cleanup-dead-servers=false', '-last-contact-threshold=300ms');
   expect(set).toMatchObject({ code: 0, out: 'Configuration updated!\n' });
@@ -34,7 +35,9 @@ it('raft: an absent server and a leader alone are refused with the reason', asyn
   expect(await run('raft', 'remove-peer', '-address=127.0.0.1:9')).toEqual({
     code: 1,
     out: '',
-    err: 'Error removing peer: Unexpected response code: 500 (address "127.0.0.1:9" was not found in the Raft configuration)\n',
+    err:
+      'Error removing peer: Unexpected response code: 500 (address "127.0.0.1:9" was not found in the Raft ' +
+      'configuration)\n',
   });
   expect(await run('raft', 'transfer-leader')).toMatchObject({
     code: 1,

@@ -29,8 +29,8 @@ const LEVELS = new Set(['deny', 'read', 'write']);
 const ONCE_PASSED_OVER: ReadonlySet<string> = new Set(['mesh', 'peering']);
 
 /**
- * Reads the rules of a policy, HCL or JSON. What it does not know is passed over, as by Consul: `ruleWarnings` names it.
- * Throws `rejected` with its texts.
+ * Reads the rules of a policy, HCL or JSON. What it does not know is passed over, as by Consul: `ruleWarnings` names
+ * it. Throws `rejected` with its texts.
  */
 export function parseRules(text: string, options: { readonly kept?: boolean } = {}): readonly Rule[] {
   if (text.trim() === '') return [];

@@ -85,8 +85,8 @@ async function authorities(trusted: NonNullable<Remote['trusted']>): Promise<str
 function refused(host: string): Error {
   return new IsthmusError(
     'permission_denied',
-    `${host} is a link-local address or one of a cloud's metadata, from which no keys are fetched: give the keys in the` +
-      ' entry (JSONWebKeySet.Local), or serve them elsewhere',
+    `${host} is a link-local address or one of a cloud's metadata, from which no keys are fetched: give the keys ` +
+      'in the entry (JSONWebKeySet.Local), or serve them elsewhere',
   );
 }
 

@@ -231,7 +231,7 @@ describe('the resources of a sidecar', () => {
     });
   });
 
-  it('take the counts of passive checks and the limit of headers from service-defaults, within what Envoy takes', () => {
+  it('take the counts of passive checks and the limit of headers of service-defaults, within limits', () => {
     const check = {
       MaxFailures: 7,
       Consecutive5xx: 4,
