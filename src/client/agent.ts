@@ -5,6 +5,12 @@ import type { Member } from '../model/member.ts';
 import type { Answer, CallOptions } from './options.ts';
 import type { Transport } from './transport.ts';
 
+/** Where an agent serves xDS; -1 is a port that is off. */
+export interface XdsPorts {
+  readonly Plaintext: number;
+  readonly TLS: number;
+}
+
 /** GET /v1/agent/self, as far as it has a fixed shape. */
 export interface AgentSelf {
   readonly Config: {
@@ -18,6 +24,8 @@ export interface AgentSelf {
   readonly Member: Member;
   readonly Stats: Readonly<Record<string, Readonly<Record<string, string>>>>;
   readonly Meta: Readonly<Record<string, string>>;
+  /** Absent in answers of older agents. */
+  readonly xDS?: { readonly Ports?: XdsPorts };
 }
 
 export type AgentService = Omit<NodeService, 'CreateIndex' | 'ModifyIndex'> & { readonly Datacenter: string };

@@ -75,7 +75,7 @@ describe.skipIf(envoy.missing)(envoy.title('isthmus connect envoy'), () => {
     expect((await httpRequest(`http://127.0.0.1:${statsPort}/stats?filter=server.live`)).body).toContain('server.live');
     const people = await run('-status', '-sidecar-for', 'web');
     expect(people.out).toMatch(
-      /^web-sidecar-proxy \(service web\): follows since .*\n(?:.*\n)*.*LDS +\d+ sent, confirmed/,
+      /^web-sidecar-proxy \(service web\): follows since .*\n(?:.*\n)*.*LDS +\d+ sent, last \w+; confirmed/,
     );
     expect(people.out).toContain('Nothing is rejected.');
     const json = JSON.parse((await run('-status', '-format=json')).out) as readonly unknown[];
@@ -83,6 +83,15 @@ describe.skipIf(envoy.missing)(envoy.title('isthmus connect envoy'), () => {
     expect(await run('-status', '-proxy-id', 'other')).toMatchObject({ code: 1 });
     web.process.signal('SIGTERM');
     expect(await web.process.exited).toEqual({ code: 0, signal: null });
+  });
+
+  it('without -grpc-addr, finds the port that the agent says is open', async () => {
+    const { out } = await isthmus([
+      ...['connect', 'envoy', '-http-addr', agent.ready.http],
+      ...['-sidecar-for', 'web', '-bootstrap'],
+    ]);
+    const [, port] = /:(\d+)$/.exec(agent.ready.grpc ?? '') ?? [];
+    expect(JSON.stringify(JSON.parse(out))).toContain(`{"address":"127.0.0.1","port_value":${port}}`);
   });
 
   it('shows its token to no other process and leaves it in no file', async () => {

@@ -1,9 +1,10 @@
-import { IsthmusError } from '../../lib/errors.ts';
+import type { XdsPorts } from '../../client/agent.ts';
+import { hasCode, IsthmusError } from '../../lib/errors.ts';
 import { KEYS_WITHOUT_EFFECT } from '../../model/proxy-keys.ts';
 import { canSeparateCallers } from '../../model/supported-envoys.ts';
 import { optionsFromFlags } from '../api-flags.ts';
-import { type Command, type CommandContext, doing } from '../command.ts';
-import { agentAddress } from '../envoy/agent-address.ts';
+import { type Command, type CommandContext, CommandFailure, doing } from '../command.ts';
+import { agentAddress, givenAddress } from '../envoy/agent-address.ts';
 import { envoyVersion, findEnvoy, requireSupported } from '../envoy/binary.ts';
 import { bootstrap } from '../envoy/bootstrap.ts';
 import { bootstrapFlags, ENVOY_FLAGS, refuseGateways } from '../envoy/flags.ts';
@@ -39,7 +40,7 @@ export const connectEnvoy: Command = {
       bootstrap({
         ...proxy,
         ...bootstrapFlags(flags, io),
-        agent: agentAddress(flags, io),
+        agent: agentAddress(flags, io, await xdsPorts(context)),
         env: io.env,
         separatesCallers: version === undefined || canSeparateCallers(version),
         ...(token === undefined || token === '' ? {} : { token }),
@@ -55,6 +56,23 @@ export const connectEnvoy: Command = {
     return runEnvoy({ binary, args: [...defaultOptions(args), ...args], bootstrap: text, env: io.env });
   },
 };
+
+/** Undefined when an address is given, or the agent does not say. */
+async function xdsPorts({ flags, io, client, complain }: CommandContext): Promise<XdsPorts | undefined> {
+  if (givenAddress(flags, io) !== undefined) return undefined;
+  try {
+    const { xDS } = await client().agent.self();
+    return xDS?.Ports;
+  } catch (error) {
+    if (!hasCode(error, 'permission_denied'))
+      throw new CommandFailure('Error asking the agent where it serves xDS', error);
+    complain(
+      'Warning: the token may not ask the agent where it serves xDS (agent:read): ' +
+        'set -grpc-addr if that is not port 8502',
+    );
+    return undefined;
+  }
+}
 
 function versionToRun({ flags, io }: CommandContext): string | undefined {
   const asked = flags.text('envoy-version');

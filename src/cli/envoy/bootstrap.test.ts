@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import type { XdsPorts } from '../../client/agent.ts';
 import { Flags } from '../flags.ts';
 import { agentAddress } from './agent-address.ts';
 import { type AgentAddress, bootstrap } from './bootstrap.ts';
@@ -15,12 +16,13 @@ const PROXY = {
 };
 const ADMIN = { address: '127.0.0.1', port: 19_000, accessLogPath: '/dev/null' };
 
-function address(flags: Readonly<Record<string, string>>, env: Readonly<Record<string, string>> = {}): AgentAddress {
-  return agentAddress(new Flags(Object.entries(flags)), {
-    env,
-    readFile: (path) => `text of ${path}`,
-    listFiles: () => [],
-  });
+function address(
+  flags: Readonly<Record<string, string>>,
+  env: Readonly<Record<string, string>> = {},
+  ports?: XdsPorts,
+): AgentAddress {
+  const io = { env, readFile: (path: string) => `text of ${path}`, listFiles: () => [] };
+  return agentAddress(new Flags(Object.entries(flags)), io, ports);
 }
 
 describe('the bootstrap of an Envoy', () => {
@@ -58,6 +60,26 @@ describe('the bootstrap of an Envoy', () => {
       caPem: 'text of ca.pem',
     });
     expect(() => address({ 'grpc-addr': 'agent' })).toThrow('-grpc-addr');
+  });
+
+  it('else finds the port that the agent says is open, never without TLS when a CA was given', () => {
+    const at = (Plaintext: number, TLS: number, flags = {}, env = {}): AgentAddress =>
+      address(flags, env, { Plaintext, TLS });
+    const here = { kind: 'tcp', host: '127.0.0.1' };
+    expect(at(7_001, -1)).toEqual({ ...here, port: 7_001 });
+    expect(at(7_001, 7_002)).toEqual({ ...here, port: 7_001 });
+    expect(at(-1, 7_002)).toEqual({ ...here, port: 7_002, caPem: '' });
+    expect(at(-1, -1)).toEqual({ ...here, port: 8_502 });
+    const ca = { 'grpc-ca-file': 'ca.pem' };
+    const caPem = 'text of ca.pem';
+    expect(at(7_001, 7_002, ca)).toEqual({ ...here, port: 7_002, caPem });
+    expect(at(-1, 7_002, {}, { CONSUL_GRPC_CACERT: 'ca.pem' })).toEqual({ ...here, port: 7_002, caPem });
+    expect(at(7_001, -1, ca)).toEqual({ ...here, port: 8_502, caPem });
+    expect(at(7_001, 7_002, {}, { CONSUL_GRPC_ADDR: '10.0.0.1:1' })).toEqual({
+      kind: 'tcp',
+      host: '10.0.0.1',
+      port: 1,
+    });
   });
 
   it('resolves the name of an agent, and verifies it with the authorities that were given', () => {

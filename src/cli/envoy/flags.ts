@@ -41,7 +41,7 @@ export const ENVOY_FLAGS: readonly FlagSpec[] = [
     'grpc-addr',
     'address',
     'Where the agent serves xDS: host:port, https://host:port or unix:///path. Else ISTHMUS_GRPC_ADDR, ' +
-      'CONSUL_GRPC_ADDR or 127.0.0.1:8502.',
+      'CONSUL_GRPC_ADDR or the port at 127.0.0.1 that the agent says is open.',
   ),
   text(
     'grpc-ca-file',
