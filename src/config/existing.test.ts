@@ -114,15 +114,15 @@ describe('existing configurations of Consul', () => {
     expect(noEffect).toContain('performance.raft_multiplier');
     expect(noEffect).toContain('telemetry.disable_compat_1.9');
     expect(warnings).toEqual([
-      expect.stringMatching(/^server.json:3: "encrypt" has no effect here: gossip keys protect nothing, .*TLS/),
-      expect.stringMatching(/^server.json:10: "telemetry.disable_hostname" has no effect here: /),
-      expect.stringMatching(/^server.json:12: "enable_syslog" has no effect here: .* use logrotate/),
+      expect.stringMatching(/^server.json:4: "encrypt" has no effect here: gossip keys protect nothing, .*TLS/),
+      expect.stringMatching(/^server.json:13: "telemetry.disable_hostname" has no effect here: /),
+      expect.stringMatching(/^server.json:16: "enable_syslog" has no effect here: .* use logrotate/),
     ]);
   });
 
   it('are refused with what to do when they count on a provider that is not built in', () => {
     const text = SERVER.replace('exec=discover addrs provider=aws', 'provider=aws tag_key=a tag_value=b');
-    expect(() => load(text, 'server.json')).toThrow(/^server.json:4: "retry_join" names the provider "aws", .*exec=/);
+    expect(() => load(text, 'server.json')).toThrow(/^server.json:5: "retry_join" names the provider "aws", .*exec=/);
   });
 
   it("load: an agent's", () => {
