@@ -5,7 +5,7 @@ import { cpuMs } from './process-figures.ts';
 export interface Server {
   readonly name: string;
   readonly pid: number;
-  /** Where agents knock. */
+  /** Where agents connect. */
   readonly join: string;
   get<T>(path: string): Promise<T>;
   /** Bytes of watched answers that it has sent. */

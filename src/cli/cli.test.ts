@@ -264,7 +264,7 @@ describe('commands print what was recorded', () => {
     });
   });
 
-  it('nobody listens', async () => {
+  it('no agent listens', async () => {
     const recorded = golden.find((entry) => entry.args.includes('-http-addr=127.0.0.1:1'))!;
     const { status, stdout, stderr } = await run(recorded.args);
     expect({ args: recorded.args, status, stdout, stderr }).toEqual(recorded);
@@ -275,7 +275,7 @@ describe('commands print what was recorded', () => {
     );
   });
 
-  it('a proxy that is not told which', async () => {
+  it('a proxy without the name of a service', async () => {
     const { status, stderr } = await run(['connect', 'proxy']);
     expect(status).toBe(1);
     expect(stderr).toBe(golden.find((entry) => entry.args[1] === 'proxy')!.stderr);

@@ -61,7 +61,7 @@ export function createLock(deps: LockDeps, key: string): Lock {
     async release() {
       await kv.put(key, '', { flags: LOCK_FLAGS, release: session.id });
       const { value } = await kv.get(key, { consistent: true });
-      // Nobody else wants it: the key goes too.
+      // No other client waits for it: the key goes too.
       if (value !== undefined && value.Session === undefined && String(value.Flags) === LOCK_FLAGS)
         await kv.delete(key, value.ModifyIndex);
     },

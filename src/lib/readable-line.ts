@@ -22,7 +22,7 @@ function shown(value: unknown): string {
   return visible(JSON.stringify(value));
 }
 
-/** Without control characters: what strangers send must not move the cursor of whoever reads the log. */
+/** Without control characters: untrusted input must not move the cursor of a terminal that shows the log. */
 function visible(text: string): string {
   return text.replaceAll(/\p{Cc}/gu, (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`);
 }

@@ -29,14 +29,14 @@ const KNOWN: readonly KnownDifference[] = [
     file: 'acl',
     name: 'token-in-dc2',
     at: /body\.ModifyIndex/,
-    reason: 'the peer’s secondary fetched the token after its change; here it has followed every change',
+    reason: 'Consul’s secondary fetched the token after its change; here it has followed every change',
     sometimes: true,
   },
   {
     file: 'acl',
     name: 'token-self-in-dc2',
     at: /body\.ModifyIndex/,
-    reason: 'the peer’s secondary fetched the token after its change; here it has followed every change',
+    reason: 'Consul’s secondary fetched the token after its change; here it has followed every change',
     sometimes: true,
   },
 ];

@@ -5,7 +5,7 @@ export interface KnownCommandDifference {
   readonly reason: string;
 }
 
-/** Where commands differ from the peer's on purpose. An entry that no longer differs fails the suite. */
+/** Where commands differ from Consul's on purpose. An entry that no longer differs fails the suite. */
 export const KNOWN_COMMAND_DIFFERENCES: readonly KnownCommandDifference[] = [
   {
     command: 'connect proxy',

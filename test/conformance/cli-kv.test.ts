@@ -15,8 +15,7 @@ const DIFFERENCES: readonly { readonly command: RegExp; readonly at: keyof Comma
     {
       command: /^kv import .*-prefix/,
       at: 'stderr',
-      reason:
-        'the current edition has -prefix; the recording shows the peer’s help, which says that it does not know it',
+      reason: 'the current edition has -prefix; the recording shows Consul’s help, which says that it does not know it',
     },
     { command: /^kv import .*-prefix/, at: 'stdout', reason: 'as above' },
     { command: /^kv import .*-prefix/, at: 'status', reason: 'as above' },

@@ -5,9 +5,9 @@ const TWO_PHASES =
   'a rotation has two phases here: a root is published first and becomes active later, and the old one goes with ' +
   'its last leaf';
 const CROSS_SIGNED =
-  'while a rotation is under way, chains carry the cross-signed root; the peer had not moved this leaf yet';
+  'while a rotation is under way, chains carry the cross-signed root; Consul had not moved this leaf yet';
 
-/** Where answers differ from the peer's on purpose. An entry that no longer differs fails the suite. */
+/** Where answers differ from Consul's on purpose. An entry that no longer differs fails the suite. */
 export const KNOWN_DIFFERENCES: readonly KnownDifference[] = [
   { file: 'status-and-errors', name: 'self', at: /body\.Config\.IsthmusVersion/, reason: OWN_VERSION },
   {
@@ -20,7 +20,7 @@ export const KNOWN_DIFFERENCES: readonly KnownDifference[] = [
     file: 'status-and-errors',
     name: 'self',
     at: /body\.Stats\..*/,
-    reason: 'counters of the peer’s consensus and gossip, which do not exist here; our own stand in their place',
+    reason: 'counters of Consul’s consensus and gossip, which do not exist here; our own stand in their place',
   },
   {
     file: 'status-and-errors',
@@ -44,20 +44,20 @@ export const KNOWN_DIFFERENCES: readonly KnownDifference[] = [
     file: 'status-and-errors',
     name: 'coord-dc',
     at: /body/,
-    reason: 'the peer had not heard of the other datacenter’s coordinate yet; here it comes with the first measurement',
+    reason: 'Consul did not have the other datacenter’s coordinate yet; here it comes with the first measurement',
     sometimes: true,
   },
   {
     file: 'status-and-errors',
     name: 'no-such-path',
     at: /body|header:(?:content-type|x-consul-default-acl-policy)/,
-    reason: 'the peer’s answer is empty, as where an object is missing; here it says that the path is none',
+    reason: 'Consul’s answer is empty, as where an object is missing; here it says that the path is none',
   },
   {
     file: 'catalog-and-health',
     name: '/v1/catalog/nodes',
     at: /body\[0\]\.ModifyIndex/,
-    reason: 'the peer writes its own node twice while it starts, this program once',
+    reason: 'Consul writes its own node twice while it starts, this program once',
   },
   {
     file: 'agent',
@@ -76,19 +76,19 @@ export const KNOWN_DIFFERENCES: readonly KnownDifference[] = [
     file: 'connect-ca',
     name: '/v1/connect/ca/roots?pem=true',
     at: /header:x-consul-(?:index|knownleader|lastcontact)/,
-    reason: 'the peer loses these headers when the answer is longer than its buffer (dc2); here they are always there',
+    reason: 'Consul loses these headers when the answer is longer than its buffer (dc2); here they are always there',
   },
   {
     file: 'connect-ca',
     name: '/v1/connect/ca/configuration',
     at: /body\.ModifyIndex/,
-    reason: 'the peer’s secondary writes its own configuration again when it gets its intermediate',
+    reason: 'Consul’s secondary writes its own configuration again when it gets its intermediate',
   },
   {
     file: 'connect-ca',
     name: 'config-put-in-secondary',
     at: /status|header:content-type|body/,
-    reason: 'the peer’s secondary was caught in the middle of a change; here the primary decides, at any time',
+    reason: 'Consul’s secondary was caught in the middle of a change; here the primary decides, at any time',
   },
   {
     file: 'connect-ca',

@@ -1,8 +1,8 @@
 import type { KnownDifference } from './replay.ts';
 
-const BY_THE_EDGE = 'the peer’s router sends this answer without the headers of the API';
+const BY_THE_EDGE = 'Consul’s router sends this answer without the headers of the API';
 
-/** Where answers about keys and sessions differ from the peer's on purpose. */
+/** Where answers about keys and sessions differ from Consul's on purpose. */
 export const KV_KNOWN_DIFFERENCES: readonly KnownDifference[] = [
   {
     file: 'kv-and-sessions',
@@ -15,7 +15,7 @@ export const KV_KNOWN_DIFFERENCES: readonly KnownDifference[] = [
     file: 'txn-and-events',
     name: 'txn',
     at: /body\.Errors\[0\]\.What/,
-    reason: 'the index of a transaction is known once it is decided; the peer tells the next one of its log',
+    reason: 'the index of a transaction is known once it is decided; Consul gives the next one of its log',
   },
   {
     file: 'txn-and-events',

@@ -23,7 +23,7 @@ export interface CommandRecording {
   readonly stderr: string;
 }
 
-/** One DNS question and what the peer answered; records as `dig` writes them. */
+/** One DNS question and what Consul answered; records as `dig` writes them. */
 export interface DnsRecording {
   readonly name: string;
   readonly type: string;

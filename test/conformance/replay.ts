@@ -82,7 +82,7 @@ export class Replay {
       : translated.replace(`cas=${cas}`, `cas=${this.#relations.index(dc, Number(cas))}`);
   }
 
-  /** Recorded texts were sent as they are (they are not JSON); the peer's private key is replaced by one of our own. */
+  /** Recorded texts were sent as they are (they are not JSON); Consul's private key is replaced by one of our own. */
   #translateBody(body: unknown): string {
     const text = typeof body === 'string' ? body : JSON.stringify(body);
     return this.#relations.translate(text).replace('<EC PRIVATE KEY PEM>', () => JSON.stringify(newKey()).slice(1, -1));

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 
-/** One recorded exchange with the peer; see test/conformance/golden/README.md. */
+/** One recorded exchange with Consul; see test/conformance/golden/README.md. */
 export interface Recording {
   readonly name: string;
   readonly dc: string;

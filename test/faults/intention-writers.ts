@@ -53,7 +53,7 @@ export class IntentionWriters {
         return true;
       }
       if (body.includes('non-existent intention')) {
-        // a write of a neighbour by its pair took the IDs of the whole entry away, as with the peer
+        // a write of a neighbour by its pair took the IDs of the whole entry away, as Consul does
         pair.id = undefined;
         this.counts.refused += 1;
         this.#free.push(pair);

@@ -22,7 +22,7 @@ import { type AccessWorld, ROOT, startAccessWorld } from '../integration/access-
 import { atOnce, exchange, exchangeTls, firstBytes, WHOLE_MS } from './exchange.ts';
 import { FUZZ_TIMEOUT_MS, fuzz } from './run.ts';
 
-/** A whole agent, spoken to by strangers. Calls without a token may do everything, so that they get far. */
+/** A whole agent that gets untrusted input. Calls without a token may do everything, so that they get far. */
 
 let world: AccessWorld;
 let http = 0;

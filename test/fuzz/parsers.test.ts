@@ -20,7 +20,7 @@ import { createIssuer, createRoot } from '../../src/pki/issuer.ts';
 import { generateLeafKey, spkiOf } from '../../src/pki/keys.ts';
 import { FUZZ_TIMEOUT_MS, type FuzzTarget, fuzz } from './run.ts';
 
-/** What reads bytes and texts of strangers, function by function. */
+/** Each function that reads untrusted bytes and texts. */
 
 const CONFIG = `
 # a server
@@ -310,6 +310,6 @@ const TARGETS: readonly FuzzTarget[] = [
   },
 ];
 
-describe('what strangers send is taken or refused', () => {
+describe('untrusted input is accepted or refused', () => {
   it.each(TARGETS)('$name', (target) => fuzz(target), FUZZ_TIMEOUT_MS);
 });

@@ -5,7 +5,7 @@ import { collectGarbage } from './heap.ts';
 import { createMutator } from './mutate.ts';
 
 /**
- * One thing that reads what strangers send. Each input must be taken or refused: with an IsthmusError that is no
+ * One function that reads untrusted input. Each input must be taken or refused: with an IsthmusError that is no
  * defect, within its time, leaving nothing behind.
  */
 export interface FuzzTarget {

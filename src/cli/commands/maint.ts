@@ -9,7 +9,7 @@ export const maint: Command = {
   path: ['maint'],
   synopsis: 'Take a node or a service out of use for a while',
   about:
-    'In maintenance, a node or a service has a critical check, so that nobody is sent to it. It lasts over a restart ' +
+    'In maintenance, a node or a service has a critical check, so that it gets no traffic. It lasts over a restart ' +
     'of the agent, until -disable. Without -enable and -disable, what is in maintenance is listed.',
   flags: [
     { name: 'enable', kind: 'bool', about: 'Begin maintenance.' },

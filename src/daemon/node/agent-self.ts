@@ -62,7 +62,7 @@ export function agentSelf(facts: SelfFacts): unknown {
   };
 }
 
-/** As in the peer, -1 is a port that is off; `Port` is that of TLS, else the other one. */
+/** As in Consul, -1 is a port that is off; `Port` is that of TLS, else the other one. */
 function xdsOf(addresses: readonly XdsAddress[]): unknown {
   const port = (name: XdsAddress['name']): number =>
     addresses.find((each) => each.name === name && each.port > 0)?.port ?? -1;

@@ -13,7 +13,7 @@ const MAX_NAMES = 100;
 /** How stale `seenAt` may get while nothing rotates. */
 const IDLE_REFRESH_MS = 6 * 3_600_000;
 
-/** Who holds which roots and leaves in this datacenter, as the agents tell. */
+/** Who holds which roots and leaves in this datacenter, as the agents report. */
 export class Inventory {
   readonly #store: Store;
   readonly #tables: CaTables;

@@ -31,7 +31,7 @@ it('lets a second’s worth through at once and gives the rest even slots', asyn
   expect(ask(0, 'd')).toBe(0);
 });
 
-it('tells the caller when its slot is', () => {
+it('gives the caller the time of its slot', () => {
   const { limiter, ask } = setUp();
   ask(1, 'a');
   expect(() => limiter.take(1, { id: 'b', expires: 0 })).toThrow(
