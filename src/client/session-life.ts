@@ -46,7 +46,7 @@ async function renew(sessions: SessionsApi, id: string, clock: Clock, signal: Ab
         wait = TTL_MS / 2;
       } catch (error) {
         throwIfAborted(signal);
-        // Whether it still lives nobody says; once its time is up, others may hold the lock.
+        // Whether it still lives no one says; once its time is up, others may hold the lock.
         if (hasCode(error, 'permission_denied') || clock.steady() - renewed > TTL_MS) return;
         wait = RETRY_MS;
       }

@@ -6,7 +6,7 @@ import { makeResult } from '../rpc/contract/result.ts';
 import { createChannel } from '../rpc/transport/channel.ts';
 import type { LinkMessageInit, LinkStream } from '../rpc/transport/handlers.ts';
 
-/** What somebody can do who may open a link: it speaks for itself, and for nobody else. */
+/** What somebody can do who may open a link: it speaks for itself, and for no one else. */
 
 const never = new AbortController().signal;
 setMaxListeners(0, never); // more than ten calls share it at once

@@ -1,7 +1,7 @@
 import type { Clock } from './clock.ts';
 import { abortReason } from './signals.ts';
 
-/** Wakes one waiter. A `fire` while nobody waits is remembered: no change is slept through. */
+/** Wakes one waiter. A `fire` while no one waits is remembered: no change is slept through. */
 export class Trigger {
   #fired = false;
   #wake: (() => void) | undefined;

@@ -39,7 +39,7 @@ function retrying(on: readonly string[], more: Partial<Retries> = {}): ReturnTyp
   return route({ retries: { count: 2, on, statusCodes: [], ...more } });
 }
 
-/** An address where nobody listens. */
+/** An address where no one listens. */
 async function nowhere(): Promise<string> {
   const server = createTcp();
   const port = await listening(server);

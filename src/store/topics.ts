@@ -6,9 +6,9 @@ export interface TopicSpace {
   index(topic: string): number;
   /** Whatever happened before `revision` may be forgotten: every topic may have changed at it. */
   raise(revision: number): void;
-  /** Somebody waits for the topic, after nobody did. */
+  /** Somebody waits for the topic, after no one did. */
   watched(topic: string): void;
-  /** Nobody waits for it any more. */
+  /** No one waits for it any more. */
   unwatched(topic: string): void;
 }
 

@@ -2,7 +2,7 @@ import { execFile } from 'node:child_process';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type AgentProcess, BINARY, startAgent, waitFor } from '../harness/index.ts';
 
-/** Two datacenters that refuse what nobody allowed, run from the command line. */
+/** Two datacenters that refuse what no one allowed, run from the command line. */
 
 const NODE_RULES = 'node_prefix "" { policy = "write" } agent_prefix "" { policy = "read" }';
 

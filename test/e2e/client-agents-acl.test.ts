@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type AgentProcess, callAgent, type HttpAnswer, startAgent, waitFor } from '../harness/index.ts';
 
-/** A server that refuses what nobody allowed, and a client agent of it. */
+/** A server that refuses what no one allowed, and a client agent of it. */
 
 const ROOT = '00000000-0000-0000-0000-00000000beef';
 const RECOVERY = '00000000-0000-0000-0000-00000000cafe';

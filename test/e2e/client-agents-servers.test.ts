@@ -50,7 +50,7 @@ const serfHealth = async (server: ClusterServer, node: string): Promise<HealthCh
   );
 
 /**
- * The agent goes to the other server, and nobody takes its node for lost: also after the lease of the first has ended.
+ * The agent goes to the other server, and no one takes its node for lost: also after the lease of the first has ended.
  */
 async function survives(lose: (server: ClusterServer) => Promise<void> | void): Promise<ClusterServer> {
   const first = await serverOf(client);

@@ -73,7 +73,7 @@ describe('real clients of the DNS server', () => {
   });
 
   const sorted = (names: Iterable<string>): string[] => [...new Set(names)].sort();
-  /** Whom `ask` reaches in many rounds becomes these, and nobody else. */
+  /** Whom `ask` reaches in many rounds becomes these, and no one else. */
   const becomes = (ask: () => Promise<readonly string[]>, wanted: readonly Instance[]): Promise<unknown> => {
     const target = JSON.stringify(sorted(wanted));
     let last = '';

@@ -87,7 +87,7 @@ describe('keys, locks and sessions', () => {
     const restored = await kept(agent);
     expect(plain(restored)).toBe(plain(before));
     expect(restored.index).toBeGreaterThan(after.index);
-    // It is held as before: its session can let go of it, and nobody else can have it.
+    // It is held as before: its session can let go of it, and no one else can have it.
     const { ID } = await callAgent<{ ID: string }>(agent, 'PUT', '/v1/session/create');
     expect(await callAgent(agent, 'PUT', `/v1/kv/lock?acquire=${ID}`)).toBe(false);
     expect(await callAgent(agent, 'PUT', `/v1/kv/lock?release=${session}`)).toBe(true);

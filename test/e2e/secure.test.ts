@@ -22,7 +22,7 @@ import {
   waitFor,
 } from '../harness/index.ts';
 
-/** Two datacenters that refuse what nobody allowed and speak TLS alone; dc2 joined by an invitation. */
+/** Two datacenters that refuse what no one allowed and speak TLS alone; dc2 joined by an invitation. */
 
 const MANAGEMENT = '5ec2e7aa-0000-4000-8000-00000000abcd';
 /** Renewed every five seconds. */

@@ -75,7 +75,7 @@ describe('a server that lost everything', () => {
     const leaf = await first.http('GET', '/v1/agent/connect/ca/leaf/web', undefined, as(MANAGEMENT));
     const before = await rootsOf(first);
 
-    // Saved by the command, for its owner only, and nobody but management may.
+    // Saved by the command, for its owner only, and no one but management may.
     const file = join(folder, 'backup.snap');
     const saved = await isthmus(['snapshot', 'save', '-http-addr', first.ready.http, '-token', MANAGEMENT, file]);
     expect(saved).toEqual({

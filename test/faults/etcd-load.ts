@@ -110,7 +110,7 @@ export class EtcdLoad {
           compare: [{ key, modRevision: row?.modRevision ?? 0 }],
           ops: [{ type: 'put', key, value }],
         });
-        // Nobody else writes the key: only a write of ours that we were told had failed can have come between.
+        // No one else writes the key: only a write of ours that we were told had failed can have come between.
         if (succeeded) this.#acknowledge({ revision, key, value });
         else expect(this.errors.join('\n')).toContain('did not say whether it wrote');
       } catch (thrown) {

@@ -242,7 +242,7 @@ describe.skipIf(withoutEtcd() !== undefined)('three servers with etcd that are k
     expect(await callAgent(one, 'PUT', `/v1/kv/l?acquire=${first}`)).toBe(true);
     await leader.kill9();
     const began = performance.now();
-    // Nobody renews it: it lapses under the next leader, and the lock is delayed then.
+    // No one renews it: it lapses under the next leader, and the lock is delayed then.
     for (;;) {
       const answer = await two.http('PUT', `/v1/kv/l?acquire=${next}`);
       if (answer.status === 200 && answer.json<boolean>()) break;

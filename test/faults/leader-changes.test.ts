@@ -42,7 +42,7 @@ function signs({ servers }: ServerCluster): boolean {
   return servers.every(({ ca }) => ca.status().State === 'ready' || ca.status().State === 'rotating');
 }
 
-/** The leader's row now, as text; '' while nobody leads. */
+/** The leader's row now, as text; '' while no one leads. */
 async function leaderOf({ engine }: ServerCluster): Promise<string> {
   return (await engine.range({ prefix: 'leadership/' })).rows[0]?.value ?? '';
 }

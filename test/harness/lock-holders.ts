@@ -14,11 +14,11 @@ export interface Hold {
   /** Answered that the lock is held. */
   readonly from: number;
   /**
-   * Until when nobody else may have it: it was asked to be let go of, or, of one that stopped renewing, its TTL after
+   * Until when no one else may have it: it was asked to be let go of, or, of one that stopped renewing, its TTL after
    * the last renewal was asked for.
    */
   readonly until: number;
-  /** Nobody else may take it for so long after that. */
+  /** No one else may take it for so long after that. */
   readonly delay: number;
   readonly how: 'released' | 'destroyed' | 'stopped';
 }

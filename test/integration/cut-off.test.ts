@@ -111,7 +111,7 @@ describe('a secondary that is cut off for a day', () => {
     expect(verdict.json()).toMatchObject({ Authorized: true });
     expect(Number(verdict.headers.age)).toBeGreaterThanOrEqual(24 * 3_600 - 60);
 
-    // A token that nobody here has heard of can't be asked about: it may do nothing.
+    // A token that no one here has heard of can't be asked about: it may do nothing.
     const unknown = await ask(dc2, 'PUT', '/v1/agent/service/register', { Name: 'web' }, UNKNOWN);
     expect(unknown.status).toBe(403);
     // What only the primary decides says so, and does not hang.

@@ -48,7 +48,7 @@ export interface LocalStateOptions {
   readonly discardCheckOutput?: boolean;
   /** Default: neither link-local addresses nor redirects to another host. */
   readonly checkReach?: CheckReach;
-  /** Whose commands checks run; default nobody's. */
+  /** Whose commands checks run; default no one's. */
   readonly scripts?: ScriptsAllowed;
   /** Environment of the programs that checks run; default empty. */
   readonly env?: Readonly<Record<string, string | undefined>>;

@@ -41,7 +41,7 @@ export function serverCore(node: ServerNode, { config, clock }: ServerCoreParts)
     },
     async leave() {
       federation.leave();
-      // else nobody would be left to know
+      // else no one would be left to know
       if (domains.nodes.servers().length > 1) await domains.nodes.left(config.nodeName);
     },
     stats() {

@@ -52,7 +52,7 @@ export function nextStep(view: RotationView): RotationStep {
 }
 
 /**
- * False when the root that still signs was made while the clock was ahead: nobody accepts it, so nothing is waited for.
+ * False when the root that still signs was made while the clock was ahead: no one accepts it, so nothing is waited for.
  */
 function isValidYet({ rotation, roots, now }: RotationView): boolean {
   const old = roots.find((root) => root.id === rotation.oldRootId);

@@ -74,7 +74,7 @@ export class Invitations {
     return { row, secret };
   }
 
-  /** Forgets it: nobody can use it any more. Certificates that came with it stay good until they expire. */
+  /** Forgets it: no one can use it any more. Certificates that came with it stay good until they expire. */
   async revoke(id: string): Promise<null> {
     const found = this.#tables.invitations.list().find(({ value }) => value.id === id);
     if (found === undefined) throw new IsthmusError('not_found', `there is no invitation ${id}`);

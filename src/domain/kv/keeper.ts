@@ -31,7 +31,7 @@ export interface KeeperDeps {
 
 /** As Consul: a session lapses between its TTL and twice that after it was renewed last. */
 const TTL_FACTOR = 2;
-/** A timer this late, milliseconds, says that this process stood still, and nobody could renew anything meanwhile. */
+/** A timer this late, milliseconds, says that this process stood still, and no one could renew anything meanwhile. */
 const STOOD_STILL_MS = 1_000;
 /** Lock delays that one step ends, and sessions that are ended at once. */
 const STEP_DELAYS = 256;

@@ -11,7 +11,7 @@ export interface Autopilot {
 }
 
 const KEY = 'config';
-/** Of a configuration that nobody has written: clients compare and set by an index that is none of an empty answer. */
+/** Of a configuration that no one has written: clients compare and set by an index that is none of an empty answer. */
 const UNWRITTEN = 1;
 
 /** Keeps what clients say to Consul's autopilot. Before the store is started. */

@@ -53,7 +53,7 @@ type Transport = 'udp' | 'tcp';
 
 /** Questions being answered at a time; more are dropped: their askers ask again. */
 const MAX_PENDING = 4_096;
-/** Nothing, and that it is to be asked for over TCP, where nobody can forge an address. */
+/** Nothing, and that it is to be asked for over TCP, where no one can forge an address. */
 const TRUNCATED: Reply = { rcode: RCODE.noError, authoritative: false, answers: [], more: true, truncatable: true };
 const SERVER_FAILURE: Reply = { rcode: RCODE.serverFailure, authoritative: false, answers: [] };
 /** Tries to find a port that is free for both UDP and TCP. */
