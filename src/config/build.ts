@@ -262,6 +262,8 @@ function buildPorts(values: Values): PortsConfig {
     serfWan: values['ports.serf_wan'],
     sidecarMinPort: values['ports.sidecar_min_port'],
     sidecarMaxPort: values['ports.sidecar_max_port'],
+    exposeMinPort: values['ports.expose_min_port'],
+    exposeMaxPort: values['ports.expose_max_port'],
   };
 }
 

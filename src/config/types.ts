@@ -115,6 +115,8 @@ export interface PortsConfig {
   readonly serfWan: number;
   readonly sidecarMinPort: number;
   readonly sidecarMaxPort: number;
+  readonly exposeMinPort: number;
+  readonly exposeMaxPort: number;
 }
 
 export interface TlsConfig {

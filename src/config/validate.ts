@@ -89,6 +89,9 @@ function checkPorts(values: Values, report: Report): void {
   if (values['ports.sidecar_max_port'] < values['ports.sidecar_min_port']) {
     report('ports.sidecar_max_port', '"ports.sidecar_max_port" must not be below "ports.sidecar_min_port"');
   }
+  if (values['ports.expose_max_port'] < values['ports.expose_min_port']) {
+    report('ports.expose_max_port', '"ports.expose_max_port" must not be below "ports.expose_min_port"');
+  }
   if (values.server && values['ports.server'] < 0) report('ports.server', '"ports.server" cannot be off on a server');
 }
 

@@ -18,7 +18,7 @@ const NO_LOCALITY = 'nodes have no locality yet';
 const FIELDS: readonly Field[] = [
   {
     path: 'Expose.Checks',
-    why: 'paths of checks are not exposed by themselves: name them in Expose.Paths',
+    why: 'give expose.checks in the registration of the proxy, or name the paths in Expose.Paths',
     idle: [false],
   },
   { path: 'Mode', why: NO_GATEWAYS, idle: ['', 'direct'] },

@@ -28,6 +28,8 @@ export interface ExposedPath {
   /** Port of the application. */
   readonly localPort: number;
   readonly http2: boolean;
+  /** Who may ask, beside loopback. Absent: whoever reaches the port. */
+  readonly from?: readonly string[];
 }
 
 export interface SidecarConfig {

@@ -2,8 +2,9 @@ import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
+import { createServer as createHttp2Server } from 'node:http2';
 import type { AddressInfo } from 'node:net';
-import { tmpdir } from 'node:os';
+import { networkInterfaces, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import {
@@ -40,6 +41,8 @@ describe.skipIf(envoy.missing)(envoy.title('isthmus connect envoy'), () => {
   let agent: AgentProcess;
   let metricsPort = 0;
   let statsPort = 0;
+  /** First of two. */
+  let exposePort = 0;
   const run = (...args: readonly string[]) =>
     isthmus(['connect', 'envoy', '-http-addr', agent.ready.http, '-grpc-addr', agent.ready.grpc ?? '', ...args]);
   const register = (name: string, config: Readonly<Record<string, unknown>> = {}): Promise<unknown> =>
@@ -50,10 +53,15 @@ describe.skipIf(envoy.missing)(envoy.title('isthmus connect envoy'), () => {
     });
 
   beforeAll(async () => {
-    agent = await startAgent({ name: 'n1', datacenter: 'dc1', config: { ports: { grpc: 0 } } });
-    const ports = await freePorts(2);
+    const ports = await freePorts(4);
     metricsPort = ports.first;
     statsPort = ports.first + 1;
+    exposePort = ports.first + 2;
+    agent = await startAgent({
+      name: 'n1',
+      datacenter: 'dc1',
+      config: { ports: { grpc: 0, expose_min_port: exposePort, expose_max_port: exposePort + 1 } },
+    });
     await callAgent(agent, 'PUT', '/v1/config', {
       Kind: 'proxy-defaults',
       Name: 'global',
@@ -187,6 +195,51 @@ describe.skipIf(envoy.missing)(envoy.title('isthmus connect envoy'), () => {
     expect((await run('-status', '-sidecar-for', 'exposed')).out).toContain('Nothing is rejected.');
     await exposed.stop();
     application.close();
+  });
+
+  it('carries the HTTP and gRPC checks of a service with expose.checks, and no others', async () => {
+    const hosts = new Set<string>();
+    const http = createServer((request, response) => {
+      hosts.add(`http ${request.headers.host}`);
+      response.end();
+    });
+    const grpc = createHttp2Server();
+    grpc.on('stream', (stream, headers) => {
+      hosts.add(`grpc ${headers[':authority']}`);
+      stream.respond({ ':status': 200, 'content-type': 'application/grpc' }, { waitForTrailers: true });
+      stream.on('wantTrailers', () => stream.sendTrailers({ 'grpc-status': '0' }));
+      stream.end(Buffer.from([0, 0, 0, 0, 2, 8, 1])); // SERVING
+    });
+    const servers = [http, grpc];
+    for (const server of servers) await once(server.listen(0, '127.0.0.1'), 'listening');
+    const [httpPort, grpcPort] = servers.map((server) => (server.address() as AddressInfo).port);
+    await callAgent(agent, 'PUT', '/v1/agent/service/register', {
+      Name: 'checked',
+      Port: httpPort,
+      Checks: [
+        { HTTP: `http://127.0.0.1:${httpPort}/health`, Interval: '200ms' },
+        { GRPC: `127.0.0.1:${grpcPort}`, Interval: '200ms' },
+      ],
+      Connect: { SidecarService: { Proxy: { Expose: { Checks: true } } } },
+    });
+    const arrive = (...wanted: readonly string[]) =>
+      waitFor(async () => wanted.every((host) => hosts.has(host)), { what: `checks by ${wanted.join(', ')}` });
+    const direct = [`http 127.0.0.1:${httpPort}`, `grpc 127.0.0.1:${grpcPort}`];
+    await arrive(...direct);
+    const checked = await startEnvoy({ agent, sidecarFor: 'checked' });
+    await arrive(`http 127.0.0.1:${exposePort}`, `grpc 127.0.0.1:${exposePort + 1}`);
+    expect((await httpRequest(`http://127.0.0.1:${exposePort}/health`)).status).toBe(200);
+    expect((await httpRequest(`http://127.0.0.1:${exposePort}/other`)).status).toBe(404);
+    const own = Object.values(networkInterfaces())
+      .flat()
+      .find((each) => each !== undefined && !each.internal && each.family === 'IPv4')?.address;
+    // From another address than the agent's: no answer.
+    if (own !== undefined) await expect(httpRequest(`http://${own}:${exposePort}/health`)).rejects.toThrow();
+    await checked.stop();
+    hosts.clear();
+    await arrive(...direct); // without an Envoy the application itself is asked
+    await callAgent(agent, 'PUT', '/v1/agent/service/deregister/checked');
+    for (const server of servers) server.close();
   });
 
   it('every bootstrap is one that Envoy takes', async () => {

@@ -5,7 +5,7 @@ import type { HealthCheck } from '../../model/catalog.ts';
 import { checkKind, type ScriptsAllowed, scriptRefusal } from '../../model/registration/check-rules.ts';
 import type { CheckType } from '../../model/registration/definitions.ts';
 import { aliasResult } from './checks/alias.ts';
-import { type ProbeDeps, probeOf } from './checks/probes.ts';
+import { type Probe, type ProbeDeps, probeOf } from './checks/probes.ts';
 import { type CheckResult, type CheckRunner, type ReportResult, startIntervalCheck } from './checks/runner.ts';
 import { withThresholds } from './checks/thresholds.ts';
 import { startTtlCheck, type TtlCheck } from './checks/ttl.ts';
@@ -22,6 +22,8 @@ export interface CheckRunnersDeps extends ProbeDeps {
   readonly maxOutput: number;
   /** Keeps no output of checks at all. */
   readonly discardOutput: boolean;
+  /** A check as it is to be carried out now: by way of a proxy that serves its path, for example. */
+  readonly rerouted: (checkId: string, type: CheckType) => CheckType;
   /** The IDs of another node's services, again whenever they change; undefined while there is no such node. */
   readonly watchNodeServices: (
     node: string,
@@ -110,7 +112,7 @@ export class CheckRunners {
   }
 
   #startProbe(check: LocalCheck, type: CheckType, report: ReportResult): void {
-    const { scripts, maxOutput } = this.#deps;
+    const { scripts, maxOutput, rerouted } = this.#deps;
     const refusal = scriptRefusal(type, check.source, scripts);
     if (refusal !== undefined) {
       // Kept from when they were allowed: it stays registered, and says why it is not carried out.
@@ -126,7 +128,11 @@ export class CheckRunners {
       },
       report,
     );
-    const probe = probeOf(this.#deps, type, maxOutput);
+    const direct = probeOf(this.#deps, type, maxOutput);
+    const probe: Probe = (signal) => {
+      const now = rerouted(check.form.CheckID, type);
+      return now === type ? direct(signal) : probeOf(this.#deps, now, maxOutput)(signal);
+    };
     this.#runners.set(check.form.CheckID, startIntervalCheck(this.#deps, type.Interval ?? 0, probe, counted));
   }
 

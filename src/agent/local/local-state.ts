@@ -27,6 +27,7 @@ import { dockerSocket } from './checks/docker.ts';
 import { USUAL_REACH } from './checks/reach.ts';
 import { MAX_OUTPUT, truncateOutput } from './checks/runner.ts';
 import { MAX_PROGRAMS } from './checks/script.ts';
+import { ExposedChecks } from './exposed-checks.ts';
 import { RegistrationFiles } from './files.ts';
 import {
   type AgentService,
@@ -53,6 +54,7 @@ export type { LocalState, LocalStateDeps, LocalStateOptions, RegisterOptions };
 const DEFAULT_FULL_SYNC_MS = 60_000;
 const DEFAULT_OUTPUT_DELAY_MS = 300_000;
 const DEFAULT_SIDECAR_PORTS = { min: 21_000, max: 21_255 };
+const DEFAULT_EXPOSE_PORTS = { min: 21_500, max: 21_755 };
 
 /**
  * The services and checks of this agent's node: registered, carried out, kept over a restart, synced to the catalog.
@@ -73,7 +75,15 @@ export function createLocalState(deps: LocalStateDeps, options: LocalStateOption
   const { scripts = NO_SCRIPTS, env = {} } = options;
   const maxOutput = options.checkOutputMaxSize || MAX_OUTPUT;
   const slots = new Slots(MAX_PROGRAMS);
+  const exposed = new ExposedChecks({
+    registry,
+    log,
+    address: options.address,
+    addresses,
+    ports: options.exposePorts ?? DEFAULT_EXPOSE_PORTS,
+  });
   const runners = new CheckRunners({
+    rerouted: (id, type) => exposed.rerouted(id, type),
     node,
     registry,
     clock,
@@ -320,6 +330,8 @@ export function createLocalState(deps: LocalStateDeps, options: LocalStateOption
     },
 
     onChange: (listener) => registry.onChange(listener),
+    exposedPaths: (proxyId) => exposed.pathsOf(proxyId),
+    servesExposed: (proxyId) => exposed.serves(proxyId),
     counts: () => {
       const checks = registry.checks();
       const ttls = checks.filter((check) => check.form.Type === 'ttl').length;

@@ -4,6 +4,7 @@ import type { HealthCheck } from '../../model/catalog.ts';
 import type { ScriptsAllowed } from '../../model/registration/check-rules.ts';
 import type { CheckDefinition, ServiceDefinition } from '../../model/registration/definitions.ts';
 import type { ServiceForm } from '../../model/service-form.ts';
+import type { ExposedPath } from '../../model/sidecar.ts';
 import type { ServerContract } from '../../rpc/contract/contract.ts';
 import type { Logger, Metrics } from '../../telemetry/types.ts';
 import type { CheckReach } from './checks/reach.ts';
@@ -38,6 +39,8 @@ export interface LocalStateOptions {
   readonly dataDir?: string;
   /** Default 21000 to 21255; `min` 0 gives out none. */
   readonly sidecarPorts?: { readonly min: number; readonly max: number };
+  /** Of paths of checks (`expose.checks`); default 21500 to 21755. */
+  readonly exposePorts?: { readonly min: number; readonly max: number };
   /** Default 60 s, plus up to a quarter. */
   readonly fullSyncIntervalMs?: number;
   /** How long a changed output alone may wait; default 5 min. */
@@ -90,6 +93,10 @@ export interface LocalState extends Service {
   loadDefinitions(services: readonly unknown[], checks: readonly unknown[]): Promise<void>;
   /** Every change of a service or a check. */
   onChange(listener: ChangeListener): () => void;
+  /** What a proxy with `expose.checks` serves for the checks of its service. */
+  exposedPaths(proxyId: string): readonly ExposedPath[];
+  /** The proxy serves them from now on; returns the function to call when it went. */
+  servesExposed(proxyId: string): () => void;
   counts(): { readonly services: number; readonly checks: number; readonly ttls: number };
   /** Compares everything with the catalog soon: after the servers were away, for example. */
   requestSync(): void;

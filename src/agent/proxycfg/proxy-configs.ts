@@ -105,6 +105,7 @@ export function createProxyConfigs(deps: ProxyConfigsDeps): ProxyConfigs {
             addresses,
             registered: request.kind !== 'standalone',
             registration,
+            exposedChecks: () => local.exposedPaths(proxyId),
             pool,
             resolver,
             onGateway: (upstream, mode) =>
@@ -123,12 +124,15 @@ export function createProxyConfigs(deps: ProxyConfigsDeps): ProxyConfigs {
         life,
       );
       const verifier = verifiers.join(proxyId);
+      const exposes = request.kind === 'registered' && request.exposes === true;
+      let served: (() => void) | undefined;
       sessions += 1;
       life.signal.addEventListener(
         'abort',
         () => {
           sessions -= 1;
           verifier.leave();
+          served?.();
           log.info('sidecar disconnected', { proxy: proxyId });
           deps.onSidecar?.(proxyId);
         },
@@ -139,7 +143,9 @@ export function createProxyConfigs(deps: ProxyConfigsDeps): ProxyConfigs {
         proxyId,
         snapshots: proxy.snapshots(),
         serves() {
-          if (!life.signal.aborted) deps.onSidecar?.(proxyId);
+          if (life.signal.aborted) return;
+          if (exposes) served ??= local.servesExposed(proxyId);
+          deps.onSidecar?.(proxyId);
         },
         holds(rootIds) {
           if (!life.signal.aborted) verifier.holds(rootIds);

@@ -11,6 +11,8 @@ export type ProxyRequest =
       readonly token?: string;
       /** It keeps the connections of each caller apart, and so needs to know who may call. */
       readonly separatesCallers?: boolean;
+      /** It serves exposed paths. */
+      readonly exposes?: boolean;
     }
   | { readonly kind: 'sidecar-for'; readonly serviceId: string; readonly token?: string }
   | {

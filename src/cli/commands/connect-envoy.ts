@@ -31,8 +31,6 @@ export const connectEnvoy: Command = {
     for (const [key, why] of Object.entries(KEYS_WITHOUT_EFFECT))
       if ([proxy.config, ...proxy.upstreamConfigs].some((config) => key in config))
         complain(`Warning: ${key} has no effect: ${why}`);
-    if (proxy.exposesChecks)
-      complain('Warning: expose.checks has no effect: list the paths of the checks in expose.paths');
     const { token } = optionsFromFlags(flags, io);
     const only = flags.bool('bootstrap');
     const version = only ? likelyVersion(context) : versionToRun(context);

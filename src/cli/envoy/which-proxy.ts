@@ -12,8 +12,6 @@ export interface EnvoyProxy {
   readonly config: Options;
   /** Of its upstreams. */
   readonly upstreamConfigs: readonly Options[];
-  /** `expose.checks`, which is not offered. */
-  readonly exposesChecks: boolean;
 }
 
 /** ID of the proxy that the command line names; undefined when it names none. */
@@ -60,7 +58,6 @@ export async function whichProxy(context: CommandContext): Promise<EnvoyProxy> {
     service: proxy.Proxy.DestinationServiceName || proxy.Service,
     datacenter: proxy.Datacenter,
     upstreamConfigs: (proxy.Proxy.Upstreams ?? []).map(({ Config }) => Config ?? {}),
-    exposesChecks: proxy.Proxy.Expose.Checks === true,
     config: { ...defaults?.Config, ...proxy.Proxy.Config },
   };
 }

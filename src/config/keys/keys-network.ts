@@ -78,6 +78,8 @@ export const NETWORK_KEYS = {
   }),
   'ports.sidecar_min_port': used(port, 21_000, 'First port for sidecars that name none.'),
   'ports.sidecar_max_port': used(port, 21_255, 'Last port for sidecars that name none.'),
+  'ports.expose_min_port': used(port, 21_500, 'First port at which Envoys serve paths of checks (`expose.checks`).'),
+  'ports.expose_max_port': used(port, 21_755, 'Last port at which Envoys serve paths of checks.'),
 
   bootstrap_expect: used(
     integer(),

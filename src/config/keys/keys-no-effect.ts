@@ -119,8 +119,8 @@ export const NO_EFFECT_ROWS: readonly NoEffectRow[] = [
      ui_config.metrics_provider_files ui_config.metrics_provider_options_json ui_config.metrics_proxy
      auto_encrypt.allow_tls auto_encrypt.dns_san auto_encrypt.ip_san auto_config.authorization auto_config.dns_sans
      auto_config.intro_token
-     auto_config.intro_token_file auto_config.ip_sans auto_config.server_addresses ports.expose_max_port
-     ports.expose_min_port ports.proxy_min_port ports.proxy_max_port telemetry.disable_per_tenancy_usage_metrics
+     auto_config.intro_token_file auto_config.ip_sans auto_config.server_addresses
+     ports.proxy_min_port ports.proxy_max_port telemetry.disable_per_tenancy_usage_metrics
      telemetry.retry_failed_connection`,
   ),
   row(

@@ -81,6 +81,7 @@ export function createNodeAgent(deps: NodeAgentDeps): NodeAgent {
       nodeMeta: nodeMeta(config),
       ...(config.dataDir === '' ? {} : { dataDir: config.dataDir }),
       sidecarPorts: { min: config.ports.sidecarMinPort, max: config.ports.sidecarMaxPort },
+      exposePorts: { min: config.ports.exposeMinPort, max: config.ports.exposeMaxPort },
       checkUpdateIntervalMs: config.checkUpdateIntervalMs,
       checkOutputMaxSize: config.checkOutputMaxSize,
       discardCheckOutput: config.discardCheckOutput,
@@ -150,10 +151,12 @@ function localServices(local: LocalState): LocalServices {
   };
   return {
     get: full,
+    exposedPaths: (proxyId) => local.exposedPaths(proxyId),
+    servesExposed: (proxyId) => local.servesExposed(proxyId),
     list: () => local.services().flatMap(({ ID }) => full(ID) ?? []),
     onChange: (listener) =>
       local.onChange((change) => {
-        if (change.kind === 'service') listener();
+        if (change.kind === 'service' || change.kind === 'check') listener();
       }),
   };
 }

@@ -201,6 +201,8 @@ function start() {
     local: {
       get: (id) => services.get(id),
       list: () => [...services.values()],
+      exposedPaths: () => [],
+      servesExposed: () => () => undefined,
       onChange(listener) {
         listeners.add(listener);
         return () => listeners.delete(listener);

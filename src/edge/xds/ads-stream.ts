@@ -76,6 +76,7 @@ export class AdsStream implements CallHandler {
         {
           kind: 'registered',
           proxyId,
+          exposes: true,
           ...(token === undefined ? {} : { token }),
           ...(node?.metadata?.[SEPARATES_CALLERS] === true ? { separatesCallers: true } : {}),
         },

@@ -1,6 +1,6 @@
 import type { DefaultAddresses } from '../../../model/address.ts';
 import type { NodeService, Upstream } from '../../../model/catalog.ts';
-import type { SidecarConfig, SidecarUpstream } from '../../../model/sidecar.ts';
+import type { ExposedPath, SidecarConfig, SidecarUpstream } from '../../../model/sidecar.ts';
 import type { CentralConfig } from './central-config.ts';
 import { exposedPaths } from './exposed-paths.ts';
 
@@ -10,6 +10,8 @@ export interface Whereabouts {
   readonly node: string;
   readonly registered: boolean;
   readonly addresses: DefaultAddresses;
+  /** What it serves for checks. */
+  readonly exposedChecks?: () => readonly ExposedPath[];
 }
 
 /**
@@ -18,14 +20,15 @@ export interface Whereabouts {
  */
 export function sidecarConfig(
   proxy: NodeService,
-  { datacenter, node, registered, addresses }: Whereabouts,
+  { datacenter, node, registered, addresses, exposedChecks = () => [] }: Whereabouts,
   central: CentralConfig,
 ): SidecarConfig {
   const { Proxy: settings } = proxy;
   const config = { ...central.proxy, ...settings.Config };
   const address = textOf(config.bind_address) ?? (proxy.Address || addresses.any);
   const port = numberOf(config.bind_port) ?? proxy.Port;
-  const exposed = exposedPaths([settings.Expose, ...central.expose], settings.LocalServicePort ?? 0);
+  const paths = exposedPaths([settings.Expose, ...central.expose], settings.LocalServicePort ?? 0);
+  const exposed = [...paths, ...exposedChecks()];
   return {
     proxyId: proxy.ID,
     service: settings.DestinationServiceName ?? '',

@@ -1,5 +1,6 @@
 import type { DefaultAddresses } from '../../../model/address.ts';
 import type { NodeService } from '../../../model/catalog.ts';
+import type { ExposedPath } from '../../../model/sidecar.ts';
 import type { WatchPool } from '../../../rpc/subscribe/watch-pool.ts';
 import type { CommonSnapshot, ProxySnapshot } from '../snapshot.ts';
 import type { UpstreamResolver } from '../upstream-resolver.ts';
@@ -28,6 +29,8 @@ export interface KindContext {
   readonly registered: boolean;
   /** The registration now; throws when the proxy is gone. */
   readonly registration: () => NodeService;
+  /** What it serves for checks, when it is registered so. */
+  readonly exposedChecks: () => readonly ExposedPath[];
   readonly pool: Pick<WatchPool, 'follow'>;
   readonly resolver: UpstreamResolver;
   readonly token?: string;

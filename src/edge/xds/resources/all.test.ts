@@ -262,6 +262,24 @@ describe('the resources of a sidecar', () => {
     expect(headersKb(resources({}, 'http'))).toBeUndefined();
   });
 
+  it('paths of checks are open to loopback and the agent alone, those that are listed to whoever asks', () => {
+    const base = proxySnapshot();
+    const path = { path: '/health', localPort: 8_080, http2: false };
+    const exposed = [
+      { ...path, listenerPort: 1 },
+      { ...path, listenerPort: 2, from: ['10.0.0.1', 'fd00::1'] },
+    ];
+    const { listener } = new ResourceMaker().make({ ...base, config: { ...base.config, exposed } });
+    const allowed = (name: string) => {
+      const { filterChains } = fromBinary(ListenerSchema, listener.get(name)?.body.value ?? new Uint8Array());
+      return filterChains.map(({ filterChainMatch: match }) =>
+        match?.sourcePrefixRanges.map(({ addressPrefix, prefixLen }) => `${addressPrefix}/${prefixLen}`),
+      );
+    };
+    expect(allowed('exposed_path_health:1')).toEqual([undefined]);
+    expect(allowed('exposed_path_health:2')).toEqual([['127.0.0.0/8', '::1/128', '10.0.0.1/32', 'fd00::1/128']]);
+  });
+
   it('an instance with a name for an address is resolved by Envoy itself', () => {
     const set = new ResourceMaker().make(withUpstreams([[upstream(), [endpoint('a', { address: 'db.example.com' })]]]));
     expect(names(set).endpoints).toEqual([]);

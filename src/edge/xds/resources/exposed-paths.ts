@@ -1,3 +1,4 @@
+import { isIP } from 'node:net';
 import { create } from '@bufbuild/protobuf';
 import type { AccessLogs } from '../../../model/access-logs.ts';
 import type { ExposedPath } from '../../../model/sidecar.ts';
@@ -16,7 +17,10 @@ import type { ResourceBuilder } from './builder.ts';
 import { millis, networkFilter, socketAddress } from './common.ts';
 import { CONNECT_TIMEOUT_MS } from './options.ts';
 
-/** Paths of the application that are served to whoever asks, in plain text: for checks and metrics. */
+/**
+ * Paths of the application that are served in plain text: to whoever asks, or for checks of the agent to it and to
+ * loopback alone.
+ */
 export const exposedPaths: ResourceBuilder = {
   inputs: ({ config }) => [config],
   build({ config: { exposed = [], listen, local, accessLogs } }) {
@@ -86,9 +90,18 @@ function listener(exposed: ExposedPath, address: string, logs: AccessLogs | unde
     filterChains: [
       {
         name: 'exposed',
+        ...(exposed.from === undefined ? {} : { filterChainMatch: { sourcePrefixRanges: ranges(exposed.from) } }),
         filters: [networkFilter('envoy.filters.network.http_connection_manager', HttpConnectionManagerSchema, manager)],
       },
     ],
   });
   return resource('listener', name, ListenerSchema, made);
+}
+
+function ranges(from: readonly string[]): { readonly addressPrefix: string; readonly prefixLen: number }[] {
+  return [
+    { addressPrefix: '127.0.0.0', prefixLen: 8 },
+    { addressPrefix: '::1', prefixLen: 128 },
+    ...from.map((address) => ({ addressPrefix: address, prefixLen: isIP(address) === 6 ? 128 : 32 })),
+  ];
 }
