@@ -159,44 +159,6 @@ describe.skipIf(envoy.missing)(envoy.title('isthmus connect envoy'), () => {
     expect((await run('-gateway', 'mesh')).err).toContain('gateways come with a later version');
   });
 
-  it('writes access logs, and serves the paths that are exposed and no others', async () => {
-    const application = createServer((request, response) => response.end(`answer of ${request.url}`));
-    application.listen(0, '127.0.0.1');
-    await once(application, 'listening');
-    const log = join(agent.dataDir, 'access.log');
-    const { first: port } = await freePorts(1);
-    await callAgent(agent, 'PUT', '/v1/config', {
-      Kind: 'proxy-defaults',
-      Name: 'global',
-      AccessLogs: { Enabled: true, Type: 'file', Path: log, JSONFormat: '{"path": "%REQ(:PATH)%"}' },
-    });
-    await callAgent(agent, 'PUT', '/v1/agent/service/register', {
-      Name: 'exposed',
-      Port: (application.address() as AddressInfo).port,
-      Connect: {
-        SidecarService: {
-          Proxy: {
-            Config: { balance_inbound_connections: 'exact_balance' },
-            Expose: { Paths: [{ Path: '/health', ListenerPort: port, LocalPathPort: 0 }] },
-          },
-        },
-      },
-    });
-    const exposed = await startEnvoy({ agent, sidecarFor: 'exposed' });
-    expect((await httpRequest(`http://127.0.0.1:${port}/health`)).body).toBe('answer of /health');
-    expect((await httpRequest(`http://127.0.0.1:${port}/other`)).status).toBe(404);
-    await waitFor(
-      async () => {
-        await exposed.ask('/reopen_logs', 'POST'); // Envoy gathers lines for up to ten seconds
-        return readFileSync(log, 'utf8').includes('{"path":"/health"}');
-      },
-      { what: 'the access log' },
-    );
-    expect((await run('-status', '-sidecar-for', 'exposed')).out).toContain('Nothing is rejected.');
-    await exposed.stop();
-    application.close();
-  });
-
   it('carries the HTTP and gRPC checks of a service with expose.checks, and no others', async () => {
     const hosts = new Set<string>();
     const http = createServer((request, response) => {
@@ -240,6 +202,44 @@ describe.skipIf(envoy.missing)(envoy.title('isthmus connect envoy'), () => {
     await arrive(...direct); // without an Envoy the application itself is asked
     await callAgent(agent, 'PUT', '/v1/agent/service/deregister/checked');
     for (const server of servers) server.close();
+  });
+
+  it('writes access logs, and serves the paths that are exposed and no others', async () => {
+    const application = createServer((request, response) => response.end(`answer of ${request.url}`));
+    application.listen(0, '127.0.0.1');
+    await once(application, 'listening');
+    const log = join(agent.dataDir, 'access.log');
+    const { first: port } = await freePorts(1);
+    await callAgent(agent, 'PUT', '/v1/config', {
+      Kind: 'proxy-defaults',
+      Name: 'global',
+      AccessLogs: { Enabled: true, Type: 'file', Path: log, JSONFormat: '{"path": "%REQ(:PATH)%"}' },
+    });
+    await callAgent(agent, 'PUT', '/v1/agent/service/register', {
+      Name: 'exposed',
+      Port: (application.address() as AddressInfo).port,
+      Connect: {
+        SidecarService: {
+          Proxy: {
+            Config: { balance_inbound_connections: 'exact_balance' },
+            Expose: { Paths: [{ Path: '/health', ListenerPort: port, LocalPathPort: 0 }] },
+          },
+        },
+      },
+    });
+    const exposed = await startEnvoy({ agent, sidecarFor: 'exposed' });
+    expect((await httpRequest(`http://127.0.0.1:${port}/health`)).body).toBe('answer of /health');
+    expect((await httpRequest(`http://127.0.0.1:${port}/other`)).status).toBe(404);
+    await waitFor(
+      async () => {
+        await exposed.ask('/reopen_logs', 'POST'); // Envoy gathers lines for up to ten seconds
+        return readFileSync(log, 'utf8').includes('{"path":"/health"}');
+      },
+      { what: 'the access log' },
+    );
+    expect((await run('-status', '-sidecar-for', 'exposed')).out).toContain('Nothing is rejected.');
+    await exposed.stop();
+    application.close();
   });
 
   it('every bootstrap is one that Envoy takes', async () => {
