@@ -67,6 +67,14 @@ export function buildConfig(input: BuildInput): RuntimeConfig {
     problems.any && !named ? undefined : problems.attempt(() => resolveAddresses(values, deps.interfaces(), reject));
   const join = joinTargets(values, 'retry_join', located, problems);
   const joinWan = joinTargets(values, 'retry_join_wan', located, problems);
+  if (values.server && join.sources.length > 0)
+    warnings.push(
+      located(
+        'retry_join',
+        '"retry_join" names servers by exec= or provider=, which a server does not use: servers of a datacenter find ' +
+          'each other in the store that they share; those of other datacenters belong into "retry_join_wan"',
+      ),
+    );
   problems.throwIfAny();
   if (addresses === undefined || tls === undefined || storage === undefined)
     throw new IsthmusError('internal', 'a part of the configuration is missing');

@@ -117,6 +117,7 @@ describe('existing configurations of Consul', () => {
       expect.stringMatching(/^server.json:4: "encrypt" has no effect here: gossip keys protect nothing, .*TLS/),
       expect.stringMatching(/^server.json:13: "telemetry.disable_hostname" has no effect here: /),
       expect.stringMatching(/^server.json:16: "enable_syslog" has no effect here: .* use logrotate/),
+      expect.stringMatching(/^server.json:5: "retry_join" names servers by exec= or provider=/),
     ]);
   });
 

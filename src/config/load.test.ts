@@ -157,6 +157,19 @@ describe('loadConfig', () => {
     expect(() => load(`${text}storage { engine = "etcd"\netcd { endpoints = ["h:2379"] } }`)).not.toThrow();
   });
 
+  it('warns about ways to find servers that a server does not use', () => {
+    const text = 'data_dir = "d"\nretry_join = ["10.0.0.2", "exec=find-servers --secret"]\n';
+    const { warnings } = load(`${text}server = true`);
+    expect(warnings).toContainEqual(
+      expect.stringMatching(/^config\.hcl:2: "retry_join" names servers by exec= or provider=, .*"retry_join_wan"$/),
+    );
+    expect(JSON.stringify(warnings)).not.toContain('--secret');
+    const other = (lines: string): readonly string[] => load(lines).warnings.filter((line) => line.includes('exec='));
+    expect(other(text)).toEqual([]);
+    expect(other('data_dir = "d"\nserver = true\nretry_join = ["10.0.0.2"]')).toEqual([]);
+    expect(other('data_dir = "d"\nserver = true\nretry_join_wan = ["provider=dns name=a.b"]')).toEqual([]);
+  });
+
   it('lists keys without effect once, and warns about older names', () => {
     const { noEffect, warnings, config } = load(
       'protocol = 3\nprotocol = 2\nperformance { raft_multiplier = 1 }\nencrypt = "k"\nacl_token = "t"',

@@ -92,7 +92,8 @@ export const NETWORK_KEYS = {
     texts,
     [],
     'Servers of this datacenter, tried until one answers: host or host:port; `exec=PROGRAM ARGS`, which prints ' +
-      'them; or `provider=dns name=NAME`, with `port=` and `type=srv`.',
+      'them; or `provider=dns name=NAME`, with `port=` and `type=srv`. A server finds those of its datacenter in ' +
+      'their store, and warns about `exec=` and `provider=`.',
     {
       flag: 'retry-join',
     },
