@@ -3,6 +3,7 @@ import { sleep } from '../../lib/signals.ts';
 import type { TaskGroup } from '../../lib/task.ts';
 import type { Store } from '../../store/store.ts';
 import type { Logger } from '../../telemetry/types.ts';
+import { createMemberAges } from './member-ages.ts';
 import type { NodeCatalog, Nodes } from './nodes.ts';
 import { type MemberRow, memberKey, type NodeSessionRow } from './tables.ts';
 
@@ -23,7 +24,7 @@ export interface NodeKeeperOptions {
    * Milliseconds.
    */
   readonly graceMs: number;
-  /** A failed node is removed after this, milliseconds. */
+  /** A failed node is removed after this, and not before the grace, milliseconds. */
   readonly reconnectTimeoutMs: number;
 }
 
@@ -56,21 +57,23 @@ export function keepNodes(deps: NodeKeeperDeps, options: NodeKeeperOptions, task
     if (result) log.warn('node lost: its session ended with the server that held it', { node });
   };
 
-  const dueAt = ({ Status, Since }: MemberRow): number => {
-    if (Status === 'failed') return Since + options.reconnectTimeoutMs;
-    return Status === 'left' ? Since + LEFT_LISTED_MS : Number.POSITIVE_INFINITY;
+  const ages = createMemberAges(clock);
+  for (const { value } of members.list()) ages.see(value); // before a jump can come between
+  /** By the steady clock. */
+  const dueAt = (row: MemberRow): number => {
+    const limit = { failed: options.reconnectTimeoutMs, left: LEFT_LISTED_MS, alive: Number.POSITIVE_INFINITY };
+    return Math.max(ages.see(row) + limit[row.Status], evaluateFrom);
   };
   const nextPause = (): number => {
-    const now = clock.now();
+    const now = clock.steady();
     let next = now + Math.min(SWEEP_MS, options.reconnectTimeoutMs);
-    const grace = evaluateFrom - clock.steady();
-    if (grace > 0) next = Math.min(next, now + grace);
+    if (evaluateFrom > now) next = Math.min(next, evaluateFrom);
     for (const { value } of members.list()) next = Math.min(next, dueAt(value));
     return Math.max(SHORTEST_MS, next - now);
   };
 
   const sweep = async (): Promise<void> => {
-    const now = clock.now();
+    const now = clock.steady();
     for (const { value } of members.list()) {
       if (dueAt(value) <= now) {
         await nodes.forget(value.Node);
@@ -81,6 +84,7 @@ export function keepNodes(deps: NodeKeeperDeps, options: NodeKeeperOptions, task
 
   const end = deps.onCommit(({ changes }) => {
     for (const { table, before, after } of changes) {
+      if (table === members.spec.name) ages.changed(before?.value as MemberRow, after?.value as MemberRow);
       if (table !== nodeSessions.spec.name || before === undefined || after !== undefined) continue;
       if (clock.steady() < evaluateFrom) continue; // the sweep looks at all of them then
       const { Node } = before.value as NodeSessionRow;

@@ -146,6 +146,38 @@ it('the keeper gives nodes time to come back before it checks them, then removes
   expect([status('a'), catalog.reads['catalog.node'].produce({ node: 'a' })]).toEqual([undefined, null]);
 });
 
+const YEAR_MS = 365 * 24 * 3_600_000;
+
+it.each([
+  ['forward', YEAR_MS],
+  ['back', -YEAR_MS],
+])('the keeper gives a failed node its whole time when the time of day jumps %s', async (_way, byMs) => {
+  lease = (await store.leases.grantLease(YEAR_MS * 2)).id;
+  keep();
+  await clock.advance(OPTIONS.graceMs + 30_000); // the next look is before the failed ones are due
+  for (const node of ['a', 'b', 'c']) await nodes.begin(info(node), 'first', lease);
+  for (const node of ['a', 'b']) expect(await nodes.lost(node, 'first')).toBe(true);
+  await clock.set(byMs);
+  await clock.advance(OPTIONS.reconnectTimeoutMs - 1);
+  expect(['a', 'b', 'c'].map(status)).toEqual(['failed', 'failed', 'alive']);
+  await nodes.begin(info('a'), 'second', lease);
+  await clock.advance(1);
+  expect(['a', 'b', 'c'].map(status)).toEqual(['alive', undefined, 'alive']);
+});
+
+it('a keeper that begins with a wrong time of day gives failed nodes the grace to come back', async () => {
+  await nodes.begin(info('a'), 'first', lease);
+  await nodes.begin(info('b'), 'first', lease);
+  for (const node of ['a', 'b']) expect(await nodes.lost(node, 'first')).toBe(true);
+  await clock.set(YEAR_MS);
+  keep();
+  await clock.advance(OPTIONS.graceMs - 1);
+  expect([status('a'), status('b')]).toEqual(['failed', 'failed']);
+  await nodes.begin(info('a'), 'second', lease);
+  await clock.advance(1);
+  expect([status('a'), status('b')]).toEqual(['alive', undefined]);
+});
+
 it('a second keeper finds nothing left to write', async () => {
   keep();
   keep();
