@@ -85,7 +85,7 @@ describe('incremental xDS', () => {
       'TypedExtensionConfig: inbound-network-rules', // rules wait for nothing
       'Listener: public_listener:127.0.0.1:21000', // waits until the clusters are confirmed
     ]);
-    expect(feeds.opened).toEqual([{ kind: 'registered', proxyId: PROXY, token: 'secret' }]);
+    expect(feeds.opened).toEqual([{ kind: 'registered', proxyId: PROXY, token: 'secret', exposes: true }]);
     feeds.push({ ...feeds.current, roots: makeRoots('r1', 'r2') });
     const update = await client.next();
     expect(update.resources.map(({ name }) => name)).toEqual(['roots']);
