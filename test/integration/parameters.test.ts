@@ -98,7 +98,8 @@ function sets(names: readonly string[]): readonly (readonly string[])[] {
 
 /** What the agent answers itself reads its waiting with the same code as what servers answer. */
 function isShared({ path }: Route, name: string): boolean {
-  return path.startsWith('/v1/agent/') && ['dc', 'index', 'stale', 'consistent'].includes(name);
+  const byAgent = path.startsWith('/v1/agent/') || path === '/v1/event/list';
+  return byAgent && ['dc', 'index', 'stale', 'consistent'].includes(name);
 }
 
 /** Asks a route and tells which parameters it looked at. */

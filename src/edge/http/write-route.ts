@@ -44,7 +44,8 @@ export function writeRoute<N extends WriteName>(deps: WriteRouteDeps, spec: Writ
   };
 }
 
-const DATACENTER: QueryParameter = { name: 'dc', about: 'Datacenter that decides; default the agent’s own.' };
+/** Of routes whose write another datacenter may decide. */
+export const DATACENTER: QueryParameter = { name: 'dc', about: 'Datacenter that decides; default the agent’s own.' };
 
 /** Signal, token and ?dc= of a request. */
 export function callOptions(request: ApiRequest): CallOptions {

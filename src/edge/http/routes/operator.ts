@@ -7,7 +7,7 @@ import { asBool, asDuration, asInt, asString, asStruct, type Decoder, decodeBody
 import { type ReadRouteDeps, readRoute } from '../read-route.ts';
 import { EMPTY, jsonResponse, type Method, type Route } from '../route.ts';
 import { withWarnings } from '../warnings.ts';
-import { callOptions, writeRoute } from '../write-route.ts';
+import { callOptions, DATACENTER, writeRoute } from '../write-route.ts';
 
 /** /v1/operator: what operators' tools ask about the servers. */
 export function operatorRoutes(deps: ReadRouteDeps): readonly Route[] {
@@ -56,7 +56,7 @@ export function operatorRoutes(deps: ReadRouteDeps): readonly Route[] {
     }),
     readRoute(deps, {
       path: '/v1/operator/autopilot/configuration',
-      about: 'What autopilot was told; nothing acts on it.',
+      about: 'Autopilot’s configuration as it was set; nothing acts on it.',
       acl: 'operator:read',
       read: 'operator.autopilotConfiguration',
       args,
@@ -65,10 +65,10 @@ export function operatorRoutes(deps: ReadRouteDeps): readonly Route[] {
     {
       method: 'PUT',
       path: '/v1/operator/autopilot/configuration',
-      about: 'Tell autopilot something; it is kept and shown, and nothing acts on it.',
+      about: 'Set autopilot’s configuration; it is kept and shown, and nothing acts on it.',
       acl: 'operator:write',
       rule: BY_SERVERS,
-      query: [{ name: 'cas', about: 'Only over the configuration with this ModifyIndex.' }],
+      query: [DATACENTER, { name: 'cas', about: 'Only over the configuration with this ModifyIndex.' }],
       async handle(request) {
         const config = decodeBody(request, AUTOPILOT, 'Bad request: Error parsing autopilot config: ');
         const { CreateIndex: _created, ModifyIndex: _modified, ...given } = config;

@@ -6,7 +6,7 @@ import { NODE_SERVICE } from '../../../model/registration/fields.ts';
 import { parseConsistency } from '../consistency.ts';
 import { asInt, asList, asString, asStruct, type Decoder, decodeBody } from '../decode.ts';
 import type { ApiRequest, ApiResponse, Route } from '../route.ts';
-import { callOptions } from '../write-route.ts';
+import { callOptions, DATACENTER } from '../write-route.ts';
 import { CHECK, STRING_MAP } from './catalog.ts';
 import type { KvLimits, KvRouteDeps } from './kv.ts';
 
@@ -24,7 +24,7 @@ export function txnRoutes(deps: KvRouteDeps): readonly Route[] {
       acl: 'key:read',
       rule: BY_SERVERS,
       query: [
-        { name: 'dc', about: 'Datacenter that decides; default the agent’s own.' },
+        DATACENTER,
         { name: 'stale', about: 'When nothing is written: any server may answer.' },
         {
           name: 'consistent',
