@@ -6,7 +6,14 @@ import { join } from 'node:path';
 import { connect as connectTls, type TLSSocket } from 'node:tls';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { TUNNEL_PROTOCOL } from '../../src/sidecar/wire/tunnel.ts';
-import { type AgentProcess, callAgent, type SidecarProcess, startAgent, startSidecar } from '../harness/index.ts';
+import {
+  type AgentProcess,
+  callAgent,
+  freePorts,
+  type SidecarProcess,
+  startAgent,
+  startSidecar,
+} from '../harness/index.ts';
 
 /** Floods of a running sidecar: by who has nothing, and by a member of the mesh whom an intention denies. */
 
@@ -27,7 +34,9 @@ const leaves: Record<string, Leaf> = {};
 beforeAll(async () => {
   app = createServer((socket) => socket.on('error', () => undefined).pipe(socket));
   await new Promise<void>((resolve) => app.listen(0, '127.0.0.1', resolve));
-  agent = await startAgent({ name: 's1', datacenter: 'dc1', dataDir: join(folder, 's1') });
+  const { first, last } = await freePorts(1);
+  const config = { ports: { sidecar_min_port: first, sidecar_max_port: last } };
+  agent = await startAgent({ name: 's1', datacenter: 'dc1', dataDir: join(folder, 's1'), config });
   const { port: Port } = app.address() as { port: number };
   await callAgent(agent, 'PUT', '/v1/agent/service/register', { Name: 'db', Port, Connect: { SidecarService: {} } });
   await callAgent(agent, 'PUT', '/v1/connect/intentions/exact?source=mallory&destination=db', { Action: 'deny' });
