@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type AgentProcess, httpRequest, startAgent, waitFor } from '../harness/index.ts';
-import { describeDifference } from './compare.ts';
 import { loadRecordings, type Recording } from './recording.ts';
 import { type KnownDifference, Replay } from './replay.ts';
+import { knownDifferencesTest, replayTests } from './replay-tests.ts';
 
 const ROOT = 'root-token';
 
@@ -41,7 +41,7 @@ const KNOWN: readonly KnownDifference[] = [
   },
 ];
 
-/** Replays what the real peer was asked with access control on, with and without tokens. */
+/** Replays what the real Consul was asked with access control on, with and without tokens. */
 describe('answers with access control on', () => {
   let agents: { readonly dc1: AgentProcess; readonly dc2: AgentProcess };
   let web = '';
@@ -86,18 +86,11 @@ describe('answers with access control on', () => {
     await Promise.all([agents?.dc1.stop(), agents?.dc2.stop()]);
   });
 
-  for (const [at, recording] of loadRecordings('acl').entries()) {
-    const { method, path } = recording.request;
-    it(`${at} ${recording.name}: ${method} ${path} in ${recording.dc}`, async () => {
-      current = recording;
-      const differences = await replay.step('acl', recording);
-      if (differences.length > 0) throw new Error(differences.map(describeDifference).join('\n'));
-    });
-  }
-
-  it('every known difference still differs', () => {
-    expect(replay.gone().map(({ name, at }) => `${name} ${at.source}`)).toEqual([]);
+  replayTests(replay, 'acl', loadRecordings('acl'), (recording) => {
+    current = recording;
   });
+
+  knownDifferencesTest(replay);
 
   it('no secret is in the logs', () => {
     for (const { log } of [agents.dc1, agents.dc2]) {

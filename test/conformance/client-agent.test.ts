@@ -1,11 +1,11 @@
-import { afterAll, beforeAll, describe, it } from 'vitest';
+import { afterAll, beforeAll, describe } from 'vitest';
 import { type AgentProcess, startAgent } from '../harness/index.ts';
-import { describeDifference } from './compare.ts';
 import { KNOWN_DIFFERENCES } from './known-differences.ts';
 import { loadRecordings } from './recording.ts';
 import { Replay } from './replay.ts';
+import { replayTests } from './replay-tests.ts';
 
-/** What the real peer's agent was asked is asked of a client agent, which has the name of the recorded node. */
+/** What the real Consul's agent was asked is asked of a client agent, which has the name of the recorded node. */
 describe('answers of a client agent', () => {
   let server: AgentProcess;
   let client: AgentProcess;
@@ -22,12 +22,5 @@ describe('answers of a client agent', () => {
     await server?.stop();
   });
 
-  for (const [at, recording] of loadRecordings('agent').entries()) {
-    const { method, path } = recording.request;
-    it(`${at} ${recording.name}: ${method} ${path}`, async () => {
-      const differences = await replay.step('agent', recording);
-      // An error of its own: an assertion would shorten the lines.
-      if (differences.length > 0) throw new Error(differences.map(describeDifference).join('\n'));
-    });
-  }
+  replayTests(replay, 'agent', loadRecordings('agent'));
 });

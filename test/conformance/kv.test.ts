@@ -1,9 +1,9 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe } from 'vitest';
 import { httpRequest } from '../harness/index.ts';
-import { describeDifference } from './compare.ts';
 import { KV_KNOWN_DIFFERENCES } from './kv-known-differences.ts';
 import { KV_FILES, loadRecordings, type Recording } from './recording.ts';
 import { Replay } from './replay.ts';
+import { knownDifferencesTest, replayTests } from './replay-tests.ts';
 import { startTwoDatacenters, type TwoDatacenters } from './two-datacenters.ts';
 
 /** Bodies that the recording describes. */
@@ -18,7 +18,7 @@ function recordings(file: (typeof KV_FILES)[number]): readonly Recording[] {
   return loadRecordings(file).filter(({ request }) => OURS.test(request.path));
 }
 
-/** Keys, locks, sessions and transactions: what the real peer was asked, against two datacenters of ours. */
+/** Keys, locks, sessions and transactions: what the real Consul was asked, against two datacenters of ours. */
 describe('answers about keys and sessions', () => {
   let datacenters: TwoDatacenters;
   const replay = new Replay(async (dc, method, path, body) => {
@@ -37,22 +37,9 @@ describe('answers about keys and sessions', () => {
 
   for (const file of KV_FILES) {
     describe(file, () => {
-      for (const [at, recording] of recordings(file).entries()) {
-        const { method, path } = recording.request;
-        it(`${at} ${recording.name}: ${method} ${path} in ${recording.dc}`, async () => {
-          const differences = await replay.step(file, recording);
-          if (differences.length > 0) throw new Error(differences.map(describeDifference).join('\n'));
-        });
-      }
+      replayTests(replay, file, recordings(file));
     });
   }
 
-  it('every known difference still differs', () => {
-    expect(
-      replay
-        .gone()
-        .map(({ file, name, at }) => `${file} ${name} ${at.source}`)
-        .join('\n'),
-    ).toBe('');
-  });
+  knownDifferencesTest(replay);
 });
