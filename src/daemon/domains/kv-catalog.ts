@@ -59,6 +59,12 @@ function txnCatalog(catalog: Catalog): TxnCatalog {
     registered.set(tx, known);
   };
   const register = (tx: Tx, request: RegisterRequest): void => catalog.registerWithin(tx, request);
+  /** `remove` takes it along when the same step deletes its node. */
+  const registerOn = (tx: Tx, node: string, part: Pick<RegisterRequest, 'Service' | 'Check'>, remove: () => void) => {
+    if (tx.get(tables.nodes, nodeKey(node)) === undefined) throw rejected('Missing node registration');
+    register(tx, { Node: node, SkipNodeUpdate: true, ...part });
+    remember(tx, node, remove);
+  };
 
   return {
     node(tx, { Verb, Node: given }) {
@@ -97,9 +103,7 @@ function txnCatalog(catalog: Catalog): TxnCatalog {
         return [];
       };
       const set = (): readonly Pending[] => {
-        if (tx.get(tables.nodes, nodeKey(node)) === undefined) throw rejected('Missing node registration');
-        register(tx, { Node: node, SkipNodeUpdate: true, Service: given });
-        remember(tx, node, () => tx.delete(tables.services, key));
+        registerOn(tx, node, { Service: given }, () => tx.delete(tables.services, key));
         return get();
       };
       const isCurrent = (): boolean => current(tx, tables.services, key, given);
@@ -117,9 +121,7 @@ function txnCatalog(catalog: Catalog): TxnCatalog {
         return [];
       };
       const set = (): readonly Pending[] => {
-        if (tx.get(tables.nodes, nodeKey(node)) === undefined) throw rejected('Missing node registration');
-        register(tx, { Node: node, SkipNodeUpdate: true, Check: given });
-        remember(tx, node, () => tx.delete(tables.checks, key));
+        registerOn(tx, node, { Check: given }, () => tx.delete(tables.checks, key));
         return get();
       };
       const isCurrent = (): boolean => current(tx, tables.checks, key, given);
