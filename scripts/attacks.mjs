@@ -123,7 +123,7 @@ const ROWS = [
     'A check runs a command on the machine of an agent',
     'by the check, the service, the sidecar and the catalog; as a script, in a container, beside a URL',
     'test/e2e/checks.test.ts',
-    'are run for nobody without a word of the operator',
+    'are run for no one unless the operator allows it',
   ],
   [
     TOKEN,

@@ -18,7 +18,7 @@ export interface AutoReloadDeps {
 
 /**
  * Between two looks, milliseconds. Looked at rather than watched: what replaces a file (an editor, a mounted secret) is
- * seen whatever the file system tells of it.
+ * seen whatever the file system reports.
  */
 const INTERVAL_MS = 1_000;
 

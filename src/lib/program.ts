@@ -78,7 +78,7 @@ export function runProgram(options: ProgramOptions): Promise<ProgramEnd> {
     const kill = (): void => {
       killed = true;
       killGroup(child);
-      if (exited) letGo(); // what left the group keeps the outputs open, but nobody waits for it
+      if (exited) letGo(); // what left the group keeps the outputs open, but nothing waits for it
     };
     const finish = (result: ProgramEnd): void => {
       timer.cancel();

@@ -1,4 +1,4 @@
-/** What Consul's autopilot is told. It is kept and shown, and nothing acts on it: see `AUTOPILOT_WITHOUT_EFFECT`. */
+/** Configuration of Consul's autopilot, kept and shown. Nothing acts on it: see `AUTOPILOT_WITHOUT_EFFECT`. */
 export interface AutopilotConfig {
   readonly CleanupDeadServers: boolean;
   readonly LastContactThreshold: string;

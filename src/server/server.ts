@@ -91,7 +91,7 @@ export class Server implements ServerContract {
     const { leader: ofLeader, madeFrom, current } = READS[name];
     const leader = ofLeader ? await this.#deps.leader?.find(options.signal) : undefined;
     if (leader !== undefined) return leader.read(name, args, withoutDatacenter(options));
-    const waits = options.index !== undefined && options.index > 0; // it is told of what comes
+    const waits = options.index !== undefined && options.index > 0; // it receives what comes
     if (options.consistency === 'consistent' || (current && store.shared && !waits && options.consistency !== 'stale'))
       await store.sync(options.signal);
     const asked = this.#asked(name);

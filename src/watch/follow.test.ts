@@ -104,7 +104,7 @@ it('goes on after a failure, later each time, from the beginning', async () => {
   await ended;
 });
 
-it('ends when it is told so, and with the first failure where nobody hears of it', async () => {
+it('ends after one answer with `once`, and with the first failure where no one listens for it', async () => {
   const once = follow({ type: 'nodes' }, { once: true });
   await once.asked[0]?.answer({ index: '7', json: [1] });
   await once.ended;

@@ -199,7 +199,7 @@ describe('checks of every kind', () => {
 });
 
 describe('commands of checks', () => {
-  it('are run for nobody without a word of the operator', async () => {
+  it('are run for no one unless the operator allows it', async () => {
     const marker = join(dir, 'ran');
     const Args = ['sh', '-c', `touch ${marker}`];
     const agent = await start({ config: { enable_local_script_checks: true } });

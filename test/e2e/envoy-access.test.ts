@@ -56,7 +56,7 @@ describe('who may follow a proxy by xDS', () => {
     rmSync(folder, { recursive: true });
   });
 
-  it('is told by the agent where', async () => {
+  it('learns from the agent where', async () => {
     const { body } = await agent.http('GET', '/v1/agent/self', undefined, { 'x-consul-token': MANAGEMENT });
     const port = (address: string | undefined): number => Number(address?.split(':').at(-1));
     const [Plaintext, TLS] = [port(agent.ready.grpc), port(agent.ready.grpc_tls)];

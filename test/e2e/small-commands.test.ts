@@ -50,7 +50,7 @@ it('isthmus exec says why it is not there', async () => {
   expect(err).toMatch(/^"exec" is left out on purpose: .*docs\/events-and-watches\.md/);
 }, 60_000);
 
-it('a shell is told how its line may go on', () => {
+it('a shell learns how its line may go on', () => {
   const ask = (line: string, ...args: readonly string[]): string =>
     spawnSync(BINARY, args, {
       env: { ...process.env, COMP_LINE: line, COMP_POINT: String(line.length) },

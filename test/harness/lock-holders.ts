@@ -41,7 +41,7 @@ export async function runHolder({ name, key, times, random, agents, holds }: Hol
     try {
       return await random.pick(agents).http(method, path, body);
     } catch {
-      return undefined; // whether it was done nobody says
+      return undefined; // whether it was done is not known
     }
   };
   for (let held = 0; held < times; ) {

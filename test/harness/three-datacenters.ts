@@ -41,7 +41,7 @@ export interface FarDatacenter {
   kill(): Promise<void>;
   /** Starts again what was killed; resolves once its services are healthy and all datacenters linked. */
   revive(): Promise<void>;
-  /** Nothing gets in any more, and no one is told. */
+  /** Nothing gets in any more, and no one is notified. */
   blackHole(): void;
   /** Resolves once all datacenters are linked. */
   heal(): Promise<void>;

@@ -84,7 +84,7 @@ describe('the agent', () => {
 });
 
 describe('operator', () => {
-  it('keeps what autopilot is told, compares and sets, and says that nothing acts on it', async () => {
+  it('keeps autopilot’s configuration, compares and sets, and says that nothing acts on it', async () => {
     const path = '/v1/operator/autopilot/configuration';
     const before = await get<Record<string, unknown>>(path);
     expect(before).toMatchObject({ CleanupDeadServers: true, LastContactThreshold: '200ms', MaxTrailingLogs: 250 });

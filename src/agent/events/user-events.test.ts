@@ -60,7 +60,7 @@ it('has what was fired since it started, once, and what was fired while it had n
   expect(names()).toEqual(['a', 'b', 'c']);
 });
 
-it('is told of events when its datacenter had none before', async () => {
+it('receives events when its datacenter had none before', async () => {
   await answer([]);
   const coming = events.next(new AbortController().signal);
   await answer([event('first')]);

@@ -144,7 +144,7 @@ describe('keys', () => {
     expect(prefixIndex('a/')).toBeGreaterThan(none);
   });
 
-  it('wake who waits for them or their prefix, and nobody else', async () => {
+  it('wake who waits for them or their prefix, and no one else', async () => {
     await put('a/1');
     const woken: string[] = [];
     const wait = (name: string, topics: readonly string[]): Promise<unknown> =>
@@ -312,7 +312,7 @@ describe('sessions', () => {
     expect(sessions()).not.toContain(alone);
   });
 
-  it('that lost their check while nobody led end once somebody leads', async () => {
+  it('that lost their check while there was no leader end once there is one', async () => {
     await session();
     await leading.stop();
     await store.transact((tx) => tx.put(checks, { Node: 'n1', CheckID: 'serfHealth', Status: 'critical' }));

@@ -64,7 +64,7 @@ class Failed extends Error {
 }
 
 export function createTxn({ store, tables, sessions, catalog }: TxnDeps): TxnMethods {
-  /** Runs all operations, also after one has failed, so that each failure is told. */
+  /** Runs all operations, also after one has failed, so that each failure is reported. */
   const run = (tx: Tx, operations: readonly TxnOperation[]): readonly Pending[] => {
     const step = new EntryStep(tx, tables);
     const results: Pending[] = [];

@@ -2,7 +2,7 @@ import type { Clock } from '../../lib/clock.ts';
 import { type MemberRow, memberKey } from './tables.ts';
 
 /**
- * Since when members have their status, by the clock that nobody sets: a time of day that jumps makes no node older.
+ * Since when members have their status, by the steady clock: a time of day that jumps makes no node older.
  * What began before this was made counts by the time of day at which it was seen first.
  */
 export interface MemberAges {
